@@ -1,0 +1,45 @@
+"""The roof: parse, call one function, print. One command (or group of commands) a file; no logic lives here."""
+
+import sys
+
+from mfr_kit import __version__, registry
+from mfr_kit.errors import KitError
+
+
+def build_app():
+    """Collect the commands: every file of this folder has an `add_to(app)` that registers its own."""
+    import typer
+
+    app = typer.Typer(
+        name="kit.py",
+        help="Align faces, put masks on them, distil a small recogniser with CoupleFace, measure it and pack the submission.",
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+        add_completion=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+
+    @app.callback(invoke_without_command=True)
+    def root(version: bool = typer.Option(False, "--version", help="Print the version and exit.", is_eager=True)) -> None:
+        if version:
+            print(f"mfr-kit {__version__}")
+            raise typer.Exit
+
+    for name in registry.names(__name__):
+        registry.get(__name__, name).add_to(app)
+    return app
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command and return the process's exit code: 0 done, 2 mend your input, 3 a track's rule fails, 1 our bug."""
+    try:
+        build_app()(args=arguments)
+    except KitError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+    except SystemExit as stop:
+        return stop.code if isinstance(stop.code, int) else int(bool(stop.code))
+    except BrokenPipeError:  # `kit.py ... | head` is not an error of ours
+        sys.stderr.close()
+        return 0
+    return 0

@@ -1,0 +1,16 @@
+"""The two errors a user can cause; everything else that escapes is a bug of ours."""
+
+
+class KitError(Exception):
+    """Something the user can mend: one line that says what happened, where, and what to do.
+
+    The command line prints it without a traceback and exits with `exit_code`.
+    """
+
+    exit_code = 2
+
+
+class RuleError(KitError):
+    """A rule of a challenge track is broken (exit code 3, so that scripts can tell it from a typo)."""
+
+    exit_code = 3

@@ -1,0 +1,133 @@
+"""One dataclass is a command's flags, its TOML keys and its help text, so that the three cannot drift apart."""
+
+import dataclasses
+import inspect
+import tomllib
+import types
+import typing
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+from mfr_kit.errors import KitError
+from mfr_kit.registry import unknown
+
+T = TypeVar("T")
+
+
+def option(default: Any = dataclasses.MISSING, *, help: str, argument: bool = False, choices: Callable[[], list[str]] | None = None) -> Any:
+    """Declare a field of an options dataclass.
+
+    Args:
+        default: leave out to make the option required.
+        help: one line with unit and range, shown by `--help`.
+        argument: positional on the command line (still a key of the TOML file).
+        choices: returns the allowed values; called when a value is checked, so that plug-ins are found by folder.
+    """
+    return dataclasses.field(default=default, metadata={"help": help, "argument": argument, "choices": choices})
+
+
+def load(cls: type[T], config: Path | None, flags: dict[str, Any]) -> T:
+    """Merge a TOML file and command-line flags (flags win) into a checked options object.
+
+    Raises:
+        KitError: unreadable file, unknown key, wrong type, value out of the choices, or a required option missing.
+    """
+    values = _read(cls, config) if config else {}
+    values.update({name: value for name, value in flags.items() if value is not None})
+    for field in dataclasses.fields(cls):
+        if field.name not in values and field.default is dataclasses.MISSING:
+            where = f"in {config} or " if config else ""
+            raise KitError(f"{flag_of(field)} is missing: give it {where}on the command line ({field.metadata['help']})")
+        choices = field.metadata.get("choices")
+        if choices and values.get(field.name) is not None and str(values[field.name]) not in choices():
+            raise KitError(unknown(f"value for {flag_of(field)}", str(values[field.name]), choices()))
+    return cls(**values)
+
+
+def command(cls: type[T], run: Callable[[T], None], with_config: bool = False) -> Callable[..., None]:
+    """Wrap `run(options)` in a function whose signature Typer turns into the flags of `cls`.
+
+    Args:
+        cls: an options dataclass; every field is declared with `option`.
+        run: the body; its docstring becomes the command's help.
+        with_config: add `--config FILE.toml`, whose keys are the names of the fields.
+    """
+    import typer
+
+    parameters, hints = [], {}
+    for field in sorted(dataclasses.fields(cls), key=lambda f: not f.metadata["argument"]):
+        shown = False if field.default in (None, dataclasses.MISSING) else str(field.default)
+        make = typer.Argument if field.metadata["argument"] else typer.Option
+        text = field.metadata["help"]
+        if field.metadata["choices"]:
+            text += f" One of: {', '.join(field.metadata['choices']())}."
+        if field.default is dataclasses.MISSING:
+            text += " [required]"
+        hint = Annotated[_optional(field.type), make(help=text, show_default=shown)]
+        hints[field.name] = hint
+        parameters.append(inspect.Parameter(field.name, inspect.Parameter.POSITIONAL_OR_KEYWORD, default=None, annotation=hint))
+    if with_config:
+        hints["config"] = Annotated[Path | None, typer.Option(help="TOML file with the same names; flags win.", show_default=False)]
+        parameters.append(inspect.Parameter("config", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=hints["config"]))
+
+    def call(**flags: Any) -> None:
+        config = flags.pop("config", None)
+        run(load(cls, config, {name: value for name, value in flags.items() if value not in ([], ())}))
+
+    call.__name__, call.__doc__ = run.__name__, run.__doc__
+    call.__signature__ = inspect.Signature(parameters)
+    call.__annotations__ = hints
+    return call
+
+
+def as_dict(options: Any) -> dict[str, Any]:
+    """Return the options as plain values (paths as text), fit for JSON and for a TOML file."""
+    return {name: _plain(value) for name, value in dataclasses.asdict(options).items()}
+
+
+def flag_of(field: dataclasses.Field) -> str:
+    """Name a field as the user types it."""
+    return field.name.upper() if field.metadata.get("argument") else "--" + field.name.replace("_", "-")
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Path):
+        return str(value)
+    return [_plain(item) for item in value] if isinstance(value, list | tuple) else value
+
+
+def _optional(hint: Any) -> Any:
+    return hint if type(None) in typing.get_args(hint) else hint | None
+
+
+def _read(cls: type, config: Path) -> dict[str, Any]:
+    try:
+        raw = tomllib.loads(Path(config).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise KitError(f"cannot read the config {config}: {error.strerror}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise KitError(f"{config} is not valid TOML: {error}") from None
+    fields = {field.name: field for field in dataclasses.fields(cls)}
+    values = {}
+    for key, value in raw.items():
+        name = key.replace("-", "_")
+        if name not in fields:
+            raise KitError(f"{config}: {unknown('key', key, sorted(fields))}")
+        values[name] = _cast(fields[name].type, value, f"{config}: key '{key}'")
+    return values
+
+
+def _cast(hint: Any, value: Any, where: str) -> Any:
+    kinds = [kind for kind in (typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)) if kind is not type(None)]
+    for kind in kinds:
+        if typing.get_origin(kind) is list and isinstance(value, list):
+            return [_cast(typing.get_args(kind)[0], item, where) for item in value]
+        if kind is Path and isinstance(value, str):
+            return Path(value)
+        if kind is float and type(value) in (int, float):
+            return float(value)
+        if type(value) is kind:
+            return value
+    wanted = " or ".join(getattr(kind, "__name__", str(kind)) for kind in kinds)
+    raise KitError(f"{where}: expected {wanted}, found {value!r}")
