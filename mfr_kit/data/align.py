@@ -1,0 +1,38 @@
+"""Five landmarks to the ArcFace 112x112 frame by a least-squares similarity."""
+
+import cv2
+import numpy as np
+
+SIZE = 112
+# Eyes, nose tip, mouth corners of the published ArcFace template (112x112); the 96x112 one has x smaller by 8.
+TEMPLATE = np.array([[38.2946, 51.6963], [73.5318, 51.5014], [56.0252, 71.7366], [41.5493, 92.3655], [70.7299, 92.2041]], np.float32)
+
+
+def estimate_similarity(landmarks: np.ndarray, template: np.ndarray = TEMPLATE) -> np.ndarray:
+    """Find the rotation, scale and shift that brings landmarks nearest to a template in the least-squares sense.
+
+    A 2-D similarity is one complex multiplication and one addition, so the optimum is a complex linear regression;
+    it equals Umeyama's solution (`insightface.utils.face_align.estimate_norm`) for points that are not mirrored.
+
+    Args:
+        landmarks: (N, 2) points in the photograph's pixels, N >= 2, not all equal.
+        template: (N, 2) points in the aligned frame.
+    Returns:
+        (2, 3) float64 matrix for `warp` and `transform_points`.
+    """
+    source = np.asarray(landmarks, np.float64) @ (1, 1j)
+    target = np.asarray(template, np.float64) @ (1, 1j)
+    centred = source - source.mean()
+    turn = np.vdot(centred, target - target.mean()) / np.vdot(centred, centred).real
+    shift = target.mean() - turn * source.mean()
+    return np.array([[turn.real, -turn.imag, shift.real], [turn.imag, turn.real, shift.imag]])
+
+
+def warp(image: np.ndarray, matrix: np.ndarray, size: int = SIZE) -> np.ndarray:
+    """Bring (H, W, 3) uint8 into the (size, size, 3) aligned frame, bilinear, black outside the photograph."""
+    return cv2.warpAffine(image, matrix, (size, size), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=(0, 0, 0))
+
+
+def transform_points(points: np.ndarray, matrix: np.ndarray) -> np.ndarray:
+    """Apply a (2, 3) matrix to (N, 2) points; returns (N, 2) float32."""
+    return (np.asarray(points, np.float64) @ matrix[:, :2].T + matrix[:, 2]).astype(np.float32)
