@@ -1,0 +1,216 @@
+"""The face set: aligned faces, one row each in `faces.parquet`, that `augment` writes and everything else reads."""
+
+import csv
+import functools
+import hashlib
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from mfr_kit.data.images import decode_rgb
+from mfr_kit.errors import KitError
+
+NONMASK, MASK = "nonmask", "mask"
+NO_FACE = "no_face"  # the reason of a skipped row that an evaluation must count as a non-match
+ROWS, SKIPPED, ABOUT = "faces.parquet", "skipped.csv", "faceset.json"
+SCHEMA = pa.schema(
+    [
+        ("key", pa.string()),  # the image's path inside the set
+        ("source", pa.string()),  # the photograph's path inside the folder it came from
+        ("identity", pa.string()),
+        ("condition", pa.string()),  # NONMASK or MASK (a twin, or a really masked photograph)
+        ("landmarks", pa.list_(pa.float32())),  # x0, y0, x1, y1, ... in the aligned frame
+        ("score", pa.float32()),  # detector confidence in [0, 1]; 1 where nobody detected
+        ("clean_key", pa.string()),  # of a masked twin: the key of its clean face; else ""
+        ("mask", pa.string()),  # JSON of the drawn mask's parameters; "" without one
+        ("digest", pa.string()),  # BLAKE2b-64 of the encoded image
+    ]
+)
+SKIPPED_COLUMNS = ("source", "identity", "condition", "clean_key", "reason", "detail")
+
+
+class FaceSet:
+    """Rows of a face set, or a selection of them; images are read when asked for.
+
+    Args:
+        folder: where the images lie.
+        table: rows in `SCHEMA`.
+        skipped: rows in `SKIPPED_COLUMNS` of the photographs that gave no face.
+        about: what `faceset.json` says.
+    """
+
+    def __init__(self, folder: Path, table: pa.Table, skipped: list[dict], about: dict) -> None:
+        self.folder, self.table, self.skipped, self.about = folder, table, skipped, about
+
+    @classmethod
+    def open(cls, folder: Path) -> "FaceSet":
+        """Open a face set.
+
+        Raises:
+            KitError: no `faces.parquet` there, or one of another shape.
+        """
+        folder = Path(folder)
+        if not (folder / ROWS).is_file():
+            raise KitError(f"{folder} is not a face set (no {ROWS} in it): make one with `python kit.py augment PHOTOS {folder}`")
+        try:
+            table = pq.read_table(folder / ROWS)
+        except (pa.ArrowInvalid, OSError) as error:
+            raise KitError(f"{folder / ROWS}: cannot be read as parquet ({error})") from None
+        missing = [name for name in SCHEMA.names if name not in table.column_names]
+        if missing:
+            raise KitError(f"{folder / ROWS}: column '{missing[0]}' is missing; make the face set again with this version of the kit")
+        skipped, about = [], {}
+        if (folder / SKIPPED).is_file():
+            with (folder / SKIPPED).open(encoding="utf-8", newline="") as file:
+                skipped = list(csv.DictReader(file))
+        if (folder / ABOUT).is_file():
+            about = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
+        return cls(folder, table.select(SCHEMA.names), skipped, about)
+
+    def __len__(self) -> int:
+        return self.table.num_rows
+
+    @property
+    def name(self) -> str:
+        """The folder's name, for reports."""
+        return self.folder.resolve().name
+
+    @functools.cached_property
+    def keys(self) -> np.ndarray:
+        """(N,) paths of the images inside the set."""
+        return self._column("key")
+
+    @functools.cached_property
+    def sources(self) -> np.ndarray:
+        """(N,) paths of the photographs inside the folder they came from."""
+        return self._column("source")
+
+    @functools.cached_property
+    def identities(self) -> np.ndarray:
+        """(N,) names."""
+        return self._column("identity")
+
+    @functools.cached_property
+    def conditions(self) -> np.ndarray:
+        """(N,) `NONMASK` or `MASK`."""
+        return self._column("condition")
+
+    @functools.cached_property
+    def clean_keys(self) -> np.ndarray:
+        """(N,) of a masked twin the key of its clean face, else ""."""
+        return self._column("clean_key")
+
+    @functools.cached_property
+    def masks(self) -> np.ndarray:
+        """(N,) JSON of the drawn masks' parameters, "" without one."""
+        return self._column("mask")
+
+    @functools.cached_property
+    def scores(self) -> np.ndarray:
+        """(N,) float32 detector confidences."""
+        return self.table["score"].to_numpy()
+
+    @functools.cached_property
+    def people(self) -> list[str]:
+        """The names in this selection, sorted; with those of whom no face was found."""
+        return sorted(set(self.table["identity"].unique().to_pylist()) | {row["identity"] for row in self.skipped if row["identity"]})
+
+    @functools.cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 over names, conditions, masks and image digests of the rows: equal for equal faces, wherever the set lies."""
+        digest = hashlib.sha256()
+        for name in ("key", "identity", "condition", "clean_key", "digest"):
+            digest.update("\n".join(self.table[name].to_pylist()).encode() + b"\0")
+        for row in self.skipped:
+            digest.update("\t".join(row[name] for name in ("source", "identity", "condition", "reason")).encode() + b"\n")
+        return digest.hexdigest()
+
+    def points(self, index: int) -> np.ndarray:
+        """(K, 2) float32 landmarks of a face in its aligned frame."""
+        return self.table["landmarks"][int(index)].values.to_numpy().reshape(-1, 2)
+
+    def encoded(self, index: int) -> bytes:
+        """The image file of a face, as it lies on disk."""
+        path = self.folder / self.table["key"][int(index)].as_py()
+        try:
+            return path.read_bytes()
+        except OSError as error:
+            raise KitError(f"{path}: named in {self.folder / ROWS} but cannot be read ({error.strerror})") from None
+
+    def image(self, index: int) -> np.ndarray:
+        """(112, 112, 3) uint8 RGB pixels of a face."""
+        return decode_rgb(self.encoded(index), f"{self.folder / self.table['key'][int(index)].as_py()}")
+
+    def select(self, rows: Sequence[int] | np.ndarray) -> "FaceSet":
+        """Keep some rows, by index or by a boolean per row; the skipped photographs stay listed."""
+        rows = np.asarray(rows)
+        if rows.dtype == bool:
+            rows = np.flatnonzero(rows)
+        return FaceSet(self.folder, self.table.take(pa.array(rows, pa.int64())), self.skipped, self.about)
+
+    def clean(self) -> "FaceSet":
+        """Keep the faces without a mask: what a teacher's bank may hold."""
+        return self.select(self.conditions == NONMASK)
+
+    def of_people(self, names: Iterable[str]) -> "FaceSet":
+        """Keep some people, among the skipped photographs too."""
+        wanted = set(names)
+        kept = self.select(np.fromiter((name in wanted for name in self.identities), bool, len(self)))
+        kept.skipped = [row for row in self.skipped if row["identity"] in wanted]
+        return kept
+
+    def _column(self, name: str) -> np.ndarray:
+        # Dictionary encoding lets equal texts share one Python string: eight bytes a row however long the names.
+        column = self.table[name].combine_chunks()
+        if name in ("key", "source"):
+            return column.to_numpy(zero_copy_only=False)
+        encoded = column.dictionary_encode()
+        return encoded.dictionary.to_numpy(zero_copy_only=False)[encoded.indices.to_numpy()] if len(column) else np.empty(0, object)
+
+
+def read_people(path: Path) -> list[str]:
+    """Read a list of names, one a line; blank lines and lines that begin with # are passed over.
+
+    Raises:
+        KitError: the file cannot be read or holds no name.
+    """
+    try:
+        lines = Path(path).read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise KitError(f"cannot read the list of people {path}: {error}") from None
+    names = [line.strip() for line in lines if line.strip() and not line.startswith("#")]
+    if not names:
+        raise KitError(f"the list of people {path} is empty")
+    return names
+
+
+def digest_of(encoded: bytes) -> str:
+    """The `digest` column's value for an encoded image."""
+    return hashlib.blake2b(encoded, digest_size=8).hexdigest()
+
+
+def write_rows(folder: Path, chunks: Iterable[tuple[list[dict], list[dict]]], about: dict) -> dict:
+    """Write `faces.parquet`, `skipped.csv` and `faceset.json` from chunks of (face rows, skipped rows), holding one chunk at a time.
+
+    Returns:
+        what `faceset.json` says: `about` with the counts.
+    """
+    counts = {"faces": 0, "twins": 0, "skipped": 0}
+    with pq.ParquetWriter(folder / ROWS, SCHEMA) as rows, (folder / SKIPPED).open("w", encoding="utf-8", newline="") as file:
+        skipped_rows = csv.DictWriter(file, SKIPPED_COLUMNS, lineterminator="\n")
+        skipped_rows.writeheader()
+        rows.write_table(SCHEMA.empty_table())
+        for faces, skipped in chunks:
+            if faces:
+                rows.write_table(pa.Table.from_pylist(faces, SCHEMA))
+            skipped_rows.writerows(skipped)
+            twins = sum(bool(face["clean_key"]) for face in faces)
+            for name, more in (("faces", len(faces) - twins), ("twins", twins), ("skipped", len(skipped))):
+                counts[name] += more
+    about = {**about, "counts": counts}
+    (folder / ABOUT).write_text(json.dumps(about, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    return about
