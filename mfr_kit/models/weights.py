@@ -1,0 +1,151 @@
+"""Save and load weights strictly, and read the folder a training run leaves behind.
+
+A run folder: config.toml (every resolved option), lineage.json, metrics.jsonl, last.pt (full training state),
+best.pt (weights at the best validation so far), student.pt (the run's result: weights only), bank/.
+"""
+
+import hashlib
+import json
+import os
+import tempfile
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from mfr_kit import registry
+from mfr_kit.errors import KitError
+
+BACKBONES = "mfr_kit.models.backbones"
+CONFIG, LINEAGE, METRICS, LAST, BEST, STUDENT = "config.toml", "lineage.json", "metrics.jsonl", "last.pt", "best.pt", "student.pt"
+
+
+@dataclass(frozen=True)
+class Run:
+    """A trained student: `model` in eval mode on the CPU, `config` the run's options, `fingerprint` the sha256 of its weights file."""
+
+    path: Path
+    model: nn.Module
+    config: dict[str, Any]
+    lineage: dict[str, Any]
+    fingerprint: str
+
+    @property
+    def name(self) -> str:
+        return self.path.parent.name if self.path.name == STUDENT else f"{self.path.parent.name}/{self.path.stem}"
+
+    @property
+    def embedding_size(self) -> int:
+        return self.config["embedding_size"]
+
+
+def build_backbone(name: str, embedding_size: int | None = None, width: float = 1.0) -> nn.Module:
+    """Make a backbone with random weights.
+
+    Args:
+        name: a file of models/backbones/.
+        embedding_size: None for the backbone's own default.
+        width: factor on the channel counts, > 0.
+    Raises:
+        KitError: no such backbone, or a width or size it cannot have.
+    """
+    module = registry.get(BACKBONES, name)
+    size = module.EMBEDDING_SIZE if embedding_size is None else embedding_size
+    if size < 1 or width <= 0:
+        raise KitError(f"--embedding-size must be at least 1 and --width above 0, found {size} and {width}")
+    return module.build(embedding_size=size, width=width)
+
+
+def load_run(path: Path | str) -> Run:
+    """Load the student of a run folder (its student.pt), or one weights file inside such a folder (`runs/x/best.pt`).
+
+    Raises:
+        KitError: not a run folder, a run that did not finish, or weights that do not fit the configured backbone.
+    """
+    path = Path(path)
+    folder, file = (path, path / STUDENT) if path.is_dir() else (path.parent, path)
+    if not (folder / CONFIG).is_file():
+        raise KitError(f"{folder} is not a run folder: it has no {CONFIG}. Give the --out folder of a `kit.py distill` run.")
+    if not file.is_file():
+        raise KitError(f"{file} does not exist: the run did not finish. Continue it with --resume, or name {folder / BEST}.")
+    config = tomllib.loads((folder / CONFIG).read_text(encoding="utf-8"))
+    lineage = json.loads((folder / LINEAGE).read_text(encoding="utf-8"))
+    model = build_backbone(config["student"], config["embedding_size"], config["width"])
+    load_state(model, read_state(file), str(file))
+    return Run(file, model.eval(), config, lineage, sha256_of(file))
+
+
+def read_state(path: Path) -> dict[str, Tensor]:
+    """Read a state dict (`weights_only`, so that no code of the file runs); a checkpoint's `state_dict` entry is unwrapped.
+
+    Raises:
+        KitError: missing, unreadable, or something other than tensors by name.
+    """
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise KitError(f"no such weights file: {path}") from None
+    except Exception as error:  # noqa: BLE001  torch raises pickle, zip, EOF and runtime errors for a broken file
+        raise KitError(f"{path} cannot be read as weights: {str(error).splitlines()[0]}") from None
+    state = state.get("state_dict", state) if isinstance(state, dict) else state
+    if not isinstance(state, dict) or not state or not all(isinstance(value, Tensor) for value in state.values()):
+        raise KitError(f"{path} holds no state dict (tensors by name)")
+    return state
+
+
+def load_state(model: nn.Module, state: Mapping[str, Tensor], where: str) -> None:
+    """Load weights into a model, all of them or none.
+
+    Raises:
+        KitError: names up to eight missing, unexpected and misshapen keys each.
+    """
+    own = model.state_dict()
+    problems = {
+        "missing": [key for key in own if key not in state],
+        "unexpected": [key for key in state if key not in own],
+        "of another shape": [
+            f"{key} {tuple(state[key].shape)} for {tuple(own[key].shape)}"
+            for key in own
+            if key in state and own[key].shape != state[key].shape
+        ],
+    }
+    told = [f"{len(keys)} {kind}: {', '.join(keys[:8])}{' ...' if len(keys) > 8 else ''}" for kind, keys in problems.items() if keys]
+    if told:
+        raise KitError(f"the weights of {where} do not fit this {type(model).__name__}. {'; '.join(told)}. Check backbone, width and size.")
+    model.load_state_dict(state)
+
+
+def save(path: Path, content: Any) -> None:
+    """Write with `torch.save` under a temporary name, then rename, so that a killed process leaves the old file whole."""
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            torch.save(content, file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a small text file under a temporary name, then rename."""
+    temporary = path.with_name(f".{path.name}.part")
+    temporary.write_text(text, encoding="utf-8")
+    os.replace(temporary, path)
+
+
+def to_toml(values: Mapping[str, Any]) -> str:
+    """Format flat options as TOML; None (an option left to its default) is left out."""
+    return "".join(f"{name} = {json.dumps(value, ensure_ascii=False)}\n" for name, value in values.items() if value is not None)
+
+
+def sha256_of(path: Path) -> str:
+    """Return the sha256 of a file, in hex."""
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
