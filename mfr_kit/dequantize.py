@@ -29,7 +29,11 @@ def write_float32(source: Path, target: Path, lineage: dict) -> None:
         elif node.op_type == "Dropout":
             renamed[node.output[0]] = renamed.get(node.input[0], node.input[0])
         elif node.op_type != "Constant":  # the only Constant is the Dropout's ratio
-            nodes.append(helper.make_node(node.op_type, [renamed.get(name, name) for name in node.input], node.output, node.name, **_attributes(node)))
+            nodes.append(
+                helper.make_node(
+                    node.op_type, [renamed.get(name, name) for name in node.input], node.output, node.name, **_attributes(node)
+                )
+            )
     used = {name for node in nodes for name in node.input}
     kept = [numpy_helper.from_array(np.ascontiguousarray(tensors[name]), name) for name in sorted(used & tensors.keys())]
     inputs = [item for item in model.graph.input if item.name in used and item.name not in tensors]

@@ -44,7 +44,9 @@ def decode_rgb(data: bytes, where: str) -> np.ndarray:
 
 def encode(image: np.ndarray, suffix: str = ".jpg") -> bytes:
     """Encode (H, W, 3) uint8 RGB as JPEG quality 95 without chroma subsampling, or as PNG (suffix ".png")."""
-    options = [cv2.IMWRITE_JPEG_QUALITY, 95, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444] if suffix == ".jpg" else []
+    options = (
+        [cv2.IMWRITE_JPEG_QUALITY, 95, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444] if suffix == ".jpg" else []
+    )
     done, data = cv2.imencode(suffix, cv2.cvtColor(image, cv2.COLOR_RGB2BGR), options)
     if not done:
         raise KitError(f"cannot encode an image of shape {image.shape} as {suffix}")

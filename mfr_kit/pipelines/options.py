@@ -1,0 +1,50 @@
+"""What the commands that use several rooms let the user choose."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from mfr_kit.errors import KitError
+from mfr_kit.options import option
+
+
+@dataclass(frozen=True)
+class AugmentOptions:
+    """Options of `kit.py augment`."""
+
+    src: Path = option(argument=True, help="Folder that holds one folder of photographs (or, with --aligned, of aligned faces) per person.")
+    dst: Path = option(argument=True, help="Face set to write; a run that was stopped is continued by the same command.")
+    ratio: float = option(0.35, help="Share of the faces that get a masked twin beside the clean face, 0..1.")
+    seed: int = option(0, help="Same seed, same masks, whatever the number of workers.")
+    masks: list[str] | None = option(
+        None, help="Mask templates to draw from (repeat the flag); all that `kit.py masks list` shows if left out."
+    )
+    mask_on: str | None = option(
+        None,
+        choices=lambda: ["photo", "crop"],
+        help="photo: draw the mask on the photograph and detect again, as a deployed system must (default for photographs). "
+        "crop: draw it on the aligned face (default with --aligned).",
+    )
+    aligned: bool = option(False, help="SRC holds faces already aligned to the ArcFace 112x112 template; no detector is used.")
+    people: Path | None = option(None, help="List of names, one a line: only these people.")
+    exclude: Path | None = option(None, help="List of photographs to leave out, one path inside SRC a line.")
+    image: str = option(
+        "jpg", choices=lambda: ["jpg", "png"], help="File format of the faces: JPEG quality 95 without chroma subsampling, or PNG."
+    )
+    detector: Path | None = option(None, help="Your own YuNet ONNX file; by default the asset 'yunet'.")
+    workers: int | None = option(None, help="Processes; 0 works in this one. Default: one per core.")
+    dry_run: bool = option(False, help="Try a few photographs, say what the whole will take in time and disk, and write nothing.")
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.ratio <= 1:
+            raise KitError(f"--ratio is a share between 0 and 1, not {self.ratio}")
+        if self.seed < 0:
+            raise KitError(f"--seed must be 0 or more, not {self.seed}")
+        if self.workers is not None and self.workers < 0:
+            raise KitError(f"--workers must be 0 or more, not {self.workers}")
+        if self.aligned and self.mask_on == "photo":
+            raise KitError("--aligned and --mask-on photo contradict each other: an aligned face has no photograph around it to detect in")
+
+    @property
+    def draws_on_photo(self) -> bool:
+        """Whether masks are drawn before the detection."""
+        return not self.aligned if self.mask_on is None else self.mask_on == "photo"

@@ -1,0 +1,55 @@
+"""The roof: quick, helpful, and never a traceback for what the user can mend."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from mfr_kit import cli
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def run(*arguments: str) -> subprocess.CompletedProcess:
+    return subprocess.run([sys.executable, "kit.py", *arguments], cwd=ROOT, capture_output=True, text=True, check=False, timeout=120)
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["augment", "--help"], ["distill", "--help"], ["evaluate", "--help"]])
+def test_help_pulls_in_nothing_heavy(arguments):
+    code = (
+        "import sys; from mfr_kit.cli import main; code = main(sys.argv[1:]);"
+        "heavy = {'torch', 'cv2', 'numpy', 'onnx', 'onnxruntime', 'albumentations', 'insightface', 'pyarrow', 'scipy'} & set(sys.modules);"
+        "assert code == 0, code; assert not heavy, heavy"
+    )
+    done = subprocess.run([sys.executable, "-c", code, *arguments], cwd=ROOT, capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 0, done.stderr
+
+
+def test_importing_the_package_pulls_in_nothing_heavy():
+    code = "import sys, mfr_kit; assert not {'torch', 'cv2', 'numpy'} & set(sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
+
+
+def test_a_users_mistake_is_one_line_and_exit_code_2(tmp_path):
+    done = run("augment", str(tmp_path / "nowhere"), str(tmp_path / "out"))
+    assert done.returncode == 2
+    assert done.stderr.strip().splitlines()[-1].startswith("error: ")
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_unknown_flags_and_commands_are_exit_code_2():
+    assert run("augmnt").returncode == 2
+    assert run("augment", "--rato", "1").returncode == 2
+
+
+def test_the_four_promised_commands_are_there(capsys):
+    assert cli.main(["--help"]) == 0
+    shown = capsys.readouterr().out
+    assert all(name in shown for name in ("augment", "distill", "export-onnx", "make-submission"))
+
+
+def test_assets_verify_says_ok(capsys):
+    assert cli.main(["assets", "verify"]) == 0
+    assert capsys.readouterr().out.count(" ok ") >= 3

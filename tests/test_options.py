@@ -1,0 +1,78 @@
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from mfr_kit.errors import KitError
+from mfr_kit.options import as_dict, command, load, option
+
+
+@dataclass(frozen=True)
+class Options:
+    src: Path = option(argument=True, help="Where from.")
+    ratio: float = option(0.35, help="Share, 0..1.")
+    kinds: list[str] | None = option(None, help="Kinds.")
+    flip: bool = option(False, help="Mirror too.")
+    method: str = option("coupleface", choices=lambda: ["coupleface", "fcd"], help="Method.")
+    limit: int | None = option(None, help="At most so many.")
+
+
+def run(arguments: list[str]) -> Options:
+    got = []
+    app = typer.Typer(pretty_exceptions_enable=False)
+    app.command()(command(Options, got.append, with_config=True))
+    result = CliRunner().invoke(app, arguments)
+    if result.exception:
+        raise result.exception
+    return got[0]
+
+
+def config(tmp_path, text: str) -> Path:
+    path = tmp_path / "c.toml"
+    path.write_text(text)
+    return path
+
+
+def test_defaults_then_config_then_flags(tmp_path):
+    path = config(tmp_path, 'src = "a"\nratio = 1\nkinds = ["x", "y"]\nflip = true\n')
+    got = run(["--config", str(path), "--ratio", "0.5", "--no-flip"])
+    assert got == Options(src=Path("a"), ratio=0.5, kinds=["x", "y"], flip=False)
+
+
+def test_a_flag_given_as_its_default_still_wins(tmp_path):
+    path = config(tmp_path, 'src = "a"\nratio = 1.0\n')
+    assert run(["--config", str(path), "--ratio", "0.35"]).ratio == 0.35
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("rato = 1", "unknown key 'rato'. Did you mean 'ratio'"),
+        ('ratio = "much"', "key 'ratio': expected float, found 'much'"),
+        ("limit = true", "expected int, found True"),
+        ("kinds = [1]", "expected str, found 1"),
+        ("ratio = ", "not valid TOML"),
+        ('method = "kd"', "unknown value for --method 'kd'"),
+    ],
+)
+def test_a_bad_config_is_refused_with_its_place(tmp_path, text, message):
+    path = config(tmp_path, f'src = "a"\n{text}\n')
+    with pytest.raises(KitError) as caught:
+        load(Options, path, {})
+    assert message in str(caught.value)
+
+
+def test_a_missing_argument_is_named_as_the_user_types_it():
+    with pytest.raises(KitError, match="^SRC is missing"):
+        load(Options, None, {})
+
+
+def test_a_missing_config_file_is_named(tmp_path):
+    with pytest.raises(KitError, match=r"gone\.toml"):
+        load(Options, tmp_path / "gone.toml", {})
+
+
+def test_options_become_plain_values():
+    assert as_dict(Options(src=Path("a/b"), kinds=["x"]))["src"] == "a/b"

@@ -1,0 +1,31 @@
+import pytest
+
+from mfr_kit import registry
+from mfr_kit.errors import KitError
+
+
+@pytest.fixture
+def plugins(tmp_path, monkeypatch):
+    package = f"plugins_{tmp_path.name}"  # Python remembers where a package was found, so each test has its own
+    folder = tmp_path / package
+    folder.mkdir()
+    for name in ("__init__", "two_words", "alpha", "_private"):
+        (folder / f"{name}.py").write_text("VALUE = 1\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    return package
+
+
+def test_a_file_in_the_folder_is_a_plugin(plugins):
+    assert registry.names(plugins) == ["alpha", "two-words"]
+    assert registry.get(plugins, "two-words").VALUE == 1
+    assert registry.get(plugins, "two_words").VALUE == 1
+
+
+def test_an_unknown_name_lists_the_known_ones(plugins):
+    with pytest.raises(KitError, match=r"Did you mean 'alpha'\? Known: alpha, two-words"):
+        registry.get(plugins, "alhpa")
+
+
+def test_naming_plugins_does_not_import_them(plugins, tmp_path):
+    (tmp_path / plugins / "broken.py").write_text("raise RuntimeError\n")
+    assert "broken" in registry.names(plugins)
