@@ -1,0 +1,46 @@
+"""What every method is given, and the two operations every method needs."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from mfr_kit.errors import KitError
+from mfr_kit.options import option
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Terms = tuple[dict[str, "Tensor"], dict[str, float]]  # weighted terms, whose sum is the loss; figures to log
+
+
+@dataclass(frozen=True)
+class Batch:
+    """One batch as a loss sees it. The teacher's side never carries a gradient; nothing need be normalised but the prototypes."""
+
+    student: "Tensor"  # (B, D)
+    teacher: "Tensor"  # (B, D) targets
+    labels: "Tensor"  # (B,) int64, 0 .. C-1
+    prototypes: "Tensor"  # (C, D) unit rows: the teacher's mean embedding of each training identity
+    partners: "Tensor | None" = None  # (B, K, D) teacher-side embeddings of other identities; for methods with MINES = True
+
+    def __post_init__(self) -> None:
+        if self.student.shape != self.teacher.shape:
+            raise KitError(
+                f"student embeddings {tuple(self.student.shape)} and teacher embeddings {tuple(self.teacher.shape)} differ: use a projector"
+            )
+
+
+def fcd_weight() -> float:
+    """Declare the option that the methods which add terms to FCD share."""
+    return option(1.0, help="Weight of FCD beside the method's own terms, >= 0; 0 leaves the method by itself.")
+
+
+def unit(x: "Tensor") -> "Tensor":
+    """L2-normalise along the last axis; a zero vector stays zero."""
+    return x / x.norm(dim=-1, keepdim=True).clamp_min(1e-12)
+
+
+def add_fcd(terms: dict[str, "Tensor"], batch: Batch, weight: float) -> dict[str, "Tensor"]:
+    """Put a weighted FCD in front of a method's own terms, unless its weight is zero."""
+    from mfr_kit.losses.fcd import feature_consistency_loss
+
+    return {"fcd": weight * feature_consistency_loss(batch.student, batch.teacher), **terms} if weight else terms

@@ -1,0 +1,32 @@
+"""CosFace: classification of the training identities with a margin, beside FCD or (--fcd-weight 0) the student by itself."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from mfr_kit.losses._batch import Batch, Terms, add_fcd, fcd_weight
+from mfr_kit.options import option
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+@dataclass(frozen=True)
+class Options:
+    """CosFace's two constants and its weight."""
+
+    fcd_weight: float = fcd_weight()
+    cosface_weight: float = option(1.0, help="Weight of the CosFace term, > 0.")
+    cosface_scale: float = option(64.0, help="s: factor on the cosines, > 0.")
+    cosface_margin: float = option(0.4, help="m: margin, in cosine.")
+
+
+def head(options: Options, classes: int, size: int) -> "nn.Module":
+    """Make the head with one learnt centre per training identity."""
+    from mfr_kit.losses import _margin
+
+    return _margin.build("cosface", classes, size, options.cosface_scale, options.cosface_margin)
+
+
+def terms(batch: Batch, options: Options, head: "nn.Module") -> Terms:
+    """Cross-entropy of the head, plus FCD."""
+    return add_fcd({"cls": options.cosface_weight * head(batch.student, batch.labels)}, batch, options.fcd_weight), {}

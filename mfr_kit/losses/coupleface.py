@@ -1,0 +1,119 @@
+"""CoupleFace in our reading: FCD plus relation-aware distillation (RAD) towards mined neighbours. docs/method.md has the equations."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from mfr_kit.errors import KitError
+from mfr_kit.losses._batch import Batch, Terms, add_fcd, fcd_weight, unit
+from mfr_kit.options import option
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+MINES = True  # the trainer gives `batch.partners`, chosen by the options `neighbours`, `partners` and `mining`
+FORMS = ("hinge", "l1", "l2", "deadzone")
+NORMALISE = ("active", "all")
+
+
+@dataclass(frozen=True)
+class Options:
+    """How the mutual relations are mined, compared and weighted."""
+
+    fcd_weight: float = fcd_weight()
+    alpha_neg: float = option(1.0, help="Weight of RAD on negative relations, >= 0.")
+    alpha_pos: float = option(0.0, help="Weight of RAD on the relation to one's own prototype, >= 0.")
+    tolerance: float = option(0.03, help="q: cosine difference that costs nothing (hinge, deadzone), in [0, 2].")
+    rad_form: str = option("hinge", help="How two relations are compared.", choices=lambda: list(FORMS))
+    rad_normalise: str = option(
+        "active", help="Average over the relations that cost something, or over all.", choices=lambda: list(NORMALISE)
+    )
+    neighbours: int = option(100, help="K: partners of a sample, >= 1; capped at the number of other people.")
+    partners: str = option(
+        "image", help="A partner is one image of the identity, drawn anew, or its prototype.", choices=lambda: ["image", "prototype"]
+    )
+    mining: str = option("teacher", help="Whose nearest identities are the partners.", choices=lambda: ["teacher", "student", "both"])
+    beta: float = option(0.0, help="Weight of a classification term on the student, >= 0.")
+    beta_head: str = option("arcface", help="Head of that term.", choices=lambda: ["arcface", "cosface", "adaface"])
+
+    def __post_init__(self) -> None:
+        if min(self.fcd_weight, self.alpha_neg, self.alpha_pos, self.beta) < 0:
+            raise KitError("--fcd-weight, --alpha-neg, --alpha-pos and --beta must not be negative")
+        if not 0 <= self.tolerance <= 2:
+            raise KitError(f"--tolerance is a difference of cosines, in [0, 2]; found {self.tolerance}")
+        if self.neighbours < 1:
+            raise KitError(f"--neighbours must be at least 1, found {self.neighbours}")
+
+
+def head(options: Options, classes: int, size: int) -> "nn.Module | None":
+    """Make the classification head with its usual constants, if `beta` asks for one."""
+    if not options.beta:
+        return None
+    from mfr_kit.losses import _margin
+
+    return _margin.build(options.beta_head, classes, size)
+
+
+def terms(batch: Batch, options: Options, head: "nn.Module | None") -> Terms:
+    """L = FCD + alpha_neg RAD- + alpha_pos RAD+ + beta L_cls."""
+    negative, active = relation_aware_loss(
+        batch.student, batch.teacher, batch.partners, tolerance=options.tolerance, form=options.rad_form, normalise=options.rad_normalise
+    )
+    own = {"rad_neg": options.alpha_neg * negative}
+    if options.alpha_pos:
+        prototype = batch.prototypes[batch.labels].unsqueeze(1)
+        positive, _ = relation_aware_loss(
+            batch.student,
+            batch.teacher,
+            prototype,
+            tolerance=options.tolerance,
+            form=options.rad_form,
+            normalise=options.rad_normalise,
+            sign=-1,
+        )
+        own["rad_pos"] = options.alpha_pos * positive
+    if head is not None:
+        own["cls"] = options.beta * head(batch.student, batch.labels)
+    return add_fcd(own, batch, options.fcd_weight), {"active": float(active)}
+
+
+def relation_aware_loss(
+    student: "Tensor",
+    teacher: "Tensor",
+    partners: "Tensor",
+    *,
+    tolerance: float = 0.03,
+    form: str = "hinge",
+    normalise: str = "active",
+    sign: int = 1,
+) -> "tuple[Tensor, Tensor]":
+    """Penalise a student whose cosines to its partners are worse than its teacher's.
+
+    Args:
+        student: (B, D) embeddings, any norm.
+        teacher: (B, D) embeddings, any norm; receives no gradient.
+        partners: (B, K, D) teacher-side embeddings, any norm; receive no gradient.
+        tolerance: cosine difference that costs nothing (hinge and deadzone), in [0, 2].
+        form: "hinge" max(sign * difference - q, 0); "l1", "l2"; "deadzone" max(|difference| - q, 0).
+        normalise: "all" divides by B * K, "active" by the number of relations that cost something (none cost: 0).
+        sign: 1 for partners to keep away from (negatives), -1 for partners to stay near to (positives).
+    Returns:
+        Scalar >= 0, and the share of active relations in [0, 1]; both 0 when student and teacher agree.
+    Raises:
+        KitError: D differs between student and partners, or K < 1.
+    Source: CoupleFace (arXiv 2204.05502), RAD in our reading; docs/method.md, equation 5.
+    """
+    if partners.ndim != 3 or partners.shape[1] < 1 or partners.shape[2] != student.shape[1]:
+        raise KitError(
+            f"partners must be (B, K >= 1, {student.shape[1]}), found {tuple(partners.shape)}: where sizes differ a projector is needed"
+        )
+    towards = unit(partners.detach()).transpose(1, 2)  # (B, D, K)
+    difference = ((unit(student) - unit(teacher.detach())).unsqueeze(1) @ towards).squeeze(1)
+    if form == "hinge":
+        cost = (sign * difference - tolerance).relu()  # not clamp_min, whose gradient at zero is one
+    elif form == "deadzone":
+        cost = (difference.abs() - tolerance).relu()
+    else:
+        cost = difference.abs() if form == "l1" else difference.square()
+    active = (cost.detach() > 0).sum()
+    count = active.clamp_min(1) if normalise == "active" else cost.numel()
+    return cost.sum() / count, active / cost.numel()

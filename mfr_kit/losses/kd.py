@@ -1,0 +1,40 @@
+"""KD through a prototype head: a teacher without a classifier classifies by its own class prototypes, and so does the student."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from mfr_kit.losses._batch import Batch, Terms, add_fcd, fcd_weight, unit
+from mfr_kit.options import option
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Options:
+    """KD's temperature and the prototype head's scale."""
+
+    fcd_weight: float = fcd_weight()
+    kd_weight: float = option(1.0, help="Weight of the KD term, >= 0.")
+    kd_temperature: float = option(4.0, help="T: softens both sides, > 0.")
+    kd_scale: float = option(64.0, help="s: factor on the cosines to the prototypes, > 0.")
+
+
+def terms(batch: Batch, options: Options, head: None) -> Terms:
+    """FCD plus the divergence of the two classifications."""
+    teacher, student = (options.kd_scale * unit(side) @ batch.prototypes.T for side in (batch.teacher, batch.student))
+    return add_fcd({"kd": options.kd_weight * distillation_loss(student, teacher, options.kd_temperature)}, batch, options.fcd_weight), {}
+
+
+def distillation_loss(student: "Tensor", teacher: "Tensor", temperature: float = 4.0) -> "Tensor":
+    """T^2 KL(softmax(z_t / T), softmax(z_s / T)), the mean over the batch.
+
+    Args:
+        student: (B, C) logits.
+        teacher: (B, C) logits; receives no gradient.
+        temperature: T > 0.
+    Source: Hinton et al., *Distilling the Knowledge in a Neural Network* (arXiv 1503.02531).
+    """
+    wanted = (teacher.detach() / temperature).log_softmax(dim=1)
+    found = (student / temperature).log_softmax(dim=1)
+    return temperature**2 * (wanted.exp() * (wanted - found)).sum(dim=1).mean()

@@ -1,0 +1,40 @@
+"""Naive mutual relation distillation: all pairs of the batch instead of mined partners, every relation alike."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from mfr_kit.errors import KitError
+from mfr_kit.losses._batch import Batch, Terms, add_fcd, fcd_weight, unit
+from mfr_kit.options import option
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Options:
+    """How much the relations weigh."""
+
+    fcd_weight: float = fcd_weight()
+    mrd_weight: float = option(1.0, help="Weight of the naive MRD term, >= 0.")
+
+
+def terms(batch: Batch, options: Options, head: None) -> Terms:
+    """FCD plus the mean squared difference of all the batch's relations."""
+    return add_fcd({"mrd": options.mrd_weight * batch_relation_loss(batch.student, batch.teacher)}, batch, options.fcd_weight), {}
+
+
+def batch_relation_loss(student: "Tensor", teacher: "Tensor") -> "Tensor":
+    """Mean over i != j of (R(f_i^s, f_j^t) - R(f_i^t, f_j^t))^2.
+
+    Args:
+        student: (B, D) embeddings, any norm; B >= 2.
+        teacher: (B, D) embeddings, any norm; receives no gradient.
+    Source: CoupleFace (arXiv 2204.05502), its MRD before mining and RAD, in our reading.
+    """
+    count = len(student)
+    if count < 2:
+        raise KitError("relations within a batch need at least two samples: raise --batch-size")
+    teacher = unit(teacher.detach())
+    difference = (unit(student) - teacher) @ teacher.T
+    return (difference - difference.diag().diag()).square().sum() / (count * (count - 1))
