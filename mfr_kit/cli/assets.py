@@ -17,18 +17,26 @@ def list_assets() -> None:
     from mfr_kit import assets
 
     for entry in assets.ASSETS.values():
-        print(
-            f"{entry.name:11} {entry.size_bytes / 2**20:6.1f} MiB  {entry.about}\n{'':11} {assets.where(entry)}\n{'':11} licence: {entry.licence}"
-        )
+        print(f"{entry.name:11} {entry.size_bytes / 2**20:6.1f} MiB  {entry.about}")
+        print(f"{'':11} {assets.where(entry)}")
+        print(f"{'':11} licence: {entry.licence}")
 
 
 def verify() -> None:
     """Check the sum of every asset that is on this machine."""
     from mfr_kit import assets
+    from mfr_kit.errors import KitError
 
+    broken = []
     for entry in assets.ASSETS.values():
         found = assets.find(entry)
-        print(f"{entry.name:11} {'not on this machine' if found is None else f'ok  {assets.check(entry, found)}'}")
+        try:
+            print(f"{entry.name:11} {'not on this machine' if found is None else f'ok  {assets.check(entry, found)}'}")
+        except KitError as error:
+            print(f"{entry.name:11} WRONG  {error}")
+            broken.append(entry.name)
+    if broken:
+        raise KitError(f"wrong checksum: {', '.join(broken)}; delete the files named above and fetch them again")
 
 
 def fetch(name: str) -> None:

@@ -20,9 +20,8 @@ def augment(options: AugmentOptions) -> None:
         print(room.estimate(options))
         return
     done = room.augment(options)
-    print(
-        f"{options.dst}: {done.counts['faces']} faces, {done.counts['twins']} masked twins in {done.seconds:.1f} s ({done.faces_per_second:.0f} faces/s)"
-    )
+    made = f"{done.counts['faces']} faces, {done.counts['twins']} masked twins"
+    print(f"{options.dst}: {made} in {done.seconds:.1f} s ({done.faces_per_second:.0f} faces/s)")
     if done.counts["skipped"]:
         reasons = ", ".join(f"{count} {reason}" for reason, count in sorted(done.reasons.items()))
         print(f"skipped {done.counts['skipped']}: {reasons}; each is listed in {options.dst / 'skipped.csv'}")
