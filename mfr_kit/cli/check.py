@@ -1,0 +1,22 @@
+"""`kit.py check`: every rule of a track, with margins."""
+
+from mfr_kit.errors import RuleError
+from mfr_kit.options import command
+from mfr_kit.submission.options import CheckOptions
+
+
+def add_to(app) -> None:
+    app.command("check")(command(CheckOptions, check))
+
+
+def check(options: CheckOptions) -> None:
+    """Hold an ONNX model against every rule of a challenge track: limit, found, margin, verdict. Exits 3 where a rule fails."""
+    from mfr_kit.submission import check as checks
+
+    rows = checks.check(options.model, options.track, options.run, options.latency)
+    print(checks.to_json(options.model, options.track, rows) if options.json else checks.table(rows))
+    broken = checks.failures(rows)
+    if broken:
+        raise RuleError(f"{options.model} breaks {len(broken)} rule(s) of track {options.track}: {', '.join(row.rule for row in broken)}")
+    if not options.json:
+        print(f"\n{options.model} keeps every rule of track {options.track}.")

@@ -1,0 +1,28 @@
+"""`kit.py export-onnx`: a run's student as an ONNX file the servers read."""
+
+from mfr_kit.options import command
+from mfr_kit.submission.options import ExportOptions
+
+
+def add_to(app) -> None:
+    app.command("export-onnx")(command(ExportOptions, export_onnx))
+
+
+def export_onnx(options: ExportOptions) -> None:
+    """Write a run's student as one float32 ONNX file with a free batch, and compare it with torch."""
+    from mfr_kit.submission import export
+    from mfr_kit.submission.sources import open_source
+
+    faces = open_source(options.faces).read(0, 256) if options.faces else None
+    done = export.export_run(options.run, options.out, options.opset, faces)
+    for name, difference in done.parity.items():
+        print(f"parity with torch, {name}: cosine difference {difference:.1e} (at most {export.TOLERANCE:g})")
+    print(
+        f"graph: {done.counts['nodes_before']} -> {done.counts['nodes_after']} nodes, {done.counts['batch_norms_folded']} batch norms folded"
+    )
+    if done.counts["batch_norms_kept"]:
+        print(f"       {done.counts['batch_norms_kept']} batch norms stay: they stand in front of padded convolutions")
+    print("embedding kept: the backbone's, before any projector")
+    print(
+        f"wrote {done.path}: {done.size_bytes / 2**20:.2f} MiB, (N, 3, 112, 112) in [-1, 1] -> (N, {done.embedding_size}), opset {options.opset}"
+    )

@@ -1,0 +1,173 @@
+"""Write a student as the ONNX file a challenge server reads, and prove that it is still the same function."""
+
+import io
+import json
+import os
+import tempfile
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import onnx
+import torch
+from torch import nn
+
+from mfr_kit import __version__
+from mfr_kit.errors import KitError
+from mfr_kit.models import preprocess
+from mfr_kit.models.weights import load_run
+from mfr_kit.seeding import rng_for
+from mfr_kit.submission import graph
+from mfr_kit.submission.runtime import open_session
+
+IR_VERSION = 6  # what opset 11 came with; every onnxruntime since 1.0 reads it
+OPSETS = range(11, 14)  # torch's exporter and onnxruntime 1.6 have these in common
+TOLERANCE = 1e-4  # largest cosine difference between torch and the file
+INPUT, OUTPUT, BATCH = "input", "embedding", "N"
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What an export did: `parity` is the largest cosine difference by name of what was compared, `counts` are of `graph.simplify`."""
+
+    path: Path
+    size_bytes: int
+    embedding_size: int
+    parity: dict[str, float]
+    counts: dict[str, int]
+
+
+def export_run(run_folder: Path, out: Path | None = None, opset: int = 11, faces: np.ndarray | None = None) -> Exported:
+    """Export the student of a run folder.
+
+    Args:
+        run_folder: of `kit.py distill`, or one weights file inside it.
+        out: default `model.onnx` in the run folder.
+        opset: 11 to 13.
+        faces: (B, 112, 112, 3) uint8 RGB to compare on beside the made-up ones.
+    Raises:
+        KitError: no such run, a network that cannot be written, or a file that disagrees with torch.
+    """
+    run = load_run(run_folder)
+    folder = run.path.parent
+    metadata = {
+        preprocess.META_NORMALISATION: "minus1_to_1",
+        preprocess.META_LINEAGE: json.dumps(run.lineage, sort_keys=True),
+        preprocess.META_FINGERPRINT: run.fingerprint,
+        preprocess.META_OUTPUT: "backbone",  # a run's weights are the backbone's; a projector stays behind in training
+    }
+    return export_module(run.model, out or folder / "model.onnx", metadata, opset, faces)
+
+
+def export_module(model: nn.Module, path: Path, metadata: dict[str, str], opset: int = 11, faces: np.ndarray | None = None) -> Exported:
+    """Export a network (B, 3, 112, 112) in [-1, 1] -> (B, D) as one float32 file with a free batch dimension.
+
+    Args:
+        model: put into eval mode here.
+        path: written only when the file agrees with torch.
+        metadata: stored in the file; version and embedding size are added.
+        opset: 11 to 13.
+        faces: (B, 112, 112, 3) uint8 RGB to compare on beside the made-up ones.
+    Raises:
+        KitError: opset out of range, not one 2-d output, or a cosine difference above TOLERANCE at batch 1, 2 or 32.
+    """
+    if opset not in OPSETS:
+        raise KitError(f"--opset {opset}: the challenge's onnxruntime 1.6 and this exporter have {OPSETS[0]} to {OPSETS[-1]} in common")
+    model.eval()
+    proto = _trace(model, opset)
+    counts = graph.simplify(proto)
+    size = int(model(torch.zeros(1, 3, 112, 112)).shape[1])
+    stored = {preprocess.META_VERSION: __version__, preprocess.META_EMBEDDING_SIZE: str(size), **metadata}
+    onnx.helper.set_model_props(proto, dict(sorted(stored.items())))
+    onnx.checker.check_model(proto, full_check=True)
+    parity = compare(model, proto.SerializeToString(deterministic=True), faces)
+    worst = max(parity, key=lambda name: np.nan_to_num(parity[name], nan=np.inf))
+    if not parity[worst] <= TOLERANCE:  # a NaN fails too
+        raise KitError(
+            f"the exported file disagrees with torch: "
+            f"cosine difference {parity[worst]:.2e} on '{worst}', at most {TOLERANCE:.0e}; nothing was written"
+        )
+    _write(proto, path)
+    return Exported(path, path.stat().st_size, size, parity, counts)
+
+
+def compare(model: nn.Module, onnx_file: Path | bytes, faces: np.ndarray | None = None) -> dict[str, float]:
+    """Measure 1 - cosine between torch and an ONNX file that takes [-1, 1], the largest over the faces of each kind.
+
+    Returns:
+        by name: "batch 1", "batch 2", "batch 32" (colour noise), "black", "white", and "faces" if any are given.
+    """
+    session = open_session(onnx_file)
+    colours = colour_faces(32)
+    inputs = {
+        "batch 1": colours[:1],
+        "batch 2": colours[:2],
+        "batch 32": colours,
+        "black": np.zeros_like(colours[:1]),
+        "white": np.full_like(colours[:1], 255),
+    }
+    if faces is not None:
+        inputs["faces"] = faces
+    result = {}
+    for name, batch in inputs.items():
+        planes = preprocess.to_tensor(batch)
+        with torch.inference_mode():
+            wanted = model(planes).numpy()
+        found = session.run(None, {session.get_inputs()[0].name: planes.numpy()})[0]
+        if found.shape != wanted.shape:
+            raise KitError(f"{name}: torch gives {wanted.shape}, the exported file {found.shape}")
+        result[name] = float(np.max(cosine_difference(wanted, found)))
+    return result
+
+
+def colour_faces(count: int) -> np.ndarray:
+    """Make (count, 112, 112, 3) uint8 RGB pictures, the same every time, whose channels differ at every scale: a swapped channel shows."""
+    rng = rng_for(0, 112)
+    total = np.zeros((count, 112, 112, 3))
+    for cells in (2, 7, 28, 112):
+        coarse = rng.uniform(-1, 1, (count, cells, cells, 3))
+        total += coarse.repeat(112 // cells, axis=1).repeat(112 // cells, axis=2)
+    return np.clip(127.5 + 50 * total, 0, 255).astype(np.uint8)
+
+
+def cosine_difference(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """1 - cosine of rows, (B, D) and (B, D) -> (B,) float64, exact near 0 where 1 - dot would round; NaN for a zero row."""
+    a, b = a.astype(np.float64), b.astype(np.float64)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.square(a / np.linalg.norm(a, axis=1, keepdims=True) - b / np.linalg.norm(b, axis=1, keepdims=True)).sum(axis=1) / 2
+
+
+def _trace(model: nn.Module, opset: int) -> onnx.ModelProto:
+    buffer = io.BytesIO()
+    example = torch.zeros(2, 3, 112, 112)
+    with torch.inference_mode(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch recommends its newer exporter, which writes opset 18 and external data
+        torch.onnx.export(
+            model,
+            (example,),
+            buffer,
+            opset_version=opset,
+            dynamo=False,
+            input_names=[INPUT],
+            output_names=[OUTPUT],
+            dynamic_axes={INPUT: {0: BATCH}, OUTPUT: {0: BATCH}},
+        )
+    proto = onnx.load_from_string(buffer.getvalue())
+    proto.ir_version = IR_VERSION
+    proto.producer_name, proto.producer_version = "mfr-kit", __version__
+    if len(proto.graph.output) != 1:
+        raise KitError(f"the network has {len(proto.graph.output)} outputs; a recogniser gives one (B, D) embedding")
+    return proto
+
+
+def _write(proto: onnx.ModelProto, path: Path) -> None:
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(proto.SerializeToString(deterministic=True))
+        os.replace(name, path)
+    finally:
+        Path(name).unlink(missing_ok=True)

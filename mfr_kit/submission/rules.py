@@ -1,0 +1,160 @@
+"""What a rule looks at (`Subject`) and what it says (`Row`)."""
+
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import onnx
+from onnx import TensorProto, numpy_helper
+
+from mfr_kit.errors import KitError
+from mfr_kit.models import preprocess
+from mfr_kit.models.weights import Run
+from mfr_kit.submission.runtime import open_session
+from mfr_kit.submission.tracks import Track
+
+PASS, FAIL, ADVISORY = "pass", "fail", "advisory"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One rule applied to one model. `measured` marks what another run of the check may find a little different."""
+
+    rule: str
+    limit: str
+    found: str
+    margin: str = ""
+    verdict: str = PASS
+    note: str = ""
+    measured: bool = False
+
+
+def must(rule: str, limit: str, found: str, holds: bool, note: str = "") -> Row:
+    """A rule that holds or not; the note is shown where it does not."""
+    return Row(rule, limit, found, "", PASS if holds else FAIL, "" if holds else note)
+
+
+def at_most(rule: str, limit: float, found: float, unit: str = "", note: str = "") -> Row:
+    """A rule with an upper limit; the margin is what is left of it, negative where it is passed."""
+    left = limit - found
+    verdict = PASS if found <= limit else FAIL
+    return Row(rule, f"<= {_number(limit, unit)}", _number(found, unit), _number(left, unit), verdict, note if verdict == FAIL else "")
+
+
+def at_least(rule: str, limit: float, found: float, unit: str = "", note: str = "") -> Row:
+    """A rule with a lower limit; the margin is what is above it."""
+    verdict = PASS if found >= limit else FAIL
+    return Row(
+        rule, f">= {_number(limit, unit)}", _number(found, unit), _number(found - limit, unit), verdict, note if verdict == FAIL else ""
+    )
+
+
+class Subject:
+    """A model file under examination; nothing is written anywhere. What cannot be read is None, with the reason in `*_error`."""
+
+    def __init__(self, path: Path, track: Track, run: Run | None = None, latency: bool = True) -> None:
+        self.path, self.track, self.run, self.latency = Path(path), track, run, latency
+
+    @functools.cached_property
+    def _parsed(self) -> tuple[onnx.ModelProto | None, str]:
+        try:
+            proto = onnx.load(str(self.path), load_external_data=False)
+        except Exception as error:  # noqa: BLE001  protobuf raises several kinds for a broken file
+            return None, str(error).splitlines()[0]
+        return (proto, "") if proto.graph.node else (None, "the file holds no graph")
+
+    @functools.cached_property
+    def _opened(self):
+        try:
+            return open_session(self.path), ""
+        except KitError as error:
+            return None, str(error)
+
+    @property
+    def proto(self) -> onnx.ModelProto | None:
+        """The parsed file, its external data left where it lies."""
+        return self._parsed[0]
+
+    @property
+    def proto_error(self) -> str:
+        return self._parsed[1]
+
+    @property
+    def session(self):
+        """The onnxruntime session, all cores."""
+        return self._opened[0]
+
+    @property
+    def session_error(self) -> str:
+        return self._opened[1]
+
+    @functools.cached_property
+    def metadata(self) -> dict[str, str]:
+        return {item.key: item.value for item in self.proto.metadata_props} if self.proto else {}
+
+    @functools.cached_property
+    def inputs(self) -> list[onnx.ValueInfoProto]:
+        """The graph's inputs, without the initializers that old files list among them."""
+        weights = {item.name for item in self.proto.graph.initializer}
+        return [item for item in self.proto.graph.input if item.name not in weights]
+
+    @functools.cached_property
+    def constants(self) -> dict[str, np.ndarray]:
+        """Initializers and Constant nodes by name; external data is left out."""
+        found = {
+            item.name: numpy_helper.to_array(item) for item in self.proto.graph.initializer if item.data_location != TensorProto.EXTERNAL
+        }
+        for node in self.proto.graph.node:
+            if node.op_type == "Constant":
+                value = next((item.t for item in node.attribute if item.name == "value"), None)
+                if value is not None:
+                    found[node.output[0]] = numpy_helper.to_array(value)
+        return found
+
+    @functools.cached_property
+    def normalisation(self) -> str:
+        """What the network wants fed: its metadata, else what arithmetic its graph begins with."""
+        stored = self.metadata.get(preprocess.META_NORMALISATION)
+        return stored or ("raw_0_255" if self.normalises_itself else "minus1_to_1")
+
+    @functools.cached_property
+    def normalises_itself(self) -> bool:
+        """Whether a shift by a constant stands between the pixels and the first layer that mixes them."""
+        reached, shifted = {item.name for item in self.inputs[:1]}, False
+        for node in self.proto.graph.node:
+            if reached.isdisjoint(node.input) or node.op_type not in PIXELWISE:
+                continue
+            reached.update(node.output)
+            shifted |= node.op_type in ("Sub", "Add") and any(_is_shift(self.constants.get(name)) for name in node.input)
+        return shifted
+
+    def run_model(self, planes: np.ndarray) -> np.ndarray:
+        """Run the first output on (B, 3, H, W) float32.
+
+        Raises:
+            KitError: onnxruntime stops.
+        """
+        try:
+            return self.session.run([self.session.get_outputs()[0].name], {self.session.get_inputs()[0].name: planes})[0]
+        except Exception as error:  # noqa: BLE001  onnxruntime's exceptions share no base class below Exception
+            raise KitError(str(error).splitlines()[0]) from None
+
+    def embed(self, faces: np.ndarray) -> np.ndarray:
+        """Run on (B, 112, 112, 3) uint8 RGB, normalised as the network wants it."""
+        return self.run_model(preprocess.to_input(faces, self.normalisation))
+
+
+PIXELWISE = ("Sub", "Add", "Mul", "Div", "Identity", "Cast", "Transpose", "Unsqueeze", "Reshape")
+
+Rule = Callable[[Subject], list[Row]]
+
+
+def _is_shift(values: np.ndarray | None) -> bool:
+    return values is not None and values.dtype.kind == "f" and bool(np.any(np.abs(values) > 1e-6))
+
+
+def _number(value: float, unit: str) -> str:
+    text = f"{value:,}" if isinstance(value, int) else f"{value:,.3g}" if abs(value) < 10 else f"{value:,.1f}"
+    return f"{text} {unit}".rstrip()
