@@ -1,0 +1,56 @@
+"""`kit.py masks list | preview | stats | gallery | render-library`."""
+
+from mfr_kit.masks.options import LibraryOptions, SheetOptions, StatsOptions
+from mfr_kit.options import command
+
+
+def add_to(app) -> None:
+    """Register the group of commands."""
+    import typer
+
+    group = typer.Typer(help="The mask library: what there is, what it looks like, how often it is drawn.", no_args_is_help=True)
+    group.command("list")(command(LibraryOptions, list_masks))
+    group.command("preview")(command(SheetOptions, preview))
+    group.command("stats")(command(StatsOptions, stats))
+    group.command("gallery")(command(SheetOptions, gallery))
+    group.command("render-library")(command(LibraryOptions, render_library))
+    app.add_typer(group, name="masks", rich_help_panel="Data")
+
+
+def list_masks(options: LibraryOptions) -> None:
+    """Show every look, its kind, and its share of all drawn masks."""
+    from mfr_kit.masks import summary
+
+    print(summary.table(options))
+
+
+def preview(options: SheetOptions) -> None:
+    """Write contact sheets: every look on the same faces, every kind over yaw, and 64 random draws."""
+    from mfr_kit.masks import library
+    from mfr_kit.masks import preview as sheets
+
+    shown = options.masks if options.masks is not None else library.names(options.folder)
+    for path in sheets.write(library.load(shown, options.folder), options):
+        print(path)
+
+
+def stats(options: StatsOptions) -> None:
+    """Draw many samples and show how often each kind, look and style comes, and how its parameters spread."""
+    from mfr_kit.masks import summary
+
+    print(summary.counts(options))
+
+
+def gallery(options: SheetOptions) -> None:
+    """Write a page for the browser: every look over yaw, with its TOML beside it."""
+    from mfr_kit.masks import gallery as page
+
+    print(page.write(options))
+
+
+def render_library(options: LibraryOptions) -> None:
+    """Draw the texture of every recipe into textures/ beside the TOMLs; needed after a recipe was changed."""
+    from mfr_kit.masks import library, texture
+
+    for path in texture.render_all(library.looks(options.folder)):
+        print(path)

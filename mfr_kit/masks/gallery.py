@@ -1,0 +1,78 @@
+"""A page to look at in a browser: every look over yaw, with the TOML that makes it beside the pictures."""
+
+import base64
+import html
+from pathlib import Path
+
+from mfr_kit.data.images import encode
+from mfr_kit.errors import KitError
+from mfr_kit.masks import library, synthetic
+from mfr_kit.masks.library import Library, Mask
+from mfr_kit.masks.options import SheetOptions
+from mfr_kit.masks.preview import load_faces
+from mfr_kit.masks.render import render
+from mfr_kit.seeding import rng_for
+
+_YAWS = (-50, -25, 0, 25, 50)
+_FACES = 5
+_STYLE = """
+body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 1200px; padding: 0 1rem; color: #222; background: #fff }
+section { border-top: 1px solid #ccc; padding: 1rem 0; display: grid; grid-template-columns: minmax(0, 3fr) minmax(0, 2fr); gap: 1.5rem }
+h2 { grid-column: 1 / -1; margin: 0; font-size: 1.1rem } h2 small { font-weight: normal; color: #666 }
+img { border-radius: 4px; margin: 0 4px 4px 0 } pre { font-size: 12px; overflow: auto; background: #f5f5f5; padding: .8rem; max-height: 340px; margin: 0 }
+nav a { margin-right: .8em; white-space: nowrap } h3 { font-size: .85rem; margin: .6rem 0 .2rem; color: #666; font-weight: normal }
+@media (max-width: 800px) { section { grid-template-columns: 1fr } }
+@media (prefers-color-scheme: dark) { body { background: #181818; color: #ddd } pre { background: #222 } a { color: #8ab4f8 } }
+"""
+
+
+def write(options: SheetOptions) -> Path:
+    """Write `index.html` with its pictures inside, into the folder `options.out`; returns its path.
+
+    Raises:
+        KitError: the folder's name is a file's, or see `library.load` and `preview.load_faces`.
+    """
+    if options.out.exists() and not options.out.is_dir():
+        raise KitError(f"{options.out} is a file: the gallery is written into a folder")
+    shown = options.masks if options.masks is not None else library.names(options.folder)
+    chosen = library.load(shown, options.folder)
+    usual = library.load(None, options.folder).shares
+    faces = load_faces(options, _FACES)
+    sections = [_section(chosen, name, faces, options, usual.get(name, 0.0)) for name in chosen.looks]
+    links = "".join(f'<a href="#{html.escape(name)}">{html.escape(name)}</a>' for name in chosen.looks)
+    page = (
+        f'<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
+        f"<title>Masks</title><style>{_STYLE}</style><h1>{len(chosen.looks)} looks of {len(chosen.kinds)} kinds</h1>"
+        f"<nav>{links}</nav>{''.join(sections)}</html>\n"
+    )
+    options.out.mkdir(parents=True, exist_ok=True)
+    target = options.out / "index.html"
+    part = target.with_suffix(".part")
+    part.write_text(page, encoding="utf-8")
+    part.replace(target)
+    return target
+
+
+def _section(chosen: Library, name: str, faces: list, options: SheetOptions, share: float) -> str:
+    look = chosen.looks[name]
+    only = Library({name: look}, {name: 1.0}, chosen.mix)
+    turned, drawn = [], []
+    straight = {"style": "right", "top": look.fit.top, "bottom": look.fit.bottom, "width": 1.0, "shift": 0.0, "tilt_deg": 0.0}
+    base = only.draw(rng_for(options.seed, 6)).parameters | straight
+    for yaw in _YAWS:
+        turned.append(_picture(*synthetic.draw(options.tile, yaw), Mask(look, base), f"{name}, head turned by {yaw} degrees"))
+    for index, face in enumerate(faces):
+        mask = only.draw(rng_for(options.seed, 7, index))
+        drawn.append(_picture(face.image, face.landmarks, mask, f"{name}, {mask.parameters['style']}"))
+    return (
+        f'<section id="{html.escape(name)}"><h2>{html.escape(name)} <small>{html.escape(look.kind)}, {100 * share:.1f} % of the mix</small></h2>'
+        f"<div><h3>over yaw</h3>{''.join(turned)}<h3>drawn</h3>{''.join(drawn)}</div><pre>{html.escape(look.toml.read_text(encoding='utf-8'))}</pre></section>"
+    )
+
+
+def _picture(image, landmarks, mask: Mask, text: str) -> str:
+    masked, _ = render(image, landmarks, mask, rng_for(0))
+    data = base64.b64encode(encode(masked, ".jpg")).decode()
+    return (
+        f'<img alt="{html.escape(text)}" title="{html.escape(text)}" width="{image.shape[1] // 4 * 3}" src="data:image/jpeg;base64,{data}">'
+    )

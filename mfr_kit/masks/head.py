@@ -1,0 +1,86 @@
+"""A head of our own: the few 3-D points and cross-sections that a mask needs, in millimetres.
+
+Drawn from common adult proportions (pupils 63 mm apart, nose tip 30 mm before the eyes, chin 117 mm below them), not copied from a
+scanned model: insightface ships a `meanshape_68.pkl`, but as a pickle without a stated licence for the shape, and it has no cheeks.
+Axes: x to the image's right, y down from the pupils, z towards the camera; the origin lies between the pupils.
+
+A cross-section at height y is the union of two ellipses: the skull (half width `width`, reaching from the ears' plane EAR_Z to
+`front`) and the nose with whatever tents over it (reaching to `ridge`). Both fade smoothly into each other in `surface.py`.
+"""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+LANDMARKS = np.array([[-32.5, 0, 0], [32.5, 0, 0], [0, 36, 30], [-27, 67, 2], [27, 67, 2]], np.float64)
+"""(5, 3) pupils, nose tip and mouth corners as detectors mark them, in ArcFace's order (image left first)."""
+
+EAR_Z = -80.0
+NOSE_HALF_WIDTH = 25.0
+ARC = 72.0
+"""Chart millimetres per radian around the head: the chart's U is the angle around the head times this, V is the height y."""
+
+TOP, BOTTOM, STEP = -40.0, 180.0, 2.0
+_HEIGHT = [-40, -20, 0, 20, 40, 60, 75, 90, 105, 115, 125, 140, 160, 180]
+_WIDTH = [71, 71.5, 71, 70, 68, 64, 59.5, 53, 44, 37, 38, 48, 53, 56]
+_DRAPED = [71, 71.5, 71, 70, 68, 64.5, 61, 58, 55.5, 54.5, 54, 54, 57, 60]
+_FRONT = [6, 9, 4, 2, 5, 9, 12, 8, 6, 0, -16, -38, -46, -48]
+_RIDGE = [6, 10, 14, 25, 33.5, 25, 20, 14, 9, 2, -14, -36, -44, -46]
+
+
+@dataclass(frozen=True)
+class Sections:
+    """Cross-sections by height: `table` is (rows, 3) float32 with width, front and ridge at y = TOP + row * STEP."""
+
+    table: np.ndarray
+
+    def at(self, y: np.ndarray) -> np.ndarray:
+        """Look up (..., 3) width, front and ridge at heights y (nearest tabulated row, clipped to the table)."""
+        rows = ((y - (TOP - STEP / 2)) * (1 / STEP)).astype(np.int32)
+        return self.table.take(rows, axis=0, mode="clip")
+
+    def widened(self, factor: float, jaw: float = 1.0) -> "Sections":
+        """Scale the half widths: by `factor` at the cheeks, and by `jaw` besides from the mouth downwards."""
+        heights = TOP + STEP * np.arange(len(self.table), dtype=np.float32)
+        share = np.clip((heights - 40) / 50, 0, 1)
+        table = self.table.copy()
+        table[:, 0] *= factor * (1 + (jaw - 1) * share)
+        return replace(self, table=table)
+
+
+def sections(draped: bool = False, bulge: float = 0.0, bulge_height: float = 55.0, bulge_spread: float = 30.0) -> Sections:
+    """Tabulate the head with a mask on it.
+
+    Args:
+        draped: cloth that falls from the jaw to the neck (gaiter, bandana) instead of wrapping the chin.
+        bulge: how far the mask stands off the face at its foremost, in mm (cup, duckbill).
+        bulge_height: where it does, as y in mm.
+        bulge_spread: over how many mm it fades out, up and down.
+    """
+    heights = np.arange(TOP, BOTTOM + STEP, STEP)
+    columns = []
+    for values in (_DRAPED if draped else _WIDTH, _FRONT, _RIDGE):
+        fine = np.interp(heights, _HEIGHT, values)
+        padded = np.pad(fine, 4, mode="edge")
+        columns.append(np.convolve(padded, np.hanning(11)[1:-1] / np.hanning(11).sum(), mode="valid"))
+    table = np.stack(columns, axis=1)
+    swell = bulge * np.exp(-(((heights - bulge_height) / bulge_spread) ** 2))
+    if draped:
+        swell += 12 * np.clip((heights - 100) / 30, 0, 1)
+    table[:, 2] += swell
+    table[:, 1] += 0.8 * swell
+    return Sections(table.astype(np.float32))
+
+
+def chart_points(model: Sections, uv: np.ndarray) -> np.ndarray:
+    """Place chart points on the head.
+
+    Args:
+        model: the cross-sections.
+        uv: (N, 2) chart coordinates in mm.
+    Returns:
+        (N, 3) points on the outer ellipse (ears' plane to ridge) in mm; exact at the rim, an outer bound at the cheeks.
+    """
+    width, _, ridge = model.at(uv[:, 1]).T
+    angle = uv[:, 0] / ARC
+    return np.stack([width * np.sin(angle), uv[:, 1], EAR_Z + (ridge - EAR_Z) * np.cos(angle)], axis=1)

@@ -1,0 +1,119 @@
+"""The mask library: every TOML in a folder, drawn from with the frequencies of its mix.toml."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mfr_kit.errors import KitError
+from mfr_kit.masks import template, variation
+from mfr_kit.masks.template import Look
+from mfr_kit.registry import unknown
+
+FOLDER = Path(__file__).resolve().parents[2] / "masks"
+MIX = "mix.toml"
+
+
+@dataclass(frozen=True)
+class Mask:
+    """One mask as one sample wears it: a look and the parameters drawn for it (JSON-able, complete; see `variation.draw`)."""
+
+    look: Look
+    parameters: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Library:
+    """The looks that may be drawn, each with its share of all samples."""
+
+    looks: dict[str, Look]
+    shares: dict[str, float]
+    mix: variation.Mix
+
+    def draw(self, rng: np.random.Generator) -> Mask:
+        """Draw a look by its share, and everything that varies about it.
+
+        Args:
+            rng: the sample's generator (`seeding.rng_for`).
+        """
+        look = self.looks[variation.choose(self.shares, rng.random())]
+        return Mask(look, variation.draw(look, self.mix, rng))
+
+    def replay(self, parameters: dict[str, Any]) -> Mask:
+        """Rebuild the mask that `draw` gave from its parameters.
+
+        Raises:
+            KitError: the look is not in this library.
+        """
+        if parameters.get("look") not in self.looks:
+            raise KitError(unknown("mask look", str(parameters.get("look")), sorted(self.looks)))
+        return Mask(self.looks[parameters["look"]], dict(parameters))
+
+    @property
+    def kinds(self) -> list[str]:
+        """The kinds its looks belong to, sorted."""
+        return sorted({look.kind for look in self.looks.values()})
+
+
+def names(folder: Path | None = None) -> list[str]:
+    """List the looks of a folder (default: the repository's masks/), sorted; what `--masks` takes, beside names of kinds."""
+    return sorted(looks(folder))
+
+
+def load(names: list[str] | None = None, folder: Path | None = None) -> Library:
+    """Load a library.
+
+    Args:
+        names: looks or kinds to draw from; by default all that mix.toml gives a frequency above 0. What is named is drawn even if
+            mix.toml never would: then all that is named is equally likely when mix.toml gives none of it a frequency.
+        folder: where the TOMLs and mix.toml lie (default: the repository's masks/; a folder without mix.toml uses that one's).
+    Raises:
+        KitError: no such folder or look, or a TOML that does not fit.
+    """
+    folder = Path(folder or FOLDER)
+    chosen = looks(folder)
+    mix = variation.read_mix(folder / MIX if (folder / MIX).exists() else FOLDER / MIX)
+    if names is not None:
+        kinds = {look.kind for look in chosen.values()}
+        for name in names:
+            if name not in chosen and name not in kinds:
+                raise KitError(unknown("mask", name, sorted(kinds | set(chosen))))
+        chosen = {name: look for name, look in chosen.items() if name in names or look.kind in names}
+    if not chosen:
+        raise KitError("no mask to draw from: name at least one (kit.py masks list)")
+    shares = _shares(chosen, mix)
+    if names is None:
+        chosen = {name: look for name, look in chosen.items() if shares[name] > 0}
+    return Library(chosen, {name: share for name, share in shares.items() if name in chosen}, mix)
+
+
+def _shares(chosen: dict[str, Look], mix: variation.Mix) -> dict[str, float]:
+    """Split each kind's frequency among its looks by weight; a kind that mix.toml does not know gets 1."""
+    totals: dict[str, float] = {}
+    for look in chosen.values():
+        totals[look.kind] = totals.get(look.kind, 0.0) + look.weight
+    raw = {name: mix.kinds.get(look.kind, 1.0) * look.weight / max(totals[look.kind], 1e-9) for name, look in chosen.items()}
+    if sum(raw.values()) <= 0:
+        raw = dict.fromkeys(raw, 1.0)
+    return {name: share / sum(raw.values()) for name, share in raw.items()}
+
+
+def looks(folder: Path | None = None) -> dict[str, Look]:
+    """Read every TOML of a folder (default: the repository's masks/); returns its looks by name.
+
+    Raises:
+        KitError: no such folder, a TOML that does not fit, or a name used twice.
+    """
+    folder = Path(folder or FOLDER)
+    if not folder.is_dir():
+        raise KitError(f"no folder of masks at {folder}")
+    found: dict[str, Look] = {}
+    for path in sorted(folder.glob("*.toml")):
+        if path.name == MIX:
+            continue
+        for look in template.read(path):
+            if look.name in found:
+                raise KitError(f"{path}: the look '{look.name}' exists already; names are unique in a library")
+            found[look.name] = look
+    return found

@@ -1,0 +1,76 @@
+"""Textures from disk, shrunk once for small faces."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from mfr_kit.errors import KitError
+from mfr_kit.masks import recipe
+
+_SMALLEST = 24
+_EVERY_MM = 12.0
+
+
+def read(path: Path) -> np.ndarray:
+    """Read a PNG with alpha as (H, W, 4) uint8, red first.
+
+    Raises:
+        KitError: unreadable, not 8 bits, or without an alpha channel.
+    """
+    try:
+        data = np.frombuffer(path.read_bytes(), np.uint8)
+    except OSError as error:
+        raise KitError(f"cannot read the mask texture {path}: {error.strerror}") from None
+    image = cv2.imdecode(data, cv2.IMREAD_UNCHANGED) if len(data) else None
+    if image is None or image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 4:
+        raise KitError(f"{path}: a mask texture is an 8-bit PNG with an alpha channel")
+    return cv2.cvtColor(image, cv2.COLOR_BGRA2RGBA)
+
+
+def levels(look) -> list[np.ndarray]:
+    """Load a look's texture, or draw it from its recipe, and halve it until it is small."""
+    image = read(look.texture_path) if look.texture_path.exists() or look.texture else drawn(look)
+    pyramid = [image]
+    while min(image.shape[:2]) >= 2 * _SMALLEST:
+        image = _halve(image)
+        pyramid.append(image)
+    return pyramid
+
+
+def render_all(looks) -> list[Path]:
+    """Draw the textures of all looks that have a recipe, each print once; returns the files written."""
+    todo = {look.texture_path: look for look in looks.values() if not look.texture}
+    for path, look in todo.items():
+        image = drawn(look)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part = path.with_suffix(".part")
+        part.write_bytes(cv2.imencode(".png", cv2.cvtColor(image, cv2.COLOR_RGBA2BGRA), [cv2.IMWRITE_PNG_COMPRESSION, 9])[1].tobytes())
+        part.replace(path)
+    return sorted(todo)
+
+
+def drawn(look) -> np.ndarray:
+    """Draw a look's recipe, (H, W, 4) uint8 print, trim, relief, alpha."""
+    return recipe.draw(look.recipe, look.pattern, look.pattern_size, where=f"{look.kind}/{look.pattern}")
+
+
+def rim(look) -> np.ndarray:
+    """Chart points on a lattice over the texels that are not transparent."""
+    small = look.levels[-1]
+    rows, columns = np.nonzero(small[..., 3])
+    left, top, right, bottom = look.box
+    u = left + (columns + 0.5) * (right - left) / small.shape[1]
+    v = top + (rows + 0.5) * (bottom - top) / small.shape[0]
+    return np.unique(np.round(np.stack([u, v], axis=1) / _EVERY_MM) * _EVERY_MM, axis=0)
+
+
+def _halve(image: np.ndarray) -> np.ndarray:
+    """Shrink by two with colours weighted by alpha, so that transparent texels do not bleed into the border."""
+    half = (max(1, image.shape[1] // 2), max(1, image.shape[0] // 2))
+    alpha = image[..., 3:].astype(np.float32)
+    weighted = cv2.resize(image[..., :3] * alpha, half, interpolation=cv2.INTER_AREA)
+    shrunk = cv2.resize(alpha, half, interpolation=cv2.INTER_AREA)
+    plain = cv2.resize(image[..., :3].astype(np.float32), half, interpolation=cv2.INTER_AREA)
+    colours = np.where(shrunk[..., None] > 0, weighted / np.maximum(shrunk[..., None], 1e-3), plain)
+    return np.clip(np.rint(np.dstack([colours, shrunk])), 0, 255).astype(np.uint8)

@@ -1,0 +1,42 @@
+"""How one sample is worn: moves between the face's chart and the texture's, with the loops kept at the ears."""
+
+from dataclasses import dataclass
+from math import radians, tan
+
+import numpy as np
+
+_EAR = 106.0  # U from which on a loop no longer moves with the mask's body
+
+
+@dataclass(frozen=True)
+class Wear:
+    """The body's upper and lower edge on the face (mm), its width factor, sideways shift (mm) and tilt (degrees)."""
+
+    top: float
+    bottom: float
+    width: float
+    shift: float
+    tilt_deg: float
+
+    def to_texture(self, u: np.ndarray, v: np.ndarray, fit) -> tuple[np.ndarray, np.ndarray]:
+        """Find where on the texture's chart the face's chart points (u, v) lie, as float32 of the same shape."""
+        moved = u - np.float32(self.shift)
+        rate = (fit.bottom - fit.top) / (self.bottom - self.top)
+        edge = fit.side * self.width
+        held = np.abs(moved)
+        held -= np.float32(edge)
+        held *= np.float32(1 / max(_EAR - edge, 1.0))
+        np.clip(held, 0, 1, out=held)
+        body_v = v * np.float32(rate) + np.float32(fit.top - self.top * rate)
+        body_v -= moved * np.float32(tan(radians(self.tilt_deg)) * rate)
+        body_u = moved * np.float32(1 / self.width)
+        return body_u + (u - body_u) * held, body_v + (v - body_v) * held
+
+    def to_face(self, uv: np.ndarray, fit) -> np.ndarray:
+        """Find roughly where (N, 2) texture chart points lie on the face: enough to bound the region they cover."""
+        u = uv[:, 0] * self.width + self.shift
+        v = self.top + (uv[:, 1] - fit.top) * ((self.bottom - self.top) / (fit.bottom - fit.top))
+        v = v + u * tan(radians(self.tilt_deg))
+        free = (np.abs(uv[:, 0]) > fit.side)[:, None]
+        moved = np.stack([u, v], axis=1)
+        return np.where(free & (np.abs(uv[:, :1]) > _EAR - 8), uv, moved)
