@@ -1,0 +1,22 @@
+"""`kit.py evaluate`."""
+
+from mfr_kit.evaluation.options import EvaluateOptions
+from mfr_kit.options import command
+
+
+def add_to(app) -> None:
+    """Register the command."""
+    app.command("evaluate", rich_help_panel="Measure")(command(EvaluateOptions, evaluate))
+
+
+def evaluate(options: EvaluateOptions) -> None:
+    """Measure models on a face set: TAR at FAR masked and unmasked, with intervals, side by side.
+
+    The first model is the one the others are compared with. Faces that were not found count as non-matches.
+    """
+    from mfr_kit.evaluation import report, run, table
+
+    result = run.evaluate(options)
+    print(table.text(result))
+    if options.out:
+        print(f"report: {report.write(result, options.out)}")

@@ -1,0 +1,91 @@
+"""Measure embeddings of one set by several protocols, and several models side by side."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from mfr_kit import registry
+from mfr_kit.data.faceset import FaceSet
+from mfr_kit.errors import KitError
+from mfr_kit.evaluation.bootstrap import interval
+from mfr_kit.evaluation.faces import Faces, from_set
+from mfr_kit.evaluation.verification import COMPARE, DEFAULT_FARS, Outcome, Plan, figure
+
+PROTOCOLS = "mfr_kit.evaluation.protocols"
+
+
+def evaluate_set(
+    embeddings: np.ndarray, faceset: FaceSet, fars: Sequence[float] = DEFAULT_FARS, protocols: Sequence[str] | None = None
+) -> dict:
+    """Measure one model's embeddings of a face set, without intervals: for a training loop or a pipeline.
+
+    Args:
+        embeddings: (len(faceset), D) float32 of any norm.
+        faceset: whose faces they are, with its list of photographs in which none was found.
+        fars: false-accept rates.
+        protocols: names; by default all that the set's conditions allow.
+    Returns:
+        The result of `verification.verify` by protocol name, so `result["mask-nonmask"]["tar_at_far"][0]["tar"]`.
+    Raises:
+        KitError: see `faces.from_set`; an unknown protocol, or nothing to compare under it.
+    """
+    faces = from_set(embeddings, faceset)
+    return {name: outcome.result for name, outcome in measure(faces, Plan(tuple(fars)), protocols).items()}
+
+
+def measure(faces: Faces, plan: Plan, protocols: Sequence[str] | None = None) -> dict[str, Outcome]:
+    """Run protocols (by default those the set can answer) on one model's faces."""
+    names = list(protocols) if protocols else possible(faces)
+    return {name: _run(name, faces, plan) for name in names}
+
+
+def possible(faces: Faces) -> list[str]:
+    """List the protocols for which the set has something to compare, in the order of reports.
+
+    Raises:
+        KitError: none of them.
+    """
+    known = {name: registry.get(PROTOCOLS, name) for name in registry.names(PROTOCOLS)}
+    fitting = [name for name, protocol in known.items() if protocol.comparable(faces)]
+    if not fitting:
+        raise KitError("nothing to compare: no person of this set has two photographs (or all its photographs show one person)")
+    return sorted(fitting, key=lambda name: known[name].ORDER)
+
+
+def side_by_side(outcomes: dict[str, dict[str, Outcome]]) -> dict:
+    """Join the outcomes of several models.
+
+    Args:
+        outcomes: by model, then by protocol; the first model is the one the others are compared with.
+    Returns:
+        By protocol: `title`, `models` (the result by model) and `differences` (each later model less the first, with paired intervals).
+    """
+    first = next(iter(outcomes))
+    joined = {}
+    for name in outcomes[first]:
+        results = {model: outcome[name].result for model, outcome in outcomes.items()}
+        pairs = [(first, other) for other in outcomes if other != first]
+        rows = [row for one, other in pairs for row in _differences(one, other, outcomes[one][name], outcomes[other][name])]
+        joined[name] = {"title": registry.get(PROTOCOLS, name).TITLE, "models": results, "differences": rows}
+    return joined
+
+
+def _differences(one: str, other: str, before: Outcome, after: Outcome) -> list[dict]:
+    rows = []
+    for old, new in zip(before.result["tar_at_far"], after.result["tar_at_far"], strict=True):
+        key = figure(old["far"])
+        enough = min(line["false_accepts"] or 0 for line in (old, new)) >= COMPARE
+        if not enough or key not in before.resampled:
+            continue
+        change = after.resampled[key] - before.resampled[key]
+        rows.append(
+            {"far": old["far"], "model": other, "against": one, "tar_difference": new["tar"] - old["tar"], "interval": interval(change)}
+        )
+    return rows
+
+
+def _run(name: str, faces: Faces, plan: Plan) -> Outcome:
+    try:
+        return registry.get(PROTOCOLS, name).measure(faces, plan)
+    except KitError as error:
+        raise KitError(f"protocol {name}: {error}") from None

@@ -1,0 +1,38 @@
+"""What `kit.py evaluate` can be told."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from mfr_kit.errors import KitError
+from mfr_kit.options import option
+
+
+@dataclass(frozen=True)
+class EvaluateOptions:
+    """Options of `kit.py evaluate`; see the help of each."""
+
+    models: list[str] = option(argument=True, help="One or more: an asset (sface), an .onnx file, or a run folder.")
+    data: Path = option(help="Face set, as `augment` writes it.")
+    people: Path | None = option(None, help="List of names, one a line: measure these people only.")
+    protocol: list[str] | None = option(None, help="Protocol, may be repeated; default: all that the set's conditions allow.")
+    far: list[float] | None = option(None, help="False-accept rate in (0, 1), may be repeated; default: 1e-2, 1e-3 and 1e-4.")
+    out: Path | None = option(None, help="Folder for report.json, report.csv and report.html.")
+    flip: bool = option(False, help="Add the embedding of the mirrored face.")
+    resamples: int = option(1000, help="Bootstrap resamples over people for the 95 % intervals; 0 for none.")
+    seed: int = option(0, help="Seed of the resamples.")
+    normalisation: str | None = option(None, help="minus1_to_1 or raw_0_255: how an .onnx that does not say wants its input.")
+    batch: int = option(64, help="Faces a run of the network.")
+    threads: int = option(0, help="CPU threads of the network; 0 for all.")
+    cache: bool = option(True, help="Keep embeddings in the kit's cache folder and use those kept.")
+
+    def __post_init__(self) -> None:
+        for far in self.far or ():
+            if not 0 < far < 1:
+                raise KitError(f"--far {far:g} is not between 0 and 1")
+        if self.resamples < 0:
+            raise KitError(f"--resamples {self.resamples}: give 0 for no intervals, or a number of resamples")
+        if self.batch < 1:
+            raise KitError(f"--batch {self.batch}: at least one face")
+        twice = sorted({name for name in self.models if self.models.count(name) > 1})
+        if twice:
+            raise KitError(f"model '{twice[0]}' is given twice")

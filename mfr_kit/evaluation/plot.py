@@ -1,0 +1,126 @@
+"""Curves as inline SVG: no script, no font, no file beside it. Models differ by colour AND dash, for grey prints and colour-blind readers."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from html import escape
+from statistics import NormalDist
+
+WIDTH, HEIGHT = 560, 360
+LEFT, RIGHT, TOP, BOTTOM = 62, 14, 12, 46
+COLOURS = 6  # classes .s0 .. .s5 of the page's style sheet (Okabe and Ito's palette)
+
+
+@dataclass(frozen=True)
+class Axis:
+    """One axis.
+
+    Attributes:
+        label: what it shows.
+        ticks: values with a grid line, ascending; the first and the last are its ends.
+        place: maps a value to any monotone scale.
+        text: how a tick is written.
+    """
+
+    label: str
+    ticks: list[float]
+    place: Callable[[float], float]
+    text: Callable[[float], str]
+
+    def share(self, value: float) -> float:
+        """Where a value stands between the ends, clipped to them; in [0, 1]."""
+        low, high = self.place(self.ticks[0]), self.place(self.ticks[-1])
+        return (self.place(min(max(value, self.ticks[0]), self.ticks[-1])) - low) / (high - low)
+
+
+def rates(label: str, smallest: float) -> Axis:
+    """A logarithmic axis from a power of ten up to 1."""
+    powers = range(math.floor(math.log10(smallest)), 1)
+    return Axis(label, [10.0**power for power in powers], math.log10, lambda value: f"{value:g}")
+
+
+def percents(label: str) -> Axis:
+    """A linear axis from 0 to 1, written in percent."""
+    return Axis(label, [tenth / 5 for tenth in range(6)], float, lambda value: f"{100 * value:.0f} %")
+
+
+def deviates(label: str, smallest: float) -> Axis:
+    """The normal-deviate axis of a DET plot, on which Gaussian scores give straight lines."""
+    ticks = [tick for tick in (1e-6, 1e-5, 1e-4, 1e-3, 0.01, 0.05, 0.2, 0.5, 0.9) if tick >= smallest / 2]
+    return Axis(label, ticks, NormalDist().inv_cdf, lambda value: f"{100 * value:g} %")
+
+
+def chart(title: str, x: Axis, y: Axis, series: dict[str, list[tuple[float, float]]], marks: dict[str, list[tuple[float, float]]]) -> str:
+    """Draw curves.
+
+    Args:
+        title: read out by screen readers.
+        x: the lower axis.
+        y: the left axis.
+        series: (x, y) points by model; drawn as lines.
+        marks: (x, y) points by model; drawn as dots with a tooltip.
+    """
+    names = ", ".join(series)
+    parts = [
+        f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(f"{title} of {names}", quote=True)}">',
+        *(_grid(x, y)),
+    ]
+    for at, (name, points) in enumerate(series.items()):
+        path = " ".join(f"{_x(x, a):.1f},{_y(y, b):.1f}" for a, b in points)
+        parts.append(f'<polyline class="line s{at % COLOURS}" points="{path}"><title>{escape(name)}</title></polyline>')
+        for a, b in marks.get(name, []):
+            tip = escape(f"{name}: {y.label} {100 * b:.2f} % at {x.label} {a:.3g}")
+            parts.append(f'<circle class="dot s{at % COLOURS}" cx="{_x(x, a):.1f}" cy="{_y(y, b):.1f}" r="4"><title>{tip}</title></circle>')
+    return "".join([*parts, "</svg>"])
+
+
+def bars(title: str, starts: list[float], width: float, counts: dict[str, list[int]], lines: list[tuple[float, str]]) -> str:
+    """Draw histograms as shares of their sums, one outline a class, with vertical lines at thresholds.
+
+    Args:
+        title: read out by screen readers.
+        starts: lower ends of the bins, ascending.
+        width: of a bin.
+        counts: by class.
+        lines: (score, what it is).
+    """
+    used = [at for at in range(len(starts)) if any(row[at] for row in counts.values())]
+    low, high = starts[used[0]], starts[used[-1]] + width
+    peak = max(max(row) / max(sum(row), 1) for row in counts.values())
+    span = [low + (high - low) * step / 5 for step in range(6)]
+    x = Axis("cosine", span, float, lambda value: f"{value:.2f}")
+    y = Axis("share of comparisons", [peak * step / 4 for step in range(5)], float, lambda value: f"{100 * value:.1f} %")
+    parts = [f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(title, quote=True)}">', *_grid(x, y)]
+    for at, (name, row) in enumerate(counts.items()):
+        corners = [(end, row[i] / max(sum(row), 1)) for i in used for end in (starts[i], starts[i] + width)]
+        path = " ".join(f"{_x(x, a):.1f},{_y(y, b):.1f}" for a, b in [(low, 0), *corners, (high, 0)])
+        parts.append(f'<polygon class="area s{at}" points="{path}"><title>{escape(name)}</title></polygon>')
+    for value, what in lines:
+        place = f"{_x(x, value):.1f}"
+        parts.append(f'<line class="mark" x1="{place}" x2="{place}" y1="{TOP}" y2="{HEIGHT - BOTTOM}"><title>{escape(what)}</title></line>')
+        parts.append(f'<text class="tick" x="{place}" y="{TOP + 10}" dx="4">{escape(what)}</text>')
+    return "".join([*parts, "</svg>"])
+
+
+def _x(axis: Axis, value: float) -> float:
+    return LEFT + axis.share(value) * (WIDTH - LEFT - RIGHT)
+
+
+def _y(axis: Axis, value: float) -> float:
+    return HEIGHT - BOTTOM - axis.share(value) * (HEIGHT - TOP - BOTTOM)
+
+
+def _grid(x: Axis, y: Axis) -> list[str]:
+    foot, parts = HEIGHT - BOTTOM, []
+    for tick in x.ticks:
+        at = f"{_x(x, tick):.1f}"
+        parts.append(f'<line class="grid" x1="{at}" x2="{at}" y1="{TOP}" y2="{foot}"/>')
+        parts.append(f'<text class="tick" x="{at}" y="{foot + 16}" text-anchor="middle">{escape(x.text(tick))}</text>')
+    for tick in y.ticks:
+        at = f"{_y(y, tick):.1f}"
+        parts.append(f'<line class="grid" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{at}" y2="{at}"/>')
+        parts.append(f'<text class="tick" x="{LEFT - 7}" y="{at}" dy="4" text-anchor="end">{escape(y.text(tick))}</text>')
+    middle_x, middle_y = (LEFT + WIDTH - RIGHT) / 2, (TOP + foot) / 2
+    parts.append(f'<text class="name" x="{middle_x}" y="{HEIGHT - 8}" text-anchor="middle">{escape(x.label)}</text>')
+    parts.append(f'<text class="name" transform="translate(13 {middle_y}) rotate(-90)" text-anchor="middle">{escape(y.label)}</text>')
+    return parts

@@ -1,0 +1,25 @@
+"""Every masked face against every other; two twins of one photograph never meet."""
+
+from mfr_kit.data.faceset import MASK
+from mfr_kit.evaluation.faces import Faces
+from mfr_kit.evaluation.pairs import Pairs
+from mfr_kit.evaluation.verification import Outcome, Plan, verify
+
+TITLE = "masked against masked"
+ORDER = 3  # in tables and reports
+
+
+def pairs(faces: Faces) -> Pairs:
+    """Return the comparisons of this protocol."""
+    return Pairs(faces.under(MASK))
+
+
+def comparable(faces: Faces) -> bool:
+    """Say whether the set has anything to compare."""
+    count = pairs(faces).count
+    return bool(count.genuine_found and count.impostor_found)
+
+
+def measure(faces: Faces, plan: Plan) -> Outcome:
+    """Compare the faces of a set; see `verify`."""
+    return verify(pairs(faces), plan)

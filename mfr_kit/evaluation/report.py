@@ -1,0 +1,114 @@
+"""Write a report: JSON for machines, CSV for tables, and one HTML page that needs nothing beside it."""
+
+import csv
+import json
+import os
+from pathlib import Path
+
+from mfr_kit.evaluation import plot
+
+COLUMNS = (
+    "protocol",
+    "model",
+    "far",
+    "tar",
+    "tar_macro",
+    "low",
+    "high",
+    "threshold",
+    "false_accepts",
+    "true_accepts",
+    "genuine",
+    "impostor",
+    "note",
+)
+
+
+def write(report: dict, folder: Path) -> Path:
+    """Write `report.json`, `report.csv` and `report.html` into a folder and return the page's path."""
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    _put(folder / "report.json", json.dumps(report, indent=1, allow_nan=False) + "\n")
+    _put(folder / "report.html", page(report))
+    temporary = folder / "report.csv.part"
+    with temporary.open("w", encoding="utf-8", newline="") as file:
+        table = csv.DictWriter(file, COLUMNS, lineterminator="\n")
+        table.writeheader()
+        table.writerows(_rows(report))
+    os.replace(temporary, folder / "report.csv")
+    return folder / "report.html"
+
+
+def page(report: dict) -> str:
+    """Lay out the HTML page."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    shelf = Environment(loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined, trim_blocks=True)
+    shelf.globals.update(percent=_percent, number=_number, count=_count, tar=_tar)
+    first = next(iter(next(iter(report["protocols"].values()))["models"].values()))
+    fars = [row["far"] for row in first["tar_at_far"]]
+    plots = {name: _plots(entry) for name, entry in report["protocols"].items()}
+    return shelf.get_template("report.html.j2").render(report=report, fars=fars, plots=plots)
+
+
+def _plots(entry: dict) -> list[dict]:
+    models = entry["models"]
+    smallest = max(1e-9, min(far for result in models.values() for far in result["roc"]["far"]))
+    points = {name: list(zip(result["roc"]["far"], result["roc"]["tar"], strict=True)) for name, result in models.items()}
+    marks = {name: [(row["far"], row["tar"]) for row in result["tar_at_far"] if row["tar"] is not None] for name, result in models.items()}
+    far, top = "false-accept rate (FAR)", "true-accept rate (TAR)"
+    roc = plot.chart("ROC", plot.rates(far, smallest), plot.percents(top), points, marks)
+    missed = {name: [(a, 1 - b) for a, b in row] for name, row in points.items()}
+    lowest = min((b for row in missed.values() for _, b in row if b > 0), default=1e-3)
+    det = plot.chart("DET", plot.deviates(far, max(smallest, 1e-6)), plot.deviates("false non-match rate", max(lowest, 1e-4)), missed, {})
+    drawn = [
+        {"title": "ROC", "svg": roc, "note": "Dots: the rates of the table. Left of them too few false accepts for a claim."},
+        {"title": "DET", "svg": det, "note": "Both axes in normal deviates; lower is better."},
+    ]
+    return drawn + [_histogram(name, result) for name, result in models.items()]
+
+
+def _histogram(name: str, result: dict) -> dict:
+    bins = result["histogram"]
+    lines = [(row["threshold"], f"FAR {row['far']:g}") for row in result["tar_at_far"] if row["tar"] is not None]
+    counts = {"genuine": bins["genuine"], "impostor": bins["impostor"]}
+    svg = plot.bars(f"Scores of {name}", bins["from"], bins["width"], counts, lines)
+    return {
+        "title": f"Scores of {name}",
+        "svg": svg,
+        "note": "Right, solid blue in colour: same person; left: different people. Lines: thresholds.",
+    }
+
+
+def _rows(report: dict):
+    for protocol, entry in report["protocols"].items():
+        for model, result in entry["models"].items():
+            for row in result["tar_at_far"]:
+                span = row["interval"] or {"low": None, "high": None}
+                known = {**row, **span, "protocol": protocol, "model": model, **result["comparisons"]}
+                yield {name: known[name] for name in COLUMNS}
+
+
+def _put(path: Path, text: str) -> None:
+    temporary = path.with_name(path.name + ".part")
+    temporary.write_text(text, encoding="utf-8")
+    os.replace(temporary, path)
+
+
+def _percent(value: float | None) -> str:
+    return "" if value is None else f"{100 * value:.2f} %"
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.4f}"
+
+
+def _count(value: int | None) -> str:
+    return "" if value is None else f"{value:,}"
+
+
+def _tar(row: dict) -> str:
+    if row["tar"] is None:
+        return "no claim"
+    span = row["interval"]
+    return _percent(row["tar"]) + (f" ({100 * span['low']:.1f}–{100 * span['high']:.1f})" if span else "")

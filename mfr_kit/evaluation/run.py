@@ -1,0 +1,117 @@
+"""What `kit.py evaluate` does: embed a set with every model, measure, compare, and write the report."""
+
+import shlex
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from mfr_kit import __version__
+from mfr_kit.data.faceset import MASK, NO_FACE, NONMASK, FaceSet, read_people
+from mfr_kit.errors import KitError
+from mfr_kit.evaluation import compare
+from mfr_kit.evaluation.embed import cache_folder, embed_set
+from mfr_kit.evaluation.faces import Faces, from_set
+from mfr_kit.evaluation.options import EvaluateOptions
+from mfr_kit.evaluation.verification import DEFAULT_FARS, Plan
+from mfr_kit.models.embedders import Embedder, load_embedder
+from mfr_kit.options import as_dict
+
+SCHEMA = "mfr-kit/evaluation/1"
+
+
+def evaluate(options: EvaluateOptions) -> dict:
+    """Measure models on a face set.
+
+    Returns:
+        The report as plain values (docs/formats.md: `report.json`).
+    Raises:
+        KitError: a model or the set cannot be read, or a FAR asked for by name is supported by no protocol.
+    """
+    faceset = FaceSet.open(options.data)
+    if options.people:
+        faceset = _of_people(faceset, options)
+    plan = Plan(tuple(options.far or DEFAULT_FARS), options.resamples, options.seed)
+    outcomes, models = {}, []
+    for spec, embedder in _embedders(options):
+        faces = _embed(embedder, faceset, options)
+        label = _label(spec, embedder.name, outcomes)
+        outcomes[label] = compare.measure(faces, plan, options.protocol)
+        models.append(_about(label, spec, embedder))
+    protocols = compare.side_by_side(outcomes)
+    if options.far:
+        _refuse_unsupported(options.far, protocols)
+    return {
+        "schema": SCHEMA,
+        "kit_version": __version__,
+        "command": shlex.join(["python", "kit.py", *sys.argv[1:]]),
+        "options": as_dict(options),
+        "set": _about_set(faceset),
+        "models": models,
+        "protocols": protocols,
+    }
+
+
+def _of_people(faceset: FaceSet, options: EvaluateOptions) -> FaceSet:
+    names = read_people(options.people)
+    chosen = faceset.of_people(names)
+    if not len(chosen):
+        raise KitError(f"none of the {len(names)} people of {options.people} is in {options.data}")
+    return chosen
+
+
+def _embedders(options: EvaluateOptions) -> Iterator[tuple[str, Embedder]]:
+    for spec in options.models:
+        yield spec, load_embedder(spec, normalisation=options.normalisation, threads=options.threads)
+
+
+def _embed(embedder: Embedder, faceset: FaceSet, options: EvaluateOptions) -> Faces:
+    cache = cache_folder() if options.cache else None
+    with _progress(f"embedding with {embedder.name}", len(faceset)) as progress:
+        raw = embed_set(embedder, faceset, flip=options.flip, batch=options.batch, cache=cache, progress=progress)
+    return from_set(raw, faceset)
+
+
+@contextmanager
+def _progress(what: str, total: int):
+    from tqdm import tqdm
+
+    with tqdm(total=total, desc=what, unit="face", leave=False, disable=None) as bar:
+        yield bar.update
+
+
+def _label(spec: str, name: str, taken: dict) -> str:
+    return name if name not in taken else spec
+
+
+def _about(label: str, spec: str, embedder: Embedder) -> dict:
+    return {
+        "name": label,
+        "given": spec,
+        "fingerprint": embedder.fingerprint,
+        "embedding_size": embedder.embedding_size,
+        "lineage": embedder.lineage,
+    }
+
+
+def _about_set(faceset: FaceSet) -> dict:
+    reasons: dict[str, int] = {}
+    for row in faceset.skipped:
+        reasons[row["reason"]] = reasons.get(row["reason"], 0) + 1
+    lost = [row["condition"] for row in faceset.skipped if row["reason"] == NO_FACE]
+    return {
+        "name": faceset.name,
+        "fingerprint": faceset.fingerprint,
+        "faces": len(faceset),
+        "people": len(faceset.people),
+        "conditions": {name: int((faceset.conditions == name).sum()) for name in (NONMASK, MASK)},
+        "not_found": {name: lost.count(name) for name in (NONMASK, MASK)},
+        "skipped": reasons,
+    }
+
+
+def _refuse_unsupported(fars: list[float], protocols: dict) -> None:
+    rows = [row for entry in protocols.values() for result in entry["models"].values() for row in result["tar_at_far"]]
+    for far in fars:
+        mine = [row for row in rows if row["far"] == far]
+        if mine and all(row["threshold"] is None for row in mine):
+            raise KitError(f"--far {far:g}: {mine[0]['note']}")

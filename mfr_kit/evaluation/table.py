@@ -1,0 +1,58 @@
+"""The report as plain text: aligned, readable in a log."""
+
+
+def text(report: dict) -> str:
+    """Lay out a report of `run.evaluate` for a terminal."""
+    about = report["set"]
+    lost = about["not_found"]
+    here = about["conditions"]
+    lines = [
+        f"set {about['name']}: {about['people']:,} people, {here['nonmask']:,} unmasked and {here['mask']:,} masked faces",
+        f"no face found in {lost['nonmask']} unmasked and {lost['mask']} masked photographs: their comparisons count as non-matches",
+    ]
+    notes: dict[str, str] = {}
+    for name, entry in report["protocols"].items():
+        lines += ["", f"{name}: {entry['title']}"] + _table(entry["models"], notes) + [_difference(row) for row in entry["differences"]]
+    return "\n".join([*lines, *([""] if notes else []), *(f"{mark} {note}" for note, mark in notes.items())])
+
+
+def _table(models: dict, notes: dict[str, str]) -> list[str]:
+    fars = [row["far"] for row in next(iter(models.values()))["tar_at_far"]]
+    rows = [["model", *(f"TAR@FAR={far:g}" for far in fars), "EER", "d'", "genuine", "impostor", "not found"]]
+    for model, result in models.items():
+        count, faces = result["comparisons"], result["faces"]
+        tars = [_tar(row, notes) for row in result["tar_at_far"]]
+        eer = f"{100 * result['eer']['rate']:.2f}"
+        rows.append([model, *tars, eer, f"{result['d_prime']:.2f}", f"{count['genuine']:,}", f"{count['impostor']:,}", _lost(faces)])
+    return align(rows)
+
+
+def _tar(row: dict, notes: dict[str, str]) -> str:
+    mark = " " + notes.setdefault(row["note"], f"[{len(notes) + 1}]") if row["note"] else ""
+    if row["tar"] is None:
+        return f"-{mark}"
+    span = row["interval"]
+    between = f" ({100 * span['low']:.1f}-{100 * span['high']:.1f})" if span else ""
+    return f"{100 * row['tar']:.2f}{between}{mark}"
+
+
+def _lost(faces: dict) -> str:
+    return f"{faces['failures_to_acquire']} ({100 * faces['failure_to_acquire_rate']:.1f} %)"
+
+
+def _difference(row: dict) -> str:
+    span = row["interval"]
+    low, high = 100 * span["low"], 100 * span["high"]
+    sure = "" if low > 0 or high < 0 else ", which may be none"
+    change = f"{100 * row['tar_difference']:+.2f} points ({low:+.2f} to {high:+.2f}{sure})"
+    return f"  {row['model']} less {row['against']} at FAR {row['far']:g}: {change}"
+
+
+def align(rows: list[list[str]]) -> list[str]:
+    """Pad cells to columns: the first to the left, the others to the right."""
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    return [
+        "  "
+        + "  ".join(cell.ljust(width) if at == 0 else cell.rjust(width) for at, (cell, width) in enumerate(zip(row, widths, strict=True)))
+        for row in rows
+    ]
