@@ -34,7 +34,7 @@ def people(tmp_path):
     return tmp_path / "people"
 
 
-@pytest.mark.parametrize(("first", "second"), itertools.product(registry.names(FORMATS), repeat=2))
+@pytest.mark.parametrize(("first", "second"), list(itertools.product(registry.names(FORMATS), repeat=2)))
 def test_any_format_to_any_other(tmp_path, people, first, second):
     one, two = tmp_path / "one" / NAMES.get(first, "set"), tmp_path / "two" / NAMES.get(second, "set")
     proof = convert(people, one, None, first)

@@ -16,6 +16,7 @@ from mfr_kit.data.recordio import MAGIC_BYTES, RecordReader, RecordWriter, pack,
 from mfr_kit.errors import KitError
 
 PIECES = st.one_of(st.binary(max_size=9), st.sampled_from([MAGIC_BYTES, b"\0" * 4, MAGIC_BYTES * 3]))
+FLOATS = st.floats(width=32, allow_nan=False)
 PAYLOADS = st.lists(st.lists(PIECES, max_size=6).map(b"".join), max_size=12)
 
 
@@ -75,7 +76,7 @@ def test_an_index_in_any_order(tmp_path):
     assert [key for key, _ in reader] == [0, 1, 2]
 
 
-@pytest.mark.parametrize(("position", "bytes_", "problem"), [(0, b"\0\0\0\0", "wrong magic"), (4, b"\xff\xff\xff\x1f", "ends after 8;")])
+@pytest.mark.parametrize(("position", "bytes_", "problem"), [(0, b"\0\0\0\0", "wrong magic"), (4, b"\xff\xff\xff\x1f", "ends after 16")])
 @pytest.mark.parametrize("indexed", [True, False])
 def test_damage_names_file_key_and_offset(tmp_path, position, bytes_, problem, indexed):
     path = write(tmp_path / "a.rec", [b"abcdefgh", b"ijkl", b"mnop"])

@@ -1,0 +1,70 @@
+"""`kit.py pairs`: verification pairs, packed, unpacked and counted."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mfr_kit.options import command, option
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShowOptions:
+    """Which pairs."""
+
+    src: Path = option(help="Pairs: .bin, LFW's pairs.txt, or a .csv left,right,same[,left_masked,right_masked].", argument=True)
+    images: Path | None = option(None, help="Folder or face set that a text file's names are relative to; default: the file's folder.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class PackOptions(ShowOptions):
+    """What to pack, and where to."""
+
+    dst: Path = option(help="Verification set to write, *.bin.", argument=True)
+    any_size: bool = option(False, help="Allow images that are not 112x112 (others' tools will resize or refuse them).")
+
+
+@dataclass(frozen=True, kw_only=True)
+class UnpackOptions(ShowOptions):
+    """What to unpack, and where to."""
+
+    dst: Path = option(help="Folder to write: the images and pairs.csv.", argument=True)
+
+
+def pack(options: PackOptions) -> None:
+    """Write pairs of images as one verification .bin, image bytes unchanged."""
+    from mfr_kit.data.pairs import open_pairs, pack_pairs
+
+    count = pack_pairs(open_pairs(options.src, options.images), options.dst, options.any_size)
+    print(f"{options.dst}: {count} pairs, read back equal")
+
+
+def unpack(options: UnpackOptions) -> None:
+    """Write a verification .bin as a folder of images and a pairs.csv."""
+    from mfr_kit.data.pairs import open_pairs, unpack_pairs
+
+    count = unpack_pairs(open_pairs(options.src, options.images), options.dst)
+    print(f"{options.dst / 'pairs.csv'}: {count} pairs")
+
+
+def show(options: ShowOptions) -> None:
+    """Count the pairs and look at every image."""
+    from mfr_kit.data.pairs import open_pairs
+
+    pairs = open_pairs(options.src, options.images)
+    shape = None
+    for faces in pairs.batches(64):
+        shape = faces.shape[1:]
+    same = int(pairs.same.sum())
+    masked = "" if pairs.left_masked is None else f", {int((pairs.left_masked | pairs.right_masked).sum())} with a mask"
+    print(f"{len(pairs)} pairs ({same} same, {len(pairs) - same} different{masked}) of {len(pairs.names)} images, {shape[1]}x{shape[0]}")
+
+
+def add_to(app: Any) -> None:
+    """Register the group."""
+    import typer
+
+    group = typer.Typer(no_args_is_help=True, help="Verification pairs: pack, unpack, show.")
+    group.command("pack")(command(PackOptions, pack))
+    group.command("unpack")(command(UnpackOptions, unpack))
+    group.command("show")(command(ShowOptions, show))
+    app.add_typer(group, name="pairs")

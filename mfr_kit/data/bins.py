@@ -1,0 +1,248 @@
+"""Verification sets as `.bin`: lfw, cfp_fp, agedb_30, calfw, cplfw and whatever `kit.py pairs pack` writes.
+
+Such a file is a pickle of `(list of encoded images, list of bool)`. Python's unpickler executes whatever the file says, and even one
+restricted to harmless names allocates what a hostile file claims. So this is no unpickler but a reader of the few opcodes that lists,
+tuples, bytes, bools and numpy byte arrays need, as Python 2 and 3 and old and new numpy write them. Nothing is ever imported or
+called, and the images stay in the memory-mapped file until somebody decodes one.
+"""
+
+import mmap
+import os
+import pickle
+import struct
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mfr_kit.errors import KitError
+
+MARK = object()
+# What numpy's own pickles name, under the module paths of numpy 1 and 2, and the latin-1 detour of Python 3 at protocol 2.
+_MULTIARRAY = ("numpy.core.multiarray", "numpy._core.multiarray")
+_NUMERIC = ("numpy.core.numeric", "numpy._core.numeric")
+_NAMES = {
+    **{(module, "_reconstruct"): "array" for module in _MULTIARRAY},
+    **{(module, "scalar"): "scalar" for module in _MULTIARRAY},
+    **{(module, "_frombuffer"): "frombuffer" for module in _NUMERIC},
+    ("numpy", "ndarray"): "ndarray",
+    ("numpy", "dtype"): "dtype",
+    ("_codecs", "encode"): "encode",
+    ("__builtin__", "bytes"): "bytes",
+    ("builtins", "bytes"): "bytes",
+}
+
+
+@dataclass(frozen=True)
+class _Name:
+    """Stands for a global that numpy's pickles mention; it cannot be called."""
+
+    kind: str
+
+
+@dataclass
+class _Array:
+    """Stands for a numpy array (or scalar) of one byte an element."""
+
+    data: memoryview | bytes = b""
+    is_bool: bool = False
+
+
+def read_bin(path: Path) -> tuple[list[memoryview | bytes], list[bool]]:
+    """Read a `.bin`: 2P encoded images as views of the file, and P flags.
+
+    Raises:
+        KitError: unreadable, not such a pickle (names the byte and what was found there), or counts that do not fit.
+    """
+    try:
+        with Path(path).open("rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            if not size:
+                raise KitError(f"{path}: the file is empty")
+            view = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+    except OSError as error:
+        raise KitError(f"{path}: cannot be read ({error.strerror})") from None
+    machine = _Machine(view)
+    try:
+        content = machine.run()
+        images, same = content
+        images, same = [_bytes_of(image) for image in images], _flags_of(same)
+    except (_Refused, struct.error, IndexError, KeyError, TypeError, ValueError, AttributeError) as error:
+        problem = error if isinstance(error, _Refused) else "the pickle is damaged or holds something else"
+        raise KitError(f"{path}: byte {machine.position}: {problem}; a verification .bin holds (images, flags) and nothing else") from None
+    if len(images) != 2 * len(same):
+        raise KitError(f"{path}: {len(images)} images for {len(same)} pairs; there must be two images a pair")
+    return images, same
+
+
+def write_bin(path: Path, images: Iterable[bytes], same: Iterable[bool]) -> None:
+    """Write a `.bin` that InsightFace's tools read (pickle protocol 3): two images a pair; a generator of images is held one at a time."""
+    temporary = Path(path).with_name(f".{Path(path).name}.{os.getpid()}.part")
+    try:
+        with temporary.open("wb") as file:
+            file.write(pickle.PROTO + b"\x03" + pickle.MARK + pickle.EMPTY_LIST + pickle.MARK)
+            for image in images:
+                file.write(pickle.BINBYTES + struct.pack("<I", len(image)) + image)
+            file.write(pickle.APPENDS + pickle.EMPTY_LIST + pickle.MARK)
+            file.write(b"".join(pickle.NEWTRUE if flag else pickle.NEWFALSE for flag in same))
+            file.write(pickle.APPENDS + pickle.TUPLE + pickle.STOP)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+class _Refused(Exception):
+    """The file asks for something that a verification set has no need of."""
+
+
+class _Machine:
+    """The stack, the memo and the opcodes; every object is made of at least one byte of the file, so memory is bounded by its size."""
+
+    def __init__(self, view: memoryview):
+        self.view, self.position, self.stack, self.memo = view, 0, [], {}
+
+    def run(self) -> Any:
+        while True:
+            code = bytes(self.take(1))
+            if code == pickle.STOP:
+                return self.stack.pop()
+            if code in _SIZED:
+                self.stack.append(self.take(self.number(_SIZED[code])))
+            elif code in _TEXTS:
+                self.stack.append(str(self.take(self.number(_TEXTS[code])), "utf-8", "surrogatepass"))
+            elif code in _CONSTANTS:
+                self.stack.append(_CONSTANTS[code])
+            elif code in _ACTIONS:
+                _ACTIONS[code](self)
+            else:
+                raise _Refused(f"opcode {code!r}")
+
+    def take(self, count: int) -> memoryview:
+        if count < 0 or self.position + count > len(self.view):
+            raise _Refused("the file ends too early")
+        self.position += count
+        return self.view[self.position - count : self.position]
+
+    def number(self, form: str) -> int:
+        return struct.unpack(form, self.take(struct.calcsize(form)))[0]
+
+    def line(self) -> str:
+        text = bytes(self.view[self.position : self.position + 80])
+        self.take(text.index(b"\n") + 1)
+        return text[: text.index(b"\n")].decode("ascii")
+
+    def push(self, value: Any) -> None:
+        self.stack.append(value)
+
+    def since_mark(self) -> list:
+        at = len(self.stack)
+        while self.stack[at - 1] is not MARK:
+            at -= 1
+            if not at:
+                raise _Refused("a mark is missing")
+        items = self.stack[at:]
+        del self.stack[at - 1 :]
+        return items
+
+    def tuple_of(self, count: int) -> None:
+        items = self.stack[-count:] if len(self.stack) >= count else []
+        if len(items) != count:
+            raise _Refused("the stack is empty")
+        del self.stack[-count:]
+        self.push(tuple(items))
+
+    def append(self, items: list) -> None:
+        if type(self.stack[-1]) is not list:
+            raise _Refused("something is appended to what is not a list")
+        self.stack[-1].extend(items)
+
+    def name(self, module: str, name: str) -> None:
+        if (module, name) not in _NAMES:
+            raise _Refused(f"the name {module}.{name}")
+        self.push(_Name(_NAMES[module, name]))
+
+    def reduce(self) -> None:
+        arguments, name = self.stack.pop(), self.stack.pop()
+        if type(name) is not _Name or type(arguments) is not tuple or name.kind not in _MAKERS:
+            raise _Refused("a call of something else than numpy's array makers")
+        self.push(_MAKERS[name.kind](*arguments))
+
+    def build(self) -> None:
+        state, target = self.stack.pop(), self.stack[-1]
+        if isinstance(target, _Array):  # (version, shape, dtype, column order, bytes)
+            made = _array(state[4], state[2], state[1])
+            target.data, target.is_bool = made.data, made.is_bool
+        elif not isinstance(target, str):  # a dtype's state (byte order, fields, ...) says nothing new of one-byte elements
+            raise _Refused("a state for what has none")
+
+
+def _array(data: Any, dtype: Any, shape: Any) -> _Array:
+    if dtype not in ("u1", "i1", "b1"):
+        raise _Refused(f"a numpy array of {dtype!r}")
+    data = _encode(data, "latin1") if isinstance(data, str) else data
+    if type(shape) is not tuple or len(shape) != 1 or shape[0] != len(data):
+        raise _Refused("a numpy array whose shape does not fit its bytes")
+    return _Array(data, dtype == "b1")
+
+
+def _dtype(code: Any, *_: Any) -> str:
+    return bytes(code).decode("ascii") if isinstance(code, bytes | memoryview) else str(code)
+
+
+def _encode(text: str, encoding: Any) -> bytes:
+    if encoding not in ("latin1", "latin-1") or not isinstance(text, str):
+        raise _Refused("an encoding other than latin1")
+    return text.encode("latin1")
+
+
+_MAKERS: dict[str, Callable] = {
+    "array": lambda *_: _Array(),
+    "scalar": lambda dtype, data: _array(data, dtype, (1,)),
+    "frombuffer": lambda data, dtype, shape, *_: _array(data, dtype, shape),
+    "dtype": _dtype,
+    "encode": _encode,
+    "bytes": lambda: b"",
+}
+_SIZED = {pickle.SHORT_BINBYTES: "<B", pickle.BINBYTES: "<I", pickle.BINBYTES8: "<Q", pickle.BYTEARRAY8: "<Q"}
+_SIZED |= {pickle.SHORT_BINSTRING: "<B", pickle.BINSTRING: "<i"}  # Python 2's str
+_TEXTS = {pickle.SHORT_BINUNICODE: "<B", pickle.BINUNICODE: "<I", pickle.BINUNICODE8: "<Q"}
+_CONSTANTS = {pickle.NEWTRUE: True, pickle.NEWFALSE: False, pickle.NONE: None, pickle.EMPTY_TUPLE: (), pickle.MARK: MARK}
+_ACTIONS: dict[bytes, Callable[[_Machine], Any]] = {
+    pickle.PROTO: lambda machine: machine.take(1),
+    pickle.FRAME: lambda machine: machine.take(8),
+    pickle.EMPTY_LIST: lambda machine: machine.push([]),
+    pickle.LIST: lambda machine: machine.push(machine.since_mark()),
+    pickle.TUPLE: lambda machine: machine.push(tuple(machine.since_mark())),
+    pickle.TUPLE1: lambda machine: machine.tuple_of(1),
+    pickle.TUPLE2: lambda machine: machine.tuple_of(2),
+    pickle.TUPLE3: lambda machine: machine.tuple_of(3),
+    pickle.APPEND: lambda machine: machine.append([machine.stack.pop()]),
+    pickle.APPENDS: lambda machine: machine.append(machine.since_mark()),
+    pickle.BININT: lambda machine: machine.push(machine.number("<i")),
+    pickle.BININT1: lambda machine: machine.push(machine.number("<B")),
+    pickle.BININT2: lambda machine: machine.push(machine.number("<H")),
+    pickle.INT: lambda machine: machine.push(int(machine.line())),  # protocols 0 and 1 write bools as I00 and I01
+    pickle.BINPUT: lambda machine: machine.memo.__setitem__(machine.number("<B"), machine.stack[-1]),
+    pickle.LONG_BINPUT: lambda machine: machine.memo.__setitem__(machine.number("<I"), machine.stack[-1]),
+    pickle.MEMOIZE: lambda machine: machine.memo.__setitem__(len(machine.memo), machine.stack[-1]),
+    pickle.BINGET: lambda machine: machine.push(machine.memo[machine.number("<B")]),
+    pickle.LONG_BINGET: lambda machine: machine.push(machine.memo[machine.number("<I")]),
+    pickle.GLOBAL: lambda machine: machine.name(machine.line(), machine.line()),
+    pickle.STACK_GLOBAL: lambda machine: machine.name(*reversed((machine.stack.pop(), machine.stack.pop()))),
+    pickle.REDUCE: _Machine.reduce,
+    pickle.BUILD: _Machine.build,
+}
+
+
+def _bytes_of(image: Any) -> memoryview | bytes:
+    data = image.data if isinstance(image, _Array) else image
+    if not isinstance(data, memoryview | bytes):
+        raise _Refused(f"an image is a {type(image).__name__}")
+    return data
+
+
+def _flags_of(same: Any) -> list[bool]:
+    items = list(bytes(same.data)) if isinstance(same, _Array) else [item.data[0] if isinstance(item, _Array) else item for item in same]
+    if any(item not in (0, 1) for item in items):
+        raise _Refused("a flag is neither true nor false")
+    return [bool(item) for item in items]

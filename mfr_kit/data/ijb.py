@@ -1,0 +1,95 @@
+"""IJB-B and IJB-C: photographs that belong to medias and templates, and pairs of templates.
+
+ROOT/loose_crop/<name>                                the photographs
+ROOT/meta/ijbc_face_tid_mid.txt                       `name template media` a line
+ROOT/meta/ijbc_name_5pts_score.txt                    `name x0 y0 ... x4 y4 score` a line, in the same order
+ROOT/meta/ijbc_template_pair_label.txt                `template template label` a line
+"""
+
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from mfr_kit.errors import KitError
+
+
+@dataclass(frozen=True)
+class TemplateSet:
+    """N photographs of T templates, P pairs of templates."""
+
+    root: Path
+    names: list[str]  # (N,) below ROOT/loose_crop
+    landmarks: np.ndarray  # (N, 5, 2) float32, in the photograph's pixels
+    scores: np.ndarray  # (N,) float32 detector confidences
+    templates: np.ndarray  # (N,) int32 template of each photograph
+    medias: np.ndarray  # (N,) int32 media of each photograph
+    left: np.ndarray  # (P,) int32 templates
+    right: np.ndarray  # (P,) int32
+    same: np.ndarray  # (P,) bool
+
+    def photo(self, index: int) -> Path:
+        """Where a photograph lies."""
+        return self.root / "loose_crop" / self.names[index]
+
+
+def open_layout(root: Path, name: str = "ijbc") -> TemplateSet:
+    """Read the three files (IJB-C: 469,375 photographs, 15,658,489 pairs).
+
+    Args:
+        root: holds `meta` and `loose_crop`.
+        name: "ijbb" or "ijbc".
+    Raises:
+        KitError: a file is missing or damaged (the line is named), files that contradict each other, or a pair of an unknown template.
+    """
+    meta = Path(root) / "meta"
+    members, points = meta / f"{name}_face_tid_mid.txt", meta / f"{name}_name_5pts_score.txt"
+    names, numbers = _rows(members, 2)
+    same_names, coordinates = _rows(points, 11)
+    if names != same_names:
+        row = next(
+            (row for row, pair in enumerate(zip(names, same_names, strict=False)) if pair[0] != pair[1]), min(len(names), len(same_names))
+        )
+        raise KitError(f"{points}: line {row + 1} and line {row + 1} of {members.name} are not of the same photograph")
+    pairs = meta / f"{name}_template_pair_label.txt"
+    left, right, same = _triples(pairs)
+    unknown = np.flatnonzero(~np.isin(left, numbers[:, 0]) | ~np.isin(right, numbers[:, 0]))
+    if len(unknown):
+        raise KitError(f"{pairs}: line {unknown[0] + 1}: a template that no photograph of {members.name} belongs to")
+    landmarks, scores = coordinates[:, :10].reshape(-1, 5, 2).astype(np.float32), coordinates[:, 10].astype(np.float32)
+    templates, medias = numbers.astype(np.int32).T
+    return TemplateSet(Path(root), names, landmarks, scores, templates, medias, left, right, same)
+
+
+def _rows(path: Path, count: int) -> tuple[list[str], np.ndarray]:
+    """Read lines of a name and `count` numbers."""
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise KitError(f"cannot read {path}: {error}") from None
+    names, numbers = [], np.empty((len(lines), count))
+    for row, line in enumerate(lines):
+        name, *fields = line.split() or [""]
+        try:
+            if len(fields) != count:
+                raise ValueError
+            numbers[row] = [float(field) for field in fields]
+        except ValueError:
+            raise KitError(f"{path}: line {row + 1}: a name and {count} numbers expected, found {line[:60]!r}") from None
+        names.append(name)
+    return names, numbers
+
+
+def _triples(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Read millions of lines `int int 0|1` at once."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", DeprecationWarning)  # what numpy says of text that is no number
+            values = np.fromfile(path, np.int64, sep=" ").astype(np.int32)
+    except (OSError, DeprecationWarning, ValueError) as error:
+        raise KitError(f"cannot read {path} as lines `template template label`: {error}") from None
+    rows = values[: len(values) // 3 * 3].reshape(-1, 3)
+    if 3 * len(rows) != len(values) or not np.isin(rows[:, 2], (0, 1)).all():
+        raise KitError(f"{path}: lines `template template label` expected, the label 0 or 1; it was cut short or is another file")
+    return rows[:, 0].copy(), rows[:, 1].copy(), rows[:, 2] == 1

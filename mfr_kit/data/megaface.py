@@ -1,0 +1,64 @@
+"""MegaFace's layout: FaceScrub photographs as probes, a million distractors, and lists of what to leave out.
+
+ROOT/facescrub_images/<person>/<photo>   ROOT/megaface_images/<part>/<album>/<photo>
+ROOT/facescrub_lst, megaface_lst         paths below those folders, one a line; without a list, every image file
+ROOT/facescrub_noises.txt, megaface_noises.txt   names to leave out, one a line, # begins a comment; optional
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from mfr_kit.data.images import SUFFIXES
+from mfr_kit.errors import KitError
+
+
+@dataclass(frozen=True)
+class MegaFace:
+    """Paths below ROOT's two image folders."""
+
+    root: Path
+    probes: list[str]  # below facescrub_images; the first folder is the person
+    distractors: list[str]  # below megaface_images
+
+    @property
+    def probe_people(self) -> list[str]:
+        """The person of each probe."""
+        return [name.partition("/")[0] for name in self.probes]
+
+
+def open_layout(root: Path) -> MegaFace:
+    """List probes and distractors.
+
+    Raises:
+        KitError: a folder is missing or empty, or a list names what is not there.
+    """
+    return MegaFace(Path(root), _part(Path(root), "facescrub"), _part(Path(root), "megaface"))
+
+
+def feature_name(image: str, algorithm: str) -> str:
+    """Where the development kit looks for an image's feature below the feature folder: folders kept, `<image>_<algorithm>.bin`."""
+    return f"{image}_{algorithm}.bin"
+
+
+def _part(root: Path, part: str) -> list[str]:
+    folder, listing, noises = root / f"{part}_images", root / f"{part}_lst", root / f"{part}_noises.txt"
+    if not folder.is_dir():
+        raise KitError(f"{folder} is missing: MegaFace's layout is described in docs/formats.md")
+    if listing.exists():
+        names = _lines(listing)
+    else:
+        names = sorted(item.relative_to(folder).as_posix() for item in folder.rglob("*") if item.suffix.lower() in SUFFIXES)
+    left_out = set(_lines(noises)) if noises.exists() else set()
+    kept = [name for name in names if name not in left_out and name.rpartition("/")[2] not in left_out]
+    gone = next((name for name in kept if not (folder / name).is_file()), None) if listing.exists() else None
+    if gone or not kept:
+        raise KitError(f"{listing}: {gone} is not in {folder}" if gone else f"{folder} holds no images")
+    return kept
+
+
+def _lines(path: Path) -> list[str]:
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise KitError(f"cannot read {path}: {error}") from None
+    return [line.strip() for line in lines if line.strip() and not line.startswith("#")]

@@ -1,0 +1,168 @@
+"""Verification pairs: which two images, and whether they show one person. The file formats are in `pair_formats/`, one a file."""
+
+import dataclasses
+import os
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from mfr_kit import registry
+from mfr_kit.data.align import SIZE
+from mfr_kit.data.faceset import NONMASK, FaceSet
+from mfr_kit.data.images import SUFFIXES, decode_rgb
+from mfr_kit.data.training_set import read_file, suffix_of
+from mfr_kit.errors import KitError
+
+FORMATS = "mfr_kit.data.pair_formats"
+FOLDS = 10
+
+
+@dataclass(frozen=True)
+class PairSet:
+    """P pairs of M images; images are read when asked for."""
+
+    path: Path
+    names: Sequence[str]  # (M,) images
+    left: np.ndarray  # (P,) int64 rows of `names`
+    right: np.ndarray  # (P,) int64
+    same: np.ndarray  # (P,) bool
+    left_masked: np.ndarray | None  # (P,) bool; None where the file does not say
+    right_masked: np.ndarray | None
+    encoded: Callable[[int], bytes]  # the image file
+
+    def __len__(self) -> int:
+        return len(self.same)
+
+    @property
+    def folds(self) -> np.ndarray:
+        """(P,) 0 .. 9: ten runs of consecutive pairs, not shuffled, as the published protocols have them."""
+        return np.concatenate([np.full(len(run), fold) for fold, run in enumerate(np.array_split(self.same, FOLDS))])
+
+    def batches(self, size: int) -> Iterator[np.ndarray]:
+        """Decode the images in order, (B, H, W, 3) uint8 RGB at a time, so that a set of any length fits into memory.
+
+        Raises:
+            KitError: an image that cannot be decoded, or images of several sizes.
+        """
+        shape = None
+        for start in range(0, len(self.names), size):
+            rows = range(start, min(start + size, len(self.names)))
+            faces = [decode_rgb(self.encoded(row), f"{self.path}: {self.names[row]}") for row in rows]
+            shape = shape or faces[0].shape
+            for row, face in zip(rows, faces, strict=True):
+                if face.shape != shape:
+                    found = f"{face.shape[1]}x{face.shape[0]}, others are {shape[1]}x{shape[0]}"
+                    raise KitError(f"{self.path}: {self.names[row]} is {found}; align all with `kit.py augment`")
+            yield np.stack(faces)
+
+
+def open_pairs(path: Path, images: Path | None = None, format: str | None = None) -> PairSet:
+    """Open a file of pairs, its format told by its name and content unless given.
+
+    Args:
+        path: a `.bin`, LFW's `pairs.txt`, or a `pairs.csv`.
+        images: what a text file's names are relative to: a folder or a face set; by default the file's own folder.
+        format: a name of `pair_formats`.
+    Raises:
+        KitError: no such file, unknown format, a damaged line (named by number), or an image that is not there.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise KitError(f"there is no file {path}")
+    known = registry.names(FORMATS)
+    chosen = format or next((name for name in known if registry.get(FORMATS, name).recognises(path)), None)
+    if chosen is None:
+        raise KitError(f"{path}: no pairs that the kit knows ({', '.join(known)})")
+    return registry.get(FORMATS, chosen).open_pairs(path, images)
+
+
+def from_rows(path: Path, images: Path | None, rows: Iterable[tuple], masked: bool = False) -> PairSet:
+    """Build a set from rows (line number, left, right, same[, left masked, right masked]), finding every image at once.
+
+    Raises:
+        KitError: no rows, or an image that is not there; names the line.
+    """
+    find, encoded, names = _images(Path(images) if images else path.parent)
+    numbers, sides, flags = {}, ([], []), []
+    for line, left, right, *more in rows:
+        for name, side in ((left, sides[0]), (right, sides[1])):
+            found = find(name)
+            if found is None:
+                raise KitError(f"{path}: line {line}: there is no image {name} in {images or path.parent}; say where with --images")
+            side.append(numbers.setdefault(found, len(numbers)))
+        flags.append(more)
+    if not flags:
+        raise KitError(f"{path} holds no pairs")
+    columns = np.array(flags, bool).T
+    where = list(numbers)
+    left, right = (np.array(side, np.int64) for side in sides)
+    shown = [names(item) for item in where]
+    return PairSet(path, shown, left, right, columns[0], *(columns[1:3] if masked else (None, None)), lambda row: encoded(where[row]))
+
+
+def _images(root: Path) -> tuple[Callable, Callable, Callable]:
+    """Return how to find an image by name (with or without suffix), how to read what was found, and its name."""
+    if not root.is_dir():
+        raise KitError(f"{root} is not a folder of images and not a face set")
+    if not (root / "faces.parquet").exists():
+        return lambda name: _file(root, name), lambda name: read_file(root / name, root), str
+    faces, rows = FaceSet.open(root), {}
+    for row in np.argsort(faces.conditions != NONMASK, kind="stable"):  # a photograph's name means its clean face; a key means itself
+        for name in (faces.keys[row], faces.sources[row], str(Path(faces.sources[row]).with_suffix(""))):
+            rows.setdefault(name, int(row))
+    return rows.get, faces.encoded, lambda row: faces.keys[row]
+
+
+def _file(root: Path, name: str) -> str | None:
+    if Path(name).suffix.lower() in SUFFIXES:
+        return name if (root / name).is_file() else None
+    return next((name + suffix for suffix in (".jpg", ".png", *sorted(SUFFIXES)) if (root / (name + suffix)).is_file()), None)
+
+
+def pack_pairs(pairs: PairSet, dst: Path, any_size: bool = False) -> int:
+    """Write a verification `.bin` and compare what is in it with what was read.
+
+    Raises:
+        KitError: an image that is not 112x112 (unless `any_size`), a name without .bin, or a copy that differs.
+    """
+    if dst.suffix.lower() != ".bin":
+        raise KitError(f"{dst}: the name of a verification set ends in .bin")
+    for row in range(0 if any_size else len(pairs.names)):
+        height, width, _ = decode_rgb(pairs.encoded(row), f"{pairs.path}: {pairs.names[row]}").shape
+        if (height, width) != (SIZE, SIZE):
+            hint = "align the photographs with `kit.py augment` and give the face set as --images, or allow it with --any-size"
+            raise KitError(f"{pairs.path}: {pairs.names[row]} is {width}x{height}, not {SIZE}x{SIZE}: {hint}")
+    module = registry.get(FORMATS, "bin")
+    module.write_pairs(dst, pairs)
+    written = module.open_pairs(dst)
+    for number, (left, right, same) in enumerate(zip(pairs.left, pairs.right, pairs.same, strict=True)):
+        images = written.encoded(2 * number), written.encoded(2 * number + 1)
+        if images != (pairs.encoded(left), pairs.encoded(right)) or written.same[number] != same:
+            raise KitError(f"{dst}: pair {number} differs from what was read from {pairs.path}; do not use it")
+    return len(pairs)
+
+
+def unpack_pairs(pairs: PairSet, dst: Path) -> int:
+    """Write the images into a new folder and a `pairs.csv` beside them.
+
+    Raises:
+        KitError: the folder exists.
+    """
+    if dst.exists():
+        raise KitError(f"{dst} exists already: choose another name or delete it")
+    temporary = dst.with_name(f".{dst.name}.{os.getpid()}.part")
+    try:
+        (temporary / "images").mkdir(parents=True)
+        names = []
+        for row, name in enumerate(pairs.names):
+            data = pairs.encoded(row)
+            names.append(f"images/{row:06d}{suffix_of(data, f'{pairs.path}: {name}')}")
+            (temporary / names[-1]).write_bytes(data)
+        registry.get(FORMATS, "pairs-csv").write_pairs(temporary / "pairs.csv", dataclasses.replace(pairs, names=names))
+        os.replace(temporary, dst)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return len(pairs)
