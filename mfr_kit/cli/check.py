@@ -6,7 +6,7 @@ from mfr_kit.submission.options import CheckOptions
 
 
 def add_to(app) -> None:
-    app.command("check")(command(CheckOptions, check))
+    app.command("check", rich_help_panel="Submit")(command(CheckOptions, check))
 
 
 def check(options: CheckOptions) -> None:

@@ -5,7 +5,7 @@ from mfr_kit.submission.options import ExportOptions
 
 
 def add_to(app) -> None:
-    app.command("export-onnx")(command(ExportOptions, export_onnx))
+    app.command("export-onnx", rich_help_panel="Submit")(command(ExportOptions, export_onnx))
 
 
 def export_onnx(options: ExportOptions) -> None:
@@ -17,12 +17,10 @@ def export_onnx(options: ExportOptions) -> None:
     done = export.export_run(options.run, options.out, options.opset, faces)
     for name, difference in done.parity.items():
         print(f"parity with torch, {name}: cosine difference {difference:.1e} (at most {export.TOLERANCE:g})")
-    print(
-        f"graph: {done.counts['nodes_before']} -> {done.counts['nodes_after']} nodes, {done.counts['batch_norms_folded']} batch norms folded"
-    )
-    if done.counts["batch_norms_kept"]:
-        print(f"       {done.counts['batch_norms_kept']} batch norms stay: they stand in front of padded convolutions")
+    counts = done.counts
+    print(f"graph: {counts['nodes_before']} -> {counts['nodes_after']} nodes, {counts['batch_norms_folded']} batch norms folded here")
+    if counts["batch_norms_kept"]:
+        print(f"       {counts['batch_norms_kept']} batch norms stay: they stand in front of padded convolutions")
     print("embedding kept: the backbone's, before any projector")
-    print(
-        f"wrote {done.path}: {done.size_bytes / 2**20:.2f} MiB, (N, 3, 112, 112) in [-1, 1] -> (N, {done.embedding_size}), opset {options.opset}"
-    )
+    shape = f"(N, 3, 112, 112) in [-1, 1] -> (N, {done.embedding_size})"
+    print(f"wrote {done.path}: {done.size_bytes / 2**20:.2f} MiB, {shape}, opset {options.opset}")

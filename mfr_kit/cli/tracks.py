@@ -2,7 +2,7 @@
 
 
 def add_to(app) -> None:
-    app.command("tracks")(tracks)
+    app.command("tracks", rich_help_panel="Submit")(tracks)
 
 
 def tracks() -> None:

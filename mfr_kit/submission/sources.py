@@ -16,7 +16,7 @@ from mfr_kit.errors import KitError
 
 @dataclass(frozen=True)
 class Source:
-    """Faces by row: `names` as listed, `load(row)` gives (112, 112, 3) uint8 RGB, `fingerprint` changes with names and, for a face set, pixels."""
+    """Faces by row: `names` as listed, `load(row)` gives (112, 112, 3) uint8 RGB, `fingerprint` changes with names and files."""
 
     names: list[str]
     load: Callable[[int], np.ndarray]
@@ -42,7 +42,7 @@ def open_source(path: Path) -> Source:
         source = Source(list(faces.keys), lambda row: _aligned(faces.image(row), str(path / faces.keys[row])), faces.fingerprint)
     else:
         names = _lines(path)
-        source = Source(names, lambda row: _listed(path.parent, names[row]), hashlib.sha256("\n".join(names).encode()).hexdigest())
+        source = Source(names, lambda row: _listed(path.parent, names[row]), _fingerprint(path.parent, names))
     if not source.names:
         raise KitError(f"{path} lists no image")
     return source
@@ -54,6 +54,17 @@ def _lines(path: Path) -> list[str]:
     except (OSError, UnicodeDecodeError) as error:
         raise KitError(f"cannot read the list of images {path}: {error}") from None
     return [line.strip() for line in lines if line.strip() and not line.startswith("#")]
+
+
+def _fingerprint(folder: Path, names: list[str]) -> str:
+    digest = hashlib.sha256()
+    for name in names:
+        try:
+            told = (folder / name).stat()
+        except OSError as error:
+            raise KitError(f"{folder / name}: listed but cannot be read ({error.strerror})") from None
+        digest.update(f"{name} {told.st_size} {told.st_mtime_ns}\n".encode())
+    return digest.hexdigest()
 
 
 def _listed(folder: Path, name: str) -> np.ndarray:

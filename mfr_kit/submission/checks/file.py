@@ -69,6 +69,6 @@ def _well_formed(subject: Subject, external: bool) -> Row:
 def _chosen(path: Path) -> Row:
     last = max(item.name for item in path.resolve().parent.glob("*.onnx")) if path.suffix == ".onnx" else path.name
     if last == path.name:
-        return Row("taken from its folder", "last *.onnx by name", path.name, verdict=PASS)
+        return Row("taken from its folder", "last *.onnx by name", path.name, verdict=PASS, measured=True)
     note = "the organisers' checker would take the other file; a package of ours holds one"
-    return Row("taken from its folder", "last *.onnx by name", last, verdict=ADVISORY, note=note)
+    return Row("taken from its folder", "last *.onnx by name", last, verdict=ADVISORY, note=note, measured=True)

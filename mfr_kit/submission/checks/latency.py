@@ -13,5 +13,6 @@ def rows(subject: Subject) -> list[Row]:
     timed = single_image_ms(subject.path, threads)
     limit = f"<= {limits.time_ms:g} ms on {limits.time_on}" if limits.time_ms is not None else "none set"
     margin = f"{limits.time_ms - timed.fast:.1f} ms" if limits.time_ms is not None else ""
-    note = f"CPU, {'one thread' if threads == 1 else 'all cores'}, half the runs within {timed.low:.1f} to {timed.high:.1f} ms: measured here, not comparable"
+    cores = "one thread" if threads == 1 else "all cores"
+    note = f"CPU, {cores}, half the runs within {timed.low:.1f} to {timed.high:.1f} ms: measured here, not comparable"
     return [Row("time for one image", limit, f"{timed.fast:.1f} ms", margin, ADVISORY, note, measured=True)]

@@ -1,0 +1,20 @@
+"""`kit.py make-submission`: a model that keeps a track's rules, packed as the track wants it."""
+
+from mfr_kit.options import command
+from mfr_kit.submission.options import SubmissionOptions
+
+
+def add_to(app) -> None:
+    app.command("make-submission", rich_help_panel="Submit")(command(SubmissionOptions, make_submission))
+
+
+def make_submission(options: SubmissionOptions) -> None:
+    """Pack a model for a track, with a manifest; refuses what `check` fails (exit 3, all reasons)."""
+    from mfr_kit.submission import package
+
+    done = package.make_submission(options)
+    if done.features:
+        told = done.features
+        resumed = f", continued at row {told.resumed_at}" if told.resumed_at else ""
+        print(f"wrote {told.path}: {told.rows} x {told.embedding_size} features{resumed}")
+    print(f"wrote {done.path}: {', '.join(done.files)}")

@@ -1,0 +1,116 @@
+"""Embed a list of faces into a feature file: in order, resumable, written atomically, read back and compared."""
+
+import hashlib
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+from tqdm import tqdm
+
+from mfr_kit import registry
+from mfr_kit.errors import KitError
+from mfr_kit.models.embedders import Embedder
+from mfr_kit.submission.options import FORMATS
+from mfr_kit.submission.sources import Source
+
+BATCH = 32
+AHEAD = 4  # batches decoded before they are needed
+DECODERS = 2  # threads
+
+
+@dataclass(frozen=True)
+class Written:
+    """A finished feature file, or folder of them."""
+
+    path: Path
+    rows: int
+    embedding_size: int
+    resumed_at: int  # rows that an interrupted run had left
+
+
+def write_features(embedder: Embedder, source: Source, out: Path, form: str) -> Written:
+    """Write the embeddings of a source, one row a face in the source's order, as a file of a format.
+
+    An interrupted run leaves a `.part` file beside `out` and is continued when it is started again with the same model, list and format.
+
+    Args:
+        embedder: what embeds.
+        source: the faces.
+        out: the file (folder, for MegaFace) to write; replaced if it is there.
+        form: a file of submission/features/.
+    Raises:
+        KitError: a face that cannot be read or embedded, or a file that does not read back as written.
+    """
+    plugin = registry.get(FORMATS, form)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    identity = f"{embedder.fingerprint} {source.fingerprint} {plugin.FLIP} {plugin.NORMALISE}"
+    part = out.parent / f".{out.name}.{hashlib.sha256(identity.encode()).hexdigest()[:16]}.part"
+    done = _rows_done(part, embedder.embedding_size)
+    _append(embedder, source, part, done, plugin)
+    rows = np.memmap(part, "<f4", "r", 0, (len(source.names), embedder.embedding_size))
+    _finish(plugin, out, source.names, rows)
+    del rows
+    part.unlink()
+    return Written(out, len(source.names), embedder.embedding_size, done)
+
+
+def _rows_done(part: Path, size: int) -> int:
+    """Whole batches only, so that a continued run embeds in the same batches as an uninterrupted one."""
+    return part.stat().st_size // (4 * size) // BATCH * BATCH if part.exists() else 0
+
+
+def _append(embedder: Embedder, source: Source, part: Path, done: int, plugin: ModuleType) -> None:
+    with part.open("r+b" if part.exists() else "w+b") as file:
+        file.truncate(done * 4 * embedder.embedding_size)
+        file.seek(0, os.SEEK_END)
+        bar = tqdm(total=len(source.names), initial=done, unit="face", desc="features", disable=not sys.stderr.isatty())
+        for start, faces in _batches(source, done):
+            rows = embedder.embed(faces)
+            if plugin.FLIP:
+                rows = rows + embedder.embed(np.ascontiguousarray(faces[:, :, ::-1]))
+            file.write(_checked(rows, source.names, start, plugin.NORMALISE).astype("<f4").tobytes())
+            bar.update(len(faces))
+        bar.close()
+
+
+def _batches(source: Source, done: int) -> Iterator[tuple[int, np.ndarray]]:
+    """Yield (first row, faces) in order; a few batches are decoded ahead in threads."""
+    starts = list(range(done, len(source.names), BATCH))
+    with ThreadPoolExecutor(DECODERS) as pool:
+        waiting = [pool.submit(source.read, start, start + BATCH) for start in starts[:AHEAD]]
+        for number, start in enumerate(starts):
+            faces = waiting.pop(0).result()
+            if number + AHEAD < len(starts):
+                waiting.append(pool.submit(source.read, starts[number + AHEAD], starts[number + AHEAD] + BATCH))
+            yield start, faces
+
+
+def _checked(rows: np.ndarray, names: list[str], start: int, normalise: bool) -> np.ndarray:
+    norms = np.linalg.norm(rows.astype(np.float64), axis=1, keepdims=True)
+    bad = np.flatnonzero(~np.isfinite(norms[:, 0]) | (norms[:, 0] == 0))
+    if len(bad):
+        raise KitError(f"{names[start + bad[0]]}: its embedding is zero or not finite; the model is broken (`kit.py check` tells more)")
+    return rows / norms if normalise else rows
+
+
+def _finish(plugin: ModuleType, out: Path, names: list[str], rows: np.ndarray) -> None:
+    """Write beside `out`, read back, compare, and only then move into place."""
+    with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as folder:
+        made = Path(folder) / out.name
+        plugin.write(made, names, rows)
+        found = plugin.read(made, names)
+        if found.shape != rows.shape or not all(
+            np.array_equal(found[at : at + 4096], rows[at : at + 4096]) for at in range(0, len(rows), 4096)
+        ):
+            raise KitError(f"{out}: what was written does not read back the same; is the disk full or failing? The work so far is kept")
+        del found
+        if out.is_dir() and made.is_dir():
+            shutil.rmtree(out)
+        os.replace(made, out)

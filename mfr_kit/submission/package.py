@@ -1,0 +1,158 @@
+"""Pack a submission: the files a track wants and a manifest of what they are. Same inputs, same bytes."""
+
+import dataclasses
+import hashlib
+import importlib.metadata
+import json
+import os
+import zipfile
+from pathlib import Path
+
+from mfr_kit import __version__, assets, registry
+from mfr_kit.errors import KitError
+from mfr_kit.models import weights
+from mfr_kit.models.embedders import load_embedder
+from mfr_kit.submission import check, tracks
+from mfr_kit.submission.checks.lineage import stored
+from mfr_kit.submission.embeddings import Written, write_features
+from mfr_kit.submission.options import FORMATS, SubmissionOptions
+from mfr_kit.submission.request import Request
+from mfr_kit.submission.rules import Row, Subject
+from mfr_kit.submission.sources import open_source
+
+PACKAGES = "mfr_kit.submission.packages"
+EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest time a zip can hold
+MANIFEST = "manifest.json"
+VERSIONS = ("torch", "onnx", "onnxruntime", "numpy")
+
+
+@dataclasses.dataclass(frozen=True)
+class Packed:
+    """A finished submission."""
+
+    path: Path
+    files: list[str]
+    features: Written | None
+
+
+def make_submission(options: SubmissionOptions) -> Packed:
+    """Check a model and pack it for a track.
+
+    Raises:
+        RuleError: a rule of the track fails; all of them are listed and nothing is written.
+        KitError: something named in the options is missing or unreadable.
+    """
+    track = tracks.load(options.track)
+    rows = check.check(options.model, options.track, options.run, latency=False)
+    check.refuse_failures(rows, str(options.model), options.track)
+    subject = Subject(options.model, track)
+    written = _features(options, track, subject.normalisation) if options.features else None
+    request = Request(options.model, track, subject.normalisation, written.path if written else None, options.detector)
+    files = registry.get(PACKAGES, track.package).files(request) | _rerun(options)
+    manifest = _manifest(subject, rows, files, written) | {"evaluation": _report(options.report)}
+    text = json.dumps(manifest, indent=2, sort_keys=True) + "\n"
+    write_zip(options.out, {**files, MANIFEST: text.encode()})
+    return Packed(options.out, sorted([*files, MANIFEST]), written)
+
+
+def write_zip(out: Path, files: dict[str, Path | bytes]) -> None:
+    """Write a zip whose bytes depend on names and contents alone: sorted, stored, one fixed time. Replaces `out` when complete."""
+    out.parent.mkdir(parents=True, exist_ok=True)
+    part = out.with_name(f".{out.name}.{os.getpid()}.part")
+    try:
+        with zipfile.ZipFile(part, "w", zipfile.ZIP_STORED) as archive:
+            for inside in sorted(files):
+                entry = zipfile.ZipInfo(inside, EPOCH)
+                entry.create_system, entry.external_attr = 3, 0o644 << 16
+                content = files[inside]
+                entry.file_size = len(content) if isinstance(content, bytes) else content.stat().st_size
+                with archive.open(entry, "w") as target:
+                    _copy(content, target)
+        os.replace(part, out)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _copy(content: Path | bytes, target) -> None:
+    if isinstance(content, bytes):
+        target.write(content)
+        return
+    with content.open("rb") as file:
+        while block := file.read(1 << 20):
+            target.write(block)
+
+
+def _features(options: SubmissionOptions, track: tracks.Track, normalisation: str) -> Written:
+    form = options.format or track.features or "npy"
+    suffix = registry.get(FORMATS, form).SUFFIX
+    embedder = load_embedder(options.model, normalisation=normalisation)
+    return write_features(embedder, open_source(options.features), options.out.with_suffix(f".features{suffix}"), form)
+
+
+def _rerun(options: SubmissionOptions) -> dict[str, Path | bytes]:
+    """What the organisers need to repeat the training: options, lineage with the data's fingerprints, metrics, commands."""
+    if options.run is None:
+        return {}
+    folder = options.run if options.run.is_dir() else options.run.parent
+    found = {f"rerun/{name}": folder / name for name in (weights.CONFIG, weights.LINEAGE, weights.METRICS) if (folder / name).is_file()}
+    commands = [
+        f"python kit.py distill --config rerun/{weights.CONFIG}",
+        "python kit.py export-onnx RUN --out model.onnx",
+        f"python kit.py check model.onnx --track {options.track} --run RUN",
+        f"python kit.py make-submission model.onnx --track {options.track} --run RUN --out {options.out.name}",
+    ]
+    return {**found, "rerun/COMMANDS.txt": ("\n".join(commands) + "\n").encode()}
+
+
+def _report(path: Path | None) -> dict | None:
+    if path is None:
+        return None
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise KitError(f"--report {path} cannot be read as JSON: {error}") from None
+
+
+def _manifest(subject: Subject, rows: list[Row], files: dict[str, Path | bytes], written: Written | None) -> dict:
+    proto, track = subject.proto, subject.track
+    told = stored(subject)
+    return {
+        "kit_version": __version__,
+        "versions": {name: importlib.metadata.version(name) for name in VERSIONS},
+        "track": {"name": track.name, "title": track.title, "metric": track.metric},
+        "model": {
+            "sha256": assets.sha256_of(subject.path),
+            "bytes": subject.path.stat().st_size,
+            "normalisation": subject.normalisation,
+            "opset": max(item.version for item in proto.opset_import),
+            "ir_version": proto.ir_version,
+            "metadata": subject.metadata,
+        },
+        "features": {"file": written.path.name, "sha256": assets.sha256_of(written.path), "rows": written.rows} if written else None,
+        "files": {name: _sha256(content) for name, content in files.items()},
+        "rules": [_lasting(row) for row in rows],
+        "lineage": told,
+        "licences": licences(told),
+    }
+
+
+def licences(lineage: dict | None) -> list[str]:
+    """Say under whose terms the package stands, as far as the kit knows."""
+    notes = ["MFR Kit: Apache-2.0"]
+    for part in ("teacher", "initial_weights"):
+        name = ((lineage or {}).get(part) or {}).get("name")
+        if name:
+            known = assets.ASSETS[name].licence if name in assets.ASSETS else "not known to the kit"
+            notes.append(f"{part.replace('_', ' ')} {name}: {known}")
+    sets = (lineage or {}).get("training_sets", [])
+    return notes + [f"training set {entry['name']}: its own terms, which the kit does not know" for entry in sets]
+
+
+def _lasting(row: Row) -> dict:
+    """A row without what another run would measure a little differently."""
+    told = dataclasses.asdict(row)
+    return {**told, "found": "kept" if row.measured else row.found, "margin": "" if row.measured else row.margin}
+
+
+def _sha256(content: Path | bytes) -> str:
+    return hashlib.sha256(content).hexdigest() if isinstance(content, bytes) else assets.sha256_of(content)

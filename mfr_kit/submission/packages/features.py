@@ -1,0 +1,23 @@
+"""Tracks that take features instead of a model: the feature file at the root."""
+
+from pathlib import Path
+
+from mfr_kit.errors import KitError
+from mfr_kit.submission.request import Request
+
+
+def files(request: Request) -> dict[str, Path | bytes]:
+    """What goes into the zip, by its name there.
+
+    Raises:
+        KitError: no features were asked for.
+    """
+    if request.features is None:
+        raise KitError(f"track {request.track.name} takes features, not a model: add --features LIST (the track's images, in its order)")
+    if request.features.is_dir():
+        return {
+            f"features/{file.relative_to(request.features).as_posix()}": file
+            for file in sorted(request.features.rglob("*"))
+            if file.is_file()
+        }
+    return {f"features{request.features.suffix}": request.features}

@@ -1,0 +1,41 @@
+import json
+
+import pytest
+import torch
+
+from mfr_kit.models import weights
+from mfr_kit.submission import export
+
+MS1M_LINEAGE = {
+    "training_sets": [{"name": "MS1M-V3", "fingerprint": "f", "faces": 5_179_510, "people": 93_431}],
+    "teacher": None,
+    "initial_weights": None,
+    "masks": {},
+    "kit_version": "0.1.0",
+}
+
+
+def write_run(folder, lineage=MS1M_LINEAGE, **config):
+    """Write a finished run of a narrow MobileFaceNet whose batch norms have seen something."""
+    config = {"student": "mobilefacenet", "embedding_size": 64, "width": 0.25, **config}
+    torch.manual_seed(0)
+    model = weights.build_backbone(config["student"], config["embedding_size"], config["width"])
+    for module in model.modules():
+        if isinstance(module, torch.nn.BatchNorm2d | torch.nn.BatchNorm1d):
+            torch.nn.init.uniform_(module.weight, 0.5, 1.5)
+            torch.nn.init.uniform_(module.bias, -0.3, 0.3)
+            torch.nn.init.uniform_(module.running_mean, -0.3, 0.3)
+            torch.nn.init.uniform_(module.running_var, 0.5, 1.5)
+    folder.mkdir(parents=True, exist_ok=True)
+    weights.write_text(folder / weights.CONFIG, weights.to_toml(config))
+    weights.write_text(folder / weights.LINEAGE, json.dumps(lineage))
+    weights.save(folder / weights.STUDENT, model.state_dict())
+    return folder
+
+
+@pytest.fixture(scope="session")
+def run(tmp_path_factory):
+    """A run folder whose student may enter ms1m, with its exported `model.onnx` inside."""
+    folder = write_run(tmp_path_factory.mktemp("runs") / "small")
+    export.export_run(folder)
+    return folder
