@@ -26,13 +26,17 @@ CONFIG, LINEAGE, METRICS, LAST, BEST, STUDENT = "config.toml", "lineage.json", "
 
 @dataclass(frozen=True)
 class Run:
-    """A trained student: `model` in eval mode on the CPU, `config` the run's options, `fingerprint` the sha256 of its weights file."""
+    """A trained student: `model` in eval mode on the CPU, `config` the run's options, `fingerprint` the sha256 of its weights file.
+
+    `projector` is the (D of the teacher, D) matrix it was trained through where the sizes differ, else None; the model is without it.
+    """
 
     path: Path
     model: nn.Module
     config: dict[str, Any]
     lineage: dict[str, Any]
     fingerprint: str
+    projector: Tensor | None = None
 
     @property
     def name(self) -> str:
@@ -76,7 +80,13 @@ def load_run(path: Path | str) -> Run:
     lineage = json.loads((folder / LINEAGE).read_text(encoding="utf-8"))
     model = build_backbone(config["student"], config["embedding_size"], config["width"])
     load_state(model, read_state(file), str(file))
-    return Run(file, model.eval(), config, lineage, sha256_of(file))
+    projector = torch.load(file, map_location="cpu", weights_only=True).get("projector")
+    return Run(file, model.eval(), config, lineage, sha256_of(file), projector)
+
+
+def save_student(path: Path, state: Mapping[str, Tensor], projector: Tensor | None = None) -> None:
+    """Write a student's weights the way `load_run` reads them, on the CPU and free of views."""
+    save(path, {"state_dict": {key: value.detach().cpu().clone() for key, value in state.items()}, "projector": projector})
 
 
 def read_state(path: Path) -> dict[str, Tensor]:

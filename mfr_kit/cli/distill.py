@@ -1,0 +1,19 @@
+"""`kit.py distill`."""
+
+from mfr_kit.options import command
+from mfr_kit.training.options import RunOptions, distill_options
+
+
+def add_to(app) -> None:
+    """Register the command."""
+    app.command("distill", rich_help_panel="Train")(command(distill_options(), distill, with_config=True))
+
+
+def distill(options: RunOptions) -> None:
+    """Train a student to embed masked faces as its teacher embeds clean ones (CoupleFace, or any --method).
+
+    Options marked (name) belong to that --method. A TOML file (--config) takes the same names; flags win.
+    """
+    from mfr_kit.training.distill import distill as train
+
+    print(f"student: {train(options)}")

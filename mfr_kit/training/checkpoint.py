@@ -1,0 +1,62 @@
+"""Everything a run needs to continue as if it had never stopped, in one file that is either old or new, never half."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from mfr_kit.errors import KitError
+from mfr_kit.models import weights
+
+
+@dataclass
+class State:
+    """What changes while training; `initial` and `average` are state dicts of the student."""
+
+    student: nn.Module
+    projector: nn.Module  # nn.Identity where the sizes agree
+    head: nn.Module  # nn.Identity where the method has none
+    optimiser: torch.optim.Optimizer
+    initial: dict[str, Tensor]
+    average: dict[str, Tensor] | None  # of the weights, if asked for
+    step: int = 0
+    best: float = -1.0
+
+    def result(self) -> dict[str, Tensor]:
+        """Return the weights that are validated and kept."""
+        return self.student.state_dict() if self.average is None else self.average
+
+
+def save(folder: Path, state: State) -> None:
+    """Write last.pt."""
+    content = {name: getattr(state, name).state_dict() for name in ("student", "projector", "head", "optimiser")}
+    content |= {name: getattr(state, name) for name in ("initial", "average", "step", "best")}
+    content["torch_rng"] = torch.get_rng_state()
+    weights.save(folder / weights.LAST, content)
+
+
+def restore(folder: Path, state: State) -> bool:
+    """Bring `state` to what last.pt says; False when there is none yet (stopped before the first checkpoint).
+
+    Raises:
+        KitError: unreadable, or of other networks than `state` holds.
+    """
+    path = folder / weights.LAST
+    if not path.is_file():
+        return False
+    try:
+        content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # noqa: BLE001  torch raises pickle, zip, EOF and runtime errors for a broken file
+        raise KitError(f"{path} cannot be read: {str(error).splitlines()[0]}. Delete it to start the run again.") from None
+    for name in ("student", "projector", "head"):
+        weights.load_state(getattr(state, name), content[name], f"{path} ({name})")
+    state.optimiser.load_state_dict(content["optimiser"])
+    state.step, state.best = content["step"], content["best"]
+    device = next(state.student.parameters()).device
+    state.initial = {key: value.to(device) for key, value in content["initial"].items()}
+    if content["average"] is not None:
+        state.average = {key: value.to(device) for key, value in content["average"].items()}
+    torch.set_rng_state(content["torch_rng"])
+    return True

@@ -1,0 +1,161 @@
+"""The training loop: from options to a run folder with student.pt in it."""
+
+import functools
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from mfr_kit import registry
+from mfr_kit.errors import KitError
+from mfr_kit.masks import library
+from mfr_kit.models import weights
+from mfr_kit.models.embedders import load_embedder
+from mfr_kit.training import checkpoint, optimise, people, prepare
+from mfr_kit.training import ranks as distributed
+from mfr_kit.training.checkpoint import State
+from mfr_kit.training.journal import Journal
+from mfr_kit.training.loader import Plan, StudentViews, batches
+from mfr_kit.training.options import METHODS, RunOptions
+from mfr_kit.training.step import Stepper
+from mfr_kit.training.validation import Validation
+from mfr_kit.training.views import Recipe
+
+
+def distill(options: RunOptions) -> Path:
+    """Train a student and return its weights file.
+
+    Raises:
+        KitError: anything about data, options, teacher or folder that the user can mend.
+    """
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    device, ranks = prepare.device_of(options.device), distributed.join(options.device)
+    faces, held = people.split(options)
+    teacher = load_embedder(options.teacher, normalisation=options.normalisation, threads=options.threads, device=device.type)
+    student, size, parent = prepare.make_student(options, teacher)
+    if ranks.first:
+        prepare.open_folder(options, size, prepare.describe(options, faces, teacher, parent))
+    ranks.wait()
+    relations = prepare.relations(options, faces, teacher, device, ranks)
+    state, terms = _begin(options, student, (size, teacher.embedding_size), len(relations.prototypes), device)
+    checkpoint.restore(options.out, state)
+    stepper = Stepper(options, _network(state, options, ranks, device), terms, relations, teacher, faces, ranks, device)
+    masks = functools.partial(library.load, options.masks, options.mask_folder)
+    _train(stepper, state, Validation(held, masks) if held and ranks.first else None)
+    ranks.wait()
+    return options.out / weights.STUDENT
+
+
+def _begin(options: RunOptions, student: nn.Module, sizes: tuple[int, int], classes: int, device: torch.device) -> tuple[State, callable]:
+    method, own = registry.get(METHODS, options.method), options.of_method()
+    head = method.head(own, classes, sizes[1]) if hasattr(method, "head") else None
+    projector = nn.Identity() if sizes[0] == sizes[1] else nn.Linear(*sizes, bias=False)
+    memory = torch.channels_last if options.channels_last else torch.contiguous_format
+    student = student.to(device, memory_format=memory)
+    projector, kept_head = projector.to(device), nn.Identity() if head is None else head.to(device)
+    optimiser = optimise.make_optimiser(student, [projector, kept_head], options)
+    initial = {key: value.detach().clone() for key, value in student.state_dict().items()}
+    average = dict(initial) if options.ema else None
+
+    def terms(batch, head):
+        return method.terms(batch, own, None if isinstance(head, nn.Identity) else head)
+
+    return State(student, projector, kept_head, optimiser, initial, average), terms
+
+
+def _network(state: State, options: RunOptions, ranks: distributed.Ranks, device: torch.device) -> nn.Module:
+    network = nn.Sequential(state.student, state.projector)
+    if options.compile:
+        network = torch.compile(network)
+    if ranks.world > 1:
+        ids = [device.index or 0] if device.type == "cuda" else None
+        network = nn.parallel.DistributedDataParallel(network, device_ids=ids)
+    return network
+
+
+def _train(stepper: Stepper, state: State, validation: Validation | None) -> None:
+    options, ranks, faces = stepper.options, stepper.ranks, stepper.faces
+    place = (ranks.rank, ranks.world)
+    per_epoch = Plan(len(faces), options.batch_size, 0, seed=options.seed, rank=place).per_epoch / options.accumulate
+    total = options.steps or max(1, round(options.epochs * per_epoch))
+    plan = Plan(
+        len(faces), options.batch_size, total * options.accumulate, seed=options.seed, start=state.step * options.accumulate, rank=place
+    )
+    every = options.val_every or max(1, round(per_epoch))
+    recipe = Recipe(options.mask_ratio, options.drift, options.drift_clean, options.photometric)
+    dataset = StudentViews(faces, recipe, options.seed, (options.masks, options.mask_folder))
+    views = iter(batches(dataset, plan, options.workers, pin=stepper.device.type == "cuda"))
+    journal = Journal(options.out, state.step, total, ranks.first)
+    while state.step < total:
+        (optimise.frozen if options.frozen_norms else nn.Module.train)(state.student)
+        rate = optimise.set_learning_rate(state.optimiser, options, state.step, total)
+        measured = (state.step + 1) % options.log_every == 0 or state.step == 0
+        figures = stepper.step(state, [next(views) for _ in range(options.accumulate)], measured)
+        state.step += 1
+        journal.step(options.batch_size * options.accumulate * ranks.world)
+        if measured:
+            _log(journal, state, figures, rate, per_epoch)
+        if validation is not None and (state.step % every == 0 or state.step == total):
+            _validate(validation, stepper, state, journal)
+        if ranks.first and (state.step % options.save_every == 0 or state.step == total):
+            checkpoint.save(options.out, state)
+    journal.close()
+    if ranks.first:
+        _finish(options, state, validation, journal)
+
+
+def _log(journal: Journal, state: State, figures: dict, rate: float, per_epoch: float) -> None:
+    speed = journal.rate()
+    line = {
+        "step": state.step,
+        "epoch": round(state.step / per_epoch, 4),
+        **figures,
+        "learning_rate": rate,
+        "images_per_s": round(speed, 1),
+    }
+    journal.write(line, {"loss": figures["loss"], **figures["terms"], "img/s": speed})
+
+
+def _validate(validation: Validation, stepper: Stepper, state: State, journal: Journal) -> None:
+    """Measure the weights as they are, and keep them as best.pt if none were better."""
+    result = _measured(validation, state.student, state.result())
+    better = result.score > state.best
+    if better:
+        state.best = result.score
+        weights.save_student(stepper.options.out / weights.BEST, state.result(), _matrix(state.projector))
+    journal.write({"step": state.step, "validation": {**asdict(result), "score": result.score}}, {"score": result.score})
+    mark = " (best)" if better else ""
+    journal.say(
+        f"step {state.step}: masked {result.masked:.4f}, clean {result.clean:.4f} at FAR {result.far:g}, score {result.score:.4f}{mark}"
+    )
+    journal.rate()
+
+
+def _measured(validation: Validation, student: nn.Module, candidate: dict[str, Tensor]):
+    """Measure some weights with the student's network, and give it its own weights back."""
+    own = {key: value.clone() for key, value in student.state_dict().items()}
+    student.load_state_dict(candidate)
+    result = validation.measure(student.eval())
+    student.load_state_dict(own)
+    return result
+
+
+def _finish(options: RunOptions, state: State, validation: Validation | None, journal: Journal) -> None:
+    """Write student.pt: the best weights (without validation the last), `keep` of the way from the initial ones."""
+    chosen = options.out / weights.BEST if validation is not None else None
+    end = weights.read_state(chosen) if chosen else state.result()
+    start = {key: value.to(next(iter(end.values())).device) for key, value in state.initial.items()}
+    final = end if options.keep == 1 else optimise.between(start, end, options.keep)
+    if not all(torch.isfinite(value).all() for value in final.values() if value.is_floating_point()):
+        raise KitError(f"the weights of {options.out} are not finite: lower --learning-rate")
+    weights.save_student(options.out / weights.STUDENT, final, _matrix(state.projector))
+    if validation is not None and options.keep < 1:
+        result = _measured(validation, state.student, final)
+        journal.write({"step": state.step, "kept": {**asdict(result), "score": result.score, "keep": options.keep}}, {})
+        print(f"kept {options.keep:g} of the way: masked {result.masked:.4f}, clean {result.clean:.4f}, score {result.score:.4f}")
+
+
+def _matrix(projector: nn.Module) -> Tensor | None:
+    return None if isinstance(projector, nn.Identity) else projector.weight.detach().cpu().clone()

@@ -1,0 +1,55 @@
+"""metrics.jsonl and the progress bar: what a run says while it goes."""
+
+import json
+import time
+from pathlib import Path
+
+from tqdm import tqdm
+
+from mfr_kit.models.weights import METRICS, write_text
+
+
+class Journal:
+    """Append one JSON object a line, and show the last one beside a bar with the time left.
+
+    Args:
+        folder: of the run.
+        start: the step it begins with; later lines of an interrupted run are dropped, since those steps are repeated.
+        total: steps in all.
+        shown: whether to write and show at all (the first rank does).
+    """
+
+    def __init__(self, folder: Path, start: int, total: int, shown: bool = True):
+        self._path, self._shown = folder / METRICS, shown
+        self._since, self._images = time.perf_counter(), 0
+        if shown:
+            lines = self._path.read_text(encoding="utf-8").splitlines(keepends=True) if self._path.is_file() else []
+            write_text(self._path, "".join(line for line in lines if line.endswith("\n") and json.loads(line)["step"] <= start))
+        self._bar = tqdm(total=total, initial=start, unit=" steps", desc="distil", disable=not shown, dynamic_ncols=True)
+
+    def step(self, images: int) -> None:
+        """Count one step of so many faces."""
+        self._images += images
+        self._bar.update()
+
+    def rate(self) -> float:
+        """Return faces a second since the last call."""
+        now = time.perf_counter()
+        rate, self._since, self._images = self._images / max(now - self._since, 1e-9), now, 0
+        return rate
+
+    def write(self, line: dict, shown: dict[str, float]) -> None:
+        """Append a line, and put some of its figures beside the bar."""
+        if self._shown:
+            with self._path.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(line) + "\n")
+            self._bar.set_postfix({name: f"{value:.4g}" for name, value in shown.items()})
+
+    def say(self, text: str) -> None:
+        """Print a line above the bar."""
+        if self._shown:
+            self._bar.write(text)
+
+    def close(self) -> None:
+        """Finish the bar."""
+        self._bar.close()

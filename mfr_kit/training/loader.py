@@ -1,0 +1,103 @@
+"""Batches of student views as functions of (seed, step, rank): the same for any number of workers, and from any step on."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from mfr_kit.data.faceset import FaceSet
+from mfr_kit.errors import KitError
+from mfr_kit.masks import library
+from mfr_kit.seeding import rng_for
+from mfr_kit.training.views import Recipe, Views
+
+ORDER_STREAM = 2  # keeps the order of an epoch apart from the views of its samples
+
+
+@dataclass(frozen=True)
+class ViewBatch:
+    """What the loader hands over; everything stays uint8 until the device has it."""
+
+    images: Tensor  # (B, 112, 112, 3) uint8 RGB
+    indices: np.ndarray  # (B,) rows of the training set
+    epochs: np.ndarray  # (B,)
+    mirrored: np.ndarray  # (B,) 0 or 1
+    masked: np.ndarray  # (B,) 0 or 1
+
+    def pin_memory(self) -> "ViewBatch":
+        """Let the DataLoader pin the images for a copy that overlaps."""
+        return ViewBatch(self.images.pin_memory(), self.indices, self.epochs, self.mirrored, self.masked)
+
+
+class Plan(Sampler):
+    """Which samples make which batch, from a given batch on; the last, incomplete batch of an epoch is left out.
+
+    Args:
+        faces: number of training faces N.
+        batch: faces a batch and rank.
+        total: batches in all.
+        seed: of the order.
+        start: first batch wanted.
+        rank: (rank, world size); the ranks' batches together are the one-rank batch of the combined size.
+    """
+
+    def __init__(self, faces: int, batch: int, total: int, *, seed: int, start: int = 0, rank: tuple[int, int] = (0, 1)):
+        self.per_epoch = faces // (batch * rank[1])
+        if self.per_epoch == 0:
+            raise KitError(f"--batch-size {batch} x {rank[1]} rank(s) is more than the {faces} training faces")
+        self._faces, self._batch, self._total, self._seed, self._start, self._rank = faces, batch, total, seed, start, rank
+
+    def __len__(self) -> int:
+        return self._total - self._start
+
+    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
+        rank, world = self._rank
+        order, of_epoch = None, -1
+        for number in range(self._start, self._total):
+            epoch, position = divmod(number, self.per_epoch)
+            if epoch != of_epoch:
+                order, of_epoch = rng_for(self._seed, epoch, ORDER_STREAM).permutation(self._faces), epoch
+            first = (position * world + rank) * self._batch
+            yield [(epoch, int(index)) for index in order[first : first + self._batch]]
+
+
+class StudentViews(Dataset):
+    """Views by (epoch, index). The mask library and the transforms are made in the process that uses them."""
+
+    def __init__(self, faces: FaceSet, recipe: Recipe, seed: int, masks: tuple):
+        self._faces, self._recipe, self._seed, self._masks = faces, recipe, seed, masks
+        self._views: Views | None = None
+
+    def __getitem__(self, key: tuple[int, int]) -> tuple:
+        if self._views is None:
+            self._views = Views(self._recipe, library.load(*self._masks) if self._recipe.mask_ratio else None)
+        epoch, index = key
+        view = self._views.draw(self._faces.image(index), self._faces.points(index), rng_for(self._seed, epoch, index))
+        return view.image, index, epoch, view.mirrored, view.masked
+
+
+def batches(dataset: StudentViews, plan: Plan, workers: int, pin: bool = False) -> DataLoader:
+    """Return an iterable of `ViewBatch` over the rest of the plan; workers live from its start to its end."""
+    return DataLoader(
+        dataset,
+        batch_sampler=plan,
+        num_workers=workers,
+        collate_fn=_collate,
+        worker_init_fn=_one_thread,
+        pin_memory=pin,
+        prefetch_factor=4 if workers else None,
+    )
+
+
+def _collate(samples: list[tuple]) -> ViewBatch:
+    images, *rest = zip(*samples, strict=True)
+    return ViewBatch(torch.from_numpy(np.stack(images)), *(np.array(values, np.int64) for values in rest))
+
+
+def _one_thread(worker: int) -> None:
+    cv2.setNumThreads(0)
+    torch.set_num_threads(1)

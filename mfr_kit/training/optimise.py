@@ -1,0 +1,86 @@
+"""How weights move: parameter groups, learning-rate schedule, the pull towards the start, and averages of weights."""
+
+import math
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+from mfr_kit.training.options import RunOptions
+
+STEP_AT = (0.4, 0.7, 0.9)  # shares of the run at which the step schedule divides by ten; 10, 18, 22 of 26 epochs as usual
+
+
+def make_optimiser(student: nn.Module, others: list[nn.Module], options: RunOptions) -> torch.optim.Optimizer:
+    """Make the optimiser; each group carries the `factor` by which `set_learning_rate` scales its rate.
+
+    Args:
+        student: its layers get `layer_decay`.
+        others: projector and heads; full rate.
+        options: `optimiser`, `learning_rate`, `weight_decay`, `momentum`, `layer_decay`.
+    """
+    groups = []
+    for factor, parameters in [*_layers(student, options.layer_decay), *((1.0, list(module.parameters())) for module in others)]:
+        for decay, chosen in ((options.weight_decay, [p for p in parameters if p.ndim > 1]), (0.0, [p for p in parameters if p.ndim <= 1])):
+            if chosen:
+                groups.append({"params": chosen, "weight_decay": decay, "factor": factor, "lr": options.learning_rate * factor})
+    if options.optimiser == "sgd":
+        return torch.optim.SGD(groups, lr=options.learning_rate, momentum=options.momentum, fused=True)
+    return torch.optim.AdamW(groups, lr=options.learning_rate, fused=True)
+
+
+def set_learning_rate(optimiser: torch.optim.Optimizer, options: RunOptions, step: int, total: int) -> float:
+    """Set every group's rate for a step and return the unscaled rate."""
+    rate = options.learning_rate * schedule(options.schedule, step, total, options.warmup)
+    for group in optimiser.param_groups:
+        group["lr"] = rate * group["factor"]
+    return rate
+
+
+def schedule(name: str, step: int, total: int, warmup: float) -> float:
+    """Return the learning rate's factor in (0, 1] for step 0 .. total - 1: a linear rise, then the named fall."""
+    rise = round(warmup * total)
+    if step < rise:
+        return (step + 1) / rise
+    passed = (step - rise) / max(1, total - rise)
+    if name == "cosine":
+        return 0.5 * (1 + math.cos(math.pi * passed))
+    if name == "polynomial":
+        return (1 - passed) ** 2
+    if name == "step":
+        return 0.1 ** sum(step / total >= at for at in STEP_AT)
+    return 1.0
+
+
+def pull_towards(model: nn.Module, start: Mapping[str, Tensor], strength: float) -> None:
+    """Add the gradient of L2-SP, strength * (w - w_start), to the gradients in place.
+
+    Source: Li et al., *Explicit Inductive Bias for Transfer Learning with Convolutional Networks* (arXiv 1802.01483).
+    """
+    for name, parameter in model.named_parameters():
+        if parameter.grad is not None:
+            parameter.grad.add_(parameter.detach() - start[name], alpha=strength)
+
+
+def between(start: Mapping[str, Tensor], end: Mapping[str, Tensor], share: float) -> dict[str, Tensor]:
+    """Interpolate two state dicts: `share` 0 gives `start`, 1 gives `end`; counters are `end`'s. Nothing is written to."""
+    return {key: start[key].lerp(value, share) if value.is_floating_point() else value for key, value in end.items()}
+
+
+def frozen(model: nn.Module) -> nn.Module:
+    """Put a model in training mode but keep its batch-norm statistics as they are."""
+    model.train()
+    for module in model.modules():
+        if isinstance(module, nn.modules.batchnorm._BatchNorm):
+            module.eval()
+    return model
+
+
+def _layers(model: nn.Module, decay: float) -> list[tuple[float, list[Tensor]]]:
+    """Group parameters by layer, in the order of their registration, the last layer with factor 1."""
+    layers: dict[str, list[Tensor]] = {}
+    for name, parameter in model.named_parameters():
+        parts = name.split(".")
+        layer = ".".join(parts[:2]) if len(parts) > 3 and parts[1].isdigit() else parts[0]
+        layers.setdefault(layer if decay != 1 else "all", []).append(parameter)
+    return [(decay ** (len(layers) - 1 - number), parameters) for number, parameters in enumerate(layers.values())]

@@ -1,0 +1,134 @@
+"""The options of `kit.py distill`: what every run has, plus the union of what the methods in losses/ declare."""
+
+import functools
+from dataclasses import MISSING, dataclass, field, fields, make_dataclass
+from pathlib import Path
+from typing import Any
+
+from mfr_kit import registry
+from mfr_kit.errors import KitError
+from mfr_kit.options import flag_of, option
+
+METHODS = "mfr_kit.losses"
+BACKBONES = "mfr_kit.models.backbones"
+POSITIVE = ("width", "batch_size", "learning_rate", "accumulate", "epochs", "log_every", "save_every", "bank_batch", "layer_decay")
+SHARES = ("mask_ratio", "warmup", "keep", "ema", "layer_decay")
+NOT_NEGATIVE = ("drift", "drift_clean", "photometric", "weight_decay", "clip", "l2_sp", "workers", "threads", "seed", "val_every")
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """What every run has, whatever its method."""
+
+    data: Path = option(help="Face set to train on (written by `kit.py augment`); only its clean faces are used.")
+    out: Path = option(help="Run folder to write.")
+    train_people: Path | None = option(None, help="List of names to train on; left out: everybody but --val-people and --holdout-people.")
+    val_people: Path | None = option(None, help="List of names to choose the best weights on; left out: no validation.")
+    holdout_people: list[Path] | None = option(
+        None, help="Lists of names never trained on (repeat the flag); refused if --train-people shares any."
+    )
+    resume: bool = option(False, help="Continue the run in --out from its last checkpoint.")
+    method: str = option("coupleface", help="What the student is trained by.", choices=lambda: registry.names(METHODS))
+    teacher: str = option("sface", help="Asset, .onnx file or run folder that gives the targets.")
+    normalisation: str | None = option(
+        None, help="Input of an .onnx teacher that does not say.", choices=lambda: ["minus1_to_1", "raw_0_255"]
+    )
+    teacher_view: str = option(
+        "clean", help="The teacher sees the clean face (from the bank) or the student's own view.", choices=lambda: ["clean", "same"]
+    )
+    target: str = option(
+        "view", help="f(x) of the view's mirror state, or the normalised sum of f(x) and f(mirrored x).", choices=lambda: ["view", "sum"]
+    )
+    student: str = option("mobilefacenet", help="Backbone.", choices=lambda: registry.names(BACKBONES))
+    width: float = option(1.0, help="Factor on the backbone's channel counts, > 0.")
+    embedding_size: int | None = option(
+        None, help="D of the student; left out: the teacher's. Another size trains a projector, dropped at export."
+    )
+    init: str = option("random", help="`random`, `teacher` (same architecture), or a run folder or .pt file to start from.")
+    batch_size: int = option(64, help="Faces a step and rank.")
+    epochs: float = option(10.0, help="Passes over the training faces, > 0.")
+    steps: int | None = option(None, help="Optimiser steps; overrides --epochs.")
+    accumulate: int = option(1, help="Batches whose gradients make one step.")
+    optimiser: str = option("adamw", help="Optimiser.", choices=lambda: ["adamw", "sgd"])
+    learning_rate: float = option(1e-3, help="Peak learning rate.")
+    weight_decay: float = option(5e-4, help="Weight decay of matrices and filters; none on biases, norms and slopes.")
+    momentum: float = option(0.9, help="Momentum of SGD, in [0, 1).")
+    schedule: str = option("cosine", help="After the warm-up.", choices=lambda: ["cosine", "step", "polynomial", "constant"])
+    warmup: float = option(0.05, help="Share of the steps that the learning rate takes to rise, 0..1.")
+    layer_decay: float = option(1.0, help="Learning-rate factor from each layer to the one before it, in (0, 1].")
+    clip: float = option(5.0, help="Largest gradient norm; 0 for none.")
+    freeze_bn: bool | None = option(None, help="Keep batch-norm statistics as they start; default: unless --init random.")
+    l2_sp: float = option(0.0, help="Pull towards the initial weights: 0.5 * this * squared distance.")
+    ema: float = option(0.0, help="Decay of the averaged weights, in [0, 1); 0 for none. If averaged, they are validated and kept.")
+    keep: float = option(1.0, help="Share of the way from the initial to the trained weights that student.pt goes, 0..1.")
+    mask_ratio: float = option(0.35, help="Probability that the student's face wears a mask.")
+    masks: list[str] | None = option(None, help="Mask looks or kinds to draw from (repeat the flag); all if left out.")
+    mask_folder: Path | None = option(None, help="Folder of mask templates; the kit's own if left out.")
+    drift: float = option(1.0, help="Alignment drift of masked faces; 1 is what was measured on detections of masked faces.")
+    drift_clean: float = option(0.25, help="Alignment drift of clean faces, in the same unit.")
+    photometric: float = option(1.0, help="Probability factor of brightness, colour, blur, noise and compression; 0 for none.")
+    seed: int = option(0, help="Of everything random: same seed, same batches, whatever the number of workers.")
+    workers: int = option(2, help="Loader processes; 0 loads in this one.")
+    threads: int = option(0, help="CPU threads of torch and of the teacher; 0 for all.")
+    device: str = option("auto", help="Where the student trains.", choices=lambda: ["auto", "cpu", "cuda"])
+    precision: str = option("float32", help="Of the student's forward pass.", choices=lambda: ["float32", "bf16"])
+    channels_last: bool = option(True, help="Memory layout of the student.")
+    compile: bool = option(False, help="torch.compile the student.")
+    bank: Path | None = option(None, help="Folder of teacher embeddings, shared by runs; default: OUT/bank.")
+    bank_dtype: str = option("float32", help="Type on disk.", choices=lambda: ["float32", "float16"])
+    bank_batch: int = option(64, help="Faces a teacher call.")
+    log_every: int = option(20, help="Steps between lines of metrics.jsonl.")
+    save_every: int = option(200, help="Steps between checkpoints.")
+    val_every: int = option(0, help="Steps between validations; 0: once an epoch.")
+
+    def __post_init__(self) -> None:
+        for names, holds, wanted in (
+            (POSITIVE, lambda value: value > 0, "above 0"),
+            (SHARES, lambda value: 0 <= value <= 1, "between 0 and 1"),
+            (NOT_NEGATIVE, lambda value: value >= 0, "0 or more"),
+        ):
+            for name in names:
+                if not holds(getattr(self, name)):
+                    raise KitError(f"--{name.replace('_', '-')} must be {wanted}, not {getattr(self, name)}")
+        if self.steps is not None and self.steps < 1:
+            raise KitError(f"--steps must be at least 1, not {self.steps}")
+        if self.teacher_view == "same" and self.target == "sum":
+            raise KitError("--teacher-view same runs the teacher on the one view of the student: it cannot give --target sum")
+        if self.ema == 1 or not 0 <= self.momentum < 1:
+            raise KitError("--ema and --momentum must be below 1")
+        self._refuse_options_of_other_methods()
+
+    @property
+    def frozen_norms(self) -> bool:
+        """Whether batch-norm statistics stay as they start."""
+        return self.init != "random" if self.freeze_bn is None else self.freeze_bn
+
+    def of_method(self) -> Any:
+        """Return the chosen method's own options object."""
+        cls = registry.get(METHODS, self.method).Options
+        return cls(**{entry.name: getattr(self, entry.name) for entry in fields(cls)})
+
+    def _refuse_options_of_other_methods(self) -> None:
+        own = {entry.name for entry in fields(registry.get(METHODS, self.method).Options)}
+        common = {entry.name for entry in fields(RunOptions)}
+        for entry in fields(self):
+            if entry.name not in own | common and getattr(self, entry.name) != entry.default:
+                raise KitError(f"{flag_of(entry)} is an option of {entry.metadata['methods']}, not of --method {self.method}")
+
+
+@functools.cache
+def distill_options() -> type[RunOptions]:
+    """Return the dataclass of all flags: `RunOptions` and every method's options, each of the latter tagged with its methods."""
+    declared: dict[str, tuple[Any, list[str]]] = {}
+    for name in registry.names(METHODS):
+        for entry in fields(registry.get(METHODS, name).Options):
+            first, methods = declared.setdefault(entry.name, (entry, []))
+            if (first.type, first.default) != (entry.type, entry.default) or entry.default is MISSING:
+                raise TypeError(f"losses/{name}.py and losses/{methods[0]}.py declare '{entry.name}' differently")
+            methods.append(name)
+    extra = []
+    for name, (entry, methods) in sorted(declared.items(), key=lambda item: item[1][1] != ["coupleface"]):
+        owners = ", ".join(methods)
+        metadata = {**entry.metadata, "help": f"({owners}) {entry.metadata['help']}", "methods": owners}
+        extra.append((name, entry.type, field(default=entry.default, metadata=metadata)))
+    return make_dataclass("DistillOptions", extra, bases=(RunOptions,), frozen=True)

@@ -1,0 +1,148 @@
+"""Everything a run stands on before its first step: the folder, the networks, the teacher's bank, the partners."""
+
+import json
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from mfr_kit import __version__, assets, registry
+from mfr_kit import options as flags
+from mfr_kit.data.faceset import FaceSet
+from mfr_kit.errors import KitError
+from mfr_kit.models import weights
+from mfr_kit.models.embedders import ASSET_NORMALISATION, Embedder
+from mfr_kit.models.lineage import UNKNOWN, ancestor
+from mfr_kit.seeding import rng_for
+from mfr_kit.training import bank, mining
+from mfr_kit.training.options import METHODS, RunOptions
+from mfr_kit.training.ranks import Ranks
+
+MAY_CHANGE = ("resume", "workers", "threads", "device", "log_every", "save_every", "bank")  # without changing the weights that come out
+INIT_STREAM = 3
+
+
+@dataclass(frozen=True)
+class Relations:
+    """What the losses know of the training set; `labels` number the identities in alphabetical order."""
+
+    bank: bank.Bank
+    labels: np.ndarray  # (N,) int64
+    prototypes: Tensor  # (C, D) unit rows, on the device
+    partners: mining.Partners | None  # for methods that mine
+
+
+def device_of(name: str) -> torch.device:
+    """Resolve --device.
+
+    Raises:
+        KitError: cuda asked for and not there.
+    """
+    if name == "cuda" and not torch.cuda.is_available():
+        raise KitError("--device cuda: torch sees no CUDA device; use --device cpu or a CUDA build of torch")
+    return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
+
+
+def open_folder(options: RunOptions, size: int, lineage: dict) -> None:
+    """Make the run folder, or check that a resumed run is the one that lies there.
+
+    Args:
+        options: of the run.
+        size: the student's embedding size, written into the config in place of a default.
+        lineage: written beside it.
+    Raises:
+        KitError: a run lies there already, or one with other options or data.
+    """
+    config = {**flags.as_dict(options), "embedding_size": size}
+    del config["resume"]
+    path = options.out / weights.CONFIG
+    if not path.exists():
+        options.out.mkdir(parents=True, exist_ok=True)
+        weights.write_text(options.out / weights.LINEAGE, json.dumps(lineage, indent=2) + "\n")
+        weights.write_text(path, weights.to_toml(config))
+        return
+    if not options.resume:
+        raise KitError(f"{options.out} holds a run already: continue it with --resume, or choose another --out")
+    before = tomllib.loads(path.read_text(encoding="utf-8"))
+    changed = [name for name, value in config.items() if name not in MAY_CHANGE and before.get(name) != value]
+    if changed:
+        told = "; ".join(f"--{name.replace('_', '-')} was {before.get(name)}, is {config[name]}" for name in changed)
+        raise KitError(f"--resume cannot continue {options.out} with other options: {told}")
+    if json.loads((options.out / weights.LINEAGE).read_text(encoding="utf-8")) != lineage:
+        raise KitError(
+            f"--resume cannot continue {options.out}: the face set, the teacher or the initial weights are not those it began with"
+        )
+
+
+def make_student(options: RunOptions, teacher: Embedder) -> tuple[nn.Module, int, dict | None]:
+    """Build the student with its initial weights.
+
+    Returns:
+        the network on the CPU, its embedding size, and the lineage entry of its initial weights (None for random ones).
+    Raises:
+        KitError: weights that do not exist or do not fit; never replaced by random ones.
+    """
+    size = options.embedding_size or teacher.embedding_size
+    torch.manual_seed(int(rng_for(options.seed, INIT_STREAM).integers(1 << 62)))
+    student = weights.build_backbone(options.student, size, options.width)
+    if options.init == "random":
+        return student, size, None
+    state, parent = _teachers_weights(options, teacher) if options.init == "teacher" else _weights_of(Path(options.init))
+    weights.load_state(student, state, f"--init {options.init}")
+    return student, size, parent
+
+
+def _teachers_weights(options: RunOptions, teacher: Embedder) -> tuple[dict[str, Tensor], dict]:
+    path = Path(options.teacher)
+    if options.teacher not in ASSET_NORMALISATION and path.suffix != ".onnx":
+        return _weights_of(path)
+    module = registry.get(weights.BACKBONES, options.student)
+    if not hasattr(module, "state_from_onnx"):
+        raise KitError(f"--init teacher: a {options.student} cannot take the weights of the ONNX file {options.teacher}; use --init random")
+    file = assets.path(options.teacher) if options.teacher in ASSET_NORMALISATION else path
+    return module.state_from_onnx(file), ancestor(teacher.name, teacher.fingerprint, teacher.lineage)
+
+
+def _weights_of(path: Path) -> tuple[dict[str, Tensor], dict]:
+    if path.is_dir() or (path.parent / weights.CONFIG).is_file():
+        run = weights.load_run(path)
+        return run.model.state_dict(), ancestor(run.name, run.fingerprint, run.lineage)
+    return weights.read_state(path), {"name": path.name, "sha256": weights.sha256_of(path), "trained_on": [UNKNOWN]}
+
+
+def describe(options: RunOptions, faces: FaceSet, teacher: Embedder, parent: dict | None) -> dict[str, Any]:
+    """Compose the run's lineage (models/lineage.py)."""
+    people = len(set(faces.identities))
+    return {
+        "training_sets": [{"name": faces.name, "fingerprint": faces.fingerprint, "faces": len(faces), "people": people}],
+        "teacher": ancestor(teacher.name, teacher.fingerprint, teacher.lineage),
+        "initial_weights": parent,
+        "masks": {"ratio": options.mask_ratio, "names": options.masks or "all", "folder": str(options.mask_folder or "the kit's own")},
+        "kit_version": __version__,
+    }
+
+
+def relations(options: RunOptions, faces: FaceSet, teacher: Embedder, device: torch.device, ranks: Ranks) -> Relations:
+    """Fill the bank (the first rank does), average it into prototypes and, for a method that mines, find the partners."""
+    root = mining.cache_root(options.out, options.bank)
+
+    def build() -> Relations:
+        stored = bank.fill(root, faces, teacher, batch=options.bank_batch, dtype=options.bank_dtype, progress=ranks.first)
+        labels = np.unique(faces.identities.astype(str), return_inverse=True)[1].astype(np.int64)
+        prototypes = mining.prototypes(stored, labels).to(device)
+        if not getattr(registry.get(METHODS, options.method), "MINES", False):
+            return Relations(stored, labels, prototypes, None)
+        own = options.of_method()
+        draw = mining.Draw(own.partners, own.mining, own.neighbours, options.seed)
+        return Relations(stored, labels, prototypes, mining.Partners(stored, labels, prototypes, draw))
+
+    if ranks.first:
+        made = build()
+        ranks.wait()
+        return made
+    ranks.wait()
+    return build()

@@ -1,0 +1,114 @@
+"""One optimiser step: views in, weights moved, figures out."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from mfr_kit.data.faceset import FaceSet
+from mfr_kit.errors import KitError
+from mfr_kit.losses._batch import Batch, Terms
+from mfr_kit.models.embedders import Embedder
+from mfr_kit.models.preprocess import to_tensor
+from mfr_kit.training import optimise
+from mfr_kit.training.checkpoint import State
+from mfr_kit.training.loader import ViewBatch
+from mfr_kit.training.options import RunOptions
+from mfr_kit.training.prepare import Relations
+from mfr_kit.training.ranks import Ranks
+
+
+@dataclass(frozen=True)
+class Stepper:
+    """Everything a step looks at and does not change; `State` is what it changes."""
+
+    options: RunOptions
+    network: Callable[[Tensor], Tensor]  # student, then projector; wrapped for several ranks or compiled
+    terms: Callable[[Batch, nn.Module], Terms]
+    relations: Relations
+    teacher: Embedder
+    faces: FaceSet  # names samples in messages
+    ranks: Ranks
+    device: torch.device
+
+    def step(self, state: State, views: list[ViewBatch], measured: bool) -> dict[str, float | dict]:
+        """Do one step on `accumulate` batches.
+
+        Args:
+            state: moved in place.
+            views: the batches of this rank.
+            measured: also compute the ratios of gradient norms to FCD's.
+        Returns:
+            The loss, its terms and figures; empty unless `measured`.
+        Raises:
+            KitError: the loss is not finite; names the samples.
+        """
+        state.optimiser.zero_grad(set_to_none=True)
+        told = {}
+        for part in views:
+            batch, numbers = self._batch(part)
+            losses, figures = self.terms(batch, state.head)
+            loss = sum(losses.values())
+            if not torch.isfinite(loss):
+                raise KitError(self._blame(state.step, batch.student, numbers[:, 0]))
+            if measured:
+                values = {name: value.item() for name, value in losses.items()}
+                told = {"loss": loss.item(), "terms": values, **figures, **_ratios(losses, batch.student)}
+            (loss / len(views)).backward()
+        norm = self._update(state)
+        return {**told, "grad_norm": norm.item()} if measured else {}
+
+    def _batch(self, views: ViewBatch) -> tuple[Batch, np.ndarray]:
+        pixels = to_tensor(views.images.to(self.device, non_blocking=True))
+        if self.options.channels_last:
+            pixels = pixels.contiguous(memory_format=torch.channels_last)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.options.precision == "bf16"):
+            student = self.network(pixels)
+        student = self.ranks.gather(student.float())
+        numbers = self.ranks.gather_numbers(np.stack([views.indices, views.epochs, views.mirrored], axis=1))
+        indices, epochs, mirrored = numbers.T
+        labels = torch.from_numpy(self.relations.labels[indices]).to(self.device)
+        partners = self.relations.partners
+        return Batch(
+            student,
+            self._targets(views, indices, mirrored),
+            labels,
+            self.relations.prototypes,
+            None if partners is None else partners.of(student, labels, epochs, indices),
+        ), numbers
+
+    def _targets(self, views: ViewBatch, indices: np.ndarray, mirrored: np.ndarray) -> Tensor:
+        if self.options.teacher_view == "same":
+            targets = torch.from_numpy(self.teacher.embed(views.images.numpy()))
+            return self.ranks.gather(targets.to(self.device))
+        bank = self.relations.bank
+        rows = bank.sums(indices) if self.options.target == "sum" else bank.rows(indices, mirrored)
+        return torch.from_numpy(rows).to(self.device, non_blocking=True)
+
+    def _update(self, state: State) -> Tensor:
+        parameters = [p for group in state.optimiser.param_groups for p in group["params"]]
+        if self.options.l2_sp:
+            optimise.pull_towards(state.student, state.initial, self.options.l2_sp)
+        norm = torch.nn.utils.clip_grad_norm_(parameters, self.options.clip or float("inf"))
+        state.optimiser.step()
+        if state.average is not None:
+            state.average = optimise.between(state.average, state.student.state_dict(), 1 - self.options.ema)
+        return norm
+
+    def _blame(self, step: int, student: Tensor, indices: np.ndarray) -> str:
+        broken = (~torch.isfinite(student.detach()).all(dim=1)).cpu().numpy()
+        what = "embeddings" if broken.any() else "loss, with finite embeddings"
+        chosen = indices[broken] if broken.any() else indices
+        keys = ", ".join(str(self.faces.keys[i]) for i in chosen[:8]) + (" ..." if len(chosen) > 8 else "")
+        return f"non-finite {what} at step {step}: {keys}. Look at these faces, or lower --learning-rate; the last checkpoint is intact"
+
+
+def _ratios(losses: dict[str, Tensor], student: Tensor) -> dict[str, dict[str, float]]:
+    """Compare what each term asks of the embeddings with what FCD asks: ratios of gradient norms."""
+    if "fcd" not in losses or len(losses) == 1:
+        return {}
+    norms = {name: torch.autograd.grad(value, student, retain_graph=True)[0].norm() for name, value in losses.items()}
+    floor = norms["fcd"].clamp_min(1e-12)
+    return {"ratio_to_fcd": {name: (norm / floor).item() for name, norm in norms.items() if name != "fcd"}}
