@@ -19,7 +19,8 @@ _STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 1200px; padding: 0 1rem; color: #222; background: #fff }
 section { border-top: 1px solid #ccc; padding: 1rem 0; display: grid; grid-template-columns: minmax(0, 3fr) minmax(0, 2fr); gap: 1.5rem }
 h2 { grid-column: 1 / -1; margin: 0; font-size: 1.1rem } h2 small { font-weight: normal; color: #666 }
-img { border-radius: 4px; margin: 0 4px 4px 0 } pre { font-size: 12px; overflow: auto; background: #f5f5f5; padding: .8rem; max-height: 340px; margin: 0 }
+img { border-radius: 4px; margin: 0 4px 4px 0 }
+pre { font-size: 12px; overflow: auto; background: #f5f5f5; padding: .8rem; max-height: 340px; margin: 0 }
 nav a { margin-right: .8em; white-space: nowrap } h3 { font-size: .85rem; margin: .6rem 0 .2rem; color: #666; font-weight: normal }
 @media (max-width: 800px) { section { grid-template-columns: 1fr } }
 @media (prefers-color-scheme: dark) { body { background: #181818; color: #ddd } pre { background: #222 } a { color: #8ab4f8 } }
@@ -64,9 +65,11 @@ def _section(chosen: Library, name: str, faces: list, options: SheetOptions, sha
     for index, face in enumerate(faces):
         mask = only.draw(rng_for(options.seed, 7, index))
         drawn.append(_picture(face.image, face.landmarks, mask, f"{name}, {mask.parameters['style']}"))
+    title = f"{html.escape(name)} <small>{html.escape(look.kind)}, {100 * share:.1f} % of the mix</small>"
+    source = html.escape(look.toml.read_text(encoding="utf-8"))
     return (
-        f'<section id="{html.escape(name)}"><h2>{html.escape(name)} <small>{html.escape(look.kind)}, {100 * share:.1f} % of the mix</small></h2>'
-        f"<div><h3>over yaw</h3>{''.join(turned)}<h3>drawn</h3>{''.join(drawn)}</div><pre>{html.escape(look.toml.read_text(encoding='utf-8'))}</pre></section>"
+        f'<section id="{html.escape(name)}"><h2>{title}</h2>'
+        f"<div><h3>over yaw</h3>{''.join(turned)}<h3>drawn</h3>{''.join(drawn)}</div><pre>{source}</pre></section>"
     )
 
 

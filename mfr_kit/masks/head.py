@@ -8,7 +8,8 @@ A cross-section at height y is the union of two ellipses: the skull (half width 
 `front`) and the nose with whatever tents over it (reaching to `ridge`). Both fade smoothly into each other in `surface.py`.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -16,7 +17,7 @@ LANDMARKS = np.array([[-32.5, 0, 0], [32.5, 0, 0], [0, 36, 30], [-27, 67, 2], [2
 """(5, 3) pupils, nose tip and mouth corners as detectors mark them, in ArcFace's order (image left first)."""
 
 EAR_Z = -80.0
-NOSE_HALF_WIDTH = 25.0
+NOSE_HALF_WIDTH, NOSE_DEPTH = 25.0, 34.0
 ARC = 72.0
 """Chart millimetres per radian around the head: the chart's U is the angle around the head times this, V is the height y."""
 
@@ -36,16 +37,33 @@ class Sections:
 
     def at(self, y: np.ndarray) -> np.ndarray:
         """Look up (..., 3) width, front and ridge at heights y (nearest tabulated row, clipped to the table)."""
-        rows = ((y - (TOP - STEP / 2)) * (1 / STEP)).astype(np.int32)
-        return self.table.take(rows, axis=0, mode="clip")
+        return self.table.take(self.rows(y), axis=0, mode="clip")
 
-    def widened(self, factor: float, jaw: float = 1.0) -> "Sections":
-        """Scale the half widths: by `factor` at the cheeks, and by `jaw` besides from the mouth downwards."""
+    @staticmethod
+    def rows(y: np.ndarray) -> np.ndarray:
+        """Rows of the table nearest to heights y; may lie outside it."""
+        return ((y - np.float32(TOP - STEP / 2)) * np.float32(1 / STEP)).astype(np.intp)
+
+    @cached_property
+    def ellipses(self) -> np.ndarray:
+        """(6, rows) float32: 1 / half width, 1 / depth and the centre's z, each for the skull and for the nose; what rays need."""
+        width, front, ridge = self.table.T
+        nose = np.ones_like(width)
+        values = [1 / width, nose / NOSE_HALF_WIDTH, 1 / (front - EAR_Z), nose / NOSE_DEPTH, nose * EAR_Z, ridge - NOSE_DEPTH]
+        return np.ascontiguousarray(np.stack(values), np.float32)
+
+    @cached_property
+    def outer(self) -> np.ndarray:
+        """(2, rows) float32: 1 / half width and 1 / (ridge - EAR_Z), which define the angle around the head."""
+        width, _, ridge = self.table.T
+        return np.ascontiguousarray(np.stack([1 / width, 1 / (ridge - EAR_Z)]), np.float32)
+
+    def widened(self, jaw: float) -> "Sections":
+        """Scale the half widths from the mouth downwards."""
         heights = TOP + STEP * np.arange(len(self.table), dtype=np.float32)
-        share = np.clip((heights - 40) / 50, 0, 1)
         table = self.table.copy()
-        table[:, 0] *= factor * (1 + (jaw - 1) * share)
-        return replace(self, table=table)
+        table[:, 0] *= 1 + (jaw - 1) * np.clip((heights - 40) / 50, 0, 1)
+        return Sections(table)
 
 
 def sections(draped: bool = False, bulge: float = 0.0, bulge_height: float = 55.0, bulge_spread: float = 30.0) -> Sections:
@@ -70,17 +88,3 @@ def sections(draped: bool = False, bulge: float = 0.0, bulge_height: float = 55.
     table[:, 2] += swell
     table[:, 1] += 0.8 * swell
     return Sections(table.astype(np.float32))
-
-
-def chart_points(model: Sections, uv: np.ndarray) -> np.ndarray:
-    """Place chart points on the head.
-
-    Args:
-        model: the cross-sections.
-        uv: (N, 2) chart coordinates in mm.
-    Returns:
-        (N, 3) points on the outer ellipse (ears' plane to ridge) in mm; exact at the rim, an outer bound at the cheeks.
-    """
-    width, _, ridge = model.at(uv[:, 1]).T
-    angle = uv[:, 0] / ARC
-    return np.stack([width * np.sin(angle), uv[:, 1], EAR_Z + (ridge - EAR_Z) * np.cos(angle)], axis=1)

@@ -5,10 +5,12 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-_GRID = 10
+_GRID = 8
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 _SKIN = np.array([1.17, 0.96, 0.83], np.float32)  # usual skin under white light, relative to its luma
-_TILE = 256
+_FOLLOW = 0.8  # share of the skin's shading that the mask takes on
+_GREY = 3.0  # mean difference of channels below which a photo counts as grey
+_RAMP = np.arange(256, dtype=np.float32)
 _generator = np.random.default_rng(7)
 _BLOBS = cv2.GaussianBlur(_generator.standard_normal((64, 64)).astype(np.float32), (0, 0), 1.1)
 _BLOBS /= _BLOBS.std()
@@ -30,18 +32,22 @@ def measure(region: np.ndarray, coverage: np.ndarray) -> Light:
         region: (H, W, 3) uint8 RGB around the mask.
         coverage: (H, W) uint8, where the mask will lie.
     """
-    small = cv2.resize(region, (_GRID, _GRID), interpolation=cv2.INTER_AREA).astype(np.float32)
-    weight = cv2.resize(coverage, (_GRID, _GRID), interpolation=cv2.INTER_AREA).astype(np.float32) + 2.0
+    small = cv2.resize(region, (_GRID, _GRID), interpolation=cv2.INTER_LINEAR).astype(np.float32)
+    weight = cv2.resize(coverage, (_GRID, _GRID), interpolation=cv2.INTER_LINEAR).astype(np.float32)
+    weight += np.float32(2.0)
     luma = small @ _LUMA
-    total = float(weight.sum())
-    skin = np.einsum("ijc,ij->c", small, weight) / total
+    skin = weight.reshape(-1) @ small.reshape(-1, 3) / weight.sum()
     level = max(float(skin @ _LUMA), 8.0)
-    local = cv2.blur(luma * weight, (5, 5)) / cv2.blur(weight, (5, 5))
     exposure = min(max(0.55 * level / 140 + 0.45 * float(luma.max()) / 215, 0.3), 1.1)
-    relief = np.clip(local * (1 / level), 0.35, 1.6) ** 0.8 * exposure
-    grey = bool((small.max(axis=2) - small.min(axis=2)).mean() < 3.0)
-    cast = np.ones(3, np.float32) if grey else np.clip(skin / (level * _SKIN), 0.6, 1.5) ** 0.3
-    return Light(relief[..., None] * cast, grey, skin)
+    local = cv2.divide(cv2.blur(luma * weight, (5, 5)), cv2.blur(weight, (5, 5)), scale=_FOLLOW * exposure / level)
+    gain = np.minimum(local + np.float32((1 - _FOLLOW) * exposure), 1.9)
+    if (
+        abs(float(skin[0] - skin[1])) + abs(float(skin[1] - skin[2])) < _GREY
+        and cv2.norm(small[..., 0], small[..., 2], cv2.NORM_L1) < _GREY * luma.size
+    ):
+        return Light(cv2.merge([gain, gain, gain]), True, skin)
+    red, green, blue = (min(max(part, 0.6), 1.5) ** 0.3 for part in (skin / (level * _SKIN)).tolist())
+    return Light(cv2.merge([gain * red, gain * green, gain * blue]), False, skin)
 
 
 def stained(gain: np.ndarray, seed: int, crumple: float, dirt: float) -> np.ndarray:
@@ -52,3 +58,14 @@ def stained(gain: np.ndarray, seed: int, crumple: float, dirt: float) -> np.ndar
         stain = np.maximum(_BLOBS[column : column + _GRID, row : row + _GRID, None] - 0.4, 0) * np.float32(dirt)
         gain = gain * (1 - stain * np.array([0.6, 0.8, 1.0], np.float32))
     return gain
+
+
+def shine(colour: np.ndarray, gain: np.ndarray) -> np.ndarray:
+    """Multiply (H, W, 3) uint8 colours by the light on them, interpolated between the grid's points."""
+    coded = cv2.convertScaleAbs(gain, alpha=128)  # 128 stands for 1, so that bytes carry 0 to 2
+    return cv2.multiply(colour, cv2.resize(coded, colour.shape[1::-1], interpolation=cv2.INTER_LINEAR), scale=1 / 128)
+
+
+def shadow_curve(strength: float) -> np.ndarray:
+    """(256,) uint8: from how much mask is near a pixel to how much of the light still reaches the skin there."""
+    return (255 - _RAMP * strength).astype(np.uint8)

@@ -1,17 +1,22 @@
 """Head pose from landmarks: weak perspective, fitted to our 3-D points in a few closed steps."""
 
 from dataclasses import dataclass
-from math import asin, atan2, cos, degrees, sin, sqrt
+from functools import lru_cache
+from math import asin, atan2, cos, degrees, isfinite, sin, sqrt
+from operator import mul
 
 import numpy as np
 
 from mfr_kit.errors import KitError
 from mfr_kit.masks import head
 
-_CENTRED = head.LANDMARKS - head.LANDMARKS.mean(axis=0)
-_AFFINE = np.linalg.pinv(_CENTRED)  # (3, 5): least squares from five image points to a 2x3 projection
+Rows = list[list[float]]
+
+_MEAN = head.LANDMARKS.mean(axis=0).tolist()
+_CENTRED = (head.LANDMARKS - head.LANDMARKS.mean(axis=0)).tolist()
+_AFFINE = np.linalg.pinv(np.array(_CENTRED)).tolist()  # (3, 5): least squares from five image points to an affine projection
 _WIDTH_PRIOR, _LENGTH_PRIOR, _PITCH_PRIOR = 25.0, 25.0, 7.0  # landmark noise in mm (1.8) over the usual spread (7 %, 7 %, 0.26 rad)
-_STEPS = 3
+_BIN = 0.04  # radians within which the normal equations count as constant
 
 
 @dataclass(frozen=True)
@@ -62,9 +67,9 @@ def five_points(landmarks: np.ndarray) -> np.ndarray:
         points = points[[38, 88, 86, 52, 61]]
     elif points.shape != (5, 2):
         raise KitError(f"landmarks of shape {points.shape}: the mask renderer takes (5, 2), (68, 2) or (106, 2) points in pixels")
-    spread = points - points.mean(axis=0)
-    if not np.isfinite(points).all() or float((spread * spread).sum()) < 4.0:
-        raise KitError("landmarks that are not finite or lie within a pixel of each other: leave this face out")
+    (left, top), (right, bottom) = points.min(axis=0).tolist(), points.max(axis=0).tolist()
+    if not isfinite(left + top + right + bottom) or max(right - left, bottom - top) < 2:
+        raise KitError("landmarks that are not finite or lie within two pixels of each other: leave this face out")
     return points
 
 
@@ -78,67 +83,88 @@ def estimate(landmarks: np.ndarray) -> Pose:
     Raises:
         KitError: see `five_points`.
     """
-    points = five_points(landmarks)
-    centre = points.mean(axis=0)
-    image = points - centre
-    rotation, scale = _closed_form(_AFFINE @ image)
-    shape = np.ones(3)
-    for _ in range(_STEPS):
-        rotation, scale, shape = _refine(image, rotation, scale, shape)
-    middle = head.LANDMARKS.mean(axis=0) * shape
-    shift = centre - scale * (rotation[:2] @ middle)
-    pose = Pose(rotation, scale, shift, float(shape[0]), float(shape[1]))
+    points = five_points(landmarks).tolist()
+    centre_x, centre_y = sum(x for x, _ in points) / 5, sum(y for _, y in points) / 5
+    image_x, image_y = [x - centre_x for x, _ in points], [y - centre_y for _, y in points]
+    rotation, scale = _closed_form([_dot(row, image_x) for row in _AFFINE], [_dot(row, image_y) for row in _AFFINE])
+    rotation, scale, width, length = _refine(image_x, image_y, rotation, scale)
+    middle = [_MEAN[0] * width, _MEAN[1] * length, _MEAN[2]]
+    shift = np.array([centre_x - scale * _dot(rotation[0], middle), centre_y - scale * _dot(rotation[1], middle)])
+    pose = Pose(np.array(rotation), scale, shift, width, length)
     return pose if len(landmarks) == 5 else _with_jaw(pose, np.asarray(landmarks, np.float64))
 
 
-def _closed_form(affine: np.ndarray) -> tuple[np.ndarray, float]:
-    """Turn a (3, 2) affine projection into the nearest rotation and scale (polar decomposition of two rows)."""
-    (a, b), (c, d), (e, f) = affine.tolist()
-    p, q, r = a * a + c * c + e * e, a * b + c * d + e * f, b * b + d * d + f * f
+def _dot(a, b) -> float:
+    return sum(map(mul, a, b))
+
+
+def _closed_form(x: list[float], y: list[float]) -> tuple[Rows, float]:
+    """Turn an affine projection (its row for the image's x and for y) into the nearest rotation and scale: polar decomposition."""
+    p, q, r = _dot(x, x), _dot(x, y), _dot(y, y)
     root = sqrt(max(p * r - q * q, 1e-12))  # M (M'M)^(-1/2) for the 2x2 Gram matrix [[p, q], [q, r]]
     trace = sqrt(max(p + r + 2 * root, 1e-12))
     k = 1 / (root * trace)
     u, v, w = (r + root) * k, -q * k, (p + root) * k
-    x = (u * a + v * b, u * c + v * d, u * e + v * f)
-    y = (v * a + w * b, v * c + w * d, v * e + w * f)
-    z = (x[1] * y[2] - x[2] * y[1], x[2] * y[0] - x[0] * y[2], x[0] * y[1] - x[1] * y[0])
-    return np.array([x, y, z]), trace / 2
+    first = [u * a + v * b for a, b in zip(x, y, strict=True)]
+    second = [v * a + w * b for a, b in zip(x, y, strict=True)]
+    return [first, second, _cross(first, second)], trace / 2
 
 
-def _refine(image: np.ndarray, rotation: np.ndarray, scale: float, shape: np.ndarray) -> tuple[np.ndarray, float, np.ndarray]:
-    """Take one Gauss-Newton step over log scale, three small rotations, width and length of the face."""
-    turned = (_CENTRED * shape) @ rotation.T
-    x, y, z = turned.T
-    jacobian = np.zeros((13, 6))
-    jacobian[:5, 0], jacobian[5:10, 0] = x, y
-    jacobian[5:10, 1] = -z
-    jacobian[:5, 2] = z
-    jacobian[:5, 3], jacobian[5:10, 3] = -y, x
-    stretched = _CENTRED * shape
-    jacobian[:5, 4], jacobian[5:10, 4] = stretched[:, 0] * rotation[0, 0], stretched[:, 0] * rotation[1, 0]
-    jacobian[:5, 5], jacobian[5:10, 5] = stretched[:, 1] * rotation[0, 1], stretched[:, 1] * rotation[1, 1]
-    residual = np.zeros(13)
-    residual[:5], residual[5:10] = image[:, 0] / scale - x, image[:, 1] / scale - y
-    jacobian[10, 4], residual[10] = _WIDTH_PRIOR, _WIDTH_PRIOR * (1 - shape[0])
-    jacobian[11, 5], residual[11] = _LENGTH_PRIOR, _LENGTH_PRIOR * (1 - shape[1])
-    jacobian[12, 1], residual[12] = _PITCH_PRIOR, _PITCH_PRIOR * asin(max(-1.0, min(1.0, rotation[1, 2])))
-    step = np.linalg.solve(jacobian.T @ jacobian, jacobian.T @ residual).tolist()
-    growth = min(max(step[0], -0.5), 0.5)
-    shape = np.array([min(max(shape[0] * (1 + step[4]), 0.75), 1.3), min(max(shape[1] * (1 + step[5]), 0.75), 1.3), 1.0])
-    return _small_rotation(step[1], step[2], step[3]) @ rotation, scale * (1 + growth), shape
+def _cross(a: list[float], b: list[float]) -> list[float]:
+    return [a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0]]
 
 
-def _small_rotation(x: float, y: float, z: float) -> np.ndarray:
+def _refine(image_x, image_y, rotation: Rows, scale: float) -> tuple[Rows, float, float, float]:
+    """Take one Gauss-Newton step over log scale, three small rotations, and the face's width and length (from 1)."""
+    (a, b, c), (d, e, f), _ = rotation
+    roll = atan2(d, a)
+    cosine, sine = cos(roll), sin(roll)
+    residual_x = [i / scale - _dot((a, b, c), point) for i, point in zip(image_x, _CENTRED, strict=True)]
+    residual_y = [i / scale - _dot((d, e, f), point) for i, point in zip(image_y, _CENTRED, strict=True)]
+    upright = [cosine * x + sine * y for x, y in zip(residual_x, residual_y, strict=True)]
+    upright += [cosine * y - sine * x for x, y in zip(residual_x, residual_y, strict=True)]
+    upright.append(1.0)
+    tilt = asin(max(-1.0, min(1.0, cosine * f - sine * c)))
+    turn = atan2(cosine * c + sine * f, a * e - b * d)
+    gain = _gain(round(turn / _BIN), round(tilt / _BIN))
+    growth, x, y, z, wider, longer = (_dot(row, upright) for row in gain)
+    step = _small_rotation(cosine * x - sine * y, sine * x + cosine * y, z)
+    first, second = ([_dot(row, column) for column in zip(*rotation, strict=True)] for row in step[:2])
+    width, length = min(max(1 + wider, 0.75), 1.3), min(max(1 + longer, 0.75), 1.3)
+    return [first, second, _cross(first, second)], scale * (1 + min(max(growth, -0.5), 0.5)), width, length
+
+
+@lru_cache(maxsize=4096)
+def _gain(turn: int, tilt: int) -> Rows:
+    """The step's linear map for an upright head turned and tilted by so many bins: (6, 11), ten residuals in mm and a constant.
+
+    The normal equations of least squares with priors depend on the rotation alone and change little within a bin, so they are solved
+    once for each bin that occurs.
+    """
+    yaw, pitch = turn * _BIN, tilt * _BIN
+    turned = np.array([[cos(yaw), 0, sin(yaw)], [0, 1, 0], [-sin(yaw), 0, cos(yaw)]])
+    rotation = np.array([[1, 0, 0], [0, cos(pitch), sin(pitch)], [0, -sin(pitch), cos(pitch)]]) @ turned
+    points = np.array(_CENTRED)
+    x, y, z = (points @ rotation.T).T
+    nothing = np.zeros(5)
+    columns = [(x, y), (nothing, -z), (z, nothing), (-y, x)]
+    columns += [(rotation[0, axis] * points[:, axis], rotation[1, axis] * points[:, axis]) for axis in (0, 1)]
+    jacobian = np.array([np.concatenate(pair) for pair in columns]).T
+    prior = np.diag([0.0, _PITCH_PRIOR**2, 0.0, 0.0, _WIDTH_PRIOR**2, _LENGTH_PRIOR**2])
+    pull = np.zeros((6, 1))
+    pull[1] = _PITCH_PRIOR**2 * pitch
+    return np.linalg.solve(jacobian.T @ jacobian + prior, np.hstack([jacobian.T, pull])).tolist()
+
+
+def _small_rotation(x: float, y: float, z: float) -> Rows:
     """Rotation matrix of a rotation vector (Rodrigues)."""
     angle = sqrt(x * x + y * y + z * z)
     s, c = (sin(angle) / angle, (1 - cos(angle)) / (angle * angle)) if angle > 1e-9 else (1.0, 0.5)
-    return np.array(
-        [
-            [1 - c * (y * y + z * z), c * x * y - s * z, c * x * z + s * y],
-            [c * x * y + s * z, 1 - c * (x * x + z * z), c * y * z - s * x],
-            [c * x * z - s * y, c * y * z + s * x, 1 - c * (x * x + y * y)],
-        ]
-    )
+    return [
+        [1 - c * (y * y + z * z), c * x * y - s * z, c * x * z + s * y],
+        [c * x * y + s * z, 1 - c * (x * x + z * z), c * y * z - s * x],
+        [c * x * z - s * y, c * y * z + s * x, 1 - c * (x * x + y * y)],
+    ]
 
 
 def _with_jaw(pose: Pose, points: np.ndarray) -> Pose:

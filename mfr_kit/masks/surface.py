@@ -8,11 +8,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mfr_kit.masks.head import ARC, EAR_Z, NOSE_HALF_WIDTH, Sections
+from mfr_kit.masks.head import ARC, EAR_Z, Sections
 from mfr_kit.masks.pose import Pose
 
-_STEPS = 4
-_NOSE_DEPTH = 34.0
 _BLEND = 5.0  # mm over which nose and cheek run into each other
 
 
@@ -20,11 +18,13 @@ _BLEND = 5.0  # mm over which nose and cheek run into each other
 class Mesh:
     """Nodes over a region of the image, `cell` pixels apart.
 
-    `chart` is (rows, columns, 3) float32: U and V in mm, and how many mm the ray passes outside the head (negative: it hits).
-    `left`, `top` are the pixel coordinates of the region's corner; node (0, 0) lies at the centre of the first cell.
+    `u`, `v` and `miss` are (rows, columns) float32: chart coordinates in mm, and by how many mm the ray passes outside the head
+    (negative: it hits). `left`, `top` are the pixel coordinates of the region's corner; node (0, 0) lies at the centre of the first cell.
     """
 
-    chart: np.ndarray
+    u: np.ndarray
+    v: np.ndarray
+    miss: np.ndarray
     left: int
     top: int
     cell: int
@@ -32,10 +32,10 @@ class Mesh:
     @property
     def size(self) -> tuple[int, int]:
         """Width and height of the region in pixels."""
-        return self.chart.shape[1] * self.cell, self.chart.shape[0] * self.cell
+        return self.u.shape[1] * self.cell, self.u.shape[0] * self.cell
 
 
-def solve(pose: Pose, model: Sections, box: tuple[float, float, float, float], nodes: int = 20) -> Mesh:
+def solve(pose: Pose, model: Sections, box: tuple[int, int, int, int], nodes: int = 20) -> Mesh:
     """Find the chart coordinates of every node of a region.
 
     Args:
@@ -44,48 +44,58 @@ def solve(pose: Pose, model: Sections, box: tuple[float, float, float, float], n
         box: left, top, right, bottom in pixels.
         nodes: nodes along the longer side of the box; more is finer and slower (see benchmarks/masks.py).
     """
-    left, top = int(np.floor(box[0])), int(np.floor(box[1]))
-    cell = max(1, int(np.ceil(max(box[2] - left, box[3] - top) / nodes)))
-    columns, rows = int(np.ceil((box[2] - left) / cell)) + 1, int(np.ceil((box[3] - top) / cell)) + 1
+    left, top, right, bottom = box
+    cell = max(1, -(-max(right - left, bottom - top) // nodes))
+    columns, rows = -(-(right - left) // cell), -(-(bottom - top) // cell)
     half = (cell - 1) / 2
-    x = (left + half + cell * np.arange(columns, dtype=np.float32) - float(pose.shift[0])) / pose.scale
-    y = (top + half + cell * np.arange(rows, dtype=np.float32) - float(pose.shift[1])) / pose.scale
-    return Mesh(_intersect(pose, model, x.astype(np.float32), y.astype(np.float32)), left, top, cell)
+    x = np.arange(columns, dtype=np.float32) * np.float32(cell / pose.scale) + np.float32((left + half - pose.shift[0]) / pose.scale)
+    y = np.arange(rows, dtype=np.float32) * np.float32(cell / pose.scale) + np.float32((top + half - pose.shift[1]) / pose.scale)
+    return Mesh(*_intersect(pose, model, x, y[:, None]), left, top, cell)
 
 
-def _intersect(pose: Pose, model: Sections, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Meet the rays through view coordinates (x, y) in mm with the head; returns the mesh's chart."""
+def _intersect(pose: Pose, model: Sections, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Meet the rays through view coordinates (x, y) in mm with the head; returns U, V and the miss of a mesh.
+
+    The section a ray meets depends on the height at which it meets it: with a nodding head that is solved by a few repetitions.
+    """
     r = pose.rotation.astype(np.float32)
-    origin_x = (x * r[0, 0] + y[:, None] * r[1, 0]) * np.float32(1 / pose.width)
-    origin_y = (x * r[0, 1] + y[:, None] * r[1, 1]) * np.float32(1 / pose.length)
-    origin_z = x * r[0, 2] + y[:, None] * r[1, 2]
-    along_x, along_y, along_z = float(r[2, 0]) / pose.width, float(r[2, 1]) / pose.length, float(r[2, 2])
-    level = origin_y
-    for _ in range(_STEPS):
-        section = model.at(level)
-        width, front, ridge = section[..., 0], section[..., 1], section[..., 2]
-        depth = front - np.float32(EAR_Z)
-        near, miss = _ellipse(origin_x, origin_z - np.float32(EAR_Z), along_x, along_z, width, depth)
-        nose, nose_miss = _ellipse(
-            origin_x, origin_z - (ridge - np.float32(_NOSE_DEPTH)), along_x, along_z, np.float32(NOSE_HALF_WIDTH), np.float32(_NOSE_DEPTH)
-        )
-        gap = np.float32(0.5) * (near - nose)
-        reach = np.float32(0.5) * (near + nose) + np.sqrt(gap * gap + np.float32(_BLEND**2 / 4))
-        level = origin_y + reach * np.float32(along_y)
-    tall = ridge - np.float32(EAR_Z)
-    angle = np.arctan2(
-        (origin_x + reach * np.float32(along_x)) / width, (origin_z + reach * np.float32(along_z) - np.float32(EAR_Z)) / tall
-    )
-    return np.dstack((angle * np.float32(ARC), level, np.minimum(miss, nose_miss)))
+    origin_x = x * (r[0, 0] / np.float32(pose.width)) + y * (r[1, 0] / np.float32(pose.width))
+    origin_y = x * (r[0, 1] / np.float32(pose.length)) + y * (r[1, 1] / np.float32(pose.length))
+    origin_z = x * r[0, 2] + y * r[1, 2]
+    along_x, along_y, along_z = np.float32(r[2, 0] / pose.width), np.float32(r[2, 1] / pose.length), r[2, 2]
+    tilt = abs(float(along_y))
+    level = origin_y + (np.float32(8) - np.float32(0.012) * (x * x)) * along_y  # a face is roughly a parabola
+    for _ in range(0 if tilt < 0.15 else 1 if tilt < 0.3 else 2 if tilt < 0.45 else 4):
+        reach, _ = _meet(model, level, origin_x, origin_z, along_x, along_z)
+        level = origin_y + reach * along_y
+    reach, miss = _meet(model, level, origin_x, origin_z, along_x, along_z)
+    level = origin_y + reach * along_y
+    narrow, flat = model.outer.take(model.rows(level), axis=1, mode="clip")
+    angle = np.arctan2((origin_x + reach * along_x) * narrow, (origin_z + reach * along_z - np.float32(EAR_Z)) * flat)
+    return angle * np.float32(ARC), level, miss
 
 
-def _ellipse(x, z, dx: float, dz: float, width, depth) -> tuple[np.ndarray, np.ndarray]:
-    """Meet rays (x, z) + t (dx, dz) with the ellipse of half axes width and depth: the greatest t, and by how many mm it misses."""
-    x, z = x / width, z / depth
-    dx, dz = np.float32(dx) / width, np.float32(dz) / depth
+def _meet(
+    model: Sections, level: np.ndarray, x: np.ndarray, z: np.ndarray, dx: np.float32, dz: np.float32
+) -> tuple[np.ndarray, np.ndarray]:
+    """Meet rays (x, z) + t (dx, dz) with the two ellipses of their level: the greatest t, smoothed, and by how many mm they miss."""
+    narrow, shallow, centre = model.ellipses.take(model.rows(level), axis=1, mode="clip").reshape(3, 2, *level.shape)
+    x, z = x * narrow, (z - centre) * shallow
+    dx, dz = dx * narrow, dz * shallow
     square = dx * dx + dz * dz
-    across = x * dz - z * dx
-    inside = square - across * across
-    reach = (np.sqrt(np.maximum(inside, 0)) - (x * dx + z * dz)) / square
-    miss = (np.abs(across) / np.sqrt(square) - 1) * np.minimum(width, depth)
-    return reach - np.maximum(miss, 0), miss
+    across = x * dz
+    across -= z * dx
+    miss = np.abs(across)
+    miss /= np.sqrt(square)
+    miss -= 1
+    miss /= np.maximum(narrow, shallow)
+    reach = square - across * across
+    np.maximum(reach, 0, out=reach)
+    np.sqrt(reach, out=reach)
+    reach -= x * dx
+    reach -= z * dz
+    reach /= square
+    reach -= np.maximum(miss, 0)
+    near, nose = reach
+    gap = near - nose
+    return np.float32(0.5) * (near + nose + np.sqrt(gap * gap + np.float32(_BLEND**2))), np.minimum(miss[0], miss[1])

@@ -3,6 +3,7 @@
 import tomllib
 from dataclasses import dataclass, field
 from functools import cached_property
+from math import floor, log2
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +48,8 @@ class Look:
 
     `colours` maps base, print and trim to lists of RGB triples, one of which is drawn per sample. Mode `palette` textures hold print,
     trim, relief and alpha; mode `colour` textures are ordinary RGBA pictures. `box` is what the texture covers, in chart mm.
-    `toml` is the file that describes it. `flat` looks take neither light nor shadow; `noise` is the grain laid over them (standard deviation in 0..255).
+    `toml` is the file that describes it. `flat` looks take neither light nor shadow; `noise` is the grain laid over them, a standard
+    deviation in 0..255.
     """
 
     name: str
@@ -83,10 +85,15 @@ class Look:
 
     @cached_property
     def rim(self) -> np.ndarray:
-        """(N, 2) chart points in mm on a lattice over everything the texture paints, to find the region of a photo it touches."""
+        """(N, 3) head points in mm around everything the texture paints, to find the region of a photo it touches."""
         from mfr_kit.masks import texture
 
         return texture.rim(self)
+
+    def level(self, pixels_per_mm: float) -> int:
+        """Choose the entry of `levels` for a face of this scale: the first that is less than 1.6 times too fine."""
+        finest = self.levels[0].shape[1] / (self.box[2] - self.box[0])
+        return min(max(floor(log2(finest / pixels_per_mm) + 0.3), 0), len(self.levels) - 1)
 
 
 def read(path: Path) -> list[Look]:

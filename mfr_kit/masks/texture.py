@@ -7,9 +7,9 @@ import numpy as np
 
 from mfr_kit.errors import KitError
 from mfr_kit.masks import recipe
+from mfr_kit.masks.head import ARC, EAR_Z
 
 _SMALLEST = 24
-_EVERY_MM = 12.0
 
 
 def read(path: Path) -> np.ndarray:
@@ -56,13 +56,22 @@ def drawn(look) -> np.ndarray:
 
 
 def rim(look) -> np.ndarray:
-    """Chart points on a lattice over the texels that are not transparent."""
+    """Find the head points, (N, 3) in mm, along the convex hull of the texels that are not transparent, and on the ridge between.
+
+    The ridge (nose and beak) is the silhouette of a turned head, though it lies inside the hull on the chart.
+    """
     small = look.levels[-1]
     rows, columns = np.nonzero(small[..., 3])
     left, top, right, bottom = look.box
     u = left + (columns + 0.5) * (right - left) / small.shape[1]
     v = top + (rows + 0.5) * (bottom - top) / small.shape[0]
-    return np.unique(np.round(np.stack([u, v], axis=1) / _EVERY_MM) * _EVERY_MM, axis=0)
+    hull = cv2.convexHull(np.stack([u, v], axis=1).astype(np.float32))[:, 0]
+    ridge_v = np.linspace(v.min(), v.max(), 8)
+    inside = [np.stack([np.full(8, offset), ridge_v], axis=1) for offset in (-20.0, 0.0, 20.0)]
+    around = np.concatenate([hull, (hull + np.roll(hull, 1, axis=0)) / 2, *inside])
+    width, _, ridge = look.fit.sections.at(around[:, 1]).T
+    angle = around[:, 0] / ARC
+    return np.stack([width * np.sin(angle), around[:, 1], EAR_Z + (ridge - EAR_Z) * np.cos(angle)], axis=1)
 
 
 def _halve(image: np.ndarray) -> np.ndarray:

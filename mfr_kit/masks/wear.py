@@ -32,11 +32,7 @@ class Wear:
         body_u = moved * np.float32(1 / self.width)
         return body_u + (u - body_u) * held, body_v + (v - body_v) * held
 
-    def to_face(self, uv: np.ndarray, fit) -> np.ndarray:
-        """Find roughly where (N, 2) texture chart points lie on the face: enough to bound the region they cover."""
-        u = uv[:, 0] * self.width + self.shift
-        v = self.top + (uv[:, 1] - fit.top) * ((self.bottom - self.top) / (fit.bottom - fit.top))
-        v = v + u * tan(radians(self.tilt_deg))
-        free = (np.abs(uv[:, 0]) > fit.side)[:, None]
-        moved = np.stack([u, v], axis=1)
-        return np.where(free & (np.abs(uv[:, :1]) > _EAR - 8), uv, moved)
+    def heights(self, fit) -> tuple[float, float]:
+        """Where the texture's heights come to lie on the face (tilt apart), as factor and offset in mm: bounds what is covered."""
+        factor = (self.bottom - self.top) / (fit.bottom - fit.top)
+        return factor, self.top - fit.top * factor

@@ -95,7 +95,7 @@ def test_turned_heads_get_turned_masks():
         nose = int(landmarks[2, 0])
         band = coverage[int(landmarks[2, 1]) : int(landmarks[3:, 1].mean())]
         shares.append(band[:, :nose].sum() / band.sum())
-    assert shares == sorted(shares) and shares[0] < 0.33 and shares[-1] > 0.67
+    assert shares == sorted(shares) and shares[0] < 0.36 and shares[-1] > 0.64
     assert abs(shares[2] - 0.5) < 0.06
 
 
@@ -119,5 +119,5 @@ def test_mask_takes_the_light_of_the_face():
 
 @pytest.mark.parametrize("image", [np.zeros((112, 112), np.uint8), np.zeros((112, 112, 4), np.uint8), np.zeros((112, 112, 3), np.float32)])
 def test_other_images_are_refused(image):
-    with pytest.raises(KitError, match="RGB uint8"):
+    with pytest.raises(KitError, match="uint8 RGB"):
         render(image, TEMPLATE, drawn("surgical-blue"), rng_for(0))

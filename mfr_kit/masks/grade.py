@@ -1,0 +1,64 @@
+"""The photograph's own grade, so that a mask is no sharper and no cleaner than the face around it: blur, grain, JPEG blocks."""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+_QUARTILE = 0.3186 * 20**0.5  # lower quartile of |Laplacian| of white noise of standard deviation 1
+_TILE = 192
+_SPAN = 56
+_GRAIN = np.clip(np.random.default_rng(3).standard_normal((2 * _TILE, 2 * _TILE, 1)) * 32 + 128, 0, 255).astype(np.uint8)
+_GRAIN = np.repeat(_GRAIN, 3, axis=2)  # grain of standard deviation 32 about 128, equal in the three channels
+
+
+@dataclass(frozen=True)
+class Grade:
+    """Blur (sigma in pixels, 0 for a sharp photo) and grain (standard deviation in 0..255)."""
+
+    blur: float
+    grain: float
+
+
+def measure(region: np.ndarray) -> Grade:
+    """Estimate blur and grain of a face region, (H, W, 3) uint8.
+
+    Blur comes from how much of the fine detail survives against the detail one octave coarser; grain from the Laplacian's lower
+    quartile, where the face is smooth.
+    """
+    height, width = region.shape[:2]
+    rows, columns = min(height, _SPAN), min(width, _SPAN)  # the middle of a large region says enough
+    top, left = (height - rows) // 2, (width - columns) // 2
+    green = cv2.extractChannel(region[top : top + rows, left : left + columns], 1)
+    half = cv2.resize(green, (max(green.shape[1] // 2, 2), max(green.shape[0] // 2, 2)), interpolation=cv2.INTER_LINEAR)
+    detail = cv2.Laplacian(green, cv2.CV_16S)
+    fine = cv2.norm(detail, cv2.NORM_L1) / green.size
+    coarse = cv2.norm(cv2.Laplacian(half, cv2.CV_16S), cv2.NORM_L1) / half.size
+    sample = np.abs(detail[::3, ::3]).ravel()
+    sample.partition(len(sample) // 4)
+    grain = float(sample[len(sample) // 4]) / _QUARTILE
+    ratio = fine / max(coarse, 1e-3)
+    return Grade(min(max(_SHARP_BLUR * (_SHARP_RATIO - ratio), 0.0), 2.0), min(grain, 20.0))
+
+
+def apply(colour: np.ndarray, alpha: np.ndarray, found: Grade, softness: float, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Blur a mask's colours and opacity, and lay grain over its colours; returns both, uint8."""
+    if found.blur > 0.35:
+        side = 3 if found.blur < 0.8 else 5 if found.blur < 1.3 else 9
+        colour = cv2.GaussianBlur(colour, (side, side), found.blur)
+    soft = (found.blur**2 + softness**2) ** 0.5
+    if soft > 0.35:
+        side = 3 if soft < 0.8 else 5 if soft < 1.3 else 9
+        alpha = cv2.GaussianBlur(alpha, (side, side), soft)
+    if found.grain > 0.7:
+        height, width = colour.shape[:2]
+        row, column = int(rng.random() * _TILE), int(rng.random() * _TILE)
+        tile = _GRAIN[row : row + height, column : column + width]
+        if tile.shape != colour.shape:  # a region larger than the tile: repeat it
+            tile = np.tile(_GRAIN, (-(-height // (2 * _TILE)), -(-width // (2 * _TILE)), 1))[:height, :width]
+        strength = found.grain / 32
+        colour = cv2.addWeighted(colour, 1.0, tile, strength, -128 * strength)
+    return colour, alpha
+
+
+_SHARP_RATIO, _SHARP_BLUR = 0.75, 2.5
