@@ -1,0 +1,183 @@
+"""Look for what is wrong with a training set: the same photograph twice, one person under two names, photographs under a wrong name."""
+
+import csv
+import hashlib
+import os
+from collections.abc import Iterator
+from dataclasses import astuple, dataclass, fields
+from pathlib import Path
+
+import numpy as np
+
+from mfr_kit.data.align import SIZE
+from mfr_kit.data.convert import open_any
+from mfr_kit.data.faceset import FaceSet
+from mfr_kit.data.images import decode_rgb
+from mfr_kit.data.training_set import TrainingSet, from_names
+from mfr_kit.models.embedders import Embedder
+from mfr_kit.pipelines.neighbours import likeness_to_own, nearest, nearest_stranger, twins_within
+
+BATCH = 64
+
+
+@dataclass(frozen=True)
+class Thresholds:
+    """Cosines between embeddings of the model that is used; the defaults are for SFace."""
+
+    same_photo: float = 0.95
+    same_person: float = 0.7
+    label_error: float = 0.2
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One row of findings.csv. `exclude`: the photograph is in exclude.txt."""
+
+    kind: str
+    person: str
+    photo: str
+    other_person: str = ""
+    other_photo: str = ""
+    likeness: float = float("nan")  # cosine
+    exclude: bool = False
+
+
+@dataclass(frozen=True)
+class Scan:
+    """What one pass over a set keeps of each photograph."""
+
+    source: TrainingSet
+    files: np.ndarray  # (N,) uint64 hash of the file
+    pixels: np.ndarray  # (N,) uint64 hash of the decoded pixels
+    embeddings: np.ndarray | None  # (N, D) float32, unit length; None where the photographs are not aligned
+
+    def of(self, row: int) -> tuple[str, str]:
+        """Person and photograph."""
+        return self.source.person(row), self.source.names[row]
+
+
+def open_set(path: Path) -> TrainingSet:
+    """Open any training set; of a face set only the faces that are no masked twins, under the names of their photographs."""
+    chosen, source = open_any(path)
+    if chosen != "face-set":
+        return source
+    faces = FaceSet.open(path)
+    faces = faces.select(np.array([not key for key in faces.clean_keys], bool))
+    return from_names(path, list(faces.identities), list(faces.sources), faces.encoded)
+
+
+def scan(source: TrainingSet, embedder: Embedder | None) -> Scan:
+    """Read every photograph once: hash it, decode it, embed it (if all are 112x112 and there is an embedder)."""
+    files, pixels, parts, batch = [], [], [], []
+    for row in range(len(source)):
+        data = source.encoded(row)
+        image = decode_rgb(data, f"{source.path}: {source.names[row]}")
+        files.append(_hash(data))
+        pixels.append(_hash(np.ascontiguousarray(image)))
+        if image.shape[:2] != (SIZE, SIZE):
+            embedder = None
+        if embedder is not None:
+            batch.append(image)
+            if len(batch) == BATCH or row == len(source) - 1:
+                parts.append(embedder.embed(np.stack(batch)))
+                batch = []
+    embeddings = None
+    if embedder is not None:
+        embeddings = np.concatenate(parts).astype(np.float32)
+        embeddings /= np.maximum(np.linalg.norm(embeddings, axis=1, keepdims=True), 1e-12)
+    return Scan(source, np.array(files, np.uint64), np.array(pixels, np.uint64), embeddings)
+
+
+def within(one: Scan, limits: Thresholds) -> Iterator[Finding]:
+    """Find what is wrong inside a set, the certain before the likely."""
+    told = set()
+    for kind, hashes in (("same file", one.files), ("same pixels", one.pixels)):
+        for first, row in _repeats(hashes):
+            if row not in told:
+                told.add(row)
+                yield from _duplicate(one, kind, first, row)
+    if one.embeddings is not None:
+        for first, row, likeness in twins_within(one.embeddings, one.source.labels, limits.same_photo):
+            if row not in told:
+                told.add(row)
+                yield Finding("near duplicate", *one.of(row), *one.of(first), likeness, True)
+        yield from _names(one, limits, told)
+    _, rows, counts = np.unique(one.source.labels, return_index=True, return_counts=True)
+    for row in rows[counts == 1]:
+        yield Finding("one photo", *one.of(int(row)))
+
+
+def between(one: Scan, other: Scan, limits: Thresholds) -> Iterator[Finding]:
+    """Find the photographs of the first set whose photograph or person is in the second too."""
+    by_pixels = {int(value): row for row, value in enumerate(other.pixels)}
+    people = {other.source.person(row): row for row in range(len(other.source) - 1, -1, -1)}
+    best = nearest(one.embeddings, other.embeddings) if one.embeddings is not None and other.embeddings is not None else None
+    for row in range(len(one.source)):
+        person = one.source.person(row)
+        if int(one.pixels[row]) in by_pixels:
+            yield Finding("photo in both", *one.of(row), *other.of(by_pixels[int(one.pixels[row])]), 1.0, True)
+        elif person in people:
+            yield Finding("name in both", *one.of(row), *other.of(people[person]), exclude=True)
+        elif best is not None and best[1][row] >= limits.same_person:
+            yield Finding("person in both", *one.of(row), *other.of(int(best[0][row])), float(best[1][row]), True)
+
+
+def save(findings: list[Finding], folder: Path) -> int:
+    """Write findings.csv and exclude.txt (one photograph a line, for `augment --exclude`); return how many are to be excluded."""
+    folder.mkdir(parents=True, exist_ok=True)
+    table = folder / f".findings.{os.getpid()}.part"
+    with table.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(field.name for field in fields(Finding))
+        for item in findings:
+            *texts, likeness, exclude = astuple(item)
+            writer.writerow([*texts, "" if np.isnan(likeness) else f"{likeness:.3f}", int(exclude)])
+    os.replace(table, folder / "findings.csv")
+    excluded = sorted({item.photo for item in findings if item.exclude})
+    listing = folder / f".exclude.{os.getpid()}.part"
+    listing.write_text("".join(f"{name}\n" for name in excluded), encoding="utf-8", newline="\n")
+    os.replace(listing, folder / "exclude.txt")
+    return len(excluded)
+
+
+def _names(one: Scan, limits: Thresholds, told: set[int]) -> Iterator[Finding]:
+    """Find people under two names (the one with fewer photographs is to be excluded) and photographs unlike the rest of their person's."""
+    labels, count = one.source.labels, np.bincount(one.source.labels)
+    stranger, likeness = nearest_stranger(one.embeddings, labels)
+    pairs = {}
+    for row in np.flatnonzero(likeness >= limits.same_person):
+        pair = tuple(sorted((int(labels[row]), int(labels[stranger[row]])), key=lambda label: (count[label], -label)))
+        if pair not in pairs or likeness[row] > pairs[pair][2]:
+            rows = (int(row), int(stranger[row]))
+            pairs[pair] = (*(rows if labels[rows[0]] == pair[0] else rows[::-1]), float(likeness[row]))
+    for pair, (first, second, value) in sorted(pairs.items(), key=lambda item: -item[1][2]):
+        for row in np.flatnonzero(labels == pair[0]):
+            yield Finding("two names", *one.of(int(row)), *one.of(second), value if row == first else float("nan"), True)
+    own = likeness_to_own(one.embeddings, labels)
+    for row in np.flatnonzero((own < limits.label_error) & (likeness > own)):
+        if int(row) not in told:
+            yield Finding("likely label error", *one.of(int(row)), *one.of(int(stranger[row])), float(own[row]), True)
+
+
+def _duplicate(one: Scan, kind: str, first: int, row: int) -> Iterator[Finding]:
+    """One person's second copy goes; of a photograph under two names every copy goes, for nobody knows whose it is."""
+    torn = one.source.labels[first] != one.source.labels[row]
+    yield Finding(f"{kind}, two names" if torn else kind, *one.of(row), *one.of(first), 1.0, True)
+    if torn:
+        yield Finding(f"{kind}, two names", *one.of(first), *one.of(row), 1.0, True)
+
+
+def _repeats(hashes: np.ndarray) -> Iterator[tuple[int, int]]:
+    """Yield (first, later) rows of equal hashes."""
+    order = np.argsort(hashes, kind="stable")
+    same = hashes[order][1:] == hashes[order][:-1]
+    first = 0
+    for position, repeated in enumerate(same, 1):
+        if repeated:
+            yield int(order[first]), int(order[position])
+        else:
+            first = position
+
+
+def _hash(data: bytes | np.ndarray) -> int:
+    return int.from_bytes(hashlib.blake2b(data, digest_size=8).digest(), "little")
