@@ -112,11 +112,17 @@ def test_images_that_contradict_the_per_person_records(tmp_path):
 
 
 def test_per_person_records_that_leave_images_out_are_not_believed(tmp_path):
-    records = [pack((4, 6), b""), pack(1, jpeg(1)), pack(1, jpeg(2)), pack(0, jpeg(3)), pack((1, 2), b""), pack((3, 4), b"")]
-    assert list(open_any(rec(tmp_path / "a.rec", records))[1].labels) == [1, 1, 0]
+    images = [pack(1, jpeg(1)), pack(1, jpeg(2)), pack(0, jpeg(3))]
+    for number, spans in enumerate(
+        [((1, 2), (3, 4)), ((1, float("inf")), (float("inf"), 4)), ((1, 1.5), (1.5, 4)), ((float("nan"), 4), (1, 4))]
+    ):
+        records = [pack((4, 6), b""), *images, *(pack(span, b"") for span in spans)]
+        assert list(open_any(rec(tmp_path / f"{number}.rec", records))[1].labels) == [1, 1, 0]
 
 
-@pytest.mark.parametrize("span", [(9, 12), (0, 3), (3, 2), (1.5, 3)])
+@pytest.mark.parametrize(
+    "span", [(9, 12), (0, 3), (3, 2), (1.5, 3), (float("inf"), 3), (float("nan"), 2), (-float("inf"), 1e9), (1e9, 1e9)]
+)
 def test_a_header_record_that_points_nowhere(tmp_path, span):
     with pytest.raises(KitError, match="key 0: the header record names"):
         open_any(rec(tmp_path / "a.rec", [pack(span, b""), pack(0, jpeg(1)), pack((1, 2), b"")]))

@@ -103,7 +103,9 @@ def _header(reader: RecordReader) -> tuple[int, int] | None:
         return None
     first, stop = record.labels
     last = reader.keys[-1] + 1
-    if max(first, stop) >= EXACT:  # rounded when it was written (Glint360K has 17 million images): the true keys are near
+    if all(
+        EXACT <= number < 1 << 40 for number in (first, stop)
+    ):  # rounded when it was written (Glint360K has 17 million images): the true keys are near
         near = [key for key in range(int(first) - 2, min(int(first) + 3, last)) if _record(reader, key).flag == 2]
         first, stop = (near[0] if near else first), last
     if not (1 <= first <= stop <= last and first == int(first) and stop == int(stop)):
@@ -126,8 +128,11 @@ def _labels_of_ranges(reader: RecordReader, first: int, stop: int, limit: int) -
         if record.flag != 2:
             return None
         start, end = record.labels
-        if start != end:
-            ranges.append((start, end))
+        if start == end:
+            continue
+        if not (start < end <= first and end == int(end)):
+            return None
+        ranges.append((start, end))
     ranges.sort()
     edges = [1, *(end for _, end in ranges)]
     if any(start != edge for (start, _), edge in zip(ranges, edges, strict=False)) or edges[-1] != first or first >= EXACT:
