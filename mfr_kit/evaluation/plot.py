@@ -1,4 +1,4 @@
-"""Curves as inline SVG: no script, no font, no file beside it. Models differ by colour AND dash, for grey prints and colour-blind readers."""
+"""Curves as inline SVG: no script, no font, no file beside it. Models differ by colour AND dash, for grey prints and all eyes."""
 
 import math
 from collections.abc import Callable
@@ -47,7 +47,7 @@ def percents(label: str) -> Axis:
 def deviates(label: str, smallest: float) -> Axis:
     """The normal-deviate axis of a DET plot, on which Gaussian scores give straight lines."""
     ticks = [tick for tick in (1e-6, 1e-5, 1e-4, 1e-3, 0.01, 0.05, 0.2, 0.5, 0.9) if tick >= smallest / 2]
-    return Axis(label, ticks, NormalDist().inv_cdf, lambda value: f"{100 * value:g} %")
+    return Axis(label, ticks, NormalDist().inv_cdf, lambda value: f"{value:g}")
 
 
 def chart(title: str, x: Axis, y: Axis, series: dict[str, list[tuple[float, float]]], marks: dict[str, list[tuple[float, float]]]) -> str:
@@ -87,18 +87,18 @@ def bars(title: str, starts: list[float], width: float, counts: dict[str, list[i
     used = [at for at in range(len(starts)) if any(row[at] for row in counts.values())]
     low, high = starts[used[0]], starts[used[-1]] + width
     peak = max(max(row) / max(sum(row), 1) for row in counts.values())
-    span = [low + (high - low) * step / 5 for step in range(6)]
-    x = Axis("cosine", span, float, lambda value: f"{value:.2f}")
+    span = [fifth / 5 for fifth in range(math.floor(low * 5), math.ceil(high * 5) + 1)]
+    x = Axis("cosine", span, float, lambda value: f"{value:.1f}")
     y = Axis("share of comparisons", [peak * step / 4 for step in range(5)], float, lambda value: f"{100 * value:.1f} %")
     parts = [f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(title, quote=True)}">', *_grid(x, y)]
     for at, (name, row) in enumerate(counts.items()):
         corners = [(end, row[i] / max(sum(row), 1)) for i in used for end in (starts[i], starts[i] + width)]
         path = " ".join(f"{_x(x, a):.1f},{_y(y, b):.1f}" for a, b in [(low, 0), *corners, (high, 0)])
         parts.append(f'<polygon class="area s{at}" points="{path}"><title>{escape(name)}</title></polygon>')
-    for value, what in lines:
+    for at, (value, what) in enumerate(lines):
         place = f"{_x(x, value):.1f}"
         parts.append(f'<line class="mark" x1="{place}" x2="{place}" y1="{TOP}" y2="{HEIGHT - BOTTOM}"><title>{escape(what)}</title></line>')
-        parts.append(f'<text class="tick" x="{place}" y="{TOP + 10}" dx="4">{escape(what)}</text>')
+        parts.append(f'<text class="tick" x="{place}" y="{TOP + 11 + 14 * at}" dx="4">{escape(what)}</text>')
     return "".join([*parts, "</svg>"])
 
 

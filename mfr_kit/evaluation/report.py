@@ -62,7 +62,11 @@ def _plots(entry: dict) -> list[dict]:
     lowest = min((b for row in missed.values() for _, b in row if b > 0), default=1e-3)
     det = plot.chart("DET", plot.deviates(far, max(smallest, 1e-6)), plot.deviates("false non-match rate", max(lowest, 1e-4)), missed, {})
     drawn = [
-        {"title": "ROC", "svg": roc, "note": "Dots: the rates of the table. Left of them too few false accepts for a claim."},
+        {
+            "title": "ROC",
+            "svg": roc,
+            "note": "Dots: the rates of the table. The curve begins at the first false accept; its left end rests on a few comparisons.",
+        },
         {"title": "DET", "svg": det, "note": "Both axes in normal deviates; lower is better."},
     ]
     return drawn + [_histogram(name, result) for name, result in models.items()]
@@ -76,7 +80,7 @@ def _histogram(name: str, result: dict) -> dict:
     return {
         "title": f"Scores of {name}",
         "svg": svg,
-        "note": "Right, solid blue in colour: same person; left: different people. Lines: thresholds.",
+        "note": "Blue, to the right: same person. Orange, to the left: different people. Dashed lines: thresholds.",
     }
 
 

@@ -1,0 +1,126 @@
+"""`kit.py evaluate` from flags to files: the page says what the JSON says, needs nothing beside it, and opens in a browser."""
+
+import csv
+import json
+import re
+import shutil
+import subprocess
+from html.parser import HTMLParser
+from xml.etree import ElementTree
+
+import pytest
+
+from mfr_kit import cli
+from mfr_kit.evaluation import run
+from tests.conftest import write_faceset
+from tests.evaluation.fakes import ColourEmbedder
+
+FARS = ["--far", "0.4", "--far", "0.2", "--far", "0.01"]
+
+
+@pytest.fixture
+def evaluated(monkeypatch, tmp_path, capsys):
+    monkeypatch.setenv("MFR_KIT_HOME", str(tmp_path / "home"))
+    monkeypatch.setattr(run, "load_embedder", lambda spec, **_: ColourEmbedder(spec, upper=spec == "upper"))
+    write_faceset(tmp_path / "set", people=8)
+
+    def call(*arguments: str) -> tuple[int, str]:
+        code = cli.main(["evaluate", *arguments, "--data", str(tmp_path / "set"), "--resamples", "30"])
+        captured = capsys.readouterr()
+        return code, captured.out + captured.err
+
+    return call
+
+
+def test_two_models_side_by_side(evaluated, tmp_path) -> None:
+    code, text = evaluated("whole", "upper", *FARS, "--out", str(tmp_path / "out"))
+    assert code == 0, text
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert report["schema"] == "mfr-kit/evaluation/1" and [model["name"] for model in report["models"]] == ["whole", "upper"]
+    assert list(report["protocols"]) == ["nonmask-nonmask", "mask-nonmask", "mask-mask"]
+    masked = report["protocols"]["mask-nonmask"]["models"]
+    whole, upper = (masked[name]["tar_at_far"][0] for name in ("whole", "upper"))
+    assert upper["tar"] > whole["tar"], "the lower half is painted over in masked faces"
+    assert f"{100 * upper['tar']:.2f} (" in text and "upper less whole at FAR 0.4" in text
+    assert "[1] only " in text and masked["whole"]["tar_at_far"][2]["tar"] is None
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert f"{100 * upper['tar']:.2f} %" in page and report["set"]["fingerprint"] in page and "no claim" in page
+    with (tmp_path / "out" / "report.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert (
+        len(rows) == 3 * 2 * 3
+        and float(rows[0]["tar"]) == report["protocols"]["nonmask-nonmask"]["models"]["whole"]["tar_at_far"][0]["tar"]
+    )
+
+
+def test_the_page_is_whole_and_needs_nothing_beside_it(evaluated, tmp_path) -> None:
+    evaluated("whole", "<b>&", *FARS, "--out", str(tmp_path / "out"))
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert not re.search(r"https?://|<script|src=|@import|url\(", page) and "<b>&" not in page
+    drawings = re.findall(r"<svg.*?</svg>", page, re.S)
+    assert len(drawings) == 3 * (2 + 2 + 2)
+    for drawing in drawings:
+        ElementTree.fromstring(drawing)
+        assert "nan" not in drawing.lower()
+    _Balanced().feed(page)
+
+
+class _Balanced(HTMLParser):
+    """Fails on a tag that is closed out of turn."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+
+    def handle_starttag(self, tag, attrs) -> None:
+        if tag not in ("meta", "br"):
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs) -> None:
+        pass
+
+    def handle_endtag(self, tag) -> None:
+        assert self.open.pop() == tag
+
+
+def test_a_page_opens_in_chromium_and_shows_the_numbers(evaluated, tmp_path) -> None:
+    browser = shutil.which("chromium")
+    if browser is None:
+        pytest.skip("no chromium on this machine: the report was not opened in a browser")
+    evaluated("whole", "upper", *FARS, "--out", str(tmp_path / "out"))
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    flags = ["--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path / 'profile'}", "--enable-logging=stderr"]
+    address = (tmp_path / "out" / "report.html").as_uri()
+    done = subprocess.run([browser, *flags, "--dump-dom", address], capture_output=True, text=True, timeout=120, check=True)
+    assert "CONSOLE" not in done.stderr, done.stderr
+    shown = [value for value in re.findall(r'data-value="([^"]*)"', done.stdout)]
+    wanted = [row["tar"] for e in report["protocols"].values() for result in e["models"].values() for row in result["tar_at_far"]]
+    assert [None if value == "None" else float(value) for value in shown] == wanted
+
+
+def test_a_far_no_protocol_supports_is_an_error_of_the_user(evaluated) -> None:
+    code, text = evaluated("whole", "--far", "1e-9")
+    assert code == 2 and "--far 1e-09" in text and "smallest FAR it supports" in text
+
+
+def test_people_can_be_chosen(evaluated, tmp_path) -> None:
+    (tmp_path / "some.txt").write_text("p01\np03\np05\n")
+    code, text = evaluated("whole", "--people", str(tmp_path / "some.txt"), "--far", "0.4", "--protocol", "mask-mask")
+    assert code == 0 and "3 people, 12 unmasked and 12 masked" in text and "nonmask-nonmask" not in text
+    (tmp_path / "some.txt").write_text("nobody\n")
+    code, text = evaluated("whole", "--people", str(tmp_path / "some.txt"))
+    assert code == 2 and "none of the 1 people" in text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--far", "1.5"], "--far 1.5"),
+        (["--protocol", "mask"], "Did you mean"),
+        (["--batch", "0"], "--batch 0"),
+        (["whole"], "given twice"),
+    ],
+)
+def test_mistakes_are_named(evaluated, arguments: list[str], words: str) -> None:
+    code, text = evaluated("whole", *arguments)
+    assert code == 2 and words in text
