@@ -16,7 +16,7 @@ from mfr_kit.models.embedders import Embedder
 from mfr_kit.models.weights import write_text
 
 EMBEDDINGS, ABOUT = "embeddings.npy", "bank.json"
-SAVE_EVERY = 32  # batches; what an interruption costs at most
+SAVE_EVERY = 128  # batches; what an interruption costs at most
 DECODERS = 2  # threads that read faces while the teacher computes; OpenCV's decoder releases Python's lock
 
 
@@ -38,7 +38,7 @@ class Bank:
         return total / np.linalg.norm(total, axis=1, keepdims=True)
 
 
-def fill(root: Path, faces: FaceSet, teacher: Embedder, *, batch: int = 64, dtype: str = "float32", progress: bool = True) -> Bank:
+def fill(root: Path, faces: FaceSet, teacher: Embedder, *, batch: int = 8, dtype: str = "float32", progress: bool = True) -> Bank:
     """Open the bank of this set and teacher under `root`, computing what is missing of it.
 
     A bank is named by what it was made from, so several share a root; one that was interrupted is continued where it stopped.
@@ -61,22 +61,20 @@ def fill(root: Path, faces: FaceSet, teacher: Embedder, *, batch: int = 64, dtyp
         "rows": len(faces),
         "embedding_size": teacher.embedding_size,
         "dtype": dtype,
-        "batch": batch,
     }
-    folder = root / f"{teacher.name.replace('/', '-')}-{teacher.fingerprint[:8]}-{faces.fingerprint[:8]}-{dtype}-{batch}"
+    folder = root / f"{teacher.name.replace('/', '-')}-{teacher.fingerprint[:8]}-{faces.fingerprint[:8]}-{dtype}"
     done = _rows_done(folder, about)
     if done == 0:
         folder.mkdir(parents=True, exist_ok=True)
         shape = (len(faces), 2, teacher.embedding_size)
         np.lib.format.open_memmap(folder / EMBEDDINGS, mode="w+", dtype=dtype, shape=shape).flush()
     if done < len(faces):
-        _compute(folder, faces, teacher, about, done, progress)
+        _compute(folder, faces, teacher, about, done=done, batch=batch, progress=progress)
     return Bank(folder, np.load(folder / EMBEDDINGS, mmap_mode="r"))
 
 
-def _compute(folder: Path, faces: FaceSet, teacher: Embedder, about: dict, done: int, progress: bool) -> None:
+def _compute(folder: Path, faces: FaceSet, teacher: Embedder, about: dict, *, done: int, batch: int, progress: bool) -> None:
     table = np.load(folder / EMBEDDINGS, mmap_mode="r+")
-    batch = about["batch"]
     bar = tqdm(total=len(faces), initial=done, unit=" faces", desc=f"bank of {teacher.name}", disable=not progress)
     with bar:
         for number, (start, images) in enumerate(_images(faces, done, batch), start=1):

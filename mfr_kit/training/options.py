@@ -76,7 +76,7 @@ class RunOptions:
     compile: bool = option(False, help="torch.compile the student.")
     bank: Path | None = option(None, help="Folder of teacher embeddings, shared by runs; default: OUT/bank.")
     bank_dtype: str = option("float32", help="Type on disk.", choices=lambda: ["float32", "float16"])
-    bank_batch: int = option(64, help="Faces a teacher call.")
+    bank_batch: int = option(8, help="Faces a teacher call (twice as many images); on a CPU few are faster than many.")
     log_every: int = option(20, help="Steps between lines of metrics.jsonl.")
     save_every: int = option(200, help="Steps between checkpoints.")
     val_every: int = option(0, help="Steps between validations; 0: once an epoch.")

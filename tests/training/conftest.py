@@ -54,6 +54,12 @@ def set_folder(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
+def val_folder(tmp_path_factory):
+    """A face set of 14 people with 3 clean faces each: enough impostor comparisons for a TAR at FAR 0.1."""
+    return write_set(tmp_path_factory.mktemp("val"), people=14)
+
+
+@pytest.fixture(scope="session")
 def teacher_folder(tmp_path_factory):
     """A run folder with a tiny random network, to serve as the teacher."""
     import torch
@@ -84,7 +90,6 @@ def make_options(set_folder, teacher_folder, tmp_path):
             "threads": 1,
             "log_every": 2,
             "save_every": 2,
-            "neighbours": 4,
             "learning_rate": 1e-3,
         }
         return distill_options()(**{**usual, **changes})

@@ -1,0 +1,230 @@
+import itertools
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from mfr_kit import options as flags
+from mfr_kit import registry
+from mfr_kit.errors import KitError
+from mfr_kit.models import weights
+from mfr_kit.models.embedders import load_embedder
+from mfr_kit.models.lineage import trained_on
+from mfr_kit.training import distill as loop
+from mfr_kit.training.distill import distill
+
+ROOT = Path(__file__).parents[2]
+METHODS = registry.names("mfr_kit.losses")
+
+
+def people(path, *numbers):
+    path.write_text("".join(f"p{number:02}\n" for number in numbers))
+    return path
+
+
+def lines(folder):
+    return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+
+
+def equal(one: Path, other: Path) -> bool:
+    first, second = weights.read_state(one), weights.read_state(other)
+    return first.keys() == second.keys() and all(torch.equal(value, second[key]) for key, value in first.items())
+
+
+class Killed(BaseException):
+    pass
+
+
+@pytest.mark.parametrize("changes", [{}, {"ema": 0.9, "accumulate": 2, "optimiser": "sgd", "embedding_size": 8, "method": "arcface"}])
+@pytest.mark.parametrize("stop", [1, 3])
+def test_a_run_that_was_killed_ends_like_one_that_was_not(make_options, tmp_path, monkeypatch, changes, stop):
+    whole = make_options(out=tmp_path / "whole", steps=6, **changes)
+    distill(whole)
+    killed = replace(whole, out=tmp_path / "killed")
+    real = loop.Stepper.step
+    counter = itertools.count()
+
+    def step(self, *arguments):
+        if next(counter) == stop:  # 1: before the first checkpoint; 3: one step after it, in the middle of the second epoch
+            raise Killed
+        return real(self, *arguments)
+
+    monkeypatch.setattr(loop.Stepper, "step", step)
+    with pytest.raises(Killed):
+        distill(killed)
+    monkeypatch.setattr(loop.Stepper, "step", real)
+    distill(replace(killed, resume=True, workers=1))
+    assert equal(whole.out / "student.pt", killed.out / "student.pt")
+    steps = [line["step"] for line in lines(killed.out)]
+    assert steps == [line["step"] for line in lines(whole.out)]
+    losses = [[line["loss"] for line in lines(folder)] for folder in (whole.out, killed.out)]
+    assert losses[0] == losses[1]
+
+
+@pytest.mark.slow
+def test_kill_9_at_any_moment_is_survived(make_options, tmp_path):
+    whole = make_options(out=tmp_path / "whole", steps=30, save_every=1)
+    distill(whole)
+    config = tmp_path / "killed.toml"
+    config.write_text(weights.to_toml({**flags.as_dict(replace(whole, out=tmp_path / "killed", resume=True))}))
+    command = [sys.executable, str(ROOT / "kit.py"), "distill", "--config", str(config)]
+    delays = np.random.default_rng(os.getpid()).uniform(2.5, 6, 3)
+    for delay in delays:
+        process = subprocess.Popen(
+            command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env={**os.environ, "OMP_NUM_THREADS": "1"}
+        )
+        time.sleep(delay)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    subprocess.run(command, check=True, capture_output=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    assert equal(whole.out / "student.pt", tmp_path / "killed" / "student.pt"), f"killed after {delays} s"
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_every_method_trains_and_says_how_it_went(make_options, method):
+    still = {"mask_ratio": 0.0, "drift_clean": 0.0, "photometric": 0.0}  # and the whole set in every batch: only the weights change
+    options = make_options(method=method, steps=8, batch_size=24, learning_rate=3e-3, warmup=0.0, **still)
+    distill(options)
+    told = lines(options.out)
+    assert [line["step"] for line in told] == [1, 2, 4, 6, 8]
+    assert told[-1]["loss"] < told[0]["loss"]
+    if method == "fcd":
+        assert "ratio_to_fcd" not in told[0]
+    else:
+        assert all(value > 0 for value in told[0]["ratio_to_fcd"].values())
+    assert ("active" in told[0]) == (method == "coupleface")
+    run = weights.load_run(options.out)
+    assert run.lineage["training_sets"][0]["people"] == 8
+    assert "made up" in trained_on(run.lineage)
+
+
+def test_the_student_learns_its_teachers_embeddings(make_options, set_folder, teacher_folder):
+    from mfr_kit.data.faceset import FaceSet
+
+    options = make_options(steps=60, learning_rate=5e-3, mask_ratio=0.0, drift_clean=0.0, photometric=0.0, method="fcd", batch_size=12)
+    faces = FaceSet.open(set_folder)
+    images = np.stack([faces.image(i) for i in range(len(faces))])
+    torch.manual_seed(0)
+    wanted = load_embedder(teacher_folder, threads=1).embed(images)
+    found = load_embedder(distill(options).parent, threads=1).embed(images)
+    cosines = (wanted * found).sum(1) / np.linalg.norm(wanted, axis=1) / np.linalg.norm(found, axis=1)
+    assert cosines.mean() > 0.8
+
+
+def test_a_student_that_starts_as_its_teacher_starts_at_zero_loss(make_options):
+    options = make_options(init="teacher", embedding_size=16, mask_ratio=0.0, drift_clean=0.0, photometric=0.0, steps=1, learning_rate=1e-9)
+    distill(options)
+    assert lines(options.out)[0]["loss"] < 1e-9
+    assert weights.load_run(options.out).lineage["initial_weights"]["trained_on"] == ["made up"]
+
+
+def test_the_teacher_in_the_loop_sees_what_the_student_sees(make_options):
+    options = make_options(
+        init="teacher", embedding_size=16, mask_ratio=1.0, steps=1, learning_rate=1e-9, teacher_view="same", method="fcd"
+    )
+    distill(options)
+    assert lines(options.out)[0]["loss"] < 1e-9
+    clean = replace(options, out=options.out.parent / "clean", teacher_view="clean")
+    distill(clean)
+    assert lines(clean.out)[0]["loss"] > 1e-3
+
+
+def test_the_teacher_comes_out_as_it_went_in(make_options, teacher_folder):
+    before = {path.name: weights.sha256_of(path) for path in teacher_folder.iterdir()}
+    distill(make_options(teacher_view="same"))
+    assert {path.name: weights.sha256_of(path) for path in teacher_folder.iterdir()} == before
+
+
+def test_the_best_weights_are_kept_and_then_brought_nearer_to_the_start(make_options, val_folder, tmp_path):
+    held = people(tmp_path / "v", *range(12))
+    options = make_options(
+        data=val_folder, val_people=held, steps=4, val_every=2, init="teacher", embedding_size=16, keep=0.25, batch_size=4
+    )
+    distill(options)
+    told = [line for line in lines(options.out) if "validation" in line]
+    assert [line["step"] for line in told] == [2, 4]
+    best, kept = weights.read_state(options.out / "best.pt"), weights.read_state(options.out / "student.pt")
+    start = weights.load_run(options.teacher).model.state_dict()
+    for key, value in kept.items():
+        if value.is_floating_point():
+            torch.testing.assert_close(value, start[key] + 0.25 * (best[key] - start[key]))
+    assert "kept" in lines(options.out)[-1]
+    assert not torch.equal(best["embed.weight"], start["embed.weight"])
+
+
+def test_a_non_finite_loss_stops_the_run_and_names_the_samples(make_options, monkeypatch):
+    options = make_options(save_every=1)
+    real = loop.Stepper._batch
+
+    def poisoned(self, views):
+        batch, numbers = real(self, views)
+        if 7 in numbers[:, 0]:
+            row = int(np.flatnonzero(numbers[:, 0] == 7)[0])
+            student = batch.student.clone()
+            student[row] = float("nan")
+            batch = replace(batch, student=student)
+        return batch, numbers
+
+    monkeypatch.setattr(loop.Stepper, "_batch", poisoned)
+    with pytest.raises(KitError, match=r"non-finite embeddings at step \d+: faces/p02/1\.png\. "):
+        distill(options)
+
+
+def test_an_occupied_folder_and_changed_options_are_refused(make_options, tmp_path):
+    options = make_options(steps=2)
+    distill(options)
+    with pytest.raises(KitError, match="--resume, or choose another"):
+        distill(options)
+    with pytest.raises(KitError, match=r"--learning-rate was 0\.001, is 0\.5"):
+        distill(replace(options, resume=True, learning_rate=0.5))
+    with pytest.raises(KitError, match="not those it began with"):
+        distill(replace(options, resume=True, train_people=None, data=other_set(tmp_path, options)))
+
+
+def other_set(folder, options):
+    """A set of the same name with one face less."""
+    import shutil
+
+    from mfr_kit.data.faceset import FaceSet, write_rows
+
+    copy = folder / "elsewhere" / Path(options.data).name
+    shutil.copytree(options.data, copy)
+    rows = FaceSet.open(copy).table.to_pylist()
+    write_rows(copy, [(rows[:-1], [])], {})
+    (options.out / "config.toml").write_text((options.out / "config.toml").read_text().replace(str(options.data), str(copy)))
+    return copy
+
+
+def test_a_missing_or_misfit_start_is_an_error_never_random(make_options, tmp_path):
+    with pytest.raises(KitError, match="no such weights file"):
+        distill(make_options(init=str(tmp_path / "nothing.pt")))
+    with pytest.raises(KitError, match=r"unexpected|another shape"):
+        distill(make_options(init="teacher", width=0.25, out=tmp_path / "b"))
+    with pytest.raises(KitError, match="cannot take the weights"):
+        distill(make_options(init="teacher", teacher="sface", out=tmp_path / "c"))
+    with pytest.raises(KitError, match="no model"):
+        distill(make_options(teacher="nobody", out=tmp_path / "d"))
+
+
+def test_a_broken_checkpoint_is_named(make_options):
+    options = make_options(steps=2)
+    distill(options)
+    (options.out / weights.LAST).write_bytes(b"half a file")
+    with pytest.raises(KitError, match=r"last\.pt cannot be read"):
+        distill(replace(options, resume=True))
+
+
+def test_a_projector_is_trained_kept_apart_and_dropped(make_options):
+    options = make_options(embedding_size=8, steps=2)
+    distill(options)
+    run = weights.load_run(options.out)
+    assert run.projector.shape == (16, 8)
+    assert run.model(torch.zeros(1, 3, 112, 112)).shape == (1, 8)
