@@ -3,7 +3,23 @@
 from pathlib import Path
 
 from mfr_kit.errors import KitError
+from mfr_kit.submission.features import lfr
 from mfr_kit.submission.request import Request
+from mfr_kit.submission.rules import Row, must
+
+MODEL = None  # none is sent
+
+
+def inspect(folder: Path) -> list[Row]:
+    """What a receiver sees of the features: the LFR matrix is read, other formats only by their hash."""
+    matrix = folder / f"features{lfr.SUFFIX}"
+    if not matrix.is_file():
+        return []
+    try:
+        shape, complaint = lfr.read(matrix, []).shape, ""
+    except KitError as error:
+        shape, complaint = None, str(error)
+    return [must("features", "an LFR matrix", complaint or f"{shape[0]} x {shape[1]}", shape is not None)]
 
 
 def files(request: Request) -> dict[str, Path | bytes]:

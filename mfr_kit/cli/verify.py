@@ -1,0 +1,23 @@
+"""`kit.py verify`: a package, opened as a stranger would."""
+
+from mfr_kit.errors import RuleError
+from mfr_kit.options import command
+from mfr_kit.submission.options import VerifyOptions
+
+
+def add_to(app) -> None:
+    app.command("verify", rich_help_panel="Submit")(command(VerifyOptions, verify))
+
+
+def verify(options: VerifyOptions) -> None:
+    """Open a package as a stranger would and run every check on it again. Exits 3 where one fails."""
+    from mfr_kit.submission import check
+    from mfr_kit.submission.verify import verify as examine
+
+    rows = examine(options.package)
+    print(check.to_json(options.package, "as packed", rows) if options.json else check.table(rows))
+    broken = check.failures(rows)
+    if broken:
+        raise RuleError(f"{options.package} fails {len(broken)} check(s): {', '.join(row.rule for row in broken)}")
+    if not options.json:
+        print(f"\n{options.package} is sound.")

@@ -1,0 +1,124 @@
+"""Open a package as a stranger would: trust no name, no size and no hash in it, then run every check on what it holds."""
+
+import dataclasses
+import hashlib
+import json
+import stat
+import tempfile
+import zipfile
+from pathlib import Path, PurePosixPath
+
+from mfr_kit import registry
+from mfr_kit.errors import KitError
+from mfr_kit.submission import check, tracks
+from mfr_kit.submission.package import MANIFEST, PACKAGES
+from mfr_kit.submission.rules import FAIL, Row, must
+
+MOST_BYTES = 4 * 2**30  # unpacked
+MOST_FILES = 2_000_000  # MegaFace's features are a file an image
+MOST_RATIO = 200  # unpacked to packed
+
+
+def verify(package: Path) -> list[Row]:
+    """Re-run every check on a package.
+
+    Raises:
+        KitError: no such file, or no zip at all.
+    """
+    package = Path(package)
+    try:
+        archive = zipfile.ZipFile(package)
+    except (OSError, zipfile.BadZipFile) as error:
+        raise KitError(f"{package} cannot be opened as a zip: {error}") from None
+    with archive:
+        rows = _safety(archive)
+        if any(row.verdict == FAIL for row in rows):
+            return rows  # nothing of it is unpacked
+        with tempfile.TemporaryDirectory() as folder:
+            try:
+                _unpack(archive, Path(folder))
+            except (zipfile.BadZipFile, ValueError, NotImplementedError, OSError) as error:
+                return [*rows, Row("unpacks", "every entry", str(error), verdict=FAIL)]
+            return rows + _contents(Path(folder))
+
+
+def _safety(archive: zipfile.ZipFile) -> list[Row]:
+    entries = archive.infolist()
+    outside = [entry.filename for entry in entries if not _inside(entry.filename)]
+    links = [entry.filename for entry in entries if stat.S_IFMT(entry.external_attr >> 16) not in (0, stat.S_IFREG, stat.S_IFDIR)]
+    names = [entry.filename.lower() for entry in entries]
+    twice = sorted({name for name in names if names.count(name) > 1}) if len(names) < 10_000 else []
+    total, packed = sum(entry.file_size for entry in entries), sum(entry.compress_size for entry in entries)
+    bomb = total > MOST_BYTES or len(entries) > MOST_FILES or total > MOST_RATIO * max(packed, 1)
+    locked = [entry.filename for entry in entries if entry.flag_bits & 1]
+    return [
+        must(
+            "names stay inside",
+            "relative, no ..",
+            _shown(outside),
+            not outside,
+            "an absolute path, a drive or .. would write outside the folder",
+        ),
+        must("plain files", "no links, no devices", _shown(links), not links, "a symbolic link could point anywhere"),
+        must("names differ", "each once", _shown(twice), not twice and len(set(names)) == len(names), "one file would overwrite another"),
+        must("size unpacked", f"<= {MOST_BYTES >> 30} GiB, <= {MOST_RATIO}x", f"{total:,} bytes from {packed:,}", not bomb, "a zip bomb"),
+        must("not encrypted", "none", _shown(locked), not locked),
+    ]
+
+
+def _inside(name: str) -> bool:
+    path = PurePosixPath(name)
+    return bool(name) and not path.is_absolute() and ".." not in path.parts and "\\" not in name and ":" not in name and "\0" not in name
+
+
+def _unpack(archive: zipfile.ZipFile, folder: Path) -> None:
+    """Write every file; stop where an entry holds more than it says (a header is only a claim)."""
+    for entry in archive.infolist():
+        target = folder / entry.filename
+        if entry.is_dir():
+            continue
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with archive.open(entry) as source, target.open("wb") as file:
+            left = entry.file_size
+            while block := source.read(1 << 20):
+                left -= len(block)
+                if left < 0:
+                    raise ValueError(f"{entry.filename} holds more than the {entry.file_size} bytes it claims")
+                file.write(block)
+
+
+def _contents(folder: Path) -> list[Row]:
+    try:
+        told = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        claimed, track = told["files"], tracks.load(told["track"]["name"])
+        if not all(isinstance(value, str) for value in claimed.values()):
+            raise ValueError("'files' is not a table of hashes")
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, KitError) as error:
+        return [Row("manifest", f"{MANIFEST} of make-submission", f"{type(error).__name__}: {error}", verdict=FAIL)]
+    found = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
+    found.pop(MANIFEST)
+    missing, extra = sorted(set(claimed) - set(found)), sorted(set(found) - set(claimed))
+    changed = sorted(name for name in set(claimed) & set(found) if _sha256(found[name]) != claimed[name])
+    rows = [
+        must("manifest", "kept by make-submission", f"for track {track.name}", True),
+        must("files as listed", "all there", _shown(missing), not missing, "missing from the package"),
+        must("nothing unlisted", "none", _shown(extra), not extra, "files the manifest does not know"),
+        must("files unchanged", "sha256 of the manifest", _shown(changed), not changed, "changed after packing"),
+    ]
+    plugin = registry.get(PACKAGES, track.package)
+    rows += plugin.inspect(folder) if hasattr(plugin, "inspect") else []
+    model = folder / plugin.MODEL if plugin.MODEL else None
+    if model is not None and model.is_file():
+        rows += [dataclasses.replace(row, rule=f"model: {row.rule}") for row in check.check(model, track.name, latency=False)]
+    elif model is not None:
+        rows.append(Row("model", plugin.MODEL, "not in the package", verdict=FAIL))
+    return rows
+
+
+def _shown(names: list[str]) -> str:
+    return "none" if not names else f"{len(names)}: {', '.join(names[:3])}"
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,124 @@
+import io
+import json
+import shutil
+import stat
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from mfr_kit.cli import main
+from mfr_kit.errors import KitError
+from mfr_kit.submission import package
+from mfr_kit.submission.options import SubmissionOptions
+from mfr_kit.submission.rules import FAIL
+from mfr_kit.submission.verify import verify
+
+
+@pytest.fixture(scope="module")
+def packed_once(run, tmp_path_factory):
+    out = tmp_path_factory.mktemp("packed") / "s.zip"
+    package.make_submission(SubmissionOptions(model=run / "model.onnx", track="ms1m", out=out, run=run))
+    return out
+
+
+@pytest.fixture
+def packed(packed_once, tmp_path):
+    return Path(shutil.copy(packed_once, tmp_path))
+
+
+def failed(path):
+    return {row.rule for row in verify(path) if row.verdict == FAIL}
+
+
+def rewrite(path, change):
+    """Copy a zip with its files changed: `change` gets and gives a dictionary of names and bytes (or ZipInfo and bytes)."""
+    with zipfile.ZipFile(path) as archive:
+        files = {name: archive.read(name) for name in archive.namelist()}
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for name, data in change(files).items():
+            archive.writestr(name, data)
+    path.write_bytes(buffer.getvalue())
+
+
+def test_a_good_package_is_sound(packed, capsys):
+    assert failed(packed) == set()
+    assert main(["verify", str(packed)]) == 0
+    assert "is sound" in capsys.readouterr().out
+
+
+def link(name):
+    entry = zipfile.ZipInfo(name)
+    entry.create_system, entry.external_attr = 3, (stat.S_IFLNK | 0o777) << 16
+    return entry
+
+
+@pytest.mark.parametrize(
+    ("extra", "rule"),
+    [
+        ({"../evil": b"x"}, "names stay inside"),
+        ({"/evil": b"x"}, "names stay inside"),
+        ({"C:/evil": b"x"}, "names stay inside"),
+        ({"a\\..\\evil": b"x"}, "names stay inside"),
+        ({link("a"): b"/etc/passwd"}, "plain files"),
+        ({"Model.onnx": b"x"}, "names differ"),
+        ({"more.txt": b"x"}, "nothing unlisted"),
+    ],
+)
+def test_what_a_stranger_could_put_in(packed, extra, rule):
+    rewrite(packed, lambda files: files | extra)
+    assert failed(packed) == {rule}
+
+
+def test_a_bomb_is_not_unpacked(packed):
+    with zipfile.ZipFile(packed, "a", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("zeros", bytes(300 * 2**20))
+    assert failed(packed) == {"size unpacked"}
+
+
+def test_an_entry_that_lies_about_its_size(packed):
+    data = bytearray(packed.read_bytes())
+    with zipfile.ZipFile(packed) as archive:
+        size = archive.getinfo("model.onnx").file_size.to_bytes(4, "little")
+    where = data.rindex(b"model.onnx") - 46  # in the central directory
+    at = data.index(size, where)
+    at = data.index(size, at + 4)  # the second: unpacked size
+    data[at : at + 4] = (1000).to_bytes(4, "little")
+    packed.write_bytes(bytes(data))
+    assert "unpacks" in failed(packed)
+
+
+def test_changed_and_missing_files(packed, run):
+    def change(files):
+        files["rerun/config.toml"] += b"\n"
+        del files["rerun/lineage.json"]
+        return files
+
+    rewrite(packed, change)
+    assert failed(packed) == {"files as listed", "files unchanged"}
+
+
+@pytest.mark.parametrize(
+    "text", ["{}", "[]", "nonsense", '{"files": 3, "track": {"name": "ms1m"}}', '{"files": {}, "track": {"name": "no"}}']
+)
+def test_a_manifest_that_is_none(packed, text):
+    rewrite(packed, lambda files: files | {"manifest.json": text.encode()})
+    assert failed(packed) == {"manifest"}
+
+
+def test_a_model_that_breaks_the_track_it_is_packed_for(packed):
+    def change(files):
+        told = json.loads(files["manifest.json"])
+        told["track"]["name"] = "glint"
+        return files | {"manifest.json": json.dumps(told).encode()}
+
+    rewrite(packed, change)
+    assert failed(packed) == {"model: lineage: trained on"}
+
+
+def test_no_zip_at_all(tmp_path):
+    (tmp_path / "s.zip").write_bytes(b"hello")
+    with pytest.raises(KitError, match="as a zip"):
+        verify(tmp_path / "s.zip")
+    assert main(["verify", str(tmp_path / "nothing.zip")]) == 2
