@@ -1,0 +1,90 @@
+"""WebFace260M: detector, recogniser and the code that the server imports, tried in a fresh process on one thread."""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+from mfr_kit import assets
+from mfr_kit.data import images
+from mfr_kit.dequantize import write_float32
+from mfr_kit.errors import KitError
+from mfr_kit.submission.packages.onnx import PIXELS
+from mfr_kit.submission.request import Request
+from mfr_kit.submission.rules import ADVISORY, FAIL, Row, must
+from mfr_kit.submission.tracks import FOLDER
+
+MODEL = "assets/face_reg/model.onnx"
+DETECTOR = "assets/det/yunet.onnx"
+CODE = FOLDER / "webface260m"
+SERVED = ("face_detection.py", "pywebface260mmfr_implement.py")
+LIMIT_MS, NOT_EVALUATED_MS = 1000, 2000
+PHOTOS = 20
+
+
+def files(request: Request) -> dict[str, Path | bytes]:
+    """What goes into the zip, by its name there."""
+    mean, std = PIXELS[request.normalisation]
+    return {
+        MODEL: request.model,
+        "assets/face_reg/pixels.json": (json.dumps({"mean": mean, "std": std}) + "\n").encode(),
+        DETECTOR: request.detector or _detector(),
+        **{name: CODE / name for name in SERVED},
+    }
+
+
+def inspect(folder: Path) -> list[Row]:
+    """Load the package as the organisers would and time it over photographs. The package's code is RUN for this."""
+    with tempfile.TemporaryDirectory() as scratch:
+        photos = Path(scratch) / "photos.npz"
+        np.savez(photos, **photographs())
+        env = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"}
+        call = [sys.executable, str(CODE / "harness.py"), str(folder), str(photos)]
+        done = subprocess.run(call, capture_output=True, text=True, check=False, env=env, cwd=scratch, timeout=600)
+    if done.returncode:
+        return [Row("loads as the organisers load it", "PyWebFace260M", done.stderr.strip().splitlines()[-1], verdict=FAIL)]
+    return _judge(json.loads(done.stdout.splitlines()[-1]))
+
+
+def photographs() -> dict[str, np.ndarray]:
+    """(H, W, 3) uint8 BGR photographs by name: faces of the asset orl-faces, enlarged by the border a photograph has.
+
+    Raises:
+        KitError: the asset is not on this machine.
+    """
+    result = {}
+    for path in sorted(assets.path("orl-faces").glob("s*/1.pgm"))[:PHOTOS]:
+        face = images.read_rgb(path)
+        result[path.parent.name] = np.pad(face, ((60, 60), (60, 60), (0, 0)), mode="edge")[:, :, ::-1]
+    return result
+
+
+def _judge(told: dict) -> list[Row]:
+    likeness = told["self_similarity"]
+    times = np.array(told["time_ms"])
+    slow = float(times.max())
+    note = f"median {np.median(times):.0f} ms, slowest {slow:.0f} ms of {len(times)} on one thread here; the server is another machine"
+    return [
+        must("loads as the organisers load it", "PyWebFace260M", f"{told['size']}-d features", True),
+        must("no face gives zeros", "zero vector", "zeros" if told["blank_is_zero"] else "something else", told["blank_is_zero"]),
+        must("similarity of no face", "a number", str(told["no_face_similarity"]), bool(np.isfinite(told["no_face_similarity"]))),
+        must("finds faces", f">= half of {told['photos']}", str(told["found"]), told["found"] * 2 >= told["photos"] > 0),
+        must("finite features", "all", "all" if told["finite"] else "some are not", told["finite"]),
+        must("similarity to itself", "1", f"{min(likeness, default=0):.4f}", bool(likeness) and min(likeness) > 0.999),
+        Row("time of the pipeline", f"<= {LIMIT_MS} ms", f"{slow:.0f} ms", f"{LIMIT_MS - slow:.0f} ms", ADVISORY, note, measured=True),
+    ]
+
+
+def _detector() -> bytes:
+    """YuNet with plain float32 weights: the shipped file's block-quantised ones need an onnxruntime of 2024."""
+    with tempfile.TemporaryDirectory() as folder:
+        made = Path(folder) / "yunet.onnx"
+        try:
+            write_float32(assets.path("yunet"), made, {})
+        except OSError as error:
+            raise KitError(f"cannot write the detector: {error}") from None
+        return made.read_bytes()
