@@ -85,13 +85,15 @@ def from_rows(path: Path, images: Path | None, rows: Iterable[tuple], masked: bo
     Raises:
         KitError: no rows, or an image that is not there; names the line.
     """
-    find, encoded, names = _images(Path(images) if images else path.parent)
+    folder = Path(images) if images else path.parent
+    hint = "its skipped.csv says why" if (folder / "skipped.csv").exists() else "say where with --images"
+    find, encoded, names = _images(folder)
     numbers, sides, flags = {}, ([], []), []
     for line, left, right, *more in rows:
         for name, side in ((left, sides[0]), (right, sides[1])):
             found = find(name)
             if found is None:
-                raise KitError(f"{path}: line {line}: there is no image {name} in {images or path.parent}; say where with --images")
+                raise KitError(f"{path}: line {line}: there is no image {name} in {folder}; {hint}")
             side.append(numbers.setdefault(found, len(numbers)))
         flags.append(more)
     if not flags:

@@ -109,6 +109,13 @@ def test_pack_from_a_face_set_takes_clean_faces(tmp_path, lfw, photos):
     assert open_pairs(tmp_path / "lfw.bin").encoded(3) == jpeg(12)
 
 
+def test_a_photo_without_a_face_is_told_apart_from_a_wrong_folder(tmp_path, lfw, photos):
+    (photos / "Bob" / "Bob_0002.jpg").unlink()
+    convert(photos, tmp_path / "faces", None, "face-set")
+    with pytest.raises(KitError, match=r"line 3: there is no image Bob/Bob_0002 in .*; its skipped\.csv says why"):
+        open_pairs(lfw, tmp_path / "faces")
+
+
 def test_pack_refuses_unaligned_photographs(tmp_path, lfw, photos, capsys):
     (photos / "Bob" / "Bob_0002.jpg").write_bytes(jpeg(5, 120))
     assert main(["pairs", "pack", str(lfw), str(tmp_path / "lfw.bin"), "--images", str(photos)]) == 2

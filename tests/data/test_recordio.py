@@ -61,6 +61,14 @@ def test_the_bytes_are_those_of_dmlc(tmp_path):
     assert path.with_suffix(".idx").read_text() == "0\t0\n1\t24\n"
 
 
+def test_reading_where_there_is_no_pread(tmp_path, monkeypatch):
+    """Windows."""
+    monkeypatch.setattr(recordio, "_pread", None)
+    payloads = [b"", MAGIC_BYTES + b"x", b"y" * 5000]
+    reader = RecordReader(write(tmp_path / "a.rec", payloads))
+    assert [bytes(reader.read(key)) for key in (2, 1, 0)] == payloads[::-1]
+
+
 def test_long_records_and_many_parts(tmp_path):
     payloads = [b"x" * (3 << 20), MAGIC_BYTES * 1000, b"tail"]
     reader = RecordReader(write(tmp_path / "a.rec", payloads))
