@@ -38,9 +38,9 @@ def measure(region: np.ndarray, coverage: np.ndarray) -> Light:
     luma = small @ _LUMA
     skin = weight.reshape(-1) @ small.reshape(-1, 3) / weight.sum()
     level = max(float(skin @ _LUMA), 8.0)
-    exposure = min(max(0.55 * level / 140 + 0.45 * float(luma.max()) / 215, 0.3), 1.1)
+    exposure = min(max(0.55 * level / 140 + 0.45 * float(luma.max()) / 215, 0.3), 1.0)
     local = cv2.divide(cv2.blur(luma * weight, (5, 5)), cv2.blur(weight, (5, 5)), scale=_FOLLOW * exposure / level)
-    gain = np.minimum(local + np.float32((1 - _FOLLOW) * exposure), 1.9)
+    gain = np.minimum(local + np.float32((1 - _FOLLOW) * exposure), 1.25)
     if (
         abs(float(skin[0] - skin[1])) + abs(float(skin[1] - skin[2])) < _GREY
         and cv2.norm(small[..., 0], small[..., 2], cv2.NORM_L1) < _GREY * luma.size

@@ -104,7 +104,7 @@ def _floral(x, y, size, rng) -> Weights:
             near = (np.abs(x - cx) < size) & (np.abs(y - cy) < size)
             dx, dy = x[near] - cx, y[near] - cy
             distance, angle = np.hypot(dx, dy), np.arctan2(dy, dx) + turn
-            petals[near] = np.maximum(petals[near], _inside(distance - radius * (0.62 + 0.38 * np.cos(5 * angle))))
+            petals[near] = np.maximum(petals[near], _inside(distance - radius * (0.8 + 0.2 * np.cos(5 * angle))))
             hearts[near] = np.maximum(hearts[near], _inside(distance - radius * 0.25))
     return petals * (1 - hearts), hearts
 

@@ -21,7 +21,7 @@ _FINE = 2  # supersampling
 
 KEYS = {
     "outline", "smooth", "hem", "pleats", "curve", "wrinkles", "crease", "creases", "ridge", "weave", "seams", "wire", "valve", "loops",
-    "loop_width", "window", "window_alpha", "dome", "edge", "alpha", "size", "rows",
+    "loop_width", "holes", "window", "window_alpha", "dome", "edge", "alpha", "rows",
 }  # fmt: skip
 
 
@@ -88,6 +88,9 @@ def draw(recipe: dict[str, Any], pattern: str = "none", pattern_size: float = 12
     canvas.print, canvas.trim = (layer * body for layer in patterns.draw(pattern, canvas.x, canvas.y, pattern_size, rng))
     _folds(canvas, recipe, rng)
     _sewing(canvas, recipe, body)
+    for hole in recipe.get("holes", []):
+        for sign in (1, -1):
+            canvas.alpha *= 1 - canvas.polygon(curve(np.array(hole, np.float64) * (sign, 1), closed=True))
     if "window" in recipe:
         _window(canvas, recipe)
     canvas.relief *= body
@@ -127,12 +130,12 @@ def _folds(canvas: Canvas, recipe: dict[str, Any], rng: np.random.Generator) -> 
     for height in recipe.get("pleats", []):
         below = y - height - recipe.get("curve", 4.0) * (1 - (x / side) ** 2)
         canvas.relief += (
-            0.22 * np.exp(-below / 6) * (below >= 0) - 0.5 * np.exp(-((below / 1.1) ** 2)) - 0.12 * np.exp(below / 5) * (below < 0)
+            0.2 * np.exp(-below / 7) * (below >= 0) - 0.3 * np.exp(-((below / 1.4) ** 2)) - 0.12 * np.exp(below / 5) * (below < 0)
         )
     for points in recipe.get("creases", []):
         for sign in (1, -1):
             stroke = canvas.line(curve(np.array(points, np.float64) * (sign, 1)), 1.5)
-            canvas.relief += 0.6 * canvas.blur(np.roll(stroke, 8, axis=0), 2.0) - 1.1 * canvas.blur(stroke, 1.4)
+            canvas.relief += 0.5 * canvas.blur(np.roll(stroke, 14, axis=0), 3.2) - 0.8 * canvas.blur(stroke, 2.4)
     if "ridge" in recipe:
         canvas.relief += recipe["ridge"] * (0.5 * np.exp(-np.abs(x) / 10) - 0.7 * np.exp(-((x / 0.9) ** 2)) - 0.15 * (np.abs(x) > 30))
     if "dome" in recipe:
@@ -141,18 +144,30 @@ def _folds(canvas: Canvas, recipe: dict[str, Any], rng: np.random.Generator) -> 
     if "rows" in recipe:
         for height in np.arange(20, 120, recipe["rows"]):
             canvas.relief -= 0.18 * np.exp(-(((y - height) / 0.7) ** 2))
-    strength = recipe.get("wrinkles", 0.15)
-    broad = patterns.smooth_noise(x.shape, (18, 9), rng) + 0.6 * patterns.smooth_noise(x.shape, (40, 26), rng)
-    canvas.relief += strength * 0.6 * broad
+    canvas.relief += _wrinkles(canvas, side, recipe.get("wrinkles", 0.15), rng)
     canvas.relief += recipe.get("weave", 0.05) * patterns.smooth_noise(x.shape, (x.shape[0] / 4, x.shape[1] / 4), rng)
     if "crease" in recipe:
         canvas.relief -= 0.5 * np.exp(-(((y - recipe["crease"]) / 1.2) ** 2)) - 0.2 * np.exp(-(((y - recipe["crease"] - 4) / 4) ** 2))
 
 
+def _wrinkles(canvas: Canvas, side: float, strength: float, rng: np.random.Generator) -> np.ndarray:
+    """Soft random creases that run from the sides towards the nose, as heights lit from above; plus gentle waves."""
+    height = 1.2 * patterns.smooth_noise(canvas.x.shape, (7, 5), rng)
+    for _ in range(14):
+        sign = rng.choice([-1, 1])
+        start = np.array([sign * rng.uniform(0.3, 1.0) * side, rng.uniform(30, 112)])
+        end = np.array([start[0] - sign * rng.uniform(15, 45), start[1] + (66 - start[1]) * rng.uniform(0.0, 0.5)])
+        middle = (start + end) / 2 + rng.normal(0, 3, 2)
+        stroke = canvas.line(curve(np.array([start, middle, end])), 2.5)
+        height += rng.uniform(1.5, 4.0) * canvas.blur(stroke, rng.uniform(2.0, 4.0))
+    down, across = np.gradient(height, 1 / canvas.scale)
+    return np.clip(strength * (1.6 * down + 0.6 * across), -0.6, 0.6)
+
+
 def _sewing(canvas: Canvas, recipe: dict[str, Any], body: np.ndarray) -> None:
     """Border, hem, seams and nose wire."""
     depth = cv2.distanceTransform(body.astype(np.uint8), cv2.DIST_L2, 5) / canvas.scale
-    canvas.relief += recipe.get("edge", 0.25) * (np.exp(-((depth - 1.2) ** 2)) - 0.8 * np.exp(-(((depth - 3.2) / 0.9) ** 2)))
+    canvas.relief += recipe.get("edge", 0.25) * 0.45 * (np.exp(-((depth - 1.2) ** 2)) - 0.8 * np.exp(-(((depth - 3.2) / 0.9) ** 2)))
     if "hem" in recipe:
         band = (depth < recipe["hem"]) & body
         canvas.print, canvas.trim = canvas.print * ~band, np.where(band, 1.0, canvas.trim).astype(np.float32)

@@ -95,7 +95,7 @@ def test_turned_heads_get_turned_masks():
         nose = int(landmarks[2, 0])
         band = coverage[int(landmarks[2, 1]) : int(landmarks[3:, 1].mean())]
         shares.append(band[:, :nose].sum() / band.sum())
-    assert shares == sorted(shares) and shares[0] < 0.36 and shares[-1] > 0.64
+    assert shares == sorted(shares) and shares[0] < 0.36 and shares[-1] > 0.6
     assert abs(shares[2] - 0.5) < 0.06
 
 
