@@ -20,7 +20,7 @@ class Options:
     """How the mutual relations are mined, compared and weighted."""
 
     fcd_weight: float = fcd_weight()
-    alpha_neg: float = option(1.0, help="Weight of RAD on negative relations, >= 0.")
+    alpha_neg: float = option(0.5, help="Weight of RAD on negative relations, >= 0; see docs/method.md for why 0.5.")
     alpha_pos: float = option(0.0, help="Weight of RAD on the relation to one's own prototype, >= 0.")
     tolerance: float = option(0.03, help="q: cosine difference that costs nothing (hinge, deadzone), in [0, 2].")
     rad_form: str = option("hinge", help="How two relations are compared.", choices=lambda: list(FORMS))

@@ -1,0 +1,12 @@
+"""IResNet200: ArcFace's residual network, key-compatible with arcface_torch's r200."""
+
+from torch import nn
+
+from mfr_kit.models.backbones import _iresnet
+
+EMBEDDING_SIZE = _iresnet.EMBEDDING_SIZE
+
+
+def build(embedding_size: int = EMBEDDING_SIZE, width: float = 1.0) -> nn.Module:
+    """Make one with random weights."""
+    return _iresnet.build((6, 26, 60, 6), embedding_size, width)
