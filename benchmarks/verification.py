@@ -2,8 +2,8 @@
 
     python benchmarks/verification.py [--repeats 9] [--faces 20000] [--tables] [--largest 100000]
 
-`all_to_all`: counting, sweeping and placing the thresholds of all-against-all, against the bare blocked product of the full square (which holds
-every pair twice). `--tables` adds growth up to `--largest` faces with peak memory, and scikit-learn's roc_curve where it is installed.
+`all_to_all`: counting, sweeping and placing the thresholds of all-against-all, against the bare blocked product of the full square (which
+holds every pair twice). `--tables` adds growth up to `--largest` faces with peak memory, and scikit-learn's roc_curve where it is installed.
 Exit code 1 if the promise is missed.
 """
 
@@ -38,7 +38,7 @@ def make(count: int) -> Faces:
     names = np.array([f"p{number:07d}" for number in people], object)
     photos = np.array([f"f{number:07d}" for number in range(count)], object)
     empty = np.full(count, "", object)
-    return Faces(wide, names, photos, empty, np.ones(count, bool), photos, empty)
+    return Faces(wide, names, photos, empty, np.ones(count, bool), photos, empty, photos)
 
 
 def product(embeddings: np.ndarray) -> None:

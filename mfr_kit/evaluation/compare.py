@@ -35,18 +35,18 @@ def evaluate_set(
 
 def measure(faces: Faces, plan: Plan, protocols: Sequence[str] | None = None) -> dict[str, Outcome]:
     """Run protocols (by default those the set can answer) on one model's faces."""
-    names = list(protocols) if protocols else possible(faces)
+    names = list(protocols) if protocols else possible(faces, plan)
     return {name: _run(name, faces, plan) for name in names}
 
 
-def possible(faces: Faces) -> list[str]:
+def possible(faces: Faces, plan: Plan) -> list[str]:
     """List the protocols for which the set has something to compare, in the order of reports.
 
     Raises:
         KitError: none of them.
     """
     known = {name: registry.get(PROTOCOLS, name) for name in registry.names(PROTOCOLS)}
-    fitting = [name for name, protocol in known.items() if protocol.comparable(faces)]
+    fitting = [name for name, protocol in known.items() if protocol.comparable(faces, plan)]
     if not fitting:
         raise KitError("nothing to compare: no person of this set has two photographs (or all its photographs show one person)")
     return sorted(fitting, key=lambda name: known[name].ORDER)

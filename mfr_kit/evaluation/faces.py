@@ -20,6 +20,7 @@ class Faces:
         found: (N,) bool; False is a failure to acquire, whose every comparison is a non-match.
         keys: (N,) str, how reports name the face.
         masks: (N,) str, JSON of the synthetic mask, "" without one.
+        sources: (N,) str, the photograph's path in the folder that the set was made from.
     """
 
     embeddings: np.ndarray
@@ -29,6 +30,7 @@ class Faces:
     found: np.ndarray
     keys: np.ndarray
     masks: np.ndarray
+    sources: np.ndarray
 
     def __len__(self) -> int:
         return len(self.people)
@@ -63,6 +65,7 @@ def from_set(embeddings: np.ndarray, faceset: FaceSet) -> Faces:
         found=np.arange(len(faceset) + len(lost)) < len(faceset),
         keys=_texts(faceset.keys, (row["source"] for row in lost)),
         masks=_texts(faceset.masks, ("" for _ in lost)),
+        sources=_texts(faceset.sources, (row["source"] for row in lost)),
     )
 
 

@@ -15,6 +15,7 @@ class EvaluateOptions:
     data: Path = option(help="Face set, as `augment` writes it.")
     people: Path | None = option(None, help="List of names, one a line: measure these people only.")
     protocol: list[str] | None = option(None, help="Protocol, may be repeated; default: all that the set's conditions allow.")
+    pairs: Path | None = option(None, help="List of pairs in the format of LFW's pairs.txt, for --protocol lfw.")
     far: list[float] | None = option(None, help="False-accept rate in (0, 1), may be repeated; default: 1e-2, 1e-3 and 1e-4.")
     out: Path | None = option(None, help="Folder for report.json, report.csv and report.html.")
     flip: bool = option(False, help="Add the embedding of the mirrored face.")

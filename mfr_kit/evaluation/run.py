@@ -30,7 +30,7 @@ def evaluate(options: EvaluateOptions) -> dict:
     faceset = FaceSet.open(options.data)
     if options.people:
         faceset = _of_people(faceset, options)
-    plan = Plan(tuple(options.far or DEFAULT_FARS), options.resamples, options.seed)
+    plan = Plan(tuple(options.far or DEFAULT_FARS), options.resamples, options.seed, options.pairs)
     outcomes, models = {}, []
     for spec, embedder in _embedders(options):
         faces = _embed(embedder, faceset, options)

@@ -12,7 +12,12 @@ def text(report: dict) -> str:
     ]
     notes: dict[str, str] = {}
     for name, entry in report["protocols"].items():
-        lines += ["", f"{name}: {entry['title']}"] + _table(entry["models"], notes) + [_difference(row) for row in entry["differences"]]
+        lines += (
+            ["", f"{name}: {entry['title']}"]
+            + _table(entry["models"], notes)
+            + _accuracies(entry["models"])
+            + [_difference(row) for row in entry["differences"]]
+        )
     return "\n".join([*lines, *([""] if notes else []), *(f"{mark} {note}" for note, mark in notes.items())])
 
 
@@ -25,6 +30,13 @@ def _table(models: dict, notes: dict[str, str]) -> list[str]:
         eer = f"{100 * result['eer']['rate']:.2f}"
         rows.append([model, *tars, eer, f"{result['d_prime']:.2f}", f"{count['genuine']:,}", f"{count['impostor']:,}", _lost(faces)])
     return align(rows)
+
+
+def _accuracies(models: dict) -> list[str]:
+    known = {model: result["accuracy"] for model, result in models.items() if "accuracy" in result}
+    return [
+        f"  {model}: accuracy {100 * of['mean']:.2f} +- {100 * of['std']:.2f} % in {len(of['folds'])} folds" for model, of in known.items()
+    ]
 
 
 def _tar(row: dict, notes: dict[str, str]) -> str:

@@ -6,11 +6,13 @@ FAR is <= f.
 """
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
 from mfr_kit.errors import KitError
 from mfr_kit.evaluation.bootstrap import interval, resample
+from mfr_kit.evaluation.pair_list import PairList
 from mfr_kit.evaluation.pairs import Pairs
 from mfr_kit.evaluation.scores import SCALE, Scores, allowed, bin_holding, crossing_bin, edges, score
 
@@ -92,11 +94,13 @@ class Plan:
         fars: false-accept rates, each in (0, 1).
         resamples: how many bootstrap resamples over people the intervals rest on; 0 for no intervals.
         seed: of the resamples.
+        pairs: a list of pairs, for the protocols that need one.
     """
 
     fars: tuple[float, ...] = DEFAULT_FARS
     resamples: int = 0
     seed: int = 0
+    pairs: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -112,7 +116,7 @@ class Outcome:
     resampled: dict[str, np.ndarray]
 
 
-def verify(pairs: Pairs, plan: Plan) -> Outcome:
+def verify(pairs: Pairs | PairList, plan: Plan) -> Outcome:
     """Measure one model on one protocol's comparisons.
 
     Returns:

@@ -19,6 +19,7 @@ def table(embeddings: np.ndarray, people, photos=None, conditions=None, found=No
         np.ones(count, bool) if found is None else np.asarray(found, bool),
         np.array([f"key{i}" for i in range(count)], object),
         np.array([""] * count, object),
+        np.array([f"source{i}" for i in range(count)], object),
     )
 
 

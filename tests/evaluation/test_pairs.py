@@ -8,6 +8,7 @@ from mfr_kit.evaluation.compare import evaluate_set, possible
 from mfr_kit.evaluation.faces import from_set, unit
 from mfr_kit.evaluation.pairs import Pairs
 from mfr_kit.evaluation.protocols import mask_mask, mask_nonmask, nonmask_nonmask
+from mfr_kit.evaluation.verification import Plan
 from mfr_kit.seeding import rng_for
 from tests.conftest import write_faceset
 
@@ -64,9 +65,9 @@ def test_people_with_one_photograph_are_impostors(tmp_path) -> None:
     faceset = write_faceset(tmp_path / "set", people=4, takes=2, twins=False)
     fewer = faceset.select([0, 1, 2, 4, 6])
     assert Pairs(from_set(random(fewer), fewer)).count.impostor == 9
-    assert possible(from_set(random(fewer), fewer)) == ["nonmask-nonmask"]
+    assert possible(from_set(random(fewer), fewer), Plan()) == ["nonmask-nonmask"]
     with pytest.raises(KitError, match="nothing to compare"):
-        possible(from_set(random(fewer)[1:], fewer.select([1, 2, 3, 4])))
+        possible(from_set(random(fewer)[1:], fewer.select([1, 2, 3, 4])), Plan())
 
 
 def test_every_protocol_runs_from_a_training_loop(twins) -> None:

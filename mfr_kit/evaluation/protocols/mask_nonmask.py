@@ -14,7 +14,7 @@ def pairs(faces: Faces) -> Pairs:
     return Pairs(faces.under(MASK), faces.under(NONMASK))
 
 
-def comparable(faces: Faces) -> bool:
+def comparable(faces: Faces, plan: Plan) -> bool:
     """Say whether the set has anything to compare."""
     count = pairs(faces).count
     return bool(count.genuine_found and count.impostor_found)

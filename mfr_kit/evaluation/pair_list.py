@@ -1,0 +1,118 @@
+"""Comparisons that somebody listed, with the interface of `Pairs`; and LFW's pairs.txt."""
+
+from pathlib import Path
+
+import numpy as np
+
+from mfr_kit.data.faceset import NONMASK
+from mfr_kit.errors import KitError
+from mfr_kit.evaluation.faces import Faces
+from mfr_kit.evaluation.pairs import Block, Count
+
+
+class PairList:
+    """The listed comparisons of a table of faces.
+
+    Args:
+        faces: the table.
+        left: (n,) rows of `faces`.
+        right: (n,) rows of `faces`.
+        same: (n,) bool, whether the list says it is one person.
+    """
+
+    symmetric = True
+
+    def __init__(self, faces: Faces, left: np.ndarray, right: np.ndarray, same: np.ndarray) -> None:
+        self.given = (faces, faces)
+        self.same = same
+        self.found = faces.found[left] & faces.found[right]
+        with np.errstate(invalid="ignore"):
+            cosines = np.einsum("nd,nd->n", faces.embeddings[left], faces.embeddings[right])
+        self.scores = np.where(self.found, cosines, np.float32(-np.inf)).astype(np.float32)
+        self.people, self._codes = np.unique(faces.people[left].astype(str), return_inverse=True)
+        self.probe_people = self._codes[same & self.found]
+        found = self.same[self.found]
+        self.count = Count(int(same.sum()), int((~same).sum()), int(found.sum()), int((~found).sum()))
+
+    def per_person(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return (left faces, right faces, genuine comparisons) by the person on the left."""
+        every = np.bincount(self._codes, minlength=len(self.people))
+        return every, every, np.bincount(self._codes[self.same], minlength=len(self.people))
+
+    def blocks(self):
+        """Yield the one block there is."""
+        genuine = self.scores[self.found & self.same]
+        impostors = self.scores[self.found & ~self.same][None, :]
+        yield Block(impostors, (0, 0), genuine, np.arange(len(genuine)), np.zeros(len(genuine), int))
+
+
+def read_lfw(path: Path) -> tuple[list[tuple[str, str, bool]], int]:
+    """Read LFW's pairs.txt.
+
+    Returns:
+        the comparisons as (photograph, photograph, same person), a photograph being `Name_0001`; and how many folds (consecutive, equal).
+    Raises:
+        KitError: it cannot be read, a line is neither `name i j` nor `name i name j`, or the count is not what the first line says.
+    """
+    try:
+        lines = Path(path).read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise KitError(f"cannot read the list of pairs {path}: {error}") from None
+    try:
+        folds, each = map(int, lines[0].split())
+    except (ValueError, IndexError):
+        raise KitError(f"{path}: the first line must be `folds pairs`, as in LFW's pairs.txt: 10 300") from None
+    pairs = [_pair(line, f"{path} line {number}") for number, line in enumerate(lines[1:], 2) if line.strip()]
+    if len(pairs) != 2 * folds * each:
+        raise KitError(f"{path}: {len(pairs)} pairs, but the first line promises {folds} folds of {each} and {each}")
+    return pairs, folds
+
+
+def _pair(line: str, where: str) -> tuple[str, str, bool]:
+    match line.split("\t") if "\t" in line else line.split():
+        case [name, one, two] if one.isdigit() and two.isdigit():
+            return f"{name}_{int(one):04d}", f"{name}_{int(two):04d}", True
+        case [name, one, other, two] if one.isdigit() and two.isdigit():
+            return f"{name}_{int(one):04d}", f"{other}_{int(two):04d}", False
+    raise KitError(f"{where}: expected `name i j` or `name i name j`, found {line!r}")
+
+
+def listed(faces: Faces, pairs: list[tuple[str, str, bool]], path: Path) -> PairList:
+    """Look the photographs of a list up among the unmasked faces of a set.
+
+    Raises:
+        KitError: photographs of the list are not in the set, not even as ones without a face.
+    """
+    rows = {Path(source).stem: row for row, source in enumerate(faces.sources) if faces.conditions[row] == NONMASK}
+    missing = sorted({name for left, right, _ in pairs for name in (left, right)} - rows.keys())
+    if missing:
+        raise KitError(
+            f"{len(missing)} photographs of {path} are not in the set ({', '.join(missing[:3])}, ...): augment all its people first"
+        )
+    left, right = (np.array([rows[pair[side]] for pair in pairs]) for side in (0, 1))
+    return PairList(faces, left, right, np.array([pair[2] for pair in pairs]))
+
+
+def fold_accuracy(scores: np.ndarray, same: np.ndarray, folds: int) -> dict:
+    """Accuracy of each fold at the threshold that is best on all others (of equally good ones the middle one).
+
+    Args:
+        scores: (n,) float, -inf where a face was not found: never accepted.
+        same: (n,) bool.
+        folds: into so many consecutive equal parts.
+    """
+    number = np.arange(len(scores)) * folds // len(scores)
+    accuracies, thresholds = [], []
+    for fold in range(folds):
+        here = number == fold
+        thresholds.append(_best_threshold(scores[~here], same[~here]))
+        accuracies.append(float(((scores[here] >= thresholds[-1]) == same[here]).mean()))
+    return {"mean": float(np.mean(accuracies)), "std": float(np.std(accuracies)), "folds": accuracies, "thresholds": thresholds}
+
+
+def _best_threshold(scores: np.ndarray, same: np.ndarray) -> float:
+    candidates = np.append(np.unique(scores[np.isfinite(scores)]), np.float32(1.03))
+    genuine, impostor = np.sort(scores[same]), np.sort(scores[~same])
+    right = len(genuine) - np.searchsorted(genuine, candidates) + np.searchsorted(impostor, candidates)
+    best = candidates[right == right.max()]
+    return float(best[len(best) // 2])

@@ -1,0 +1,100 @@
+"""Listed pairs and ten folds, recomputed a second way."""
+
+import numpy as np
+import pytest
+
+from mfr_kit.errors import KitError
+from mfr_kit.evaluation.compare import evaluate_set, measure
+from mfr_kit.evaluation.faces import from_set
+from mfr_kit.evaluation.pair_list import fold_accuracy, read_lfw
+from mfr_kit.evaluation.verification import Plan
+from mfr_kit.seeding import rng_for
+from tests.conftest import write_faceset
+
+
+def slow_accuracy(scores: list[float], same: list[bool], folds: int) -> list[tuple[float, float]]:
+    """(lowest, highest) accuracy of each fold over all thresholds that are best on the other folds."""
+    size, out = len(scores) // folds, []
+    for fold in range(folds):
+        test = range(fold * size, (fold + 1) * size)
+        train = [i for i in range(len(scores)) if i not in test]
+        candidates = [*sorted({s for s in scores if np.isfinite(s)}), 2.0]
+        right = {t: sum((scores[i] >= t) == same[i] for i in train) for t in candidates}
+        best = [t for t in candidates if right[t] == max(right.values())]
+        accuracies = [sum((scores[i] >= t) == same[i] for i in test) / size for t in best]
+        out.append((min(accuracies), max(accuracies)))
+    return out
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_fold_accuracy_equals_the_slow_way(seed: int) -> None:
+    rng = rng_for(seed)
+    same = rng.random(120) < 0.5
+    scores = (rng.normal(0, 0.2, 120) + 0.5 * same).round(2).astype(np.float32)
+    scores[rng.integers(0, 120, 4)] = -np.inf
+    result = fold_accuracy(scores, same, 10)
+    for accuracy, (low, high) in zip(result["folds"], slow_accuracy(scores.tolist(), same.tolist(), 10), strict=True):
+        assert low <= accuracy <= high
+    assert result["mean"] == pytest.approx(np.mean(result["folds"]))
+
+
+def test_a_fold_never_sees_its_own_threshold() -> None:
+    """The last fold is shifted: the threshold of the others gets it all wrong, its own would get it all right."""
+    scores = np.array([0.9, 0.1] * 10 + [0.45, 0.2] * 2, np.float32)
+    same = np.array([True, False] * 12)
+    same[-4:] = [False, True, False, True]
+    assert fold_accuracy(scores, same, 6)["folds"][-1] == 0.5
+
+
+@pytest.fixture
+def lfw(tmp_path):
+    """A face set laid out like LFW (sources `Name/Name_0001.jpg`) and a list of two folds."""
+    faceset = write_faceset(tmp_path / "set", people=4, takes=3)
+    rows = [
+        {**row, "source": f"{row['identity']}/{row['identity']}_000{int(row['source'][-5]) + 1}.jpg"} for row in faceset.table.to_pylist()
+    ]
+    faceset.table = faceset.table.from_pylist(rows, faceset.table.schema)
+    listed = tmp_path / "pairs.txt"
+    listed.write_text("2 2\np00\t1\t2\np01\t1\t3\np00\t1\tp01\t1\np02\t2\tp03\t1\np02\t1\t2\np03\t1\t2\np00\t3\tp02\t3\np01\t2\tp03\t3\n")
+    return faceset, listed
+
+
+def test_listed_pairs_are_looked_up_among_the_unmasked(lfw) -> None:
+    faceset, listed = lfw
+    codes = np.array([int(name[1:]) for name in faceset.identities])
+    perfect = np.eye(4, dtype=np.float32)[codes]
+    perfect[faceset.conditions == "mask"] = 1
+    result = measure(from_set(perfect, faceset), Plan(fars=(0.5,), pairs=listed), ["lfw"])["lfw"].result
+    assert result["comparisons"] == {"genuine": 4, "impostor": 4, "genuine_not_found": 0, "impostor_not_found": 0}
+    assert result["accuracy"]["mean"] == 1.0
+    assert "lfw" in measure(from_set(perfect, faceset), Plan(fars=(0.5,), pairs=listed))
+    assert "lfw" not in evaluate_set(perfect, faceset)
+
+
+def test_a_photograph_without_a_face_is_a_wrong_answer(lfw) -> None:
+    faceset, listed = lfw
+    gone = int(np.flatnonzero((faceset.sources == "p00/p00_0002.jpg") & (faceset.conditions == "nonmask"))[0])
+    fewer = faceset.select(np.arange(len(faceset)) != gone)
+    row = {"source": "p00/p00_0002.jpg", "identity": "p00", "condition": "nonmask", "clean_key": "", "reason": "no_face", "detail": ""}
+    perfect = np.eye(4, dtype=np.float32)[[int(name[1:]) for name in fewer.identities]]
+    with pytest.raises(KitError, match="p00_0002"):
+        measure(from_set(perfect, fewer), Plan(pairs=listed), ["lfw"])
+    fewer.skipped = [row]
+    result = measure(from_set(perfect, fewer), Plan(fars=(0.5,), pairs=listed), ["lfw"])["lfw"].result
+    assert result["accuracy"]["folds"] == [0.75, 1.0] and result["comparisons"]["genuine_not_found"] == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [("", "first line"), ("1 1\na 1 2\n", "promises"), ("1 1\na 1 2\na 1 b x\n", "line 3"), ("ten 300\n", "first line")],
+)
+def test_odd_lists_are_refused_by_line(tmp_path, text: str, words: str) -> None:
+    (tmp_path / "pairs.txt").write_text(text)
+    with pytest.raises(KitError, match=words):
+        read_lfw(tmp_path / "pairs.txt")
+
+
+def test_the_published_list_holds_six_thousand_pairs(real_data) -> None:
+    pairs, folds = read_lfw(real_data / "lfw" / "pairs.txt")
+    assert folds == 10 and len(pairs) == 6000 and sum(same for *_, same in pairs) == 3000
+    assert all(same == (left[:-5] == right[:-5]) for left, right, same in pairs)
