@@ -55,4 +55,4 @@ def audit(options: AuditOptions) -> None:
 
 def add_to(app: Any) -> None:
     """Register the command."""
-    app.command("audit")(command(AuditOptions, audit))
+    app.command("audit", rich_help_panel="Data")(command(AuditOptions, audit))

@@ -12,7 +12,7 @@ def add_to(app: Any) -> None:
 
     known = ", ".join(registry.names("mfr_kit.data.formats"))
 
-    @app.command("convert")
+    @app.command("convert", rich_help_panel="Data")
     def convert(
         src: Annotated[Path, typer.Argument(help="Training set: folder of people, .rec, image list or face set.")],
         dst: Annotated[Path, typer.Argument(help="New set: .rec, .txt or .lst tell the format, a name without suffix is a folder.")],

@@ -67,4 +67,4 @@ def add_to(app: Any) -> None:
     group.command("pack")(command(PackOptions, pack))
     group.command("unpack")(command(UnpackOptions, unpack))
     group.command("show")(command(ShowOptions, show))
-    app.add_typer(group, name="pairs")
+    app.add_typer(group, name="pairs", rich_help_panel="Data")
