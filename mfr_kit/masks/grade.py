@@ -61,4 +61,3 @@ def apply(colour: np.ndarray, alpha: np.ndarray, found: Grade, softness: float, 
         strength = found.grain / 32
         colour = cv2.addWeighted(colour, 1.0, tile, strength, -128 * strength)
     return colour, alpha
-

@@ -55,7 +55,7 @@ class Pose:
 
 
 def five_points(landmarks: np.ndarray) -> np.ndarray:
-    """Reduce 5, 68 (iBUG) or 106 (insightface) landmarks to pupils, nose tip and mouth corners, (5, 2) float64.
+    """Reduce 5, 68 (iBUG) or 106 (insightface) landmarks to pupils, nose tip and mouth corners, image left first; (5, 2) float64.
 
     Raises:
         KitError: another number of points, points that are not finite, or points that coincide.
@@ -70,6 +70,9 @@ def five_points(landmarks: np.ndarray) -> np.ndarray:
     (left, top), (right, bottom) = points.min(axis=0).tolist(), points.max(axis=0).tolist()
     if not isfinite(left + top + right + bottom) or max(right - left, bottom - top) < 2:
         raise KitError("landmarks that are not finite or lie within two pixels of each other: leave this face out")
+    eyes, mouth = points[1] - points[0], points[3] + points[4] - points[0] - points[1]
+    if eyes[0] * mouth[1] < eyes[1] * mouth[0]:  # mirrored by a flip upstream that did not rename left and right
+        points = points[[1, 0, 2, 4, 3]]
     return points
 
 
