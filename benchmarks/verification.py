@@ -3,7 +3,7 @@
     python benchmarks/verification.py [--repeats 9] [--faces 20000] [--tables] [--largest 100000]
 
 `all_to_all`: counting, sweeping and placing the thresholds of all-against-all, against the bare blocked product of the full square (which
-holds every pair twice). `--tables` adds growth up to `--largest` faces with peak memory, and scikit-learn's roc_curve where it is installed.
+holds every pair twice). `--tables` adds growth up to `--largest` faces with peak memory, and scikit-learn's roc_curve where installed.
 Exit code 1 if the promise is missed.
 """
 

@@ -18,6 +18,8 @@ class EvaluateOptions:
     pairs: Path | None = option(None, help="List of pairs in the format of LFW's pairs.txt, for --protocol lfw.")
     far: list[float] | None = option(None, help="False-accept rate in (0, 1), may be repeated; default: 1e-2, 1e-3 and 1e-4.")
     out: Path | None = option(None, help="Folder for report.json, report.csv and report.html.")
+    gallery: str | None = option(None, help="Model whose enrolled templates the probes of MODELS are compared with as well.")
+    operating_point: float | None = option(None, help="False-match rate in (0, 1): print thresholds and FNMR with and without masks.")
     flip: bool = option(False, help="Add the embedding of the mirrored face.")
     resamples: int = option(1000, help="Bootstrap resamples over people for the 95 % intervals; 0 for none.")
     seed: int = option(0, help="Seed of the resamples.")
@@ -27,9 +29,10 @@ class EvaluateOptions:
     cache: bool = option(True, help="Keep embeddings in the kit's cache folder and use those kept.")
 
     def __post_init__(self) -> None:
-        for far in self.far or ():
-            if not 0 < far < 1:
-                raise KitError(f"--far {far:g} is not between 0 and 1")
+        asked = [("--far", far) for far in self.far or ()] + [("--operating-point", self.operating_point)]
+        for flag, rate in asked:
+            if rate is not None and not 0 < rate < 1:
+                raise KitError(f"{flag} {rate:g} is not between 0 and 1")
         if self.resamples < 0:
             raise KitError(f"--resamples {self.resamples}: give 0 for no intervals, or a number of resamples")
         if self.batch < 1:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from mfr_kit.errors import KitError
 from mfr_kit.evaluation.faces import Faces
 
 ROWS, COLUMNS = 1024, 4096  # a block of scores is 16 MiB
@@ -58,6 +59,11 @@ class Pairs:
         self._stop = np.searchsorted(self.gallery_people, self.probe_people, "right")
         _, codes = np.unique(np.concatenate([self.probe.photos, self.gallery.photos]).astype(str), return_inverse=True)
         self._probe_photos, self._gallery_photos = codes[: len(self.probe)], codes[len(self.probe) :]
+
+    @property
+    def possible(self) -> bool:
+        """Whether there is anything to measure: a genuine and an impostor comparison of faces that were found."""
+        return bool(self.count.genuine_found and self.count.impostor_found)
 
     def _sorted(self, faces: Faces) -> tuple[Faces, np.ndarray]:
         found = np.flatnonzero(faces.found)
@@ -125,6 +131,22 @@ class Pairs:
         fair = self._probe_photos[able] != self._gallery_photos[partner]
         genuine = np.einsum("nd,nd->n", self.probe.embeddings[able[fair]], self.gallery.embeddings[partner[fair]])
         return impostors, genuine
+
+
+def against(probe: Faces, gallery: Faces | None) -> Pairs:
+    """Pair probes with a gallery that another model enrolled.
+
+    Raises:
+        KitError: there is no gallery, or the two models' embeddings have different sizes.
+    """
+    if gallery is None:
+        raise KitError("give the model that enrolled the gallery with --gallery")
+    sizes = probe.embeddings.shape[1], gallery.embeddings.shape[1]
+    if sizes[0] != sizes[1]:
+        raise KitError(
+            f"embeddings of {sizes[0]} numbers cannot be compared with a gallery of {sizes[1]}: train the student with a projector"
+        )
+    return Pairs(probe, gallery)
 
 
 def _matches(probe: np.ndarray, gallery: np.ndarray, symmetric: bool) -> int:

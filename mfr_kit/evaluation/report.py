@@ -55,7 +55,10 @@ def _plots(entry: dict) -> list[dict]:
     models = entry["models"]
     smallest = max(1e-9, min(far for result in models.values() for far in result["roc"]["far"]))
     points = {name: list(zip(result["roc"]["far"], result["roc"]["tar"], strict=True)) for name, result in models.items()}
-    marks = {name: [(row["far"], row["tar"]) for row in result["tar_at_far"] if row["tar"] is not None] for name, result in models.items()}
+    marks = {
+        name: [(row.get("far_measured", row["far"]), row["tar"]) for row in result["tar_at_far"] if row["tar"] is not None]
+        for name, result in models.items()
+    }
     far, top = "false-accept rate (FAR)", "true-accept rate (TAR)"
     roc = plot.chart("ROC", plot.rates(far, smallest), plot.percents(top), points, marks)
     missed = {name: [(a, 1 - b) for a, b in row] for name, row in points.items()}

@@ -11,6 +11,7 @@ from mfr_kit.errors import KitError
 from mfr_kit.evaluation import compare
 from mfr_kit.evaluation.embed import cache_folder, embed_set
 from mfr_kit.evaluation.faces import Faces, from_set
+from mfr_kit.evaluation.operating import operating_point
 from mfr_kit.evaluation.options import EvaluateOptions
 from mfr_kit.evaluation.verification import DEFAULT_FARS, Plan
 from mfr_kit.models.embedders import Embedder, load_embedder
@@ -30,7 +31,7 @@ def evaluate(options: EvaluateOptions) -> dict:
     faceset = FaceSet.open(options.data)
     if options.people:
         faceset = _of_people(faceset, options)
-    plan = Plan(tuple(options.far or DEFAULT_FARS), options.resamples, options.seed, options.pairs)
+    plan = Plan(_fars(options), options.resamples, options.seed, options.pairs, _gallery(options, faceset))
     outcomes, models = {}, []
     for spec, embedder in _embedders(options):
         faces = _embed(embedder, faceset, options)
@@ -48,7 +49,20 @@ def evaluate(options: EvaluateOptions) -> dict:
         "set": _about_set(faceset),
         "models": models,
         "protocols": protocols,
+        "operating_point": operating_point(protocols, options.operating_point) if options.operating_point else None,
     }
+
+
+def _fars(options: EvaluateOptions) -> tuple[float, ...]:
+    asked = list(options.far or DEFAULT_FARS)
+    extra = [options.operating_point] if options.operating_point and options.operating_point not in asked else []
+    return tuple(sorted([*asked, *extra], reverse=True))
+
+
+def _gallery(options: EvaluateOptions, faceset: FaceSet) -> Faces | None:
+    if options.gallery is None:
+        return None
+    return _embed(load_embedder(options.gallery, normalisation=None, threads=options.threads), faceset, options)
 
 
 def _of_people(faceset: FaceSet, options: EvaluateOptions) -> FaceSet:

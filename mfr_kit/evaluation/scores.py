@@ -7,6 +7,7 @@ Memory: the bins, the distinct scores of the bands, and a few bytes a genuine co
 """
 
 import functools
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -108,8 +109,8 @@ def allowed(far: float, impostors: int) -> int:
     return number
 
 
-def score(pairs: Pairs, fars: list[float]) -> Scores:
-    """Sweep all comparisons, so that `at_far` for `fars` and `equal_error` can be answered exactly.
+def score(pairs: Pairs, fars: Sequence[float], thresholds: Sequence[float] = ()) -> Scores:
+    """Sweep all comparisons, so that `at_far` for `fars`, `equal_error` and the rates at `thresholds` can be answered exactly.
 
     Raises:
         KitError: there is no genuine or no impostor comparison between faces that were found.
@@ -123,7 +124,8 @@ def score(pairs: Pairs, fars: list[float]) -> Scores:
     scores = _sweep(pairs, _guess(pairs, ranks))
     if scores.above[1] != count.impostor_found or len(scores.genuine) != count.genuine_found:
         raise RuntimeError(f"counted {scores.above[1]} impostors and {len(scores.genuine)} genuine comparisons, expected {count}")
-    needed = sorted({*(bin_holding(scores, rank) for rank in ranks), crossing_bin(scores)})
+    asked = bin_of(np.array(thresholds, np.float32)).tolist()
+    needed = sorted({*(bin_holding(scores, rank) for rank in ranks), crossing_bin(scores), *asked})
     if all(_covered(scores.bands, number) for number in needed):
         return scores
     return _sweep(pairs, np.array([[number, number + 1] for number in needed]))

@@ -18,6 +18,7 @@ def text(report: dict) -> str:
             + _accuracies(entry["models"])
             + [_difference(row) for row in entry["differences"]]
         )
+    lines += _operating(report["operating_point"] or {})
     return "\n".join([*lines, *([""] if notes else []), *(f"{mark} {note}" for note, mark in notes.items())])
 
 
@@ -37,6 +38,19 @@ def _accuracies(models: dict) -> list[str]:
     return [
         f"  {model}: accuracy {100 * of['mean']:.2f} +- {100 * of['std']:.2f} % in {len(of['folds'])} folds" for model, of in known.items()
     ]
+
+
+def _operating(points: dict) -> list[str]:
+    """Thresholds with and without masks, a line each."""
+    lines = []
+    for model, point in points.items():
+        lines += ["", f"operating point of {model}"]
+        rows = [["comparison", "threshold", "FMR", "FNMR %"]]
+        rows += [
+            [name.replace("_", " "), f"{at['threshold']:.4f}", f"{at['fmr']:.3g}", f"{100 * at['fnmr']:.2f}"] for name, at in point.items()
+        ]
+        lines += align(rows)
+    return lines
 
 
 def _tar(row: dict, notes: dict[str, str]) -> str:

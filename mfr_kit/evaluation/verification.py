@@ -12,6 +12,7 @@ import numpy as np
 
 from mfr_kit.errors import KitError
 from mfr_kit.evaluation.bootstrap import interval, resample
+from mfr_kit.evaluation.faces import Faces
 from mfr_kit.evaluation.pair_list import PairList
 from mfr_kit.evaluation.pairs import Pairs
 from mfr_kit.evaluation.scores import SCALE, Scores, allowed, bin_holding, crossing_bin, edges, score
@@ -95,12 +96,14 @@ class Plan:
         resamples: how many bootstrap resamples over people the intervals rest on; 0 for no intervals.
         seed: of the resamples.
         pairs: a list of pairs, for the protocols that need one.
+        gallery: the set as another model embedded it, for the protocols that need one.
     """
 
     fars: tuple[float, ...] = DEFAULT_FARS
     resamples: int = 0
     seed: int = 0
     pairs: Path | None = None
+    gallery: Faces | None = None
 
 
 @dataclass(frozen=True)
@@ -122,25 +125,30 @@ def verify(pairs: Pairs | PairList, plan: Plan) -> Outcome:
     Returns:
         comparisons, faces, `tar_at_far` (a row each FAR, also where no claim is possible), `eer`, `d_prime`, `roc`.
     """
-    scores = score(pairs, list(plan.fars))
+    scores = score(pairs, plan.fars)
     resampled = resample(scores, list(plan.fars), plan.resamples, plan.seed)
+    rows = [row(scores, far, resampled.get(far)) for far in plan.fars]
+    return Outcome(describe(scores, rows), {figure(far): values for far, values in resampled.items()})
+
+
+def describe(scores: Scores, rows: list[dict]) -> dict:
+    """Return what every result holds besides its `tar_at_far` rows."""
     error, threshold = equal_error(scores)
-    count = pairs.count
-    result = {
+    count = scores.pairs.count
+    return {
         "comparisons": {
             "genuine": count.genuine,
             "impostor": count.impostor,
             "genuine_not_found": count.genuine - count.genuine_found,
             "impostor_not_found": count.impostor - count.impostor_found,
         },
-        "faces": acquisition(pairs),
-        "tar_at_far": [row(scores, far, resampled.get(far)) for far in plan.fars],
+        "faces": acquisition(scores.pairs),
+        "tar_at_far": rows,
         "eer": {"rate": error, "threshold": float(threshold)},
         "d_prime": separation(scores),
         "histogram": histograms(scores),
         "roc": dict(zip(("threshold", "far", "tar"), map(list, zip(*curve(scores), strict=True)), strict=True)),
     }
-    return Outcome(result, {figure(far): values for far, values in resampled.items()})
 
 
 def histograms(scores: Scores, width: float = 0.02) -> dict:

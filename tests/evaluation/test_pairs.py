@@ -72,7 +72,7 @@ def test_people_with_one_photograph_are_impostors(tmp_path) -> None:
 
 def test_every_protocol_runs_from_a_training_loop(twins) -> None:
     result = evaluate_set(random(twins), twins, fars=[0.5])
-    assert list(result) == ["nonmask-nonmask", "mask-nonmask", "mask-mask"]
+    assert list(result) == ["nonmask-nonmask", "mask-nonmask", "mask-mask", "fixed-threshold"]
     assert 0 <= result["mask-nonmask"]["tar_at_far"][0]["tar"] <= 1
     with pytest.raises(KitError, match="mask-nonmask"):
         evaluate_set(random(twins), twins, protocols=["mask-nonmsk"])

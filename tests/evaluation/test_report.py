@@ -37,7 +37,7 @@ def test_two_models_side_by_side(evaluated, tmp_path) -> None:
     assert code == 0, text
     report = json.loads((tmp_path / "out" / "report.json").read_text())
     assert report["schema"] == "mfr-kit/evaluation/1" and [model["name"] for model in report["models"]] == ["whole", "upper"]
-    assert list(report["protocols"]) == ["nonmask-nonmask", "mask-nonmask", "mask-mask"]
+    assert list(report["protocols"]) == ["nonmask-nonmask", "mask-nonmask", "mask-mask", "fixed-threshold"]
     masked = report["protocols"]["mask-nonmask"]["models"]
     whole, upper = (masked[name]["tar_at_far"][0] for name in ("whole", "upper"))
     assert upper["tar"] > whole["tar"], "the lower half is painted over in masked faces"
@@ -48,7 +48,7 @@ def test_two_models_side_by_side(evaluated, tmp_path) -> None:
     with (tmp_path / "out" / "report.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert (
-        len(rows) == 3 * 2 * 3
+        len(rows) == 4 * 2 * 3
         and float(rows[0]["tar"]) == report["protocols"]["nonmask-nonmask"]["models"]["whole"]["tar_at_far"][0]["tar"]
     )
 
@@ -58,7 +58,7 @@ def test_the_page_is_whole_and_needs_nothing_beside_it(evaluated, tmp_path) -> N
     page = (tmp_path / "out" / "report.html").read_text()
     assert not re.search(r"https?://|<script|src=|@import|url\(", page) and "<b>&" not in page
     drawings = re.findall(r"<svg.*?</svg>", page, re.S)
-    assert len(drawings) == 3 * (2 + 2 + 2)
+    assert len(drawings) == 4 * (2 + 2 + 2)
     for drawing in drawings:
         ElementTree.fromstring(drawing)
         assert "nan" not in drawing.lower()
@@ -124,3 +124,36 @@ def test_people_can_be_chosen(evaluated, tmp_path) -> None:
 def test_mistakes_are_named(evaluated, arguments: list[str], words: str) -> None:
     code, text = evaluated("whole", *arguments)
     assert code == 2 and words in text
+
+
+def test_an_operating_point_with_and_without_masks(evaluated, tmp_path) -> None:
+    code, text = evaluated("whole", "--operating-point", "0.3", "--out", str(tmp_path / "out"))
+    assert code == 0 and "operating point of whole" in text and "masked at unmasked threshold" in text
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    point = report["operating_point"]["whole"]
+    rows = {name: next(row for row in e["models"]["whole"]["tar_at_far"] if row["far"] == 0.3) for name, e in report["protocols"].items()}
+    assert (
+        point["masked"]["threshold"] == rows["mask-nonmask"]["threshold"]
+        and point["unmasked"]["fnmr"] == 1 - rows["nonmask-nonmask"]["tar"]
+    )
+    assert point["masked_at_unmasked_threshold"]["threshold"] == point["unmasked"]["threshold"]
+    assert "Operating point" in (tmp_path / "out" / "report.html").read_text()
+    code, text = evaluated("whole", "--operating-point", "0.01")
+    assert code == 2 and "--operating-point 0.01" in text
+    code, text = evaluated("whole", "--operating-point", "0.3", "--protocol", "mask-mask")
+    assert code == 2 and "leaves out nonmask-nonmask" in text
+
+
+def test_probes_against_the_templates_of_another_model(evaluated, tmp_path) -> None:
+    """A model against its own templates is the plain protocol, with unmasked comparisons counted from both sides."""
+    code, text = evaluated("whole", "--gallery", "whole", "--far", "0.4", "--out", str(tmp_path / "out"))
+    assert code == 0, text
+    protocols = json.loads((tmp_path / "out" / "report.json").read_text())["protocols"]
+    own, old = (protocols[name]["models"]["whole"] for name in ("mask-nonmask", "old-gallery-mask"))
+    assert own["tar_at_far"] == old["tar_at_far"] and own["comparisons"] == old["comparisons"]
+    clean, both = (protocols[name]["models"]["whole"]["comparisons"] for name in ("nonmask-nonmask", "old-gallery-nonmask"))
+    assert both == {name: 2 * number for name, number in clean.items()}
+    code, text = evaluated("upper", "--gallery", "whole", "--far", "0.4")
+    assert code == 2 and "24 numbers" in text
+    code, text = evaluated("whole", "--protocol", "old-gallery-mask")
+    assert code == 2 and "--gallery" in text

@@ -41,7 +41,7 @@ def assert_equal_to_a_full_sort(pairs: Pairs, genuine: list[float], impostor: li
 
 
 @given(st.integers(0, 10**6), st.integers(2, 40), st.integers(1, 9), st.booleans())
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_all_against_all_equals_a_full_sort(seed: int, count: int, people: int, all_found: bool) -> None:
     faces = coarse(rng_for(seed), count, people, lost=0 if all_found else 0.15)
     pairs = Pairs(faces)
@@ -54,7 +54,7 @@ def test_all_against_all_equals_a_full_sort(seed: int, count: int, people: int, 
 
 
 @given(st.integers(0, 10**6), st.integers(1, 30), st.integers(1, 30), st.integers(1, 9))
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_probe_against_gallery_equals_a_full_sort(seed: int, probes: int, others: int, people: int) -> None:
     rng = rng_for(seed)
     probe, gallery = coarse(rng, probes, people), coarse(rng, others, people)

@@ -16,8 +16,7 @@ def pairs(faces: Faces) -> Pairs:
 
 def comparable(faces: Faces, plan: Plan) -> bool:
     """Say whether the set has anything to compare."""
-    count = pairs(faces).count
-    return bool(count.genuine_found and count.impostor_found)
+    return pairs(faces).possible
 
 
 def measure(faces: Faces, plan: Plan) -> Outcome:
