@@ -42,6 +42,7 @@ def test_what_is_written_is_read_back(tmp_path_factory, payloads, gaps, with_ind
     assert [(key, bytes(payload)) for key, payload in reader] == list(zip(keys, payloads, strict=True))
 
 
+@settings(deadline=None)
 @given(
     label=st.one_of(st.floats(width=32, allow_nan=False), st.lists(st.floats(width=32, allow_nan=False), min_size=1, max_size=5)),
     data=st.binary(),
