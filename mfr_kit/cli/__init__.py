@@ -5,6 +5,8 @@ import sys
 from mfr_kit import __version__, registry
 from mfr_kit.errors import KitError
 
+PANELS = ["Set up", "Data", "Train", "Measure", "Submit"]  # of the help page, in the order of the work
+
 
 def build_app():
     """Collect the commands: every file of this folder has an `add_to(app)` that registers its own."""
@@ -27,6 +29,7 @@ def build_app():
 
     for name in registry.names(__name__):
         registry.get(__name__, name).add_to(app)
+    app.registered_commands.sort(key=lambda entry: PANELS.index(entry.rich_help_panel) if entry.rich_help_panel in PANELS else len(PANELS))
     return app
 
 

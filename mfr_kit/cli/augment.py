@@ -6,7 +6,7 @@ from mfr_kit.pipelines.options import AugmentOptions
 
 def add_to(app) -> None:
     """Register the command."""
-    app.command("augment", rich_help_panel="Make data")(command(AugmentOptions, augment))
+    app.command("augment", rich_help_panel="Data")(command(AugmentOptions, augment))
 
 
 def augment(options: AugmentOptions) -> None:

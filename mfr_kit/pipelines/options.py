@@ -48,3 +48,15 @@ class AugmentOptions:
     def draws_on_photo(self) -> bool:
         """Whether masks are drawn before the detection."""
         return not self.aligned if self.mask_on is None else self.mask_on == "photo"
+
+
+@dataclass(frozen=True)
+class DemoOptions:
+    """Options of `kit.py demo`."""
+
+    out: Path = option(Path("runs/demo"), help="Folder for the student, the report and the submission; an earlier demo there is replaced.")
+    steps: int = option(60, help="Training steps of 32 faces; the default keeps the whole demo under five minutes on two cores.")
+
+    def __post_init__(self) -> None:
+        if self.steps < 1:
+            raise KitError(f"--steps must be at least 1, not {self.steps}")
