@@ -16,7 +16,7 @@ from mfr_kit.training import checkpoint, optimise, people, prepare
 from mfr_kit.training import ranks as distributed
 from mfr_kit.training.checkpoint import State
 from mfr_kit.training.journal import Journal
-from mfr_kit.training.loader import Plan, StudentViews, batches
+from mfr_kit.training.loader import Plan, StudentViews, batches, following
 from mfr_kit.training.options import METHODS, RunOptions
 from mfr_kit.training.step import Stepper
 from mfr_kit.training.validation import Validation
@@ -92,7 +92,7 @@ def _train(stepper: Stepper, state: State, validation: Validation | None) -> Non
         (optimise.frozen if options.frozen_norms else nn.Module.train)(state.student)
         rate = optimise.set_learning_rate(state.optimiser, options, state.step, total)
         measured = (state.step + 1) % options.log_every == 0 or state.step == 0
-        figures = stepper.step(state, [next(views) for _ in range(options.accumulate)], measured)
+        figures = stepper.step(state, [following(views) for _ in range(options.accumulate)], measured)
         state.step += 1
         journal.step(options.batch_size * options.accumulate * ranks.world)
         if measured:

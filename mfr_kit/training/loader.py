@@ -80,6 +80,14 @@ class StudentViews(Dataset):
         return view.image, index, epoch, view.mirrored, view.masked
 
 
+def following(views: Iterator[ViewBatch]) -> ViewBatch:
+    """Take the next batch; an error of ours in a loader process comes out as it was raised there, not as torch's report of it."""
+    try:
+        return next(views)
+    except KitError as error:
+        raise KitError(str(error).strip().splitlines()[-1].removeprefix(f"{KitError.__module__}.{KitError.__name__}: ")) from None
+
+
 def batches(dataset: StudentViews, plan: Plan, workers: int, pin: bool = False) -> DataLoader:
     """Return an iterable of `ViewBatch` over the rest of the plan; workers live from its start to its end."""
     return DataLoader(

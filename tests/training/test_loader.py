@@ -1,10 +1,12 @@
+import shutil
+
 import numpy as np
 import pytest
 import torch
 
 from mfr_kit.data.faceset import FaceSet
 from mfr_kit.errors import KitError
-from mfr_kit.training.loader import Plan, StudentViews, batches
+from mfr_kit.training.loader import Plan, StudentViews, batches, following
 from mfr_kit.training.views import Recipe
 
 
@@ -48,3 +50,14 @@ def test_two_ranks_share_the_batch_of_one():
 def test_too_large_a_batch_is_refused():
     with pytest.raises(KitError, match="--batch-size 24"):
         Plan(23, 24, 1, seed=0)
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_an_unreadable_face_is_named_in_one_line_whoever_read_it(set_folder, tmp_path, workers):
+    copy = tmp_path / "set"
+    shutil.copytree(set_folder, copy)
+    (copy / "faces/p03/1.png").write_bytes(b"no image")
+    faces = FaceSet.open(copy)
+    loader = batches(StudentViews(faces, Recipe(), 0, (None, None)), Plan(len(faces), len(faces), 1, seed=0), workers)
+    with pytest.raises(KitError, match=r"^[^\n]*p03/1\.png[^\n]*$"):
+        following(iter(loader))
