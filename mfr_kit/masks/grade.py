@@ -9,9 +9,10 @@ _QUARTILE = 0.3186 * 20**0.5  # lower quartile of |Laplacian| of white noise of 
 _SKIN_GRAIN = 2.2  # what clean, sharp skin measures
 _SHARP_RATIO, _BLUR_SLOPE = 0.485, 6.5  # fitted on LFW faces of known sharpness, blurred by 0.5, 0.8, 1.0 and 1.5 pixels
 _TILE = 192
-_SPAN = 56
-_GRAIN = np.clip(np.random.default_rng(3).standard_normal((2 * _TILE, 2 * _TILE, 1)) * 32 + 128, 0, 255).astype(np.uint8)
-_GRAIN = np.repeat(_GRAIN, 3, axis=2)  # grain of standard deviation 32 about 128, equal in the three channels
+_GRAIN_STRENGTH = 32.0
+_SPAN = 44
+_GRAIN = np.clip(np.random.default_rng(3).standard_normal((2 * _TILE, 2 * _TILE, 1)) * _GRAIN_STRENGTH + 128, 0, 255).astype(np.uint8)
+_GRAIN = np.repeat(_GRAIN, 3, axis=2)  # about 128, equal in the three channels
 
 
 @dataclass(frozen=True)
@@ -43,21 +44,13 @@ def measure(region: np.ndarray) -> Grade:
     return Grade(min(max(_BLUR_SLOPE * (_SHARP_RATIO - ratio), 0.0), 2.0), min(max(grain**2 - _SKIN_GRAIN**2, 0.0) ** 0.5, 20.0))
 
 
-def apply(colour: np.ndarray, alpha: np.ndarray, found: Grade, softness: float, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Blur a mask's colours and opacity, and lay grain over its colours; returns both, uint8."""
-    if found.blur > 0.35:
-        side = 3 if found.blur < 0.8 else 5 if found.blur < 1.3 else 9
-        colour = cv2.GaussianBlur(colour, (side, side), found.blur)
-    soft = (found.blur**2 + softness**2) ** 0.5
-    if soft > 0.35:
-        side = 3 if soft < 0.8 else 5 if soft < 1.3 else 9
-        alpha = cv2.GaussianBlur(alpha, (side, side), soft)
-    if found.grain > 0.7:
-        height, width = colour.shape[:2]
-        row, column = int(rng.random() * _TILE), int(rng.random() * _TILE)
-        tile = _GRAIN[row : row + height, column : column + width]
-        if tile.shape != colour.shape:  # a region larger than the tile: repeat it
-            tile = np.tile(_GRAIN, (-(-height // (2 * _TILE)), -(-width // (2 * _TILE)), 1))[:height, :width]
-        strength = found.grain / 32
-        colour = cv2.addWeighted(colour, 1.0, tile, strength, -128 * strength)
-    return colour, alpha
+def grained(colour: np.ndarray, grain: float, rng: np.random.Generator) -> np.ndarray:
+    """Lay grain of this standard deviation over (H, W, 3) uint8 colours, placed by `rng`."""
+    if grain < 0.7:
+        return colour
+    height, width = colour.shape[:2]
+    row, column = int(rng.random() * _TILE), int(rng.random() * _TILE)
+    tile = _GRAIN[row : row + height, column : column + width]
+    if tile.shape != colour.shape:  # a region larger than the tile: repeat it
+        tile = np.tile(_GRAIN, (-(-height // (2 * _TILE)), -(-width // (2 * _TILE)), 1))[:height, :width]
+    return cv2.addWeighted(colour, 1.0, tile, grain / _GRAIN_STRENGTH, -128 * grain / _GRAIN_STRENGTH)

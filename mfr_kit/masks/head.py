@@ -46,17 +46,14 @@ class Sections:
 
     @cached_property
     def ellipses(self) -> np.ndarray:
-        """(6, rows) float32: 1 / half width, 1 / depth and the centre's z, each for the skull and for the nose; what rays need."""
+        """(7, rows) float32, what rays need: 1 / half width, 1 / depth and the centre's z, each for the skull and for the nose; and
+        1 / depth of the outer ellipse, from the ears' plane to the ridge, which defines the angle around the head.
+        """
         width, front, ridge = self.table.T
         nose = np.ones_like(width)
         values = [1 / width, nose / NOSE_HALF_WIDTH, 1 / (front - EAR_Z), nose / NOSE_DEPTH, nose * EAR_Z, ridge - NOSE_DEPTH]
+        values.append(1 / (ridge - EAR_Z))
         return np.ascontiguousarray(np.stack(values), np.float32)
-
-    @cached_property
-    def outer(self) -> np.ndarray:
-        """(2, rows) float32: 1 / half width and 1 / (ridge - EAR_Z), which define the angle around the head."""
-        width, _, ridge = self.table.T
-        return np.ascontiguousarray(np.stack([1 / width, 1 / (ridge - EAR_Z)]), np.float32)
 
     def widened(self, jaw: float) -> "Sections":
         """Scale the half widths from the mouth downwards."""

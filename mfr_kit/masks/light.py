@@ -7,13 +7,14 @@ import numpy as np
 
 _GRID = 8
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
-_SKIN = np.array([1.17, 0.96, 0.83], np.float32)  # usual skin under white light, relative to its luma
+_SKIN = (1.17, 0.96, 0.83)  # usual skin under white light, relative to its luma
+_WHITE = np.ones(3, np.float32)
 _FOLLOW = 0.8  # share of the skin's shading that the mask takes on
 _GREY = 3.0  # mean difference of channels below which a photo counts as grey
 _RAMP = np.arange(256, dtype=np.float32)
 _generator = np.random.default_rng(7)
 _BLOBS = cv2.GaussianBlur(_generator.standard_normal((64, 64)).astype(np.float32), (0, 0), 1.1)
-_BLOBS /= _BLOBS.std()
+_BLOBS = (_BLOBS / _BLOBS.std())[..., None]
 
 
 @dataclass(frozen=True)
@@ -41,21 +42,19 @@ def measure(region: np.ndarray, coverage: np.ndarray) -> Light:
     exposure = min(max(0.55 * level / 140 + 0.45 * float(luma.max()) / 215, 0.3), 1.0)
     local = cv2.divide(cv2.blur(luma * weight, (5, 5)), cv2.blur(weight, (5, 5)), scale=_FOLLOW * exposure / level)
     gain = np.minimum(local + np.float32((1 - _FOLLOW) * exposure), 1.25)
-    if (
-        abs(float(skin[0] - skin[1])) + abs(float(skin[1] - skin[2])) < _GREY
-        and cv2.norm(small[..., 0], small[..., 2], cv2.NORM_L1) < _GREY * luma.size
-    ):
-        return Light(cv2.merge([gain, gain, gain]), True, skin)
-    red, green, blue = (min(max(part, 0.6), 1.5) ** 0.3 for part in (skin / (level * _SKIN)).tolist())
-    return Light(cv2.merge([gain * red, gain * green, gain * blue]), False, skin)
+    red, green, blue = skin.tolist()
+    if abs(red - green) + abs(green - blue) < _GREY and np.abs(small[..., 0] - small[..., 2]).sum() < _GREY * luma.size:
+        return Light(gain[..., None] * _WHITE, True, skin)
+    tint = [min(max(part / (level * usual), 0.6), 1.5) ** 0.3 for part, usual in zip((red, green, blue), _SKIN, strict=True)]
+    return Light(gain[..., None] * np.array(tint, np.float32), False, skin)
 
 
 def stained(gain: np.ndarray, seed: int, crumple: float, dirt: float) -> np.ndarray:
     """Add uneven tension (crumples) and stains of a used mask to the light on it."""
     row, column = seed % 53, (seed >> 8) % 53
-    gain = gain * (1 + np.float32(crumple) * _BLOBS[row : row + _GRID, column : column + _GRID, None])
+    gain = gain * (np.float32(crumple) * _BLOBS[row : row + _GRID, column : column + _GRID] + np.float32(1))
     if dirt:
-        stain = np.maximum(_BLOBS[column : column + _GRID, row : row + _GRID, None] - 0.4, 0) * np.float32(dirt)
+        stain = np.maximum(_BLOBS[column : column + _GRID, row : row + _GRID] - 0.4, 0) * np.float32(dirt)
         gain = gain * (1 - stain * np.array([0.6, 0.8, 1.0], np.float32))
     return gain
 

@@ -54,8 +54,8 @@ class Pose:
         return shaped @ (self.scale * self.rotation[:2].T) + self.shift
 
 
-def five_points(landmarks: np.ndarray) -> np.ndarray:
-    """Reduce 5, 68 (iBUG) or 106 (insightface) landmarks to pupils, nose tip and mouth corners, image left first; (5, 2) float64.
+def five_points(landmarks: np.ndarray) -> Rows:
+    """Reduce 5, 68 (iBUG) or 106 (insightface) landmarks to pupils, nose tip and mouth corners, image left first, as [x, y] each.
 
     Raises:
         KitError: another number of points, points that are not finite, or points that coincide.
@@ -67,13 +67,14 @@ def five_points(landmarks: np.ndarray) -> np.ndarray:
         points = points[[38, 88, 86, 52, 61]]
     elif points.shape != (5, 2):
         raise KitError(f"landmarks of shape {points.shape}: the mask renderer takes (5, 2), (68, 2) or (106, 2) points in pixels")
-    (left, top), (right, bottom) = points.min(axis=0).tolist(), points.max(axis=0).tolist()
-    if not isfinite(left + top + right + bottom) or max(right - left, bottom - top) < 2:
+    left, right, nose, left_mouth, right_mouth = found = points.tolist()
+    xs, ys = zip(*found, strict=True)
+    if not isfinite(sum(xs) + sum(ys)) or max(max(xs) - min(xs), max(ys) - min(ys)) < 2:
         raise KitError("landmarks that are not finite or lie within two pixels of each other: leave this face out")
-    eyes, mouth = points[1] - points[0], points[3] + points[4] - points[0] - points[1]
-    if eyes[0] * mouth[1] < eyes[1] * mouth[0]:  # mirrored by a flip upstream that did not rename left and right
-        points = points[[1, 0, 2, 4, 3]]
-    return points
+    down_x, down_y = left_mouth[0] + right_mouth[0] - left[0] - right[0], left_mouth[1] + right_mouth[1] - left[1] - right[1]
+    if (right[0] - left[0]) * down_y < (right[1] - left[1]) * down_x:  # mirrored by a flip upstream that did not rename left and right
+        return [right, left, nose, right_mouth, left_mouth]
+    return found
 
 
 def estimate(landmarks: np.ndarray) -> Pose:
@@ -86,7 +87,7 @@ def estimate(landmarks: np.ndarray) -> Pose:
     Raises:
         KitError: see `five_points`.
     """
-    points = five_points(landmarks).tolist()
+    points = five_points(landmarks)
     centre_x, centre_y = sum(x for x, _ in points) / 5, sum(y for _, y in points) / 5
     image_x, image_y = [x - centre_x for x, _ in points], [y - centre_y for _, y in points]
     rotation, scale = _closed_form([_dot(row, image_x) for row in _AFFINE], [_dot(row, image_y) for row in _AFFINE])

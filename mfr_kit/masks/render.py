@@ -1,5 +1,7 @@
 """Draw one mask on one face: `render` is the only door, used by the transform, by `augment` and by the training loader alike."""
 
+from math import hypot
+
 import cv2
 import numpy as np
 
@@ -12,6 +14,7 @@ from mfr_kit.masks.wear import Wear
 NODES = 16
 """Mesh nodes along the longer side of the mask's region: finer does not show (see benchmarks/masks.py)."""
 _MARGIN_MM = 3.5  # how far the shadow reaches beyond what is painted
+_TO_GREY = np.array([[0.299, 0.587, 0.114]] * 3, np.float32)
 _PIXEL = 16  # levels of the silhouette channel per pixel
 _STEP = np.clip(np.arange(256) - 128 + _PIXEL // 2, 0, _PIXEL).astype(np.float32) * (255 / _PIXEL)
 _SILHOUETTE = (255 - _STEP).astype(np.uint8)
@@ -45,12 +48,14 @@ def render(
     if right - left < 1 or bottom - top < 1:
         return image, coverage
     mesh = surface.solve(pose, model, (left, top, right, bottom), nodes)
-    layers, alpha = _sample(mask, wear, mesh, pose.scale)
     width, height = min(mesh.size[0], face.shape[1] - mesh.left), min(mesh.size[1], face.shape[0] - mesh.top)
     window = slice(mesh.top, mesh.top + height), slice(mesh.left, mesh.left + width)
-    layers, alpha = np.ascontiguousarray(layers[:height, :width]), np.ascontiguousarray(alpha[:height, :width])
     region = np.ascontiguousarray(face[window])
-    image[window], coverage[window] = _compose(region, layers, alpha, mask, pose.scale, rng)
+    found = grade.measure(region)
+    layers, alpha = _sample(mask, wear, mesh, pose.scale, hypot(found.blur, mask.parameters["softness"]))
+    layers, alpha = np.ascontiguousarray(layers[:height, :width]), np.ascontiguousarray(alpha[:height, :width])
+    image[window] = _compose(region, layers, alpha, mask, pose.scale, found.grain, rng)
+    coverage[window] = alpha
     return image, coverage
 
 
@@ -67,12 +72,12 @@ def _box(mask: Mask, wear: Wear, pose: Pose) -> tuple[int, int, int, int]:
     return int(left - margin), int(top - margin), int(right + margin) + 1, int(bottom + margin) + 1
 
 
-def _sample(mask: Mask, wear: Wear, mesh: surface.Mesh, scale: float) -> tuple[np.ndarray, np.ndarray]:
+def _sample(mask: Mask, wear: Wear, mesh: surface.Mesh, scale: float, blur: float) -> tuple[np.ndarray, np.ndarray]:
     """Read the texture through the mesh: (h, w, 3) uint8 colours or weights, and (h, w) uint8 opacity."""
     look = mask.look
     u, v = wear.to_texture(mesh.u, mesh.v, look.fit)
     left, top, right, bottom = look.box
-    texture = look.levels[look.level(scale)]
+    texture = look.levels[look.level(scale, blur)]
     across, down = texture.shape[1] / (right - left), texture.shape[0] / (bottom - top)
     nodes = np.empty((*u.shape, 2), np.float32)
     nodes[..., 0] = u * np.float32(across) - np.float32(left * across + 0.5)
@@ -86,23 +91,23 @@ def _sample(mask: Mask, wear: Wear, mesh: surface.Mesh, scale: float) -> tuple[n
 
 
 def _compose(
-    region: np.ndarray, layers: np.ndarray, alpha: np.ndarray, mask: Mask, scale: float, rng: np.random.Generator
-) -> tuple[np.ndarray, np.ndarray]:
-    """Colour and light the mask, bring it to the photo's grade and lay it over the region; returns that and its opacity."""
+    region: np.ndarray, layers: np.ndarray, alpha: np.ndarray, mask: Mask, scale: float, grain: float, rng: np.random.Generator
+) -> np.ndarray:
+    """Colour and light the mask, give it the photo's grain and lay it over the region."""
     values, look = mask.parameters, mask.look
     lit = light.measure(region, alpha)
     colour = cv2.transform(layers, _colours(mask, lit))
     clear = cv2.bitwise_not(alpha)
     if not look.flat:
         colour = light.shine(colour, light.stained(lit.gain, values["seed"], values["crumple"], values["dirt"]))
-        colour, alpha = grade.apply(colour, alpha, grade.measure(region), values["softness"], rng)
+        colour = grade.grained(colour, grain, rng)
         reach = max(3, int(2 * _MARGIN_MM * scale) | 1)
         shadow = cv2.LUT(cv2.blur(alpha, (reach, reach)), light.shadow_curve(values["shadow"]))
         clear = cv2.multiply(cv2.bitwise_not(alpha), shadow, scale=1 / 255)
     if look.noise:
         colour = np.clip(colour + rng.normal(0, look.noise, colour.shape), 0, 255).astype(np.uint8)
     over = cv2.multiply(colour, cv2.cvtColor(alpha, cv2.COLOR_GRAY2RGB), scale=1 / 255)
-    return cv2.add(over, cv2.multiply(region, cv2.cvtColor(clear, cv2.COLOR_GRAY2RGB), scale=1 / 255)), alpha
+    return cv2.add(over, cv2.multiply(region, cv2.cvtColor(clear, cv2.COLOR_GRAY2RGB), scale=1 / 255))
 
 
 def _colours(mask: Mask, lit: light.Light) -> np.ndarray:
@@ -119,7 +124,7 @@ def _colours(mask: Mask, lit: light.Light) -> np.ndarray:
         rows = [[(dyed[i] - base[i]) / 255, (trim[i] - base[i]) / 255, depth, base[i] - 127.5 * depth] for i in range(3)]
         matrix = np.array(rows, np.float32)
     if lit.grey:
-        matrix = np.repeat(np.array([[0.299, 0.587, 0.114]], np.float32) @ matrix, 3, axis=0)
+        matrix = _TO_GREY @ matrix
     return matrix
 
 

@@ -66,20 +66,22 @@ def _intersect(pose: Pose, model: Sections, x: np.ndarray, y: np.ndarray) -> tup
     tilt = abs(float(along_y))
     level = origin_y + (np.float32(8) - np.float32(0.012) * (x * x)) * along_y  # a face is roughly a parabola
     for _ in range(0 if tilt < 0.15 else 1 if tilt < 0.3 else 2 if tilt < 0.45 else 4):
-        reach, _ = _meet(model, level, origin_x, origin_z, along_x, along_z)
+        reach, *_ = _meet(model, level, origin_x, origin_z, along_x, along_z)
         level = origin_y + reach * along_y
-    reach, miss = _meet(model, level, origin_x, origin_z, along_x, along_z)
+    reach, miss, narrow, flat = _meet(model, level, origin_x, origin_z, along_x, along_z)
     level = origin_y + reach * along_y
-    narrow, flat = model.outer.take(model.rows(level), axis=1, mode="clip")
     angle = np.arctan2((origin_x + reach * along_x) * narrow, (origin_z + reach * along_z - np.float32(EAR_Z)) * flat)
     return angle * np.float32(ARC), level, miss
 
 
-def _meet(
-    model: Sections, level: np.ndarray, x: np.ndarray, z: np.ndarray, dx: np.float32, dz: np.float32
-) -> tuple[np.ndarray, np.ndarray]:
-    """Meet rays (x, z) + t (dx, dz) with the two ellipses of their level: the greatest t, smoothed, and by how many mm they miss."""
-    narrow, shallow, centre = model.ellipses.take(model.rows(level), axis=1, mode="clip").reshape(3, 2, *level.shape)
+def _meet(model: Sections, level: np.ndarray, x: np.ndarray, z: np.ndarray, dx: np.float32, dz: np.float32) -> tuple[np.ndarray, ...]:
+    """Meet rays (x, z) + t (dx, dz) with the two ellipses of their level.
+
+    Returns the greatest t, smoothed; by how many mm the ray misses; and 1 / half width and 1 / depth of the outer ellipse there.
+    """
+    section = model.ellipses.take(model.rows(level), axis=1, mode="clip")
+    narrow, shallow, centre = section[:6].reshape(3, 2, *level.shape)
+    outer_width, outer_depth = narrow[0], section[6]
     x, z = x * narrow, (z - centre) * shallow
     dx, dz = dx * narrow, dz * shallow
     square = dx * dx + dz * dz
@@ -98,4 +100,9 @@ def _meet(
     reach -= np.maximum(miss, 0)
     near, nose = reach
     gap = near - nose
-    return np.float32(0.5) * (near + nose + np.sqrt(gap * gap + np.float32(_BLEND**2))), np.minimum(miss[0], miss[1])
+    return (
+        np.float32(0.5) * (near + nose + np.sqrt(gap * gap + np.float32(_BLEND**2))),
+        np.minimum(miss[0], miss[1]),
+        outer_width,
+        outer_depth,
+    )

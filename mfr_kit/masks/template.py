@@ -3,7 +3,7 @@
 import tomllib
 from dataclasses import dataclass, field
 from functools import cached_property
-from math import floor, log2
+from math import log2
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,9 @@ from mfr_kit.errors import KitError
 from mfr_kit.masks import head
 from mfr_kit.registry import unknown
 
+LEVEL_STEP = 2**0.5
 MODES = ("palette", "colour")
+_OCTAVES_PER_BLUR = 1.0  # bilinear sampling of a texture coarser by an octave looks like a blur of about one pixel
 _TABLES = {"title", "kind", "licence", "author", "fit", "recipe", "look"}
 _LOOK = {"name", "colours", "pattern", "pattern_size", "texture", "mode", "box", "weight", "noise", "flat"}
 _COLOURS = {"base", "print", "trim"}
@@ -75,7 +77,7 @@ class Look:
 
     @cached_property
     def levels(self) -> list[np.ndarray]:
-        """The texture, then each half the size of the one before: (H, W, 4) uint8, print/trim/relief/alpha or RGBA.
+        """The texture, then each smaller by LEVEL_STEP: (H, W, 4) uint8, print/trim/relief/alpha or RGBA.
 
         Read from `texture_path`; a recipe whose PNG was not rendered yet is drawn on the spot.
         """
@@ -90,10 +92,11 @@ class Look:
 
         return texture.rim(self)
 
-    def level(self, pixels_per_mm: float) -> int:
-        """Choose the entry of `levels` for a face of this scale: the first that is less than 1.6 times too fine."""
+    def level(self, pixels_per_mm: float, blur: float = 0.0) -> int:
+        """Choose the entry of `levels` for a face of this scale, and coarser by what a blur of that many pixels takes away."""
         finest = self.levels[0].shape[1] / (self.box[2] - self.box[0])
-        return min(max(floor(log2(finest / pixels_per_mm) + 0.3), 0), len(self.levels) - 1)
+        steps = log2(finest / pixels_per_mm) + 0.2 + _OCTAVES_PER_BLUR * blur
+        return min(max(round(steps / log2(LEVEL_STEP)), 0), len(self.levels) - 1)
 
 
 def read(path: Path) -> list[Look]:

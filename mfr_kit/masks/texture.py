@@ -8,6 +8,7 @@ import numpy as np
 from mfr_kit.errors import KitError
 from mfr_kit.masks import recipe
 from mfr_kit.masks.head import ARC, EAR_Z
+from mfr_kit.masks.template import LEVEL_STEP
 
 _SMALLEST = 24
 
@@ -29,12 +30,13 @@ def read(path: Path) -> np.ndarray:
 
 
 def levels(look) -> list[np.ndarray]:
-    """Load a look's texture, or draw it from its recipe, and halve it until it is small."""
+    """Load a look's texture, or draw it from its recipe, and shrink it step by step until it is small."""
     image = read(look.texture_path) if look.texture_path.exists() or look.texture else drawn(look)
-    pyramid = [image]
-    while min(image.shape[:2]) >= 2 * _SMALLEST:
-        image = _halve(image)
-        pyramid.append(image)
+    pyramid, factor = [image], 1.0
+    while min(image.shape[:2]) * factor > _SMALLEST:
+        factor /= LEVEL_STEP
+        source = pyramid[-2] if len(pyramid) > 1 else image  # always from twice the size, so that nothing is blurred more than once
+        pyramid.append(_shrink(source, round(image.shape[1] * factor), round(image.shape[0] * factor)))
     return pyramid
 
 
@@ -74,12 +76,11 @@ def rim(look) -> np.ndarray:
     return np.stack([width * np.sin(angle), around[:, 1], EAR_Z + (ridge - EAR_Z) * np.cos(angle)], axis=1)
 
 
-def _halve(image: np.ndarray) -> np.ndarray:
-    """Shrink by two with colours weighted by alpha, so that transparent texels do not bleed into the border."""
-    half = (max(1, image.shape[1] // 2), max(1, image.shape[0] // 2))
+def _shrink(image: np.ndarray, width: int, height: int) -> np.ndarray:
+    """Shrink with colours weighted by alpha, so that transparent texels do not bleed into the border."""
     alpha = image[..., 3:].astype(np.float32)
-    weighted = cv2.resize(image[..., :3] * alpha, half, interpolation=cv2.INTER_AREA)
-    shrunk = cv2.resize(alpha, half, interpolation=cv2.INTER_AREA)
-    plain = cv2.resize(image[..., :3].astype(np.float32), half, interpolation=cv2.INTER_AREA)
+    weighted = cv2.resize(image[..., :3] * alpha, (width, height), interpolation=cv2.INTER_AREA)
+    shrunk = cv2.resize(alpha, (width, height), interpolation=cv2.INTER_AREA)
+    plain = cv2.resize(image[..., :3].astype(np.float32), (width, height), interpolation=cv2.INTER_AREA)
     colours = np.where(shrunk[..., None] > 0, weighted / np.maximum(shrunk[..., None], 1e-3), plain)
     return np.clip(np.rint(np.dstack([colours, shrunk])), 0, 255).astype(np.uint8)
