@@ -1,0 +1,120 @@
+"""Promise of the trainer: a distillation step fed from the bank costs little more than the bare step of the same student.
+
+    python benchmarks/train_step.py [--repeats 9] [--batch 32] [--student mobilefacenet] [--width 0.5] [--threads 0] [--loop]
+
+`bank_step`: uint8 views to moved weights (targets and partners from the bank, FCD and RAD), against forward, backward and optimiser of
+the same student on ready float tensors with a sum for a loss. `--loop` adds the usual way, the teacher's forward pass in every step,
+and says how many times slower it is. Peak memory beside it. Exit code 1 if the promise is missed.
+"""
+
+import argparse
+import resource
+import statistics
+import sys
+import tempfile
+import time
+from dataclasses import replace
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+import numpy as np
+import torch
+from torch import nn
+
+from mfr_kit.losses import coupleface
+from mfr_kit.models.embedders import load_embedder
+from mfr_kit.models.weights import build_backbone
+from mfr_kit.training import mining, optimise
+from mfr_kit.training.bank import Bank
+from mfr_kit.training.checkpoint import State
+from mfr_kit.training.loader import ViewBatch
+from mfr_kit.training.options import distill_options
+from mfr_kit.training.prepare import Relations
+from mfr_kit.training.ranks import Ranks
+from mfr_kit.training.step import Stepper
+
+WANTED, FACES, PEOPLE, SIZE = 1.10, 20_000, 5_000, 128
+
+
+class NoTeacher:
+    """Stands where the bank makes a teacher needless; a call is an error."""
+
+    embed = None
+
+
+def make_state(options) -> State:
+    torch.manual_seed(0)
+    student = build_backbone(options.student, SIZE, options.width).to(memory_format=torch.channels_last).train()
+    return State(student, nn.Identity(), nn.Identity(), optimise.make_optimiser(student, [], options), {}, None)
+
+
+def make_stepper(options, state: State, folder: Path, teacher) -> Stepper:
+    """Make a step over a made-up bank of the size of LFW's people."""
+    rng = np.random.default_rng(0)
+    path = folder / "embeddings.npy"
+    np.save(path, rng.standard_normal((FACES, 2, SIZE), np.float32))
+    stored, labels = Bank(folder, np.load(path, mmap_mode="r")), np.sort(rng.permutation(FACES) % PEOPLE)
+    prototypes = mining.prototypes(stored, labels)
+    own = options.of_method()
+    partners = mining.Partners(stored, labels, prototypes, mining.Draw(own.partners, own.mining, own.neighbours, 0))
+    network = nn.Sequential(state.student, state.projector)
+    relations = Relations(stored, labels, prototypes, partners)
+    return Stepper(
+        options, network, lambda batch, _: coupleface.terms(batch, own, None), relations, teacher, None, Ranks(), torch.device("cpu")
+    )
+
+
+def make_views(batch: int) -> ViewBatch:
+    rng = np.random.default_rng(1)
+    images = torch.from_numpy(rng.integers(0, 256, (batch, 112, 112, 3), dtype=np.uint8))
+    return ViewBatch(images, rng.integers(0, FACES, batch), np.zeros(batch, np.int64), rng.integers(0, 2, batch), np.zeros(batch, np.int64))
+
+
+def bare(state: State, planes: torch.Tensor) -> None:
+    state.optimiser.zero_grad(set_to_none=True)
+    state.student(planes).square().sum().backward()
+    state.optimiser.step()
+
+
+def seconds(work, *arguments) -> float:
+    start = time.perf_counter()
+    work(*arguments)
+    return time.perf_counter() - start
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--repeats", type=int, default=9)
+    parser.add_argument("--batch", type=int, default=32)
+    parser.add_argument("--student", default="mobilefacenet")
+    parser.add_argument("--width", type=float, default=0.5)
+    parser.add_argument("--threads", type=int, default=0)
+    parser.add_argument("--loop", action="store_true")
+    given = parser.parse_args()
+    if given.threads:
+        torch.set_num_threads(given.threads)
+    options = distill_options()(data=Path("-"), out=Path("-"), student=given.student, width=given.width, learning_rate=1e-6)
+    planes = torch.randn(given.batch, 3, 112, 112).contiguous(memory_format=torch.channels_last)
+    views = make_views(given.batch)
+    with tempfile.TemporaryDirectory() as folder:
+        yardstick, ours = make_state(options), make_state(options)
+        stepper = make_stepper(options, ours, Path(folder), NoTeacher())
+        bare(yardstick, planes)
+        stepper.step(ours, [views], False)
+        pairs = [(seconds(bare, yardstick, planes), seconds(stepper.step, ours, [views], False)) for _ in range(given.repeats)]
+        ratio = statistics.median(mine / base for base, mine in pairs)
+        rate = given.batch / statistics.median(mine for _, mine in pairs)
+        print(
+            f"{given.student} x{given.width:g}: {rate:.1f} images/s, peak {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MiB"
+        )
+        if given.loop:
+            looped = replace(stepper, options=replace(options, teacher_view="same"), teacher=load_embedder("sface", threads=given.threads))
+            slower = statistics.median(seconds(looped.step, ours, [views], False) for _ in range(3)) * rate / given.batch
+            print(f"with SFace in the loop: {slower:.1f} times the bank's step")
+    print(f'promise bank_step ratio={ratio:.3f} wanted<={WANTED:.2f} yardstick="forward, backward and optimiser of the same student"')
+    return int(ratio > WANTED)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
