@@ -75,8 +75,7 @@ def export_module(model: nn.Module, path: Path, metadata: dict[str, str], opset:
     if opset not in OPSETS:
         raise KitError(f"--opset {opset}: the challenge's onnxruntime 1.6 and this exporter have {OPSETS[0]} to {OPSETS[-1]} in common")
     model.eval()
-    proto = _trace(model, opset)
-    counts = graph.simplify(proto)
+    proto, counts = export_graph(model, opset)
     size = int(model(torch.zeros(1, 3, 112, 112)).shape[1])
     stored = {preprocess.META_VERSION: __version__, preprocess.META_EMBEDDING_SIZE: str(size), **metadata}
     onnx.helper.set_model_props(proto, dict(sorted(stored.items())))
@@ -90,6 +89,12 @@ def export_module(model: nn.Module, path: Path, metadata: dict[str, str], opset:
         )
     _write(proto, path)
     return Exported(path, path.stat().st_size, size, parity, counts)
+
+
+def export_graph(model: nn.Module, opset: int) -> tuple[onnx.ModelProto, dict[str, int]]:
+    """Trace and simplify a network in eval mode, without comparing or writing it; returns the model and `graph.simplify`'s counts."""
+    proto = _trace(model, opset)
+    return proto, graph.simplify(proto)
 
 
 def compare(model: nn.Module, onnx_file: Path | bytes, faces: np.ndarray | None = None) -> dict[str, float]:

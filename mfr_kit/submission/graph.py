@@ -18,6 +18,7 @@ def simplify(model: onnx.ModelProto) -> dict[str, int]:
     """
     before = len(model.graph.node)
     _drop_no_ops(model.graph)
+    _name_products(model.graph)
     folded = _fold_batch_norms(model.graph)
     _drop_dead(model.graph)
     _merge_duplicates(model.graph)
@@ -29,6 +30,15 @@ def simplify(model: onnx.ModelProto) -> dict[str, int]:
 def attributes(node: onnx.NodeProto) -> dict:
     """A node's attributes as plain values by name."""
     return {item.name: helper.get_attribute_value(item) for item in node.attribute}
+
+
+def _name_products(graph: onnx.GraphProto) -> None:
+    """Write a product of flattened features with a constant matrix as Gemm, which has room for a bias."""
+    constant = {item.name for item in graph.initializer if len(item.dims) == 2}
+    for node in graph.node:
+        before = _writer(graph, node.input[0]) if node.op_type == "MatMul" and node.input[1] in constant else None
+        if before is not None and before.op_type == "Flatten":
+            node.op_type = "Gemm"
 
 
 def _fold_batch_norms(graph: onnx.GraphProto) -> int:

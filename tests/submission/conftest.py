@@ -3,6 +3,7 @@ import json
 import pytest
 import torch
 
+from mfr_kit import registry
 from mfr_kit.models import weights
 from mfr_kit.submission import export
 
@@ -39,3 +40,12 @@ def run(tmp_path_factory):
     folder = write_run(tmp_path_factory.mktemp("runs") / "small")
     export.export_run(folder)
     return folder
+
+
+def one_of_each_family():
+    """The backbones, of those that differ only in depth the shallowest: iresnet18 stands for iresnet200."""
+    families = {}
+    for name in registry.names(weights.BACKBONES):
+        family = name.rstrip("0123456789") if name.startswith("iresnet") else name
+        families.setdefault(family, []).append(name)
+    return [min(names, key=lambda name: (len(name), name)) for names in families.values()]

@@ -1,0 +1,89 @@
+"""Guess what a model would take on the challenge's Tesla V100, from four IResNets whose times there are published.
+
+A small graph on a large GPU waits for kernels to start, a large one for arithmetic. So there are two estimates: by the work, and by
+the number of nodes; the truth of a mobile network lies somewhere between, and the larger of the two is the careful one.
+"""
+
+import functools
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import onnx
+
+from mfr_kit.models.weights import build_backbone
+from mfr_kit.submission.export import export_graph
+from mfr_kit.submission.runtime import open_session
+
+# Milliseconds for one image on a V100 (onnxruntime-gpu 1.6), by the organisers.
+# Nodes and multiply-adds are those of our own exports of the same networks.
+V100_MS = {"iresnet18": 1.856, "iresnet34": 3.054, "iresnet50": 4.262, "iresnet100": 7.031}
+NODES = {"iresnet18": 48, "iresnet34": 88, "iresnet50": 128, "iresnet100": 253}
+MULTIPLY_ADDS = {"iresnet18": 2.609954816e9, "iresnet34": 4.45964288e9, "iresnet50": 6.309330944e9, "iresnet100": 12.089606144e9}
+REFERENCE = "iresnet18"
+ROUNDS = 9
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Milliseconds on a V100: `by_work` with the quartiles of its measurement, and `by_nodes`."""
+
+    by_work: float
+    work_low: float
+    work_high: float
+    by_nodes: float
+
+    @property
+    def low(self) -> float:
+        return min(self.by_work, self.by_nodes)
+
+    @property
+    def high(self) -> float:
+        """The careful estimate."""
+        return max(self.work_high, self.by_nodes)
+
+
+def by_nodes(nodes: int) -> float:
+    """Line through the four published times over their node counts (within 10 % of each)."""
+    return _line(NODES, nodes)
+
+
+def by_multiply_adds(count: float) -> float:
+    """Line through the four published times over their multiply-adds (within 8 % of each)."""
+    return _line(MULTIPLY_ADDS, count)
+
+
+def timed_here(model: Path, rounds: int = ROUNDS) -> Estimate:
+    """Time a model and the reference in turns on this machine, and scale by the reference's published time.
+
+    Args:
+        model: an ONNX recogniser with one float32 input (N, 3, 112, 112).
+        rounds: interleaved repeats.
+    """
+    sessions = [open_session(model), open_session(_reference())]
+    planes = np.random.Generator(np.random.PCG64(0)).uniform(-1, 1, (1, 3, 112, 112)).astype(np.float32)
+    ratios = []
+    for number in range(rounds + 1):
+        ours, reference = (_once(session, planes) for session in sessions)
+        if number:  # the first round warms up
+            ratios.append(ours / reference)
+    low, middle, high = np.quantile(ratios, (0.25, 0.5, 0.75)) * V100_MS[REFERENCE]
+    return Estimate(float(middle), float(low), float(high), by_nodes(len(onnx.load(str(model), load_external_data=False).graph.node)))
+
+
+def _line(known: dict[str, float], value: float) -> float:
+    slope, start = np.polyfit(list(known.values()), [V100_MS[name] for name in known], 1)
+    return float(max(start + slope * value, 0.0))
+
+
+@functools.cache
+def _reference() -> bytes:
+    proto, _ = export_graph(build_backbone(REFERENCE).eval(), 11)
+    return proto.SerializeToString()
+
+
+def _once(session, planes: np.ndarray) -> float:
+    start = time.perf_counter()
+    session.run(None, {session.get_inputs()[0].name: planes})
+    return time.perf_counter() - start

@@ -1,0 +1,87 @@
+"""Which backbones, by width, fit a track's time and size, and which is the largest that does."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from mfr_kit import registry
+from mfr_kit.errors import KitError
+from mfr_kit.models.weights import BACKBONES, build_backbone
+from mfr_kit.submission import estimate, tracks
+from mfr_kit.submission.export import export_graph
+
+WIDTHS = (0.25, 0.5, 1.0, 1.5, 2.0)
+NARROW = 0.125  # the topology does not depend on the width; a narrow export counts the nodes
+EMBEDDING_SIZE = 512
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A backbone of one width with its cost; `fails` names the limits it passes."""
+
+    backbone: str
+    width: float
+    embedding_size: int
+    size_mib: float
+    multiply_adds: int
+    time_low_ms: float
+    time_high_ms: float
+    fails: list[str]
+
+
+def fit(track_name: str) -> list[Candidate]:
+    """Cost every backbone at several widths, the smallest first.
+
+    Raises:
+        KitError: no such track, or one that does not limit the time on a V100.
+    """
+    track = tracks.load(track_name)
+    if track.limits.time_ms is None or track.limits.time_on != "v100":
+        raise KitError(f"track {track_name} sets no time on a V100: there is nothing to fit. Try one of: {', '.join(_timed())}")
+    size = min(EMBEDDING_SIZE, track.limits.embedding_size or EMBEDDING_SIZE)
+    found = [
+        _cost(name, width, size, nodes, track.limits) for name in registry.names(BACKBONES) for nodes in [_nodes(name)] for width in WIDTHS
+    ]
+    return sorted(found, key=lambda one: one.multiply_adds)
+
+
+def largest(candidates: list[Candidate]) -> Candidate | None:
+    """The candidate with the most multiply-adds among those that pass no limit."""
+    return max((one for one in candidates if not one.fails), key=lambda one: one.multiply_adds, default=None)
+
+
+def _timed() -> list[str]:
+    loaded = [tracks.load(name) for name in tracks.names()]
+    return [track.name for track in loaded if track.limits.time_ms is not None and track.limits.time_on == "v100"]
+
+
+def _cost(name: str, width: float, size: int, nodes: int, limits: tracks.Limits) -> Candidate:
+    with torch.device("meta"):  # shapes without memory
+        model = build_backbone(name, size, width).eval()
+    count = _multiply_adds(model)
+    size_mib = sum(item.numel() for item in model.parameters()) * 4 / 2**20
+    times = sorted((estimate.by_multiply_adds(count), estimate.by_nodes(nodes)))
+    fails = ["time"] if times[1] > limits.time_ms else []
+    fails += ["size"] if limits.file_mib is not None and size_mib > limits.file_mib else []
+    return Candidate(name, width, size, size_mib, count, times[0], times[1], fails)
+
+
+def _nodes(name: str) -> int:
+    proto, _ = export_graph(build_backbone(name, 32, NARROW).eval(), 11)
+    return len(proto.graph.node)
+
+
+def _multiply_adds(model: nn.Module) -> int:
+    total = 0
+
+    def count(module: nn.Module, _inputs, output: torch.Tensor) -> None:
+        nonlocal total
+        total += module.weight.numel() * (output[0, 0].numel() if isinstance(module, nn.Conv2d) else 1)
+
+    for module in model.modules():
+        if isinstance(module, nn.Conv2d | nn.Linear):
+            module.register_forward_hook(count)
+    with torch.inference_mode():
+        model(torch.zeros(1, 3, 112, 112, device="meta"))
+    return total
