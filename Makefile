@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint bench
+.PHONY: help setup demo test lint bench fuzz
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 PY := .venv/bin/python
@@ -27,3 +27,6 @@ lint: setup ## ruff, rules and format
 
 bench: setup ## every benchmark, each promise as a line; fails where one is missed
 	@failed=0; for script in benchmarks/*.py; do echo "== $$script"; $(PY) $$script || failed=1; done; exit $$failed
+
+fuzz: setup ## a million broken .rec files, none of which may crash the reader (about ten minutes)
+	$(PY) tests/fuzz_recordio.py

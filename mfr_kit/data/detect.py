@@ -29,6 +29,9 @@ class Detector(Protocol):
     def detect(self, image: np.ndarray) -> list[Detection]:
         """Find the faces of an (H, W, 3) uint8 RGB photograph; an empty list where there is none."""
 
+    def settle(self, image: np.ndarray, face: Detection) -> Detection:
+        """Improve the landmarks of the face that was picked, where the detector knows how."""
+
 
 @dataclass(frozen=True)
 class Attempt:
@@ -75,6 +78,10 @@ class YuNet:
                 return found
         return []
 
+    def settle(self, image: np.ndarray, face: Detection) -> Detection:
+        """Keep the face as it was found; `robust.RobustYuNet` looks again."""
+        return face
+
     def look(self, image: np.ndarray, attempt: Attempt) -> list[Detection]:
         """Find faces in one way; boxes and landmarks come back in the photograph's own pixels."""
         height, width = image.shape[:2]
@@ -96,18 +103,19 @@ class YuNet:
         return [_detection(row, shift, back) for row in rows]
 
 
-def load_detector(name: str = "yunet", model: Path | None = None) -> Detector:
-    """Load a detector by name.
+def load_detector(model: Path | None = None, robust: bool = False) -> Detector:
+    """Load the YuNet detector.
 
     Args:
-        name: "yunet".
         model: the user's own copy of its file; else it is looked for as an asset.
+        robust: settle the landmarks of the picked face over several looks.
     Raises:
-        KitError: unknown name, or the model is missing or broken.
+        KitError: the model is missing or broken.
     """
-    if name != "yunet":
-        raise KitError(f"unknown detector '{name}'. Known: yunet.")
-    return YuNet(assets.path("yunet", model))
+    from mfr_kit.data.robust import RobustYuNet
+
+    detector = YuNet(assets.path("yunet", model))
+    return RobustYuNet(detector) if robust else detector
 
 
 def pick_face(detections: list[Detection], image_size: tuple[int, int]) -> Detection | None:

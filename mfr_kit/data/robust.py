@@ -9,7 +9,7 @@ from dataclasses import replace
 import cv2
 import numpy as np
 
-from mfr_kit.data.detect import Attempt, Detection, YuNet, pick_face, same_face
+from mfr_kit.data.detect import Attempt, Detection, YuNet, same_face
 
 FACE_SIDES = (48, 64, 84, 110, 144)  # pixels that the face's box is brought to, one look each
 CONTEXT = 0.5  # of the box's side, shown around it on every side
@@ -17,7 +17,7 @@ _MIRRORED = [1, 0, 2, 4, 3]  # eyes and mouth corners change places
 
 
 class RobustYuNet:
-    """A YuNet that looks again, at several scales and mirrored, at the face it has picked.
+    """A YuNet that looks again, at several scales and mirrored, at the face that was picked.
 
     Args:
         detector: finds the faces and takes the further looks.
@@ -29,15 +29,14 @@ class RobustYuNet:
         self._detector, self._face_sides, self._mirror = detector, face_sides, mirror
 
     def detect(self, image: np.ndarray) -> list[Detection]:
-        """Find the faces of an (H, W, 3) uint8 RGB photograph; the most prominent comes first, with settled landmarks."""
-        found = self._detector.detect(image)
-        picked = pick_face(found, image.shape[:2])
-        if picked is None:
-            return []
-        return [self.settle(image, picked), *(face for face in found if face is not picked)]
+        """Find the faces of an (H, W, 3) uint8 RGB photograph, each seen once."""
+        return self._detector.detect(image)
 
     def settle(self, image: np.ndarray, face: Detection) -> Detection:
-        """Replace a face's landmarks by the median over the looks that find it again, its score by the mean with 0 for those that do not."""
+        """Replace a face's landmarks by the median over all looks that find it.
+
+        Its score becomes a confidence: the mean over all looks, with 0 for those that do not find it again.
+        """
         looks = [face]
         for side in self._face_sides:
             crop, scale, corner = _crop(image, face, side)

@@ -210,7 +210,7 @@ def _maker(options: AugmentOptions, building: Path):
     return FaceMaker(
         source=options.src,
         target=building,
-        detector=None if options.aligned else load_detector(model=options.detector),
+        detector=None if options.aligned else load_detector(options.detector, robust=options.alignment == "robust"),
         library=library.load(options.masks),
         ratio=options.ratio,
         seed=options.seed,

@@ -64,6 +64,7 @@ class FaceMaker:
             if again is None:
                 lost = _skipped(photo, faceset.NO_FACE, "not found again under its mask", clean["key"])
                 return [], [{**lost, "condition": faceset.MASK}]
+            again = self.detector.settle(masked, again)
             aligned, points = self._align(masked, again)
             covered, score = warp(coverage, estimate_similarity(again.landmarks)), again.score
         else:
@@ -77,7 +78,8 @@ class FaceMaker:
 
     def _find(self, image: np.ndarray) -> Detection | None:
         if self.detector is not None:
-            return pick_face(self.detector.detect(image), image.shape[:2])
+            picked = pick_face(self.detector.detect(image), image.shape[:2])
+            return None if picked is None else self.detector.settle(image, picked)
         height, width = image.shape[:2]
         return Detection(np.array([0, 0, width, height], np.float32), TEMPLATE * np.array([width, height], np.float32) / SIZE, 1.0)
 

@@ -25,6 +25,11 @@ class AugmentOptions:
         "crop: draw it on the aligned face (default with --aligned).",
     )
     aligned: bool = option(False, help="SRC holds faces already aligned to the ArcFace 112x112 template; no detector is used.")
+    alignment: str = option(
+        "plain",
+        choices=lambda: ["plain", "robust"],
+        help="robust: the median landmarks over several scales and mirror images; slower, and what to measure masked faces with.",
+    )
     people: Path | None = option(None, help="List of names, one a line: only these people.")
     exclude: Path | None = option(None, help="List of photographs to leave out, one path inside SRC a line.")
     image: str = option(
@@ -41,6 +46,8 @@ class AugmentOptions:
             raise KitError(f"--seed must be 0 or more, not {self.seed}")
         if self.workers is not None and self.workers < 0:
             raise KitError(f"--workers must be 0 or more, not {self.workers}")
+        if self.aligned and self.alignment == "robust":
+            raise KitError("--aligned and --alignment robust contradict each other: an aligned face is taken as it is")
         if self.aligned and self.mask_on == "photo":
             raise KitError("--aligned and --mask-on photo contradict each other: an aligned face has no photograph around it to detect in")
 

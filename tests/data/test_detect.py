@@ -75,5 +75,3 @@ def test_a_broken_model_is_a_clear_error(tmp_path):
     (tmp_path / "yunet.onnx").write_bytes(b"no model")
     with pytest.raises(KitError, match=r"yunet\.onnx"):
         load_detector(model=tmp_path / "yunet.onnx")
-    with pytest.raises(KitError, match="unknown detector"):
-        load_detector("retinaface")
