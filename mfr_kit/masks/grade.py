@@ -7,7 +7,11 @@ import numpy as np
 
 _QUARTILE = 0.3186 * 20**0.5  # lower quartile of |Laplacian| of white noise of standard deviation 1
 _SKIN_GRAIN = 2.2  # what clean, sharp skin measures
-_SHARP_RATIO, _BLUR_SLOPE = 0.485, 6.5  # fitted on LFW faces of known sharpness, blurred by 0.5, 0.8, 1.0 and 1.5 pixels
+_SHARP_RATIO, _BLURRED_RATIO, _BLUR_SLOPE = (
+    0.485,
+    0.33,
+    6.5,
+)  # fitted on LFW faces of known sharpness, blurred by 0.5, 0.8, 1.0 and 1.5 pixels
 _TILE = 192
 _GRAIN_STRENGTH = 32.0
 _SPAN = 44
@@ -33,15 +37,21 @@ def measure(region: np.ndarray) -> Grade:
     rows, columns = min(height, _SPAN), min(width, _SPAN)  # the middle of a large region says enough
     top, left = (height - rows) // 2, (width - columns) // 2
     green = cv2.extractChannel(region[top : top + rows, left : left + columns], 1)
-    half = cv2.resize(green, (max(green.shape[1] // 2, 2), max(green.shape[0] // 2, 2)), interpolation=cv2.INTER_LINEAR)
     detail = cv2.Laplacian(green, cv2.CV_16S)
-    fine = cv2.norm(detail, cv2.NORM_L1) / green.size
-    coarse = cv2.norm(cv2.Laplacian(half, cv2.CV_16S), cv2.NORM_L1) / half.size
     sample = np.abs(detail[::3, ::3]).ravel()
     sample.partition(len(sample) // 4)
     grain = float(sample[len(sample) // 4]) / _QUARTILE
-    ratio = fine / max(coarse, 1e-3)
-    return Grade(min(max(_BLUR_SLOPE * (_SHARP_RATIO - ratio), 0.0), 2.0), min(max(grain**2 - _SKIN_GRAIN**2, 0.0) ** 0.5, 20.0))
+    return Grade(_blur(green, detail), min(max(grain**2 - _SKIN_GRAIN**2, 0.0) ** 0.5, 20.0))
+
+
+def _blur(image: np.ndarray, detail: np.ndarray) -> float:
+    """Sigma in pixels; where so much is gone that an octave cannot tell (more than one pixel), ask at half the size."""
+    half = cv2.resize(image, (max(image.shape[1] // 2, 2), max(image.shape[0] // 2, 2)), interpolation=cv2.INTER_LINEAR)
+    coarse = cv2.Laplacian(half, cv2.CV_16S)
+    ratio = cv2.norm(detail, cv2.NORM_L1) / detail.size / max(cv2.norm(coarse, cv2.NORM_L1) / coarse.size, 1e-3)
+    if ratio < _BLURRED_RATIO and min(half.shape) >= 12:
+        return max(1.0, 2 * _blur(half, coarse))
+    return min(max(_BLUR_SLOPE * (_SHARP_RATIO - ratio), 0.0), 1.2)
 
 
 def grained(colour: np.ndarray, grain: float, rng: np.random.Generator) -> np.ndarray:

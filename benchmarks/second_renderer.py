@@ -1,0 +1,127 @@
+"""A second, deliberately different mask renderer, to measure whether what a student learnt from the kit's masks carries over.
+
+It shares nothing with mfr_kit.masks: no head model, no texture library, no mix. A mask is a polygon through points placed in the plane
+relative to the five landmarks, bent by a thin-plate spline fitted to a few control points, filled with gradients and prints of its own,
+lit by two brightness samples of the cheeks, and blended with a feathered edge. Evaluation only: never train with it.
+
+    python benchmarks/second_renderer.py SHEET.png        draws a sheet on heads of the kit's own drawing
+"""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+import cv2
+import numpy as np
+
+# Border in a frame where the pupils lie at (-1, 0) and (1, 0) and the mouth's middle at (0, 2); right half, top to bottom.
+BORDERS = (
+    ((0.0, 0.62), (0.45, 0.78), (1.1, 0.95), (1.75, 0.9), (1.8, 1.9), (1.45, 2.7), (0.7, 3.25), (0.0, 3.4)),
+    ((0.0, 0.75), (0.6, 0.85), (1.5, 0.8), (1.6, 2.2), (1.2, 2.9), (0.0, 3.05)),
+    ((0.0, 0.5), (0.4, 0.75), (0.9, 1.15), (1.45, 1.5), (1.3, 2.3), (0.75, 3.0), (0.0, 3.3)),
+)
+PALETTE = ((214, 228, 236), (120, 170, 205), (40, 42, 48), (150, 190, 165), (205, 196, 186), (70, 84, 120), (168, 74, 78), (236, 236, 232))
+
+
+def draw(face: np.ndarray, landmarks: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Put a mask on a face.
+
+    Args:
+        face: (H, W, 3) uint8 RGB; not written to.
+        landmarks: (5, 2) pupils, nose tip, mouth corners in pixels.
+        rng: chooses everything.
+    Returns:
+        A new image, and coverage (H, W) uint8.
+    """
+    points = np.asarray(landmarks, np.float64)
+    border = np.array(BORDERS[rng.integers(len(BORDERS))]) * rng.uniform(0.95, 1.08, 2) + (0, rng.normal(0, 0.08))
+    ring = np.concatenate([border, border[::-1] * (-1, 1)])
+    bend = thin_plate(np.array([[-1, 0], [1, 0], [0, 1.08], [-0.8, 2], [0.8, 2], [0, 3.4]]), _targets(points))
+    outline = bend(_densify(ring))
+    shape = face.shape[:2]
+    alpha = np.zeros(shape, np.uint8)
+    cv2.fillPoly(alpha, [np.rint(outline * 16).astype(np.int32)], 255, cv2.LINE_AA, shift=4)
+    unit = max(float(np.linalg.norm(points[1] - points[0])), 4.0)
+    for side in (-1, 1):
+        for corner, ear in (((side * 1.6, 1.0), (side * 2.2, 0.1)), ((side * 1.4, 2.5), (side * 2.2, 1.4))):
+            ends = bend(np.array([corner, ear]))
+            cv2.line(alpha, *np.rint(ends).astype(int).tolist(), 255, max(1, round(unit / 28)), cv2.LINE_AA)
+    colour = _fill(shape, outline, face, points, rng)
+    feather = max(0.4, unit / 60)
+    weight = cv2.GaussianBlur(alpha, (0, 0), feather).astype(np.float32)[..., None] / 255
+    masked = face.astype(np.float32) * (1 - weight) + colour * weight
+    return np.clip(np.rint(masked), 0, 255).astype(np.uint8), np.rint(weight[..., 0] * 255).astype(np.uint8)
+
+
+def thin_plate(source: np.ndarray, target: np.ndarray, stiffness: float = 0.05):
+    """Fit a thin-plate spline from (N, 2) to (N, 2) points; returns the function that applies it to (M, 2)."""
+
+    def kernel(a: np.ndarray) -> np.ndarray:
+        squared = ((a[:, None] - source[None]) ** 2).sum(-1)
+        return squared * np.log(np.maximum(squared, 1e-9))
+
+    count = len(source)
+    system = np.zeros((count + 3, count + 3))
+    system[:count, :count] = kernel(source) + stiffness * np.eye(count)
+    system[:count, count:] = np.c_[np.ones(count), source]
+    system[count:, :count] = system[:count, count:].T
+    weights = np.linalg.solve(system, np.concatenate([target, np.zeros((3, 2))]))
+    return lambda a: kernel(a) @ weights[:count] + np.c_[np.ones(len(a)), a] @ weights[count:]
+
+
+def _targets(points: np.ndarray) -> np.ndarray:
+    """Where the control points lie in the image; the chin is guessed from eyes and mouth."""
+    eyes, mouth = points[:2].mean(axis=0), points[3:].mean(axis=0)
+    return np.concatenate([points, (mouth + 0.7 * (mouth - eyes))[None]])
+
+
+def _densify(ring: np.ndarray) -> np.ndarray:
+    after = np.roll(ring, -1, axis=0)
+    return np.concatenate([ring[:, None] + (after - ring)[:, None] * t for t in np.linspace(0, 1, 6, endpoint=False)], axis=1).reshape(
+        -1, 2
+    )
+
+
+def _fill(shape: tuple[int, int], outline: np.ndarray, face: np.ndarray, points: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Colours of the mask, (H, W, 3) float32: a tint, a print or folds, and a sideways gradient between the cheeks' brightness."""
+    tint = np.array(PALETTE[rng.integers(len(PALETTE))], np.float32) * rng.uniform(0.85, 1.08)
+    rows, columns = np.mgrid[: shape[0], : shape[1]].astype(np.float32)
+    low, high = outline.min(axis=0), outline.max(axis=0)
+    across, down = (columns - low[0]) / max(high[0] - low[0], 1), (rows - low[1]) / max(high[1] - low[1], 1)
+    kind, turns = rng.integers(4), rng.uniform(3, 9)
+    wave = (
+        np.sin(down * turns * 6.28),
+        np.sign(np.sin(across * turns * 6.28) * np.sin(down * turns * 6.28)),
+        cv2.resize(rng.normal(size=(7, 7)).astype(np.float32), shape[::-1]),
+        np.zeros(shape, np.float32),
+    )[kind]
+    shade = 1 + (0.06, 0.22, 0.08, 0.0)[kind] * wave - 0.25 * (2 * across - 1) ** 2
+    eyes = points[:2].mean(axis=0)
+    cheeks = [0.5 * (points[side] + points[3 + side]) + 0.15 * (points[side] - eyes) for side in (0, 1)]
+    left, right = (_brightness(face, cheek) for cheek in cheeks)
+    light = np.clip((left + (right - left) * np.clip(across, 0, 1)) / 150, 0.3, 1.15)
+    return tint * (shade * light)[..., None]
+
+
+def _brightness(face: np.ndarray, spot: np.ndarray) -> float:
+    x, y = int(np.clip(spot[0], 2, face.shape[1] - 3)), int(np.clip(spot[1], 2, face.shape[0] - 3))
+    return float(face[y - 2 : y + 3, x - 2 : x + 3].mean())
+
+
+def main(target: Path) -> None:
+    from mfr_kit.data.images import encode
+    from mfr_kit.masks import preview, synthetic
+
+    tiles = []
+    for index in range(24):
+        rng = np.random.default_rng(index)
+        face, landmarks = synthetic.draw(120, *rng.normal(0, (20, 6, 5)), person=index)
+        tiles.append(draw(face, landmarks, rng)[0])
+    target.write_bytes(encode(preview.grid(tiles, 8), target.suffix))
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 2:
+        sys.exit(__doc__)
+    main(Path(sys.argv[1]))
