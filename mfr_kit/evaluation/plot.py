@@ -97,8 +97,9 @@ def bars(title: str, starts: list[float], width: float, counts: dict[str, list[i
         parts.append(f'<polygon class="area s{at}" points="{path}"><title>{escape(name)}</title></polygon>')
     for at, (value, what) in enumerate(lines):
         place = f"{_x(x, value):.1f}"
+        side = 'dx="4"' if x.share(value) < 0.8 else 'dx="-4" text-anchor="end"'
         parts.append(f'<line class="mark" x1="{place}" x2="{place}" y1="{TOP}" y2="{HEIGHT - BOTTOM}"><title>{escape(what)}</title></line>')
-        parts.append(f'<text class="tick" x="{place}" y="{TOP + 11 + 14 * at}" dx="4">{escape(what)}</text>')
+        parts.append(f'<text class="tick" x="{place}" y="{TOP + 11 + 14 * at}" {side}>{escape(what)}</text>')
     return "".join([*parts, "</svg>"])
 
 

@@ -30,7 +30,7 @@ class Scores:
 
     Attributes:
         genuine: (n,) float32, ascending; found faces only.
-        genuine_people: (n,) int, whose comparison each one is: an index into `pairs.people`.
+        genuine_rows: (n,) int, whose comparison each one is: an index into `pairs.probe`.
         above: (BINS + 1,) int64, impostor scores in bin b or above.
         kept: ascending distinct impostor scores of the bands, and how often each occurs.
         bands: (m, 2) int, the kept ranges of bins [from, to).
@@ -38,10 +38,15 @@ class Scores:
 
     pairs: Pairs
     genuine: np.ndarray
-    genuine_people: np.ndarray
+    genuine_rows: np.ndarray
     above: np.ndarray
     kept: tuple[np.ndarray, np.ndarray]
     bands: np.ndarray
+
+    @functools.cached_property
+    def genuine_people(self) -> np.ndarray:
+        """(n,) int, the person of each genuine score: an index into `pairs.people`."""
+        return self.pairs.probe_people[self.genuine_rows]
 
     def impostors_from(self, threshold: np.float32) -> int:
         """Count the impostor scores >= threshold, which must lie in a band or on the edge of a bin."""
@@ -139,7 +144,8 @@ def bin_holding(scores: Scores, rank: int) -> int:
 def crossing_bin(scores: Scores) -> int:
     """Return the highest bin at whose lower edge FAR >= FRR; 0 where even accepting everything leaves FAR below FRR."""
     count = scores.pairs.count
-    ahead = np.flatnonzero(scores.above / count.impostor >= 1 - scores.genuine_from(edges()) / count.genuine)
+    false, true = (numbers.astype(object) for numbers in (scores.above, scores.genuine_from(edges())))  # products may pass 2^63
+    ahead = np.flatnonzero(false * count.genuine >= (count.genuine - true) * count.impostor)
     return int(ahead[-1]) if len(ahead) else 0
 
 
@@ -155,18 +161,18 @@ def _covered(bands: np.ndarray, number: int) -> bool:
 
 
 def _sweep(pairs: Pairs, bands: np.ndarray) -> Scores:
-    counts, genuine, people = np.zeros(BINS, np.int64), [], []
+    counts, genuine, rows = np.zeros(BINS, np.int64), [], []
     kept = _Kept(bands)
     for block in pairs.blocks():
         counts += histogram(bin_of(block.impostors))
         kept.add(block)
         genuine.append(block.genuine)
-        people.append(pairs.probe_people[block.rows])
+        rows.append(block.rows)
     counts[0] = 0
     above = np.append(counts[::-1].cumsum()[::-1], 0)
     every = np.concatenate(genuine)
     order = np.argsort(every, kind="stable")
-    return Scores(pairs, every[order], np.concatenate(people)[order], above, kept.merged(), bands)
+    return Scores(pairs, every[order], np.concatenate(rows)[order], above, kept.merged(), bands)
 
 
 def histogram(bins: np.ndarray) -> np.ndarray:

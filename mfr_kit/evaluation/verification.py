@@ -13,6 +13,7 @@ import numpy as np
 from mfr_kit.errors import KitError
 from mfr_kit.evaluation.bootstrap import interval, resample
 from mfr_kit.evaluation.faces import Faces
+from mfr_kit.evaluation.groups import by_mask
 from mfr_kit.evaluation.pair_list import PairList
 from mfr_kit.evaluation.pairs import Pairs
 from mfr_kit.evaluation.scores import SCALE, Scores, allowed, bin_holding, crossing_bin, edges, score
@@ -57,9 +58,13 @@ def equal_error(scores: Scores) -> tuple[float, np.float32]:
     number = crossing_bin(scores)
     low, high = edges()[max(number, 1)], edges()[number + 1]
     inside = [part[slice(*np.searchsorted(part, [low, high]))] for part in (scores.kept[0], scores.genuine)]
-    rates = [(scores.far(t), 1 - scores.tar(t), t) for t in np.unique(np.concatenate([*inside, [low, high]]))]
-    far, frr, threshold = min(rates, key=lambda rate: (abs(rate[0] - rate[1]), rate[0] + rate[1]))
-    return (far + frr) / 2, threshold
+    count = scores.pairs.count
+    best = None
+    for threshold in np.unique(np.concatenate([*inside, [low, high]])):
+        false = scores.impostors_from(threshold) * count.genuine  # both rates in units of 1 / (genuine * impostor), free of rounding
+        missed = (count.genuine - int(scores.genuine_from(threshold))) * count.impostor
+        best = min(best or (np.inf,), (abs(false - missed), false + missed, threshold))
+    return best[1] / 2 / count.genuine / count.impostor, best[2]
 
 
 def separation(scores: Scores) -> float:
@@ -128,7 +133,8 @@ def verify(pairs: Pairs | PairList, plan: Plan) -> Outcome:
     scores = score(pairs, plan.fars)
     resampled = resample(scores, list(plan.fars), plan.resamples, plan.seed)
     rows = [row(scores, far, resampled.get(far)) for far in plan.fars]
-    return Outcome(describe(scores, rows), {figure(far): values for far, values in resampled.items()})
+    groups = {} if pairs.symmetric else {"groups": by_mask(scores, rows)}
+    return Outcome({**describe(scores, rows), **groups}, {figure(far): values for far, values in resampled.items()})
 
 
 def describe(scores: Scores, rows: list[dict]) -> dict:

@@ -60,6 +60,8 @@ def tar_by_sorting(genuine: list[float], impostor: list[float], far: float) -> t
 
 def eer_by_sorting(genuine: list[float], impostor: list[float]) -> float:
     thresholds = [*sorted({s for s in genuine + impostor if np.isfinite(s)}), np.inf]
-    rates = [(sum(s >= t for s in impostor) / len(impostor), 1 - sum(s >= t for s in genuine) / len(genuine)) for t in thresholds]
-    far, frr = min(rates, key=lambda rate: (round(abs(rate[0] - rate[1]), 12), rate[0] + rate[1]))
-    return (far + frr) / 2
+    best = None
+    for t in thresholds:
+        far, frr = Fraction(sum(s >= t for s in impostor), len(impostor)), Fraction(sum(s < t for s in genuine), len(genuine))
+        best = min(best or (np.inf,), (abs(far - frr), far + frr))
+    return float(best[1]) / 2

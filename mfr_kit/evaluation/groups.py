@@ -1,0 +1,62 @@
+"""TAR of parts of the probes, at the thresholds of the whole: which masks cost most?"""
+
+import json
+from collections.abc import Callable
+
+import numpy as np
+
+from mfr_kit.evaluation.faces import Faces
+from mfr_kit.evaluation.scores import Scores
+
+COVERAGE_STEP = 0.05  # of the face's area
+
+
+def mask_kind(mask: str) -> str:
+    """Name the kind of a synthetic mask, or say that it is none."""
+    return str(json.loads(mask).get("look", "synthetic")) if mask else "real mask"
+
+
+def coverage(mask: str) -> str:
+    """Name the range that a synthetic mask's share of the face lies in."""
+    share = json.loads(mask).get("coverage") if mask else None
+    if share is None:
+        return "not known"
+    low = int(share / COVERAGE_STEP + 1e-9) * COVERAGE_STEP
+    return f"{100 * low:.0f} to {100 * (low + COVERAGE_STEP):.0f} %"
+
+
+GROUPINGS: dict[str, Callable[[str], str]] = {"mask kind": mask_kind, "coverage": coverage}
+
+
+def by_mask(scores: Scores, rows: list[dict]) -> list[dict]:
+    """Split the genuine comparisons of a probe x gallery protocol by the probe's mask.
+
+    Args:
+        scores: of the protocol; not of a symmetric one, whose comparisons have two masks.
+        rows: its `tar_at_far`, whose thresholds are used.
+    Returns:
+        A row each group: `by`, `group`, how many `genuine` comparisons, and `tar` at each FAR (None where the whole makes no claim).
+    """
+    possible = _genuine_of_each(*scores.pairs.given)
+    everything, seen = scores.pairs.given[0], scores.pairs.probe.masks[scores.genuine_rows]
+    groups = []
+    for by, name in GROUPINGS.items():
+        asked = np.array([name(mask) if found else "no face found" for mask, found in zip(everything.masks, everything.found, strict=True)])
+        names = {mask: name(mask) for mask in set(seen)}
+        answered = np.array([names[mask] for mask in seen])
+        for group in np.unique(asked[possible > 0]):
+            total = int(possible[asked == group].sum())
+            inside = scores.genuine[answered == group]
+            rates = [None if row["tar"] is None else float((inside >= np.float32(row["threshold"])).sum() / total) for row in rows]
+            groups.append({"by": by, "group": str(group), "genuine": total, "tar": rates})
+    return groups
+
+
+def _genuine_of_each(probe: Faces, gallery: Faces) -> np.ndarray:
+    """Count the genuine comparisons of each probe, with those of faces not found."""
+    counts = []
+    for by in ("people", "photos"):
+        names, numbers = np.unique(getattr(gallery, by).astype(str), return_counts=True)
+        number_of = dict(zip(names.tolist(), numbers.tolist(), strict=True))
+        counts.append(np.array([number_of.get(str(name), 0) for name in getattr(probe, by)]))
+    return counts[0] - counts[1]
