@@ -105,12 +105,11 @@ def main() -> int:
         pairs = [(seconds(bare, yardstick, planes), seconds(stepper.step, ours, [views], False)) for _ in range(given.repeats)]
         ratio = statistics.median(mine / base for base, mine in pairs)
         rate = given.batch / statistics.median(mine for _, mine in pairs)
-        print(
-            f"{given.student} x{given.width:g}: {rate:.1f} images/s, peak {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MiB"
-        )
+        peak_mib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        print(f"{given.student} x{given.width:g}: {rate:.1f} images/s, peak {peak_mib:.0f} MiB")
         if given.loop:
             looped = replace(stepper, options=replace(options, teacher_view="same"), teacher=load_embedder("sface", threads=given.threads))
-            slower = statistics.median(seconds(looped.step, ours, [views], False) for _ in range(3)) * rate / given.batch
+            slower = rate / given.batch * statistics.median(seconds(looped.step, ours, [views], False) for _ in range(3))
             print(f"with SFace in the loop: {slower:.1f} times the bank's step")
     print(f'promise bank_step ratio={ratio:.3f} wanted<={WANTED:.2f} yardstick="forward, backward and optimiser of the same student"')
     return int(ratio > WANTED)
