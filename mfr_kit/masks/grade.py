@@ -38,7 +38,7 @@ def measure(region: np.ndarray) -> Grade:
     top, left = (height - rows) // 2, (width - columns) // 2
     green = cv2.extractChannel(region[top : top + rows, left : left + columns], 1)
     detail = cv2.Laplacian(green, cv2.CV_16S)
-    sample = np.abs(detail[::3, ::3]).ravel()
+    sample = np.abs(detail[::3, ::4]).ravel()
     sample.partition(len(sample) // 4)
     grain = float(sample[len(sample) // 4]) / _QUARTILE
     return Grade(_blur(green, detail), min(max(grain**2 - _SKIN_GRAIN**2, 0.0) ** 0.5, 20.0))

@@ -11,7 +11,7 @@ from mfr_kit.masks.library import Mask
 from mfr_kit.masks.pose import Pose, estimate
 from mfr_kit.masks.wear import Wear
 
-NODES = 16
+NODES = 14
 """Mesh nodes along the longer side of the mask's region: finer does not show (see benchmarks/masks.py)."""
 _MARGIN_MM = 3.5  # how far the shadow reaches beyond what is painted
 _TO_GREY = np.array([[0.299, 0.587, 0.114]] * 3, np.float32)
@@ -62,11 +62,12 @@ def render(
 def _box(mask: Mask, wear: Wear, pose: Pose) -> tuple[int, int, int, int]:
     """Bound what is painted in the image: left, top, right, bottom in whole pixels."""
     stretch, offset = wear.heights(mask.look.fit)
-    down = pose.scale * pose.length * pose.rotation[:2, 1]
-    matrix = np.array(
-        [pose.scale * pose.width * max(wear.width, 1.0) * pose.rotation[:2, 0], stretch * down, pose.scale * pose.rotation[:2, 2]]
-    )
-    spots = mask.look.rim @ matrix + (pose.shift + offset * down)
+    scale, length = pose.scale, pose.scale * pose.length
+    (xx, xy, xz), (yx, yy, yz), _ = pose.rotation.tolist()
+    across = scale * pose.width * max(wear.width, 1.0)
+    matrix = np.array([[across * xx, across * yx], [stretch * length * xy, stretch * length * yy], [scale * xz, scale * yz]])
+    spots = mask.look.rim @ matrix
+    spots += (pose.shift[0] + offset * length * xy, pose.shift[1] + offset * length * yy)
     (left, top), (right, bottom) = spots.min(axis=0).tolist(), spots.max(axis=0).tolist()
     margin = (_MARGIN_MM + abs(wear.shift)) * pose.scale + 2
     return int(left - margin), int(top - margin), int(right + margin) + 1, int(bottom + margin) + 1
@@ -97,15 +98,17 @@ def _compose(
     values, look = mask.parameters, mask.look
     lit = light.measure(region, alpha)
     colour = cv2.transform(layers, _colours(mask, lit))
-    clear = cv2.bitwise_not(alpha)
-    if not look.flat:
+    if look.flat:
+        clear = cv2.bitwise_not(alpha)
+    else:
         colour = light.shine(colour, light.stained(lit.gain, values["seed"], values["crumple"], values["dirt"]))
         colour = grade.grained(colour, grain, rng)
         reach = max(3, int(2 * _MARGIN_MM * scale) | 1)
         shadow = cv2.LUT(cv2.blur(alpha, (reach, reach)), light.shadow_curve(values["shadow"]))
         clear = cv2.multiply(cv2.bitwise_not(alpha), shadow, scale=1 / 255)
     if look.noise:
-        colour = np.clip(colour + rng.normal(0, look.noise, colour.shape), 0, 255).astype(np.uint8)
+        noise = rng.standard_normal(colour.shape, np.float32)
+        colour = cv2.add(colour, noise * np.float32(look.noise), dtype=cv2.CV_8U)
     over = cv2.multiply(colour, cv2.cvtColor(alpha, cv2.COLOR_GRAY2RGB), scale=1 / 255)
     return cv2.add(over, cv2.multiply(region, cv2.cvtColor(clear, cv2.COLOR_GRAY2RGB), scale=1 / 255))
 
