@@ -22,7 +22,7 @@ def coverage(mask: str) -> str:
     if share is None:
         return "not known"
     low = int(share / COVERAGE_STEP + 1e-9) * COVERAGE_STEP
-    return f"{100 * low:.0f} to {100 * (low + COVERAGE_STEP):.0f} %"
+    return f"{100 * low:02.0f} to {100 * (low + COVERAGE_STEP):02.0f} %"
 
 
 GROUPINGS: dict[str, Callable[[str], str]] = {"mask kind": mask_kind, "coverage": coverage}

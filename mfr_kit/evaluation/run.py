@@ -24,7 +24,8 @@ def evaluate(options: EvaluateOptions) -> dict:
     """Measure models on a face set.
 
     Returns:
-        The report as plain values (docs/formats.md: `report.json`).
+        The report as plain values, as `report.json` holds it: `schema`, `command`, `options`, `set`, `models`, and by protocol `title`,
+        `models` (each with the result of `verification.verify`) and `differences`; `operating_point` where one was asked for.
     Raises:
         KitError: a model or the set cannot be read, or a FAR asked for by name is supported by no protocol.
     """
