@@ -22,7 +22,8 @@ from mfr_kit.training import bank, mining
 from mfr_kit.training.options import METHODS, RunOptions
 from mfr_kit.training.ranks import Ranks
 
-MAY_CHANGE = ("resume", "workers", "threads", "device", "log_every", "save_every", "bank")  # without changing the weights that come out
+# What a resumed run may change: where things lie (the lineage says whether they are the same) and what the machine offers.
+MAY_CHANGE = ("resume", "out", "data", "bank", "workers", "threads", "device", "log_every", "save_every")
 INIT_STREAM = 3
 
 
