@@ -15,6 +15,7 @@ NODES = 14
 """Mesh nodes along the longer side of the mask's region: finer does not show (see benchmarks/masks.py)."""
 _MARGIN_MM = 3.5  # how far the shadow reaches beyond what is painted
 _TO_GREY = np.array([[0.299, 0.587, 0.114]] * 3, np.float32)
+_PHOTO = 160  # pixels of the shorter side from which an image counts as a photograph that still has its JPEG grid
 _PIXEL = 16  # levels of the silhouette channel per pixel
 _STEP = np.clip(np.arange(256) - 128 + _PIXEL // 2, 0, _PIXEL).astype(np.float32) * (255 / _PIXEL)
 _SILHOUETTE = (255 - _STEP).astype(np.uint8)
@@ -56,6 +57,10 @@ def render(
     layers, alpha = np.ascontiguousarray(layers[:height, :width]), np.ascontiguousarray(alpha[:height, :width])
     image[window] = _compose(region, layers, alpha, mask, pose.scale, found.grain, rng)
     coverage[window] = alpha
+    if min(face.shape[:2]) >= _PHOTO and not mask.look.flat:
+        quality = grade.jpeg_quality(region, mesh.left, mesh.top)
+        if quality is not None:
+            grade.recompress(image, coverage, (mesh.left, mesh.top, mesh.left + width, mesh.top + height), quality)
     return image, coverage
 
 
