@@ -4,14 +4,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-import cv2
 import numpy as np
 
-from mfr_kit import assets
-from mfr_kit.errors import KitError
+from mfr_kit import registry
 
-_NMS_IOU = 0.3
-_MOST_FACES = 50
+DETECTORS = "mfr_kit.data.detectors"
 
 
 @dataclass(frozen=True)
@@ -21,101 +18,36 @@ class Detection:
     box: np.ndarray  # (4,) float32: left, top, width, height; may reach over the photograph's edge
     landmarks: np.ndarray  # (5, 2) float32: viewer's left eye, right eye, nose tip, left and right mouth corner
     score: float  # detector confidence in [0, 1]
+    dense: np.ndarray | None = None  # (68, 2) iBUG or (106, 2) InsightFace landmarks, float32, where the detector knows them
 
 
 class Detector(Protocol):
-    """What `augment` needs of a detector."""
+    """What a file of `mfr_kit/data/detectors` gives with `load(model: Path | None)`."""
 
     def detect(self, image: np.ndarray) -> list[Detection]:
         """Find the faces of an (H, W, 3) uint8 RGB photograph; an empty list where there is none."""
 
-    def settle(self, image: np.ndarray, face: Detection) -> Detection:
-        """Improve the landmarks of the face that was picked, where the detector knows how."""
-
-
-@dataclass(frozen=True)
-class Attempt:
-    """One way of showing a photograph to the detector."""
-
-    longest_side: int  # the photograph is shrunk to this many pixels; never enlarged beyond `enlarge`
-    enlarge: float  # greatest magnification of a small photograph
-    border: float  # black border on each side, as a share of the shorter side: a tight crop hides the outline YuNet looks for
-    threshold: float  # lowest confidence that counts
-
-
-# Cheapest and strictest first; the next is tried only when nothing was found.
-ATTEMPTS = (
-    Attempt(640, 1.0, 0.0, 0.6),
-    Attempt(640, 2.0, 0.3, 0.6),
-    Attempt(1600, 1.0, 0.0, 0.6),
-    Attempt(640, 2.0, 0.3, 0.3),
-)
-
-
-class YuNet:
-    """OpenCV's YuNet, tried in several ways until it finds something.
-
-    Args:
-        model: the ONNX file.
-        attempts: ways to look, in this order.
-    Raises:
-        KitError: OpenCV cannot load the model.
-    """
-
-    def __init__(self, model: Path, attempts: tuple[Attempt, ...] = ATTEMPTS) -> None:
-        try:
-            self._net = cv2.FaceDetectorYN.create(str(model), "", (320, 320), 0.5, _NMS_IOU, _MOST_FACES)
-        except cv2.error as error:
-            raise KitError(f"{model}: OpenCV cannot load it as a YuNet detector ({error.err})") from None
-        self._attempts = attempts
-
-    def detect(self, image: np.ndarray) -> list[Detection]:
-        """Find the faces of an (H, W, 3) uint8 RGB photograph with the first attempt that finds any."""
-        for number, attempt in enumerate(self._attempts):
-            repeats = number and max(image.shape[:2]) <= 640 and attempt.longest_side > 640
-            found = [] if repeats else self.look(image, attempt)
-            if found:
-                return found
-        return []
+    def look(self, image: np.ndarray) -> list[Detection]:
+        """Find the face that a crop was cut for: once, as it is, with a low threshold."""
 
     def settle(self, image: np.ndarray, face: Detection) -> Detection:
-        """Keep the face as it was found; `robust.RobustYuNet` looks again."""
-        return face
-
-    def look(self, image: np.ndarray, attempt: Attempt) -> list[Detection]:
-        """Find faces in one way; boxes and landmarks come back in the photograph's own pixels."""
-        height, width = image.shape[:2]
-        border = round(attempt.border * min(height, width))
-        scale = min(attempt.longest_side / (max(height, width) + 2 * border), attempt.enlarge)
-        shown = image
-        if scale != 1:
-            size = (max(1, round(width * scale)), max(1, round(height * scale)))
-            shown = cv2.resize(image, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
-        shift = round(border * scale)
-        if shift:
-            shown = cv2.copyMakeBorder(shown, shift, shift, shift, shift, cv2.BORDER_CONSTANT)
-        self._net.setInputSize((shown.shape[1], shown.shape[0]))
-        self._net.setScoreThreshold(attempt.threshold)
-        _, rows = self._net.detect(cv2.cvtColor(shown, cv2.COLOR_RGB2BGR))
-        if rows is None:
-            return []
-        back = np.array([width / (shown.shape[1] - 2 * shift), height / (shown.shape[0] - 2 * shift)], np.float32)
-        return [_detection(row, shift, back) for row in rows]
+        """Improve the landmarks of the face that was picked, or add dense ones, where the detector knows how."""
 
 
-def load_detector(model: Path | None = None, robust: bool = False) -> Detector:
-    """Load the YuNet detector.
+def load_detector(name: str = "yunet", model: Path | None = None, robust: bool = False) -> Detector:
+    """Load a detector.
 
     Args:
-        model: the user's own copy of its file; else it is looked for as an asset.
+        name: a file of `mfr_kit/data/detectors`.
+        model: the user's own model, as that file says; else its usual one.
         robust: settle the landmarks of the picked face over several looks.
     Raises:
         KitError: the model is missing or broken.
     """
-    from mfr_kit.data.robust import RobustYuNet
+    from mfr_kit.data.robust import Robust
 
-    detector = YuNet(assets.path("yunet", model))
-    return RobustYuNet(detector) if robust else detector
+    detector = registry.get(DETECTORS, name).load(model)
+    return Robust(detector) if robust else detector
 
 
 def pick_face(detections: list[Detection], image_size: tuple[int, int]) -> Detection | None:
@@ -146,9 +78,3 @@ def same_face(detections: list[Detection], face: Detection) -> Detection | None:
 
     nearest = min(detections, key=distance, default=None)
     return nearest if nearest is not None and distance(nearest) <= 0.5 else None
-
-
-def _detection(row: np.ndarray, shift: int, back: np.ndarray) -> Detection:
-    """One row of YuNet: box, five points, score."""
-    box = np.concatenate([(row[:2] - shift) * back, row[2:4] * back]).astype(np.float32)
-    return Detection(box, ((row[4:14].reshape(5, 2) - shift) * back).astype(np.float32), float(row[14]))

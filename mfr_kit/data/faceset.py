@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mfr_kit.data.images import decode_rgb
+from mfr_kit.data.storage import Records
 from mfr_kit.errors import KitError
 
 NONMASK, MASK = "nonmask", "mask"
@@ -19,7 +20,7 @@ NO_FACE = "no_face"  # the reason of a skipped row that an evaluation must count
 ROWS, SKIPPED, ABOUT = "faces.parquet", "skipped.csv", "faceset.json"
 SCHEMA = pa.schema(
     [
-        ("key", pa.string()),  # the image's path inside the set
+        ("key", pa.string()),  # the image's path inside the set; its name, where the images are records
         ("source", pa.string()),  # the photograph's path inside the folder it came from
         ("identity", pa.string()),
         ("condition", pa.string()),  # NONMASK or MASK (a twin, or a really masked photograph)
@@ -30,6 +31,8 @@ SCHEMA = pa.schema(
         ("digest", pa.string()),  # BLAKE2b-64 of the encoded image
     ]
 )
+RECORD_COLUMNS = (pa.field("shard", pa.int32()), pa.field("record", pa.int64()))  # only in a set of records: see storage.py
+GROUP_ROWS = 8192  # rows of faces.parquet that are written (and held) together
 SKIPPED_COLUMNS = ("source", "identity", "condition", "clean_key", "reason", "detail")
 
 
@@ -41,10 +44,12 @@ class FaceSet:
         table: rows in `SCHEMA`.
         skipped: rows in `SKIPPED_COLUMNS` of the photographs that gave no face.
         about: what `faceset.json` says.
+        records: of a set of records, what reads them; shared by the selections of a set.
     """
 
-    def __init__(self, folder: Path, table: pa.Table, skipped: list[dict], about: dict) -> None:
+    def __init__(self, folder: Path, table: pa.Table, skipped: list[dict], about: dict, records: Records | None = None) -> None:
         self.folder, self.table, self.skipped, self.about = folder, table, skipped, about
+        self._records = records
 
     @classmethod
     def open(cls, folder: Path) -> "FaceSet":
@@ -69,7 +74,9 @@ class FaceSet:
                 skipped = list(csv.DictReader(file))
         if (folder / ABOUT).is_file():
             about = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
-        return cls(folder, table.select(SCHEMA.names), skipped, about)
+        in_records = all(field.name in table.column_names for field in RECORD_COLUMNS)
+        names = [*SCHEMA.names, *(field.name for field in RECORD_COLUMNS if in_records)]
+        return cls(folder, table.select(names), skipped, about, Records(folder) if in_records else None)
 
     def __len__(self) -> int:
         return self.table.num_rows
@@ -81,7 +88,7 @@ class FaceSet:
 
     @functools.cached_property
     def keys(self) -> np.ndarray:
-        """(N,) paths of the images inside the set."""
+        """(N,) paths of the images inside the set; names only, where the images are records."""
         return self._column("key")
 
     @functools.cached_property
@@ -134,7 +141,13 @@ class FaceSet:
         return self.table["landmarks"][int(index)].values.to_numpy().reshape(-1, 2)
 
     def encoded(self, index: int) -> bytes:
-        """The image file of a face, as it lies on disk."""
+        """The image file of a face, as it is stored.
+
+        Raises:
+            KitError: it is not there any more, or the .rec is damaged.
+        """
+        if self._records is not None:
+            return self._records.read(self.table["shard"][int(index)].as_py(), self.table["record"][int(index)].as_py())
         path = self.folder / self.table["key"][int(index)].as_py()
         try:
             return path.read_bytes()
@@ -150,11 +163,13 @@ class FaceSet:
         rows = np.asarray(rows)
         if rows.dtype == bool:
             rows = np.flatnonzero(rows)
-        return FaceSet(self.folder, self.table.take(pa.array(rows, pa.int64())), self.skipped, self.about)
+        return FaceSet(self.folder, self.table.take(pa.array(rows, pa.int64())), self.skipped, self.about, self._records)
 
     def clean(self) -> "FaceSet":
-        """Keep the faces without a mask: what a teacher's bank may hold."""
-        return self.select(self.conditions == NONMASK)
+        """Keep the faces, and the skipped photographs, without a mask: what a teacher's bank may hold."""
+        kept = self.select(self.conditions == NONMASK)
+        kept.skipped = [row for row in self.skipped if row["condition"] != MASK]
+        return kept
 
     def of_people(self, names: Iterable[str]) -> "FaceSet":
         """Keep some people, among the skipped photographs too."""
@@ -193,24 +208,35 @@ def digest_of(encoded: bytes) -> str:
     return hashlib.blake2b(encoded, digest_size=8).hexdigest()
 
 
-def write_rows(folder: Path, chunks: Iterable[tuple[list[dict], list[dict]]], about: dict) -> dict:
-    """Write `faces.parquet`, `skipped.csv` and `faceset.json` from chunks of (face rows, skipped rows), holding one chunk at a time.
+def write_rows(folder: Path, chunks: Iterable[tuple[list[dict], list[dict]]], about: dict, in_records: bool = False) -> dict:
+    """Write `faces.parquet`, `skipped.csv` and `faceset.json` from chunks of (face rows, skipped rows), holding a few chunks at a time.
 
+    The bytes depend on the rows alone, not on how they are divided into chunks.
+
+    Args:
+        folder: of the set.
+        chunks: rows by the names of `SCHEMA` and `SKIPPED_COLUMNS`.
+        about: for `faceset.json`.
+        in_records: rows have `RECORD_COLUMNS` too.
     Returns:
         what `faceset.json` says: `about` with the counts.
     """
+    schema = pa.schema([*SCHEMA, *RECORD_COLUMNS]) if in_records else SCHEMA
     counts = {"faces": 0, "twins": 0, "skipped": 0}
-    with pq.ParquetWriter(folder / ROWS, SCHEMA) as rows, (folder / SKIPPED).open("w", encoding="utf-8", newline="") as file:
+    with pq.ParquetWriter(folder / ROWS, schema) as rows, (folder / SKIPPED).open("w", encoding="utf-8", newline="") as file:
         skipped_rows = csv.DictWriter(file, SKIPPED_COLUMNS, lineterminator="\n")
         skipped_rows.writeheader()
-        rows.write_table(SCHEMA.empty_table())
+        waiting: list[dict] = []
         for faces, skipped in chunks:
-            if faces:
-                rows.write_table(pa.Table.from_pylist(faces, SCHEMA))
             skipped_rows.writerows(skipped)
             twins = sum(bool(face["clean_key"]) for face in faces)
             for name, more in (("faces", len(faces) - twins), ("twins", twins), ("skipped", len(skipped))):
                 counts[name] += more
+            waiting += faces
+            while len(waiting) >= GROUP_ROWS:
+                rows.write_table(pa.Table.from_pylist(waiting[:GROUP_ROWS], schema))
+                waiting = waiting[GROUP_ROWS:]
+        rows.write_table(pa.Table.from_pylist(waiting, schema))
     about = {**about, "counts": counts}
     (folder / ABOUT).write_text(json.dumps(about, indent=2, sort_keys=True) + "\n", encoding="utf-8")
     return about

@@ -241,7 +241,7 @@ class RecordWriter:
             raise KitError(f"{self.path}: key {key} comes after key {self._last_key}; keys must ascend")
         if len(payload) > LENGTH_MASK:
             raise KitError(f"{self.path}: key {key}: {len(payload)} bytes, but a record holds less than 512 MiB")
-        block = _frame(payload)
+        block = frame(payload)
         self._records.write(block)
         self._index.write(f"{key}\t{self._offset}\n")
         self._offset += len(block)
@@ -260,7 +260,7 @@ class RecordWriter:
                 temporary.unlink(missing_ok=True)
 
 
-def _frame(payload: bytes) -> bytes:
+def frame(payload: bytes) -> bytes:
     """Put a payload between magic number and padding, in several parts where it holds the magic number at a multiple of 4."""
     blocks, start, at = [], 0, payload.find(MAGIC_BYTES)
     while at >= 0:

@@ -9,15 +9,18 @@ from dataclasses import replace
 import cv2
 import numpy as np
 
-from mfr_kit.data.detect import Attempt, Detection, YuNet, same_face
+from mfr_kit.data.detect import Detection, Detector, same_face
 
-FACE_SIDES = (48, 64, 84, 110, 144)  # pixels that the face's box is brought to, one look each
-CONTEXT = 0.5  # of the box's side, shown around it on every side
+# Pixels that the face's longer side is brought to, two looks each, and what is shown around it on every side, as a share of that side.
+# On 450 masked LFW photographs (people of val.txt) these four looks leave as much error (median 3.6, 90th percentile 6.7 aligned pixels,
+# mean 4.1) as ten at 48 .. 144 with twice the context (3.8, 6.5, 4.0), at an eighth of the pixels; a single look leaves 4.7, 8.8, 5.3.
+FACE_SIDES = (64, 84)
+CONTEXT = 0.25
 _MIRRORED = [1, 0, 2, 4, 3]  # eyes and mouth corners change places
 
 
-class RobustYuNet:
-    """A YuNet that looks again, at several scales and mirrored, at the face that was picked.
+class Robust:
+    """A detector that looks again, at several scales and mirrored, at the face that was picked.
 
     Args:
         detector: finds the faces and takes the further looks.
@@ -25,8 +28,12 @@ class RobustYuNet:
         mirror: look at the mirror images too.
     """
 
-    def __init__(self, detector: YuNet, face_sides: tuple[int, ...] = FACE_SIDES, mirror: bool = True) -> None:
+    def __init__(self, detector: Detector, face_sides: tuple[int, ...] = FACE_SIDES, mirror: bool = True) -> None:
         self._detector, self._face_sides, self._mirror = detector, face_sides, mirror
+
+    def look(self, image: np.ndarray) -> list[Detection]:
+        """Find the face of a crop, once."""
+        return self._detector.look(image)
 
     def detect(self, image: np.ndarray) -> list[Detection]:
         """Find the faces of an (H, W, 3) uint8 RGB photograph, each seen once."""
@@ -46,26 +53,36 @@ class RobustYuNet:
                     looks.append(again)
         tried = 1 + len(self._face_sides) * (1 + self._mirror)
         landmarks = np.median([look.landmarks for look in looks], axis=0).astype(np.float32)
-        return replace(face, landmarks=landmarks, score=float(sum(look.score for look in looks) / tried))
+        settled = replace(face, landmarks=landmarks, score=float(sum(look.score for look in looks) / tried))
+        return self._detector.settle(image, settled)
 
     def _look(self, crop: np.ndarray, scale: float, corner: np.ndarray, face: Detection, mirrored: bool) -> Detection | None:
-        found = self._detector.look(np.ascontiguousarray(crop), Attempt(max(crop.shape[:2]), 1.0, 0.0, 0.3))
+        found = self._detector.look(np.ascontiguousarray(crop))
         return same_face([_restore(look, crop.shape[1], scale, corner, mirrored) for look in found], face)
 
 
 def _crop(image: np.ndarray, face: Detection, side: int) -> tuple[np.ndarray, float, np.ndarray]:
-    """Cut the face and its surroundings out, black outside the photograph, at the scale that makes the face `side` pixels."""
-    scale = side / float(face.box[2:].max())
-    centre = face.box[:2] + face.box[2:] / 2
-    half = float(face.box[2:].max()) * (0.5 + CONTEXT)
+    """Cut the face and its surroundings out, black outside the photograph, at the scale that makes the face `side` pixels.
+
+    The cost depends on the face's size, not on the photograph's.
+    """
+    longer = float(face.box[2:].max())
+    scale, half = side / longer, longer * (0.5 + CONTEXT)
+    corner = face.box[:2] + face.box[2:] / 2 - half
+    first = np.maximum(np.floor(corner).astype(int) - 2, 0)
+    last = np.ceil(corner + 2 * half).astype(int) + 2
+    part = image[first[1] : max(last[1], first[1] + 1), first[0] : max(last[0], first[0] + 1)]
+    shrunk = np.ones(2)
+    if scale < 0.5:  # bilinear sampling alone would alias: shrink by areas first
+        size = np.maximum(np.round(np.array(part.shape[1::-1]) * scale * 2), 1).astype(int)
+        shrunk = size / part.shape[1::-1]
+        part = cv2.resize(part, size.tolist(), interpolation=cv2.INTER_AREA)
+    # A pixel's centre lies at its index, so that shrinking by areas moves it: index i of the shrunk part is (i + 0.5) / shrunk - 0.5.
+    factor = scale / shrunk
+    shift = (first + 0.5 / shrunk - 0.5 - corner) * scale
     size = round(2 * half * scale)
-    corner = centre - half
-    matrix = np.array([[scale, 0, -corner[0] * scale], [0, scale, -corner[1] * scale]])
-    if scale < 0.5:  # bilinear sampling alone would alias; shrink by whole steps first
-        step = int(0.5 / scale) + 1
-        image = cv2.resize(image, (max(1, image.shape[1] // step), max(1, image.shape[0] // step)), interpolation=cv2.INTER_AREA)
-        matrix[:, :2] *= step
-    return cv2.warpAffine(image, matrix, (size, size), flags=cv2.INTER_LINEAR), scale, corner
+    matrix = np.array([[factor[0], 0, shift[0]], [0, factor[1], shift[1]]])
+    return cv2.warpAffine(part, matrix, (size, size), flags=cv2.INTER_LINEAR), scale, corner
 
 
 def _restore(look: Detection, width: int, scale: float, corner: np.ndarray, mirrored: bool) -> Detection:

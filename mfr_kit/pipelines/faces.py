@@ -10,7 +10,7 @@ from mfr_kit.data import faceset
 from mfr_kit.data.align import SIZE, TEMPLATE, estimate_similarity, transform_points, warp
 from mfr_kit.data.detect import Detection, Detector, pick_face, same_face
 from mfr_kit.data.images import SUFFIXES, encode, read_rgb
-from mfr_kit.data.photos import Photo
+from mfr_kit.data.photos import TWIN, Photo
 from mfr_kit.errors import KitError
 from mfr_kit.masks.library import Library
 from mfr_kit.masks.render import render
@@ -22,7 +22,6 @@ class FaceMaker:
     """Everything that turns photographs into faces; one a worker process."""
 
     source: Path  # the folder of people's folders
-    target: Path  # the folder that becomes the face set
     detector: Detector | None  # None: the photographs are aligned faces
     library: Library
     ratio: float  # share of faces that get a twin, 0..1
@@ -31,10 +30,10 @@ class FaceMaker:
     suffix: str  # ".jpg" or ".png"
 
     def make(self, photo: Photo) -> tuple[list[dict], list[dict]]:
-        """Write the face (and twin) of one photograph.
+        """Make the face (and twin) of one photograph.
 
         Returns:
-            rows for `faces.parquet` and rows for `skipped.csv`.
+            rows for `faces.parquet`, each with its encoded image as `data`, and rows for `skipped.csv`.
         """
         if Path(photo.source).suffix.lower() not in SUFFIXES:
             return [], [_skipped(photo, "not_an_image", f"suffix '{Path(photo.source).suffix}'")]
@@ -72,7 +71,7 @@ class FaceMaker:
             aligned, covered = render(aligned, points, mask, rng)
             score = face.score
         share = round(float(covered.mean()) / 255, 3)
-        row = self._row(photo, f"faces/{photo.stem}.masked{self.suffix}", aligned, points, score)
+        row = self._row(photo, f"faces/{photo.stem}{TWIN}{self.suffix}", aligned, points, score)
         drawn = json.dumps({**mask.parameters, "coverage": share}, sort_keys=True)
         return [{**row, "condition": faceset.MASK, "clean_key": clean["key"], "mask": drawn}], []
 
@@ -92,10 +91,8 @@ class FaceMaker:
 
     def _row(self, photo: Photo, key: str, aligned: np.ndarray, points: np.ndarray, score: float) -> dict:
         data = encode(aligned, self.suffix)
-        path = self.target / key
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(data)
         return {
+            "data": data,
             "key": key,
             "source": photo.source,
             "identity": photo.identity,

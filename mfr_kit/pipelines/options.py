@@ -5,6 +5,7 @@ from pathlib import Path
 
 from mfr_kit.errors import KitError
 from mfr_kit.options import option
+from mfr_kit.registry import names
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,17 @@ class AugmentOptions:
     image: str = option(
         "jpg", choices=lambda: ["jpg", "png"], help="File format of the faces: JPEG quality 95 without chroma subsampling, or PNG."
     )
-    detector: Path | None = option(None, help="Your own YuNet ONNX file; by default the asset 'yunet'.")
+    format: str = option(
+        "folder",
+        choices=lambda: ["folder", "rec"],
+        help="Images as files below DST/faces, or as records in InsightFace's .rec files.",
+    )
+    shards: int = option(1, help="Parts of people that can be worked at apart; with --format rec each is a .rec file.")
+    detector: str = option("yunet", choices=lambda: names("mfr_kit.data.detectors"), help="What finds faces and landmarks.")
+    detector_model: Path | None = option(
+        None,
+        help="Your own model: for yunet its ONNX file (default: the asset 'yunet'), for insightface the name or folder of a model pack.",
+    )
     workers: int | None = option(None, help="Processes; 0 works in this one. Default: one per core.")
     dry_run: bool = option(False, help="Try a few photographs, say what the whole will take in time and disk, and write nothing.")
 
@@ -46,6 +57,8 @@ class AugmentOptions:
             raise KitError(f"--seed must be 0 or more, not {self.seed}")
         if self.workers is not None and self.workers < 0:
             raise KitError(f"--workers must be 0 or more, not {self.workers}")
+        if self.shards < 1:
+            raise KitError(f"--shards must be at least 1, not {self.shards}")
         if self.aligned and self.alignment == "robust":
             raise KitError("--aligned and --alignment robust contradict each other: an aligned face is taken as it is")
         if self.aligned and self.mask_on == "photo":

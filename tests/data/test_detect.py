@@ -4,7 +4,8 @@ import pytest
 
 from mfr_kit import assets
 from mfr_kit.data.align import TEMPLATE, estimate_similarity, transform_points
-from mfr_kit.data.detect import ATTEMPTS, Detection, load_detector, pick_face, same_face
+from mfr_kit.data.detect import Detection, load_detector, pick_face, same_face
+from mfr_kit.data.detectors.yunet import ATTEMPTS
 from mfr_kit.data.images import read_rgb
 from mfr_kit.errors import KitError
 
@@ -34,7 +35,7 @@ def test_every_attempt_reports_in_the_photographs_own_pixels(detector, photo, at
     large = np.full((1000, 1400, 3), 90, np.uint8)
     large[300:748, 600:968] = cv2.resize(photo, None, fx=4, fy=4, interpolation=cv2.INTER_CUBIC)
     reference = detector.detect(photo)[0].landmarks * 4 + (600, 300)
-    found = detector.look(large, attempt)
+    found = detector.show(large, attempt)
     assert found
     assert np.abs(found[0].landmarks - reference).max() < 20
 

@@ -1,7 +1,12 @@
 """`kit.py augment` on a few ORL people: the data contract, sameness, and that nothing a folder may hold is fatal."""
 
 import json
+import pickle
+import random
 import shutil
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import cv2
@@ -9,11 +14,15 @@ import numpy as np
 import pytest
 
 from mfr_kit import assets, cli
+from mfr_kit.data import faceset
 from mfr_kit.data.align import TEMPLATE
 from mfr_kit.data.faceset import FaceSet
+from mfr_kit.data.formats import recordio
 from mfr_kit.data.images import encode
+from mfr_kit.data.recordio import RecordReader, unpack
 from mfr_kit.errors import KitError
 from mfr_kit.pipelines import augment as room
+from mfr_kit.pipelines import shards
 from mfr_kit.pipelines.options import AugmentOptions
 from tests.conftest import head
 
@@ -67,37 +76,138 @@ def test_same_seed_same_bytes_whatever_the_workers(photos):
     assert first.fingerprint != other.fingerprint
 
 
-def test_the_ratio_is_the_share_that_gets_a_twin(photos, monkeypatch):
-    monkeypatch.setattr(room, "CHUNK", 4)
+def test_the_ratio_is_the_share_that_gets_a_twin(photos):
     some = run(photos, "set", ratio=0.4, mask_on="crop")
     assert 2 <= sum(some.conditions == "mask") <= 10
 
 
-def test_a_killed_run_continues_to_the_same_bytes(photos, monkeypatch):
-    whole = run(photos, "whole")
-    monkeypatch.setattr(room, "CHUNK", 4)
-    in_pieces = photos.parent / "pieces"
-    real_work = room._work
+@pytest.mark.parametrize("form", ["folder", "rec"])
+def test_a_stopped_run_continues_to_the_same_bytes(photos, monkeypatch, form):
+    monkeypatch.setattr(shards, "CHUNK", 4)
+    whole, in_pieces = run(photos, "whole", format=form), photos.parent / "pieces"
+    real_make = shards._make
 
-    def dies_at_the_third(maker, building, number, chunk):
-        if number == 2:
+    def dies_at_the_third(maker, options, chunk):
+        if chunk[0].source == "s2/4.pgm":
             raise KeyboardInterrupt
-        real_work(maker, building, number, chunk)
+        return real_make(maker, options, chunk)
 
-    monkeypatch.setattr(room, "_work", dies_at_the_third)
-    options = AugmentOptions(src=photos, dst=in_pieces, workers=0, ratio=1.0)
+    monkeypatch.setattr(shards, "_make", dies_at_the_third)
+    options = AugmentOptions(src=photos, dst=in_pieces, workers=0, ratio=1.0, format=form)
     with pytest.raises(KeyboardInterrupt):
         room.augment(options)
     assert not in_pieces.exists()
     with pytest.raises(KitError, match="other options"):
-        room.augment(AugmentOptions(src=photos, dst=in_pieces, workers=0, ratio=0.5))
-    monkeypatch.setattr(room, "_work", real_work)
-    summary = room.augment(options)
-    assert summary.resumed == 8
-    assert FaceSet.open(in_pieces).fingerprint == whole.fingerprint
-    monkeypatch.setattr(room, "CHUNK", 4)
-    room.augment(AugmentOptions(src=photos, dst=photos.parent / "again", workers=0, ratio=1.0))
-    assert files_of(in_pieces) == files_of(photos.parent / "again")
+        room.augment(AugmentOptions(src=photos, dst=in_pieces, workers=0, ratio=0.5, format=form))
+    monkeypatch.setattr(shards, "_make", real_make)
+    assert room.augment(options).resumed >= 4
+    assert files_of(in_pieces) == files_of(whole.folder)
+
+
+def test_a_source_that_changed_between_stop_and_resume_is_refused(photos, monkeypatch):
+    monkeypatch.setattr(shards, "CHUNK", 4)
+    monkeypatch.setattr(room, "finish", lambda options: 1 / 0)
+    options = AugmentOptions(src=photos, dst=photos.parent / "set", workers=0, ratio=0.0)
+    with pytest.raises(ZeroDivisionError):
+        room.augment(options)
+    shutil.copy(photos / "s1" / "1.pgm", photos / "s1" / "0.pgm")
+    with pytest.raises(KitError, match="changed since the run began"):
+        room.augment(options)
+
+
+def start(photos: Path, target: Path, *flags: str) -> subprocess.Popen:
+    command = [sys.executable, str(Path(cli.__file__).parents[2] / "kit.py"), "augment", str(photos), str(target), "--ratio", "1", *flags]
+    return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="kills as POSIX does")
+@pytest.mark.parametrize("flags", [("--format", "folder", "--shards", "8"), ("--format", "rec", "--shards", "8")], ids=["folder", "rec"])
+def test_kill_9_at_any_moment_and_the_same_command_ends_in_the_same_bytes(photos, flags):
+    for person in range(4, 28):
+        shutil.copytree(assets.path("orl-faces") / f"s{person}", photos / f"s{person}")
+    whole, killed = photos.parent / "whole", photos.parent / "killed"
+    assert start(photos, whole, *flags, "--workers", "0").wait() == 0
+    draw, work = random.Random(repr(flags)), killed.with_name("killed.part") / shards.WORK
+    for progress in (False, True, True):  # at any moment, then twice soon after some more was done
+        before = noted(work)
+        process = start(photos, killed, *flags, "--workers", "1")
+        while process.poll() is None and (noted(work) <= before if progress else not work.exists()):
+            time.sleep(0.005)
+        time.sleep(draw.uniform(0, 0.3 if progress else 1.5))
+        process.kill()
+        process.wait()
+        assert noted(work) > before or not progress
+    assert not killed.exists()
+    assert start(photos, killed, *flags, "--workers", "1").wait() == 0
+    assert files_of(killed) == files_of(whole)
+
+
+def noted(work: Path) -> int:
+    return sum(item.stat().st_size for item in work.glob("*.jsonl"))
+
+
+def test_records_hold_the_same_set_as_a_folder(photos):
+    folder, one, three = run(photos, "a"), run(photos, "b", format="rec"), run(photos, "c", format="rec", shards=3, workers=2)
+    assert folder.fingerprint == one.fingerprint == three.fingerprint
+    assert not (three.folder / "faces").exists()
+    assert [three.encoded(i) for i in range(len(three))] == [folder.encoded(i) for i in range(len(folder))]
+    some = pickle.loads(pickle.dumps(three.select([20, 3])))
+    np.testing.assert_array_equal(some.image(0), folder.image(20))
+    assert some.keys[1] == folder.keys[3]
+    (three.folder / "faces-00001.rec").unlink()
+    with pytest.raises(KitError, match=r"faces-00001\.rec"):
+        FaceSet.open(three.folder).of_people(["s2"]).image(0)
+
+
+def test_a_shard_is_what_insightface_reads(photos):
+    made = run(photos, "set", format="rec", shards=2, people=None)
+    assert (made.folder / "property").read_text() == "3,112,112\n"
+    for shard, people in ((0, {"s1"}), (1, {"s2", "s3"})):
+        path = made.folder / f"faces-{shard:05d}.rec"
+        opened = recordio.open_set(path)
+        header = unpack(RecordReader(path).read(0), "header")
+        assert header.labels == (len(opened) + 1, len(opened) + 1 + len(people))
+        rows = np.isin(made.identities, list(people))
+        assert [opened.person(i) for i in range(len(opened))] == list(made.identities[rows])
+        assert [opened.encoded(i) for i in range(len(opened))] == [made.encoded(i) for i in np.flatnonzero(rows)]
+
+
+def test_shards_made_apart_in_any_order_are_the_set_of_one_command(photos):
+    whole = run(photos, "whole", format="rec", shards=3)
+    options = AugmentOptions(src=photos, dst=photos.parent / "apart", workers=0, ratio=1.0, format="rec", shards=3)
+    room.begin(options)
+    shards.make_shard(options, 2)
+    with pytest.raises(KitError, match="shard 0 of 3"):
+        room.finish(options)
+    shards.make_shard(options, 0)
+    shards.make_shard(options, 1)
+    room.finish(options)
+    assert files_of(photos.parent / "apart") == files_of(whole.folder)
+
+
+def test_more_shards_than_people_are_refused(photos):
+    with pytest.raises(KitError, match="--shards 4"):
+        run(photos, "set", shards=4)
+
+
+def test_two_runs_of_one_set_do_not_mix(photos):
+    options = AugmentOptions(src=photos, dst=photos.parent / "set", workers=0)
+    room.begin(options)
+    with shards.journal_of(shards.building_of(options), 0).open("a+b") as held:
+        fcntl = pytest.importorskip("fcntl")
+        fcntl.flock(held, fcntl.LOCK_EX)
+        with pytest.raises(KitError, match="another run"):
+            room.augment(options)
+    assert room.augment(options).counts["faces"] == 15
+
+
+def test_a_photograph_called_like_a_twin_stays_itself(photos):
+    shutil.copy(photos / "s1" / "2.pgm", photos / "s1" / "1.masked.pgm")
+    made = run(photos, "set")
+    assert len(set(made.keys)) == len(made)
+    assert list(made.sources).count("s1/1.masked.pgm") == 2
+    for index in range(len(made)):
+        assert faceset.digest_of(made.encoded(index)) == made.table["digest"][index].as_py()
 
 
 def test_odd_files_are_listed_and_never_fatal(photos, capsys):
@@ -173,7 +283,7 @@ def test_a_dry_run_writes_nothing(photos, capsys):
         (["--ratio", "1.5"], "--ratio"),
         (["--aligned", "--mask-on", "photo"], "contradict"),
         (["--masks", "no-such-mask"], "no-such-mask"),
-        (["--detector", "gone.onnx"], "gone.onnx"),
+        (["--detector-model", "gone.onnx"], "gone.onnx"),
         (["--people", "gone.txt"], "gone.txt"),
     ],
 )

@@ -1,0 +1,1 @@
+"""Detectors: one file each with `load(model: Path | None) -> Detector`; `--detector` finds them by name."""

@@ -1,0 +1,103 @@
+"""YuNet, OpenCV's small detector: five landmarks, works offline. `--detector-model`: the ONNX file; else the asset 'yunet'."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from mfr_kit import assets
+from mfr_kit.data.detect import Detection
+from mfr_kit.errors import KitError
+
+_NMS_IOU = 0.3
+_MOST_FACES = 50
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One way of showing a photograph to the detector."""
+
+    longest_side: int  # the photograph is shrunk to this many pixels; never enlarged beyond `enlarge`
+    enlarge: float  # greatest magnification of a small photograph
+    border: float  # black border on each side, as a share of the shorter side: a tight crop hides the outline YuNet looks for
+    threshold: float  # lowest confidence that counts
+
+
+# Cheapest and strictest first; the next is tried only when nothing was found.
+ATTEMPTS = (
+    Attempt(640, 1.0, 0.0, 0.6),
+    Attempt(640, 2.0, 0.3, 0.6),
+    Attempt(1600, 1.0, 0.0, 0.6),
+    Attempt(640, 2.0, 0.3, 0.3),
+)
+
+
+class YuNet:
+    """OpenCV's YuNet, tried in several ways until it finds something.
+
+    Args:
+        model: the ONNX file.
+        attempts: ways to look, in this order.
+    Raises:
+        KitError: OpenCV cannot load the model.
+    """
+
+    def __init__(self, model: Path, attempts: tuple[Attempt, ...] = ATTEMPTS) -> None:
+        try:
+            self._net = cv2.FaceDetectorYN.create(str(model), "", (320, 320), 0.5, _NMS_IOU, _MOST_FACES)
+        except cv2.error as error:
+            raise KitError(f"{model}: OpenCV cannot load it as a YuNet detector ({error.err})") from None
+        self._attempts = attempts
+
+    def detect(self, image: np.ndarray) -> list[Detection]:
+        """Find the faces of an (H, W, 3) uint8 RGB photograph with the first attempt that finds any."""
+        for number, attempt in enumerate(self._attempts):
+            repeats = number and max(image.shape[:2]) <= 640 and attempt.longest_side > 640
+            found = [] if repeats else self.show(image, attempt)
+            if found:
+                return found
+        return []
+
+    def look(self, image: np.ndarray) -> list[Detection]:
+        """Find the face of a crop."""
+        return self.show(image, Attempt(max(image.shape[:2]), 1.0, 0.0, 0.3))
+
+    def settle(self, image: np.ndarray, face: Detection) -> Detection:
+        """Keep the face as it was found."""
+        return face
+
+    def show(self, image: np.ndarray, attempt: Attempt) -> list[Detection]:
+        """Find faces in one way; boxes and landmarks come back in the photograph's own pixels."""
+        height, width = image.shape[:2]
+        border = round(attempt.border * min(height, width))
+        scale = min(attempt.longest_side / (max(height, width) + 2 * border), attempt.enlarge)
+        shown = image
+        if scale != 1:
+            size = (max(1, round(width * scale)), max(1, round(height * scale)))
+            shown = cv2.resize(image, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
+        shift = round(border * scale)
+        if shift:
+            shown = cv2.copyMakeBorder(shown, shift, shift, shift, shift, cv2.BORDER_CONSTANT)
+        self._net.setInputSize((shown.shape[1], shown.shape[0]))
+        self._net.setScoreThreshold(attempt.threshold)
+        _, rows = self._net.detect(cv2.cvtColor(shown, cv2.COLOR_RGB2BGR))
+        if rows is None:
+            return []
+        back = np.array([width / (shown.shape[1] - 2 * shift), height / (shown.shape[0] - 2 * shift)], np.float32)
+        return [_detection(row, shift, back) for row in rows]
+
+
+def _detection(row: np.ndarray, shift: int, back: np.ndarray) -> Detection:
+    """One row of YuNet: box, five points, score."""
+    box = np.concatenate([(row[:2] - shift) * back, row[2:4] * back]).astype(np.float32)
+    return Detection(box, ((row[4:14].reshape(5, 2) - shift) * back).astype(np.float32), float(row[14]))
+
+
+def load(model: Path | None = None) -> YuNet:
+    """Load the detector.
+
+    Raises:
+        KitError: the model is missing or broken.
+    """
+    return YuNet(assets.path("yunet", model))

@@ -1,0 +1,124 @@
+"""Where a face set's images lie: a file each, or as records of `faces-00000.rec`, `faces-00001.rec` ... in InsightFace's layout.
+
+A row's `key` is the image's name in both; the columns `shard` and `record`, which only a set of records has, say where it lies.
+"""
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import NamedTuple
+
+from mfr_kit.data.recordio import RecordReader, frame, pack, unpack
+from mfr_kit.errors import KitError
+
+MOST_RECORDS = 1 << 24  # the header's numbers are float32, which is exact up to here
+_HEADER_BYTES = len(frame(pack((0, 0), b"")))
+
+
+def rec_path(folder: Path, shard: int) -> Path:
+    """Name a shard's `.rec`."""
+    return folder / f"faces-{shard:05d}.rec"
+
+
+class Records:
+    """Read images of a set of records. Shards are opened when first asked for; pickled, it opens them anew."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._readers: dict[int, RecordReader] = {}
+
+    def read(self, shard: int, record: int) -> bytes:
+        """Return an encoded image.
+
+        Raises:
+            KitError: missing or damaged file, or no such record; names file and key.
+        """
+        reader = self._readers.get(shard)
+        if reader is None:
+            reader = self._readers[shard] = RecordReader(rec_path(self.folder, shard))
+        return bytes(unpack(reader.read(record), f"{reader.path}: key {record}").data)
+
+    def __getstate__(self) -> dict:
+        return {"folder": self.folder}
+
+    def __setstate__(self, state: dict) -> None:
+        self.__init__(state["folder"])
+
+
+class Position(NamedTuple):
+    """How far a shard is written: everything behind it may be cut off and written again."""
+
+    rec_bytes: int
+    idx_bytes: int
+    next_key: int
+
+
+class ShardWriter:
+    """Append images to a shard, from its beginning or from an earlier `Position`.
+
+    The two files are what an InsightFace reader expects once `finish` has run: record 0 says where the images end, and after them one
+    record a person names the first and last key of that person's images.
+
+    Args:
+        path: the `.rec`; its `.idx` lies beside it.
+        start: where an earlier writer stopped; what was written after it is cut off. None begins a new shard.
+    Raises:
+        KitError: the files are shorter than `start` says.
+    """
+
+    def __init__(self, path: Path, start: Position | None = None) -> None:
+        self.path = path
+        files = (path, path.with_suffix(".idx"))
+        sizes = start[:2] if start else (0, 0)
+        for file, size in zip(files, sizes, strict=True):
+            found = file.stat().st_size if file.exists() else 0
+            if found < size:
+                raise KitError(f"{file}: {found} bytes, but {size} were written before the run was stopped; remove {path.parent}")
+        self._files = [file.open("r+b" if file.exists() else "w+b") for file in files]
+        for file, size in zip(self._files, sizes, strict=True):
+            file.truncate(size)
+            file.seek(size)
+        self._key, self._bytes = (start.next_key, start.rec_bytes) if start else (0, 0)
+        if start is None:
+            self._write(pack((0, 0), b""))  # its numbers are known at the end
+
+    def append(self, label: int, data: bytes) -> int:
+        """Write an image and return its key.
+
+        Raises:
+            KitError: more images than a header record can count.
+        """
+        if self._key >= MOST_RECORDS - 1:
+            raise KitError(f"{self.path}: more than {MOST_RECORDS} images do not fit one .rec file: use more --shards")
+        return self._write(pack(float(label), data, self._key))
+
+    def position(self) -> Position:
+        """Bring everything to the disk and say how far it reaches."""
+        for file in self._files:
+            file.flush()
+            os.fsync(file.fileno())
+        return Position(*(file.tell() for file in self._files), self._key)
+
+    def finish(self, people: Iterable[tuple[int, int]]) -> None:
+        """Write the record of each person, given as (first key, one past the last), and the header record; close the files."""
+        images_end = self._key
+        for span in people:
+            self._write(pack(span, b"", self._key))
+        self._files[0].seek(0)
+        header = frame(pack((images_end, self._key), b""))
+        assert len(header) == _HEADER_BYTES
+        self._files[0].write(header)
+        self.close()
+
+    def close(self) -> None:
+        """Close the files; what was appended after the last `position` may be lost."""
+        for file in self._files:
+            file.close()
+
+    def _write(self, payload: bytes) -> int:
+        block, key = frame(payload), self._key
+        self._files[0].write(block)
+        self._files[1].write(f"{key}\t{self._bytes}\n".encode("ascii"))
+        self._bytes += len(block)
+        self._key += 1
+        return key

@@ -1,0 +1,263 @@
+"""One shard of an `augment` run: photographs in, images and a journal out; it can be killed at any moment and goes on where it stopped.
+
+A cluster engine runs `make_shard` for 0 .. shards-1, each by one process at a time on any machine that sees SRC and `DST.part`, between
+`augment.begin` and `augment.finish`.
+"""
+
+import concurrent.futures
+import itertools
+import json
+import multiprocessing
+import os
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future
+from contextlib import contextmanager
+from pathlib import Path
+
+from mfr_kit.data import faceset
+from mfr_kit.data.photos import Photo, list_people, photos_of
+from mfr_kit.data.storage import Position, ShardWriter, rec_path
+from mfr_kit.errors import KitError
+from mfr_kit.pipelines.options import AugmentOptions
+
+WORK = "work"  # folder inside DST.part that is gone when the set is whole
+CHUNK = 64  # photographs that one task of a worker makes, and one line of the journal notes
+AHEAD = 4  # tasks in flight for each worker
+Made = tuple[list[dict], list[dict]]  # rows for faces.parquet, for records with their `data`, and rows for skipped.csv
+Submit = Callable[[list[Photo]], "Future[Made]"]
+
+
+def building_of(options: AugmentOptions) -> Path:
+    """Where a set is put together before it is moved to DST."""
+    return options.dst.with_name(options.dst.name + ".part")
+
+
+def journal_of(building: Path, shard: int) -> Path:
+    """The text file that notes what is done of a shard, a line of JSON for each chunk of photographs, in their order.
+
+    One file a shard: a note a chunk would be ninety thousand files for 5.8 million photographs.
+    """
+    return building / WORK / f"{shard:05d}.jsonl"
+
+
+def chosen_people(options: AugmentOptions) -> list[str]:
+    """The people that are asked for and there, sorted; a person's place in this list is the label in a `.rec`.
+
+    Raises:
+        KitError: none.
+    """
+    return list_people(options.src, set(faceset.read_people(options.people)) if options.people else None)
+
+
+def photos_of_shard(options: AugmentOptions, shard: int) -> Iterator[Photo]:
+    """List a shard's photographs: an even share of the people, consecutive, so that a person is in one shard only."""
+    people = chosen_people(options)
+    excluded = set(faceset.read_people(options.exclude)) if options.exclude else set()
+    share = people[shard * len(people) // options.shards : (shard + 1) * len(people) // options.shards]
+    return (photo for person in share for photo in photos_of(options.src, person) if photo.source not in excluded)
+
+
+def make_shard(
+    options: AugmentOptions, shard: int, submit: Submit | None = None, progress: Callable[[int], None] = lambda done: None
+) -> int:
+    """Make the faces of a shard, or what an interrupted run left of it to make.
+
+    Args:
+        options: of the run; `begin` has laid out `DST.part`.
+        shard: 0 .. options.shards - 1.
+        submit: from `crew`, where one crew serves several shards.
+        progress: told the number of photographs of each chunk done.
+    Returns:
+        the number of photographs that an earlier run had done.
+    Raises:
+        KitError: SRC changed since the run began, another process works at this shard, or a worker died.
+    """
+    if submit is None:
+        with crew(options) as own_crew:
+            return make_shard(options, shard, own_crew, progress)
+    building = building_of(options)
+    with journal_of(building, shard).open("a+b") as journal:
+        _hold(journal, building)
+        done, position = _read_back(journal)
+        photos = photos_of_shard(options, shard)
+        for line in done:
+            _expect_same(options, line["photos"], list(itertools.islice(photos, line["count"])))
+        records = ShardWriter(rec_path(building, shard), position) if options.format == "rec" else None
+        labels = {name: label for label, name in enumerate(chosen_people(options))} if records else {}
+        try:
+            for chunk, (faces, skipped) in _in_order(_chunked(photos), submit, max(1, AHEAD * worker_count(options)), building):
+                at = _store(records, shard, labels, faces) if records else None
+                note = {"photos": _marks(chunk), "count": len(chunk), "position": at, "faces": faces, "skipped": skipped}
+                journal.write(json.dumps(note, separators=(",", ":")).encode() + b"\n")
+                journal.flush()
+                progress(len(chunk))
+            if records:
+                records.finish(_spans(building, shard))
+        finally:
+            if records:
+                records.close()
+    return sum(line["count"] for line in done)
+
+
+def read_journal(building: Path, shard: int) -> Iterator[dict]:
+    """Yield the notes of a shard, one in memory at a time."""
+    with journal_of(building, shard).open("rb") as journal:
+        yield from map(json.loads, journal)
+
+
+@contextmanager
+def crew(options: AugmentOptions) -> Iterator[Submit]:
+    """Start the worker processes (none where `--workers 0`); what it yields turns a chunk of photographs into a future of its rows."""
+    workers = worker_count(options)
+    if workers == 0:
+        maker = load_maker(options)
+        yield lambda chunk: _done(_make(maker, options, chunk))
+        return
+    context = multiprocessing.get_context("spawn")  # the same everywhere: fork does not exist on Windows and is unsafe beside threads
+    with concurrent.futures.ProcessPoolExecutor(workers, context, _initialise, (options,)) as pool:
+        try:
+            yield lambda chunk: pool.submit(_make_here, chunk)
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def worker_count(options: AugmentOptions) -> int:
+    """Worker processes; 0 means the work is done in this one."""
+    return options.workers if options.workers is not None else os.cpu_count() or 1
+
+
+def load_maker(options: AugmentOptions):
+    """Load detector and masks: the `FaceMaker` of this process."""
+    from mfr_kit.data.detect import load_detector
+    from mfr_kit.masks import library
+    from mfr_kit.pipelines.faces import FaceMaker
+
+    robust = options.alignment == "robust"
+    return FaceMaker(
+        source=options.src,
+        detector=None if options.aligned else load_detector(options.detector, options.detector_model, robust),
+        library=library.load(options.masks),
+        ratio=options.ratio,
+        seed=options.seed,
+        on_photo=options.draws_on_photo,
+        suffix=f".{options.image}",
+    )
+
+
+_here: list = []  # the FaceMaker and the options of a worker process
+
+
+def _initialise(options: AugmentOptions) -> None:
+    import cv2
+
+    cv2.setNumThreads(1)  # processes are the parallelism; threads inside them only fight
+    threading.Thread(target=_die_with_parent, daemon=True).start()
+    _here.extend((load_maker(options), options))
+
+
+def _die_with_parent() -> None:
+    """A pool's worker waits for work for ever when its parent was killed."""
+    multiprocessing.parent_process().join()
+    os._exit(1)
+
+
+def _make_here(chunk: list[Photo]) -> Made:
+    return _make(*_here, chunk)
+
+
+def _make(maker, options: AugmentOptions, chunk: list[Photo]) -> Made:
+    """Make a chunk's faces; images that become files are written here, images that become records go back with their rows."""
+    faces, skipped = [], []
+    for photo in chunk:
+        made, lost = maker.make(photo)
+        if options.format == "folder":
+            for row in made:
+                path = building_of(options) / row["key"]
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(row.pop("data"))
+        faces += made
+        skipped += lost
+    return faces, skipped
+
+
+def _done(made: Made) -> "Future[Made]":
+    future: Future = Future()
+    future.set_result(made)
+    return future
+
+
+def _in_order(chunks: Iterator[list[Photo]], submit: Submit, most: int, building: Path) -> Iterator[tuple[list[Photo], Made]]:
+    """Yield chunks and what became of them in the order of the photographs, with `most` in flight: memory does not grow with the set."""
+    flying: deque = deque()
+    try:
+        for chunk in chunks:
+            flying.append((chunk, submit(chunk)))
+            if len(flying) >= most:
+                yield _land(flying)
+        while flying:
+            yield _land(flying)
+    except concurrent.futures.process.BrokenProcessPool:
+        told = f"the same command continues from {building}, and --workers 1 uses less memory"
+        raise KitError(f"a worker process died (out of memory?): {told}") from None
+
+
+def _land(flying: deque) -> tuple[list[Photo], Made]:
+    chunk, future = flying.popleft()
+    return chunk, future.result()
+
+
+def _chunked(photos: Iterable[Photo]) -> Iterator[list[Photo]]:
+    while chunk := list(itertools.islice(photos, CHUNK)):
+        yield chunk
+
+
+def _store(records: ShardWriter, shard: int, labels: dict[str, int], faces: list[dict]) -> Position:
+    for row in faces:
+        row["shard"], row["record"] = shard, records.append(labels[row["identity"]], row.pop("data"))
+    return records.position()
+
+
+def _spans(building: Path, shard: int) -> Iterator[tuple[int, int]]:
+    """First key and one past the last of each person of a shard; a person's images are consecutive."""
+    rows = (row for note in read_journal(building, shard) for row in note["faces"])
+    for _, own in itertools.groupby(rows, key=lambda row: row["identity"]):
+        keys = [row["record"] for row in own]
+        yield keys[0], keys[-1] + 1
+
+
+def _read_back(journal) -> tuple[list[dict], Position | None]:
+    """Read what is done, without its rows, and cut off a line that a kill left unfinished."""
+    journal.seek(0)
+    done, whole = [], 0
+    for line in journal:
+        if not line.endswith(b"\n"):
+            break
+        whole += len(line)
+        note = json.loads(line)
+        done.append({name: note[name] for name in ("photos", "count", "position")})
+    journal.truncate(whole)
+    last = done[-1]["position"] if done else None
+    return done, Position(*last) if last else None
+
+
+def _marks(chunk: list[Photo]) -> list[str]:
+    return [chunk[0].source, chunk[-1].source]
+
+
+def _expect_same(options: AugmentOptions, marks: list[str], chunk: list[Photo]) -> None:
+    if not chunk or _marks(chunk) != marks:
+        raise KitError(f"{options.src} changed since the run began (near {marks[0]}): remove {building_of(options)} to start afresh")
+
+
+def _hold(journal, building: Path) -> None:
+    """Keep a second run away from this shard until the file is closed, by whatever end."""
+    try:
+        import fcntl
+    except ImportError:  # Windows keeps no advisory locks; nothing but the user's care is between two runs there
+        return
+    try:
+        fcntl.flock(journal, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        raise KitError(f"another run is writing to {building}: wait for it, or stop it") from None
