@@ -1,10 +1,9 @@
-"""What every method is given, and the two operations every method needs."""
+"""What every method is given, and the one operation every method needs."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mfr_kit.errors import KitError
-from mfr_kit.options import option
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -29,18 +28,6 @@ class Batch:
             )
 
 
-def fcd_weight() -> float:
-    """Declare the option that the methods which add terms to FCD share."""
-    return option(1.0, help="Weight of FCD beside the method's own terms, >= 0; 0 leaves the method by itself.")
-
-
 def unit(x: "Tensor") -> "Tensor":
     """L2-normalise along the last axis; a zero vector stays zero."""
     return x / x.norm(dim=-1, keepdim=True).clamp_min(1e-12)
-
-
-def add_fcd(terms: dict[str, "Tensor"], batch: Batch, weight: float) -> dict[str, "Tensor"]:
-    """Put a weighted FCD in front of a method's own terms, unless its weight is zero."""
-    from mfr_kit.losses.fcd import feature_consistency_loss
-
-    return {"fcd": weight * feature_consistency_loss(batch.student, batch.teacher), **terms} if weight else terms

@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from mfr_kit.losses._batch import Batch, Terms, add_fcd, fcd_weight
+from mfr_kit.losses._batch import Batch, Terms
+from mfr_kit.losses.fcd import add_fcd, fcd_weight
 from mfr_kit.options import option
 
 if TYPE_CHECKING:

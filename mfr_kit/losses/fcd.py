@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mfr_kit.losses._batch import Batch, Terms, unit
+from mfr_kit.options import option
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -30,3 +31,13 @@ def feature_consistency_loss(student: "Tensor", teacher: "Tensor") -> "Tensor":
     Source: CoupleFace (arXiv 2204.05502), FCD; docs/method.md, equation 1.
     """
     return (unit(student) - unit(teacher.detach())).square().sum(dim=1).mean()
+
+
+def fcd_weight() -> float:
+    """Declare the option that the methods which add terms to FCD share."""
+    return option(1.0, help="Weight of FCD beside the method's own terms, >= 0; 0 leaves the method by itself.")
+
+
+def add_fcd(terms: dict[str, "Tensor"], batch: Batch, weight: float) -> dict[str, "Tensor"]:
+    """Put a weighted FCD in front of a method's own terms, unless its weight is zero."""
+    return {"fcd": weight * feature_consistency_loss(batch.student, batch.teacher), **terms} if weight else terms

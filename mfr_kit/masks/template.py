@@ -13,7 +13,6 @@ from mfr_kit.errors import KitError
 from mfr_kit.masks import head
 from mfr_kit.registry import unknown
 
-LEVEL_STEP = 2**0.5
 MODES = ("palette", "colour")
 _OCTAVES_PER_BLUR = 1.0  # bilinear sampling of a texture coarser by an octave looks like a blur of about one pixel
 _TABLES = {"title", "kind", "licence", "author", "fit", "recipe", "look"}
@@ -96,6 +95,8 @@ class Look:
         """Choose the entry of `levels` for a face of this scale, and coarser by what a blur of that many pixels takes away."""
         finest = self.levels[0].shape[1] / (self.box[2] - self.box[0])
         steps = log2(finest / pixels_per_mm) + 0.2 + _OCTAVES_PER_BLUR * blur
+        from mfr_kit.masks.texture import LEVEL_STEP
+
         return min(max(round(steps / log2(LEVEL_STEP)), 0), len(self.levels) - 1)
 
 

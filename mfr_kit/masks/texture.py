@@ -8,8 +8,8 @@ import numpy as np
 from mfr_kit.errors import KitError
 from mfr_kit.masks import recipe
 from mfr_kit.masks.head import ARC, EAR_Z
-from mfr_kit.masks.template import LEVEL_STEP
 
+LEVEL_STEP = 2**0.5  # from one level of a texture to the next
 _SMALLEST = 24
 
 
