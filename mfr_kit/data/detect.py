@@ -20,6 +20,11 @@ class Detection:
     score: float  # detector confidence in [0, 1]
     dense: np.ndarray | None = None  # (68, 2) iBUG or (106, 2) InsightFace landmarks, float32, where the detector knows them
 
+    @property
+    def points(self) -> np.ndarray:
+        """All that is known of the landmarks: the dense ones, else the five."""
+        return self.landmarks if self.dense is None else self.dense
+
 
 class Detector(Protocol):
     """What a file of `mfr_kit/data/detectors` gives with `load(model: Path | None)`."""
