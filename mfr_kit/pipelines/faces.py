@@ -58,7 +58,7 @@ class FaceMaker:
         """Draw a mask, on the photograph before it is detected again or on the aligned face."""
         mask = self.library.draw(rng)
         if self.on_photo and self.detector is not None:
-            masked, coverage = render(image, face.landmarks, mask, rng)
+            masked, coverage = render(image, face.points, mask, rng)
             again = same_face(self.detector.detect(masked), face)
             if again is None:
                 lost = _skipped(photo, faceset.NO_FACE, "not found again under its mask", clean["key"])
@@ -87,7 +87,7 @@ class FaceMaker:
         if self.detector is None and image.shape[:2] == (SIZE, SIZE):
             return image, face.landmarks
         matrix = estimate_similarity(face.landmarks)
-        return warp(image, matrix), transform_points(face.landmarks, matrix)
+        return warp(image, matrix), transform_points(face.points, matrix)
 
     def _row(self, photo: Photo, key: str, aligned: np.ndarray, points: np.ndarray, score: float) -> dict:
         data = encode(aligned, self.suffix)
