@@ -40,7 +40,9 @@ def make_set(folder: Path, count: int) -> faceset.FaceSet:
         (folder / key).parent.mkdir(parents=True, exist_ok=True)
         (folder / key).write_bytes(data)
         row = {"key": key, "source": source.name, "identity": source.parent.name, "condition": "nonmask", "score": 1.0, "clean_key": ""}
-        rows.append({**row, "landmarks": TEMPLATE.ravel().tolist(), "mask": "", "digest": faceset.digest_of(data)})
+        rows.append(
+            {**row, "landmarks": TEMPLATE.ravel().tolist(), "similarity": faceset.ALIGNED, "mask": "", "digest": faceset.digest_of(data)}
+        )
     faceset.write_rows(folder, [(rows, [])], {})
     return faceset.FaceSet.open(folder)
 

@@ -51,6 +51,7 @@ def write_faceset(folder: Path, people: int = 6, takes: int = 4, twins: bool = T
                         "identity": f"p{person:02d}",
                         "condition": "mask" if own else "nonmask",
                         "landmarks": TEMPLATE.ravel().tolist(),
+                        "similarity": faceset.ALIGNED,
                         "score": 0.9,
                         "clean_key": own,
                         "mask": '{"template": "flat"}' if own else "",

@@ -25,12 +25,14 @@ SCHEMA = pa.schema(
         ("identity", pa.string()),
         ("condition", pa.string()),  # NONMASK or MASK (a twin, or a really masked photograph)
         ("landmarks", pa.list_(pa.float32())),  # x0, y0, x1, y1, ... in the aligned frame
+        ("similarity", pa.list_(pa.float32(), 4)),  # a, b, tx, ty of [[a, -b, tx], [b, a, ty]], from the photograph to the aligned frame
         ("score", pa.float32()),  # detector confidence in [0, 1]; 1 where nobody detected
         ("clean_key", pa.string()),  # of a masked twin: the key of its clean face; else ""
         ("mask", pa.string()),  # JSON of the drawn mask's parameters; "" without one
         ("digest", pa.string()),  # BLAKE2b-64 of the encoded image
     ]
 )
+ALIGNED = (1.0, 0.0, 0.0, 0.0)  # the `similarity` of a face that was aligned already
 RECORD_COLUMNS = (pa.field("shard", pa.int32()), pa.field("record", pa.int64()))  # only in a set of records: see storage.py
 GROUP_ROWS = 8192  # rows of faces.parquet that are written (and held) together
 SKIPPED_COLUMNS = ("source", "identity", "condition", "clean_key", "reason", "detail")
@@ -120,6 +122,11 @@ class FaceSet:
     def scores(self) -> np.ndarray:
         """(N,) float32 detector confidences."""
         return self.table["score"].to_numpy()
+
+    @functools.cached_property
+    def similarities(self) -> np.ndarray:
+        """(N, 4) float64 a, b, tx, ty of the matrices [[a, -b, tx], [b, a, ty]] from photographs to aligned frames."""
+        return self.table["similarity"].combine_chunks().flatten().to_numpy(zero_copy_only=False).reshape(-1, 4).astype(np.float64)
 
     @functools.cached_property
     def people(self) -> list[str]:

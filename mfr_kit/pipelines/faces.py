@@ -44,8 +44,8 @@ class FaceMaker:
         face = self._find(image)
         if face is None:
             return [], [_skipped(photo, faceset.NO_FACE, f"{image.shape[1]}x{image.shape[0]} pixels")]
-        aligned, points = self._align(image, face)
-        clean = self._row(photo, f"faces/{photo.stem}{self.suffix}", aligned, points, face.score)
+        aligned, points, matrix = self._align(image, face)
+        clean = self._row(photo, f"faces/{photo.stem}{self.suffix}", aligned, points, matrix, face.score)
         rng = rng_for(self.seed, key_of(photo.source))
         if photo.condition == faceset.MASK or rng.random() >= self.ratio:
             return [clean], []
@@ -64,14 +64,14 @@ class FaceMaker:
                 lost = _skipped(photo, faceset.NO_FACE, "not found again under its mask", clean["key"])
                 return [], [{**lost, "condition": faceset.MASK}]
             again = self.detector.settle(masked, again)
-            aligned, points = self._align(masked, again)
-            covered, score = warp(coverage, estimate_similarity(again.landmarks)), again.score
+            aligned, points, matrix = self._align(masked, again)
+            covered, score = warp(coverage, matrix), again.score
         else:
-            aligned, points = self._align(image, face)
+            aligned, points, matrix = self._align(image, face)
             aligned, covered = render(aligned, points, mask, rng)
             score = face.score
         share = round(float(covered.mean()) / 255, 3)
-        row = self._row(photo, f"faces/{photo.stem}{TWIN}{self.suffix}", aligned, points, score)
+        row = self._row(photo, f"faces/{photo.stem}{TWIN}{self.suffix}", aligned, points, matrix, score)
         drawn = json.dumps({**mask.parameters, "coverage": share}, sort_keys=True)
         return [{**row, "condition": faceset.MASK, "clean_key": clean["key"], "mask": drawn}], []
 
@@ -82,14 +82,14 @@ class FaceMaker:
         height, width = image.shape[:2]
         return Detection(np.array([0, 0, width, height], np.float32), TEMPLATE * np.array([width, height], np.float32) / SIZE, 1.0)
 
-    def _align(self, image: np.ndarray, face: Detection) -> tuple[np.ndarray, np.ndarray]:
-        """The aligned face and its landmarks there; an aligned face of the right size stays as it is."""
+    def _align(self, image: np.ndarray, face: Detection) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """The aligned face, its landmarks there and the matrix to there; an aligned face of the right size stays as it is."""
         if self.detector is None and image.shape[:2] == (SIZE, SIZE):
-            return image, face.landmarks
+            return image, face.landmarks, np.eye(2, 3)
         matrix = estimate_similarity(face.landmarks)
-        return warp(image, matrix), transform_points(face.points, matrix)
+        return warp(image, matrix), transform_points(face.points, matrix), matrix
 
-    def _row(self, photo: Photo, key: str, aligned: np.ndarray, points: np.ndarray, score: float) -> dict:
+    def _row(self, photo: Photo, key: str, aligned: np.ndarray, points: np.ndarray, matrix: np.ndarray, score: float) -> dict:
         data = encode(aligned, self.suffix)
         return {
             "data": data,
@@ -98,6 +98,7 @@ class FaceMaker:
             "identity": photo.identity,
             "condition": photo.condition,
             "landmarks": points.ravel().tolist(),
+            "similarity": [*matrix[:, 0].tolist(), *matrix[:, 2].tolist()],
             "score": score,
             "clean_key": "",
             "mask": "",

@@ -12,11 +12,11 @@ from mfr_kit.errors import KitError
 from mfr_kit.masks import library
 from mfr_kit.models import weights
 from mfr_kit.models.embedders import load_embedder
-from mfr_kit.training import checkpoint, optimise, people, prepare
+from mfr_kit.training import checkpoint, drift, optimise, people, prepare
 from mfr_kit.training import ranks as distributed
 from mfr_kit.training.checkpoint import State
 from mfr_kit.training.journal import Journal
-from mfr_kit.training.loader import Plan, StudentViews, batches, following
+from mfr_kit.training.loader import Plan, StudentViews, batches, every_face, every_person, following
 from mfr_kit.training.options import METHODS, RunOptions
 from mfr_kit.training.step import Stepper
 from mfr_kit.training.validation import Validation
@@ -32,18 +32,23 @@ def distill(options: RunOptions) -> Path:
     if options.threads:
         torch.set_num_threads(options.threads)
     device, ranks = prepare.device_of(options.device), distributed.join(options.device)
-    faces, held = people.split(options)
+    faces, held, seen = people.split(options)
+    drifts = drift.measured(seen)
+    del seen  # rows of millions of faces, perhaps
     teacher = load_embedder(options.teacher, normalisation=options.normalisation, threads=options.threads, device=device.type)
     student, size, parent = prepare.make_student(options, teacher)
     if ranks.first:
-        prepare.open_folder(options, size, prepare.describe(options, faces, teacher, parent))
+        prepare.open_folder(options, size, prepare.describe(options, faces, drift.told(drifts), teacher, parent))
+        print(f"alignment drift: {drift.told(drifts)}")
     ranks.wait()
     relations = prepare.relations(options, faces, teacher, device, ranks)
     state, terms = _begin(options, student, (size, teacher.embedding_size), len(relations.prototypes), device)
     checkpoint.restore(options.out, state)
     stepper = Stepper(options, _network(state, options, ranks, device), terms, relations, teacher, faces, ranks, device)
     masks = functools.partial(library.load, options.masks, options.mask_folder)
-    _train(stepper, state, Validation(held, masks) if held and ranks.first else None)
+    recipe = Recipe(options.mask_ratio, options.drift, options.drift_clean, options.photometric)
+    dataset = StudentViews(faces, recipe, options.seed, (options.masks, options.mask_folder), drifts)
+    _train(stepper, state, dataset, Validation(held, masks) if held and ranks.first else None)
     ranks.wait()
     return options.out / weights.STUDENT
 
@@ -75,17 +80,15 @@ def _network(state: State, options: RunOptions, ranks: distributed.Ranks, device
     return network
 
 
-def _train(stepper: Stepper, state: State, validation: Validation | None) -> None:
+def _train(stepper: Stepper, state: State, dataset: StudentViews, validation: Validation | None) -> None:
     options, ranks, faces = stepper.options, stepper.ranks, stepper.faces
-    place = (ranks.rank, ranks.world)
-    per_epoch = Plan(len(faces), options.batch_size, 0, seed=options.seed, rank=place).per_epoch / options.accumulate
+    per_epoch = len(faces) // (options.batch_size * ranks.world) / options.accumulate
     total = options.steps or max(1, round(options.epochs * per_epoch))
-    plan = Plan(
-        len(faces), options.batch_size, total * options.accumulate, seed=options.seed, start=state.step * options.accumulate, rank=place
-    )
+    by_person = options.sampling == "identities"
+    order = every_person(stepper.relations.labels, options.seed) if by_person else every_face(len(faces), options.seed)
+    done, batch = state.step * options.accumulate, options.batch_size
+    plan = Plan(order, batch, total * options.accumulate, start=done, rank=(ranks.rank, ranks.world))
     every = options.val_every or max(1, round(per_epoch))
-    recipe = Recipe(options.mask_ratio, options.drift, options.drift_clean, options.photometric)
-    dataset = StudentViews(faces, recipe, options.seed, (options.masks, options.mask_folder))
     views = iter(batches(dataset, plan, options.workers, pin=stepper.device.type == "cuda"))
     journal = Journal(options.out, state.step, total, ranks.first)
     while state.step < total:

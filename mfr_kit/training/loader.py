@@ -1,6 +1,6 @@
 """Batches of student views as functions of (seed, step, rank): the same for any number of workers, and from any step on."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import cv2
@@ -15,7 +15,7 @@ from mfr_kit.masks import library
 from mfr_kit.seeding import rng_for
 from mfr_kit.training.views import Recipe, Views
 
-ORDER_STREAM = 2  # keeps the order of an epoch apart from the views of its samples
+ORDER_STREAM, TURN_STREAM = 2, 4  # keep the order of an epoch, and whose face is first, apart from the views of the samples
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class ViewBatch:
 
     images: Tensor  # (B, 112, 112, 3) uint8 RGB
     indices: np.ndarray  # (B,) rows of the training set
-    epochs: np.ndarray  # (B,)
+    epochs: np.ndarray  # (B,) passes: over the faces, or over the people
     mirrored: np.ndarray  # (B,) 0 or 1
     masked: np.ndarray  # (B,) 0 or 1
 
@@ -33,23 +33,53 @@ class ViewBatch:
         return ViewBatch(self.images.pin_memory(), self.indices, self.epochs, self.mirrored, self.masked)
 
 
-class Plan(Sampler):
-    """Which samples make which batch, from a given batch on; the last, incomplete batch of an epoch is left out.
+Order = tuple[int, Callable[[int], np.ndarray]]  # rows a pass shows, and which rows pass 0, 1, ... shows, in order
+
+
+def every_face(faces: int, seed: int) -> Order:
+    """A pass shows every one of `faces` faces once, in an order of its own: people with many photographs are seen often."""
+    return faces, lambda epoch: rng_for(seed, epoch, ORDER_STREAM).permutation(faces)
+
+
+def every_person(labels: np.ndarray, seed: int) -> Order:
+    """A pass shows every person once, in an order of its own; a person's faces take turns from pass to pass.
+
+    Somebody with one face is seen as often as everybody else, each time in another view of that one face (the view follows from the
+    pass); nobody is left out.
 
     Args:
-        faces: number of training faces N.
+        labels: (N,) identities 0 .. C-1, each with at least one face.
+        seed: of the order, and of whose turn it is first.
+    """
+    rows = np.argsort(labels, kind="stable")
+    counts = np.bincount(labels)
+    starts = np.cumsum(counts) - counts
+    first = rng_for(seed, TURN_STREAM).integers(counts)
+
+    def order(epoch: int) -> np.ndarray:
+        people = rng_for(seed, epoch, ORDER_STREAM).permutation(len(counts))
+        return rows[starts[people] + (first[people] + epoch) % counts[people]]
+
+    return len(counts), order
+
+
+class Plan(Sampler):
+    """Which samples make which batch, from a given batch on; the last, incomplete batch of a pass is left out.
+
+    Args:
+        order: from `every_face` or `every_person`.
         batch: faces a batch and rank.
         total: batches in all.
-        seed: of the order.
         start: first batch wanted.
         rank: (rank, world size); the ranks' batches together are the one-rank batch of the combined size.
     """
 
-    def __init__(self, faces: int, batch: int, total: int, *, seed: int, start: int = 0, rank: tuple[int, int] = (0, 1)):
-        self.per_epoch = faces // (batch * rank[1])
+    def __init__(self, order: Order, batch: int, total: int, *, start: int = 0, rank: tuple[int, int] = (0, 1)):
+        shown, self._order = order
+        self.per_epoch = shown // (batch * rank[1])
         if self.per_epoch == 0:
-            raise KitError(f"--batch-size {batch} x {rank[1]} rank(s) is more than the {faces} training faces")
-        self._faces, self._batch, self._total, self._seed, self._start, self._rank = faces, batch, total, seed, start, rank
+            raise KitError(f"--batch-size {batch} x {rank[1]} rank(s) is more than the {shown} training faces or people of a pass")
+        self._batch, self._total, self._start, self._rank = batch, total, start, rank
 
     def __len__(self) -> int:
         return self._total - self._start
@@ -60,21 +90,29 @@ class Plan(Sampler):
         for number in range(self._start, self._total):
             epoch, position = divmod(number, self.per_epoch)
             if epoch != of_epoch:
-                order, of_epoch = rng_for(self._seed, epoch, ORDER_STREAM).permutation(self._faces), epoch
+                order, of_epoch = self._order(epoch), epoch
             first = (position * world + rank) * self._batch
             yield [(epoch, int(index)) for index in order[first : first + self._batch]]
 
 
 class StudentViews(Dataset):
-    """Views by (epoch, index). The mask library and the transforms are made in the process that uses them."""
+    """Views by (epoch, index). The mask library and the transforms are made in the process that uses them.
 
-    def __init__(self, faces: FaceSet, recipe: Recipe, seed: int, masks: tuple):
-        self._faces, self._recipe, self._seed, self._masks = faces, recipe, seed, masks
+    Args:
+        faces: clean faces, as files or as records.
+        recipe: how views are drawn.
+        seed: of the views.
+        masks: what `library.load` is given.
+        drifts: see `Views`.
+    """
+
+    def __init__(self, faces: FaceSet, recipe: Recipe, seed: int, masks: tuple, drifts: np.ndarray | None = None):
+        self._faces, self._recipe, self._seed, self._masks, self._drifts = faces, recipe, seed, masks, drifts
         self._views: Views | None = None
 
     def __getitem__(self, key: tuple[int, int]) -> tuple:
         if self._views is None:
-            self._views = Views(self._recipe, library.load(*self._masks) if self._recipe.mask_ratio else None)
+            self._views = Views(self._recipe, library.load(*self._masks) if self._recipe.mask_ratio else None, self._drifts)
         epoch, index = key
         view = self._views.draw(self._faces.image(index), self._faces.points(index), rng_for(self._seed, epoch, index))
         return view.image, index, epoch, view.mirrored, view.masked

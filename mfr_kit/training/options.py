@@ -27,6 +27,7 @@ class RunOptions:
     holdout_people: list[Path] | None = option(
         None, help="Lists of names never trained on (repeat the flag); refused if --train-people shares any."
     )
+    allow_shared_people: bool = option(False, help="Accept lists that share people; figures measured on them flatter.")
     resume: bool = option(False, help="Continue the run in --out from its last checkpoint.")
     method: str = option("coupleface", help="What the student is trained by.", choices=lambda: registry.names(METHODS))
     teacher: str = option("sface", help="Asset, .onnx file or run folder that gives the targets.")
@@ -45,6 +46,11 @@ class RunOptions:
         None, help="D of the student; left out: the teacher's. Another size trains a projector, dropped at export."
     )
     init: str = option("random", help="`random`, `teacher` (same architecture), or a run folder or .pt file to start from.")
+    sampling: str = option(
+        "faces",
+        help="faces: a pass shows every face. identities: a pass shows one face of every person, so people with few count as much.",
+        choices=lambda: ["faces", "identities"],
+    )
     batch_size: int = option(64, help="Faces a step and rank.")
     epochs: float = option(10.0, help="Passes over the training faces, > 0.")
     steps: int | None = option(None, help="Optimiser steps; overrides --epochs.")
@@ -64,8 +70,10 @@ class RunOptions:
     mask_ratio: float = option(0.35, help="Probability that the student's face wears a mask.")
     masks: list[str] | None = option(None, help="Mask looks or kinds to draw from (repeat the flag); all if left out.")
     mask_folder: Path | None = option(None, help="Folder of mask templates; the kit's own if left out.")
-    drift: float = option(1.0, help="Alignment drift of masked faces; 1 is what was measured on detections of masked faces.")
-    drift_clean: float = option(0.25, help="Alignment drift of clean faces, in the same unit.")
+    drift: float = option(
+        1.0, help="Alignment drift of masked faces; 1 is what was measured: on the set's twins, or the kit's constants if it has few."
+    )
+    drift_clean: float = option(0.25, help="Alignment drift of clean faces, as a factor on the kit's constants.")
     photometric: float = option(1.0, help="Probability factor of brightness, colour, blur, noise and compression; 0 for none.")
     seed: int = option(0, help="Of everything random: same seed, same batches, whatever the number of workers.")
     workers: int = option(2, help="Loader processes; 0 loads in this one.")

@@ -1,15 +1,25 @@
 """Who is trained on and who is validated on: two selections of one face set that never share a person."""
 
+from typing import NamedTuple
+
 from mfr_kit.data.faceset import FaceSet, read_people
 from mfr_kit.errors import KitError
 from mfr_kit.training.options import RunOptions
 
 
-def split(options: RunOptions) -> tuple[FaceSet, FaceSet | None]:
-    """Open the face set and return its clean faces to train on, and the faces (clean and masked) to validate on.
+class Split(NamedTuple):
+    """Faces by what they are for."""
+
+    train: FaceSet  # clean faces to train on
+    held: FaceSet | None  # clean and masked faces to validate on
+    seen: FaceSet  # clean and masked faces of the training people: what may be measured of them
+
+
+def split(options: RunOptions) -> Split:
+    """Open the face set and divide its people.
 
     Raises:
-        KitError: lists that share people or name nobody of the set.
+        KitError: lists that share people (unless --allow-shared-people) or name nobody of the set.
     """
     everything = FaceSet.open(options.data)
     validation = _names(options, "val_people")
@@ -18,20 +28,21 @@ def split(options: RunOptions) -> tuple[FaceSet, FaceSet | None]:
         wanted = set(everything.people) - validation - kept_out
     else:
         wanted = _names(options, "train_people")
-        _refuse_shared(wanted & validation, "--train-people", "--val-people")
-        _refuse_shared(wanted & kept_out, "--train-people", "--holdout-people")
-    _refuse_shared(validation & kept_out, "--val-people", "--holdout-people")
-    train = everything.of_people(wanted).clean()
+        _refuse_shared(options, wanted & validation, "--train-people", "--val-people")
+        _refuse_shared(options, wanted & kept_out, "--train-people", "--holdout-people")
+    _refuse_shared(options, validation & kept_out, "--val-people", "--holdout-people")
+    seen = everything.of_people(wanted)
+    train = seen.clean()
     if len(set(train.identities)) < 2:
         raise KitError(
             f"{options.data} has clean faces of {len(set(train.identities))} training people; at least two are needed (--train-people)"
         )
     if not validation:
-        return train, None
+        return Split(train, None, seen)
     chosen = everything.of_people(validation)
     if len(chosen) == 0:
         raise KitError(f"none of the people in {options.val_people} has a face in {options.data}")
-    return train, chosen
+    return Split(train, chosen, seen)
 
 
 def _names(options: RunOptions, name: str) -> set[str]:
@@ -40,7 +51,10 @@ def _names(options: RunOptions, name: str) -> set[str]:
     return {person for path in paths for person in read_people(path)}
 
 
-def _refuse_shared(shared: set[str], one: str, other: str) -> None:
-    if shared:
-        some = ", ".join(sorted(shared)[:5]) + (" ..." if len(shared) > 5 else "")
-        raise KitError(f"{one} and {other} share {len(shared)} people ({some}): take them out of one of the lists")
+def _refuse_shared(options: RunOptions, shared: set[str], one: str, other: str) -> None:
+    if not shared:
+        return
+    some = f"{one} and {other} share {len(shared)} people ({', '.join(sorted(shared)[:5])}{', ...' if len(shared) > 5 else ''})"
+    if not options.allow_shared_people:
+        raise KitError(f"{some}: take them out of one of the lists; with --allow-shared-people figures measured on them flatter")
+    print(f"{some}: figures measured on them flatter (--allow-shared-people)")

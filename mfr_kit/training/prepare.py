@@ -2,7 +2,7 @@
 
 import json
 import tomllib
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -68,7 +68,8 @@ def open_folder(options: RunOptions, size: int, lineage: dict) -> None:
         return
     if not options.resume:
         raise KitError(f"{options.out} holds a run already: continue it with --resume, or choose another --out")
-    before = tomllib.loads(path.read_text(encoding="utf-8"))
+    since = {entry.name: entry.default for entry in fields(options)}  # options that came after the run was begun had their defaults
+    before = {**since, **tomllib.loads(path.read_text(encoding="utf-8"))}
     changed = [name for name, value in config.items() if name not in MAY_CHANGE and before.get(name) != value]
     if changed:
         told = "; ".join(f"--{name.replace('_', '-')} was {before.get(name)}, is {config[name]}" for name in changed)
@@ -115,14 +116,19 @@ def _weights_of(path: Path) -> tuple[dict[str, Tensor], dict]:
     return weights.read_state(path), {"name": path.name, "sha256": weights.sha256_of(path), "trained_on": [UNKNOWN]}
 
 
-def describe(options: RunOptions, faces: FaceSet, teacher: Embedder, parent: dict | None) -> dict[str, Any]:
-    """Compose the run's lineage (models/lineage.py)."""
+def describe(options: RunOptions, faces: FaceSet, drift: str, teacher: Embedder, parent: dict | None) -> dict[str, Any]:
+    """Compose the run's lineage (models/lineage.py); `drift` says where the masked faces' alignment drift comes from."""
     people = len(set(faces.identities))
     return {
         "training_sets": [{"name": faces.name, "fingerprint": faces.fingerprint, "faces": len(faces), "people": people}],
         "teacher": ancestor(teacher.name, teacher.fingerprint, teacher.lineage),
         "initial_weights": parent,
-        "masks": {"ratio": options.mask_ratio, "names": options.masks or "all", "folder": str(options.mask_folder or "the kit's own")},
+        "masks": {
+            "ratio": options.mask_ratio,
+            "names": options.masks or "all",
+            "folder": str(options.mask_folder or "the kit's own"),
+            "drift": drift,
+        },
         "kit_version": __version__,
     }
 

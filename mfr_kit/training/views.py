@@ -1,6 +1,5 @@
 """The student's view of a clean face: a mask or none, the mirror draw it shares with the teacher, alignment drift, photometry."""
 
-import math
 import os
 import random
 from dataclasses import dataclass
@@ -11,10 +10,7 @@ import numpy as np
 from mfr_kit.data.align import SIZE
 from mfr_kit.masks.library import Library
 from mfr_kit.masks.render import render
-
-# Measured between the alignment of masked photographs and of the same photographs clean (docs/method.md): mean and spread.
-SCALE_MEAN, SCALE_SPREAD, ROTATION_DEG, SHIFT_PX = 1.04, 0.10, 4.3, 4.0
-WIDEST = 2.5  # spreads at which a draw is cut off
+from mfr_kit.training import drift
 
 
 @dataclass(frozen=True)
@@ -43,10 +39,11 @@ class Views:
     Args:
         recipe: probabilities and strengths.
         library: the masks; None only with `mask_ratio` 0.
+        drifts: (M, 4) measured drifts (training/drift.py) that masked faces draw from; None: the constants there.
     """
 
-    def __init__(self, recipe: Recipe, library: Library | None):
-        self._recipe, self._library = recipe, library
+    def __init__(self, recipe: Recipe, library: Library | None, drifts: np.ndarray | None = None):
+        self._recipe, self._library, self._drifts = recipe, library, drifts
         self._photometry = photometry(recipe.photometric) if recipe.photometric else None
 
     def draw(self, face: np.ndarray, landmarks: np.ndarray, rng: np.random.Generator) -> View:
@@ -61,22 +58,17 @@ class Views:
         """
         mirrored, masked = rng.random() < self._recipe.mirror, rng.random() < self._recipe.mask_ratio
         image = render(face, landmarks, self._library.draw(rng), rng)[0] if masked else face
-        amount = self._recipe.drift if masked else self._recipe.drift_clean
-        image = move(image, drift_matrix(rng, amount) if amount else np.eye(2, 3), mirrored)
+        image = move(image, self._drift(masked, rng), mirrored)
         if self._photometry is not None:
             self._photometry.set_random_state(rng, random.Random(int(rng.integers(1 << 62))))
             image = self._photometry(image=image)["image"]
         return View(np.ascontiguousarray(image), mirrored, masked)
 
-
-def drift_matrix(rng: np.random.Generator, amount: float) -> np.ndarray:
-    """Draw the (2, 3) similarity by which a detector misplaces a face; `amount` 1 is the measured drift, 0 the identity."""
-    spread = np.clip(rng.normal(size=4), -WIDEST, WIDEST) * amount
-    scale = 1 + amount * (SCALE_MEAN - 1) + SCALE_SPREAD * spread[0]
-    angle = math.radians(ROTATION_DEG * spread[1])
-    turn = max(scale, 0.1) * np.array([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]])
-    centre = np.full(2, (SIZE - 1) / 2)
-    return np.column_stack([turn, centre - turn @ centre + SHIFT_PX * spread[2:]])
+    def _drift(self, masked: bool, rng: np.random.Generator) -> np.ndarray:
+        amount = self._recipe.drift if masked else self._recipe.drift_clean
+        if not amount:
+            return np.eye(2, 3)
+        return drift.sampled(rng, amount, self._drifts) if masked and self._drifts is not None else drift.drawn(rng, amount)
 
 
 def move(image: np.ndarray, matrix: np.ndarray, mirrored: bool) -> np.ndarray:

@@ -37,6 +37,7 @@ def write_set(folder, people=8, shots=3):
                 {
                     **row,
                     "landmarks": TEMPLATE.ravel().tolist(),
+                    "similarity": faceset.ALIGNED,
                     "score": 1.0,
                     "clean_key": "",
                     "mask": "",

@@ -43,7 +43,9 @@ class Killed(BaseException):
     pass
 
 
-@pytest.mark.parametrize("changes", [{}, {"ema": 0.9, "accumulate": 2, "optimiser": "sgd", "embedding_size": 8, "method": "arcface"}])
+@pytest.mark.parametrize(
+    "changes", [{}, {"sampling": "identities"}, {"ema": 0.9, "accumulate": 2, "optimiser": "sgd", "embedding_size": 8, "method": "arcface"}]
+)
 @pytest.mark.parametrize("stop", [1, 3])
 def test_a_run_that_was_killed_ends_like_one_that_was_not(make_options, tmp_path, monkeypatch, changes, stop):
     whole = make_options(out=tmp_path / "whole", steps=6, **changes)
@@ -228,3 +230,28 @@ def test_a_projector_is_trained_kept_apart_and_dropped(make_options):
     run = weights.load_run(options.out)
     assert run.projector.shape == (16, 8)
     assert run.model(torch.zeros(1, 3, 112, 112)).shape == (1, 8)
+
+
+def test_a_run_says_where_its_drift_comes_from_and_goes_on_with_no_other(make_options, monkeypatch, capsys):
+    options = make_options(steps=2)
+    distill(options)
+    assert "alignment drift: the kit's constants" in capsys.readouterr().out
+    table = np.random.default_rng(0).normal(0, 0.1, (300, 4))
+    monkeypatch.setattr("mfr_kit.training.drift.measured", lambda faces: table)
+    with pytest.raises(KitError, match="the face set, the teacher or the initial weights"):
+        distill(replace(options, resume=True))
+    other = replace(options, out=options.out.parent / "other")
+    distill(other)
+    assert "alignment drift: measured on 300 twins" in capsys.readouterr().out
+    lineage = json.loads((other.out / "lineage.json").read_text())
+    assert "measured on 300 twins" in lineage["masks"]["drift"]
+
+
+def test_a_run_begun_before_an_option_existed_is_continued_with_its_default(make_options):
+    options = make_options(steps=2)
+    distill(options)
+    config = options.out / "config.toml"
+    config.write_text("".join(line for line in config.read_text().splitlines(keepends=True) if not line.startswith("sampling")))
+    distill(replace(options, resume=True))
+    with pytest.raises(KitError, match="--sampling was faces, is identities"):
+        distill(replace(options, resume=True, sampling="identities"))

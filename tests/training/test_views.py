@@ -5,7 +5,8 @@ import pytest
 from mfr_kit.data.align import TEMPLATE
 from mfr_kit.masks import library
 from mfr_kit.seeding import rng_for
-from mfr_kit.training.views import Recipe, Views, drift_matrix, move
+from mfr_kit.training import drift
+from mfr_kit.training.views import Recipe, Views, move
 
 
 @pytest.fixture(scope="module")
@@ -71,20 +72,8 @@ def test_shares_are_as_asked(face, masks):
     assert abs(np.mean([view.mirrored for view in drawn]) - 0.5) < 0.08
 
 
-def test_drift_has_the_measured_spread_and_none_at_zero():
-    matrices = np.array([drift_matrix(np.random.default_rng(index), 1.0) for index in range(3000)])
-    scale = np.hypot(matrices[:, 0, 0], matrices[:, 1, 0])
-    angle = np.degrees(np.arctan2(matrices[:, 1, 0], matrices[:, 0, 0]))
-    centre = np.array([55.5, 55.5, 1.0])
-    shift = (matrices @ centre - centre[:2]).T
-    assert abs(scale.mean() - 1.04) < 0.01 and abs(scale.std() - 0.10) < 0.01
-    assert abs(angle.mean()) < 0.3 and abs(angle.std() - 4.3) < 0.3
-    assert np.abs(shift.mean(axis=1)).max() < 0.3 and np.abs(shift.std(axis=1) - 4).max() < 0.3
-    np.testing.assert_allclose(drift_matrix(np.random.default_rng(0), 0.0), np.eye(2, 3), atol=1e-12)
-
-
 def test_mirror_then_drift_is_one_interpolation_of_both(face):
-    matrix = drift_matrix(np.random.default_rng(2), 1.0)
+    matrix = drift.drawn(np.random.default_rng(2), 1.0)
     smooth = cv2.GaussianBlur(face, (0, 0), 4)
     difference = move(smooth, matrix, True).astype(int) - move(np.ascontiguousarray(smooth[:, ::-1]), matrix, False)
     assert np.abs(difference).max() <= 3
@@ -96,3 +85,15 @@ def test_masked_faces_drift_more_than_clean_ones(face, masks):
     np.testing.assert_array_equal(clean.image, face)  # drift_clean is 0
     masked = Views(still(mask_ratio=1.0, drift=1.0), masks).draw(face, TEMPLATE, rng_for(0, 0, 0))
     assert (masked.image[:25] != face[:25]).mean() > 0.2
+
+
+def test_masked_faces_draw_from_the_measured_drifts_and_clean_ones_do_not(face, masks):
+    right = np.array([[0.0, 0.0, 20.0, 0.0]])  # a table of one drift: 20 px to the right
+    plain, moved = (
+        Views(still(mask_ratio=1.0, drift=1.0), masks, table).draw(face, TEMPLATE, rng_for(0, 0, 0)).image for table in (None, right)
+    )
+    still_there = Views(still(mask_ratio=1.0), masks).draw(face, TEMPLATE, rng_for(0, 0, 0)).image
+    np.testing.assert_array_equal(moved[:, 20:], still_there[:, :-20])
+    assert not np.array_equal(plain, moved)
+    clean = [Views(still(drift_clean=1.0), masks, table).draw(face, TEMPLATE, rng_for(0, 0, 0)).image for table in (None, right)]
+    np.testing.assert_array_equal(*clean)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from mfr_kit import __version__
 from mfr_kit.data.align import SIZE, TEMPLATE
-from mfr_kit.data.faceset import NONMASK, FaceSet, digest_of, write_rows
+from mfr_kit.data.faceset import ALIGNED, NONMASK, FaceSet, digest_of, write_rows
 from mfr_kit.data.images import decode_rgb
 from mfr_kit.data.training_set import TrainingSet, from_names, lay_out
 from mfr_kit.errors import KitError
@@ -51,7 +51,14 @@ def _chunks(source: TrainingSet, folder: Path) -> Iterator[tuple[list[dict], lis
         target = folder / "faces" / name
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(data)
-        row = {"key": f"faces/{name}", "source": source.names[index], "identity": person, "condition": NONMASK, "score": 1.0}
+        row = {
+            "key": f"faces/{name}",
+            "source": source.names[index],
+            "identity": person,
+            "condition": NONMASK,
+            "score": 1.0,
+            "similarity": ALIGNED,
+        }
         rows.append({**row, "landmarks": TEMPLATE.ravel().tolist(), "clean_key": "", "mask": "", "digest": digest_of(data)})
         if len(rows) == CHUNK_ROWS:
             yield rows, []
