@@ -71,6 +71,18 @@ def pick_face(detections: list[Detection], image_size: tuple[int, int]) -> Detec
     return max(detections, key=weight, default=None)
 
 
+def usable(detections: list[Detection]) -> list[Detection]:
+    """Drop what no alignment can be estimated from: numbers that are not finite, an empty box, landmarks within two pixels."""
+    return [
+        face
+        for face in detections
+        if np.isfinite(face.box).all()
+        and np.isfinite(face.landmarks).all()
+        and face.box[2:].min() > 0
+        and np.ptp(face.landmarks, axis=0).max() >= 2
+    ]
+
+
 def same_face(detections: list[Detection], face: Detection) -> Detection | None:
     """Find a face again in another picture of the same scene: of those whose centre lies in its box, the nearest.
 

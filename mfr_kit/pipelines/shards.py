@@ -13,6 +13,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -198,7 +199,7 @@ def _in_order(chunks: Iterator[list[Photo]], submit: Submit, most: int, building
                 yield _land(flying)
         while flying:
             yield _land(flying)
-    except concurrent.futures.process.BrokenProcessPool:
+    except BrokenProcessPool:
         told = f"the same command continues from {building}, and --workers 1 uses less memory"
         raise KitError(f"a worker process died (out of memory?): {told}") from None
 

@@ -1,11 +1,13 @@
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
 
 from mfr_kit import assets
 from mfr_kit.data.align import TEMPLATE, estimate_similarity, transform_points
-from mfr_kit.data.detect import Detection, load_detector, pick_face, same_face
-from mfr_kit.data.detectors.yunet import ATTEMPTS
+from mfr_kit.data.detect import Detection, load_detector, pick_face, same_face, usable
+from mfr_kit.data.detectors.yunet import ATTEMPTS, Attempt
 from mfr_kit.data.images import read_rgb
 from mfr_kit.errors import KitError
 
@@ -50,6 +52,26 @@ def test_a_tight_crop_and_a_tiny_picture_are_still_found(detector, photo):
 def test_no_face_in_a_wall_and_none_in_a_single_pixel(detector):
     assert detector.detect(np.full((200, 300, 3), 127, np.uint8)) == []
     assert detector.detect(np.zeros((1, 1, 3), np.uint8)) == []
+
+
+def test_a_narrow_picture_gives_the_same_answer_every_time(detector):
+    # OpenCV's YuNet reads unwritten memory where a side is padded to 32 pixels: random faces, boxes of 1e30 pixels, nan
+    rng = np.random.default_rng(0)
+    for shape in ((1, 3000), (20, 640), (640, 24), (32, 32)):
+        narrow, answers = rng.integers(0, 256, (*shape, 3), dtype=np.uint8), set()
+        for _ in range(8):
+            detector.show(rng.integers(0, 256, (*rng.integers(64, 300, 2), 3), dtype=np.uint8), ATTEMPTS[0])  # other numbers in its memory
+            found = detector.show(narrow, Attempt(640, 1.0, 0.0, 0.01))
+            assert all(np.isfinite(face.landmarks).all() for face in found)
+            answers.add(tuple((face.score, face.box.tobytes()) for face in found))
+        assert len(answers) == 1, shape
+
+
+def test_detections_that_nothing_can_be_aligned_by_are_dropped():
+    good = face(10, 10, 40)
+    flat = replace(good, landmarks=np.ones((5, 2), np.float32))
+    endless = replace(good, box=np.array([0, -np.inf, 0, np.inf], np.float32))
+    assert usable([flat, endless, good, replace(good, landmarks=good.landmarks * np.nan)]) == [good]
 
 
 def test_a_group_has_several_faces(detector):

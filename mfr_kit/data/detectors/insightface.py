@@ -10,7 +10,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from mfr_kit.data.detect import Detection
+from mfr_kit.data.detect import Detection, usable
 from mfr_kit.errors import KitError
 
 USUAL = "buffalo_l"
@@ -55,7 +55,7 @@ class InsightFace:
         for box, landmarks in zip(boxes, points, strict=True) if len(boxes) else ():
             left, top, right, bottom, score = box.tolist()
             found.append(Detection(np.array([left, top, right - left, bottom - top], np.float32), landmarks.astype(np.float32), score))
-        return found
+        return usable(found)
 
 
 def load(model: Path | None = None) -> InsightFace:

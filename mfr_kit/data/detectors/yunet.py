@@ -7,11 +7,12 @@ import cv2
 import numpy as np
 
 from mfr_kit import assets
-from mfr_kit.data.detect import Detection
+from mfr_kit.data.detect import Detection, usable
 from mfr_kit.errors import KitError
 
 _NMS_IOU = 0.3
 _MOST_FACES = 50
+_LEAST_SIDE = 64  # OpenCV pads to multiples of 32, and where one side is 32 its YuNet computes with memory that nobody has written
 
 
 @dataclass(frozen=True)
@@ -79,13 +80,16 @@ class YuNet:
         shift = round(border * scale)
         if shift:
             shown = cv2.copyMakeBorder(shown, shift, shift, shift, shift, cv2.BORDER_CONSTANT)
+        back = np.array([width / (shown.shape[1] - 2 * shift), height / (shown.shape[0] - 2 * shift)], np.float32)
+        missing = [max(0, _LEAST_SIDE - side) for side in shown.shape[:2]]
+        if any(missing):
+            shown = cv2.copyMakeBorder(shown, 0, missing[0], 0, missing[1], cv2.BORDER_CONSTANT)
         self._net.setInputSize((shown.shape[1], shown.shape[0]))
         self._net.setScoreThreshold(attempt.threshold)
         _, rows = self._net.detect(cv2.cvtColor(shown, cv2.COLOR_RGB2BGR))
         if rows is None:
             return []
-        back = np.array([width / (shown.shape[1] - 2 * shift), height / (shown.shape[0] - 2 * shift)], np.float32)
-        return [_detection(row, shift, back) for row in rows]
+        return usable([_detection(row, shift, back) for row in rows])
 
 
 def _detection(row: np.ndarray, shift: int, back: np.ndarray) -> Detection:
