@@ -175,12 +175,18 @@ def _make(maker, options: AugmentOptions, chunk: list[Photo]) -> Made:
         made, lost = maker.make(photo)
         if options.format == "folder":
             for row in made:
-                path = building_of(options) / row["key"]
-                path.parent.mkdir(parents=True, exist_ok=True)
-                path.write_bytes(row.pop("data"))
+                _write(building_of(options) / row["key"], row.pop("data"))
         faces += made
         skipped += lost
     return faces, skipped
+
+
+def _write(path: Path, data: bytes) -> None:
+    try:
+        path.write_bytes(data)
+    except FileNotFoundError:  # the first of its folder
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
 
 
 def _done(made: Made) -> "Future[Made]":
