@@ -42,7 +42,10 @@ def distill(options: RunOptions) -> Path:
         print(f"alignment drift: {drift.told(drifts)}")
     ranks.wait()
     relations = prepare.relations(options, faces, teacher, device, ranks)
-    state, terms = _begin(options, student, (size, teacher.embedding_size), len(relations.prototypes), device)
+    sizes = (size, teacher.embedding_size)
+    if options.teacher_view == "clean":
+        teacher = None  # the bank stands for it from here on; onnxruntime gives its arena back
+    state, terms = _begin(options, student, sizes, len(relations.prototypes), device)
     checkpoint.restore(options.out, state)
     stepper = Stepper(options, _network(state, options, ranks, device), terms, relations, teacher, faces, ranks, device)
     masks = functools.partial(library.load, options.masks, options.mask_folder)

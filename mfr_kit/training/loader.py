@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, multiprocessing
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from mfr_kit.data.faceset import FaceSet
@@ -96,7 +96,8 @@ class Plan(Sampler):
 
 
 class StudentViews(Dataset):
-    """Views by (epoch, index). The mask library and the transforms are made in the process that uses them.
+    """Views by (epoch, index). The mask library and the transforms are never pickled: forked workers share those of `prepare`, spawned ones
+    make their own.
 
     Args:
         faces: clean faces, as files or as records.
@@ -110,11 +111,18 @@ class StudentViews(Dataset):
         self._faces, self._recipe, self._seed, self._masks, self._drifts = faces, recipe, seed, masks, drifts
         self._views: Views | None = None
 
-    def __getitem__(self, key: tuple[int, int]) -> tuple:
+    def __getstate__(self) -> dict:
+        return {**self.__dict__, "_views": None}
+
+    def prepare(self) -> Views:
+        """Load what views are drawn with, unless that has been done."""
         if self._views is None:
             self._views = Views(self._recipe, library.load(*self._masks) if self._recipe.mask_ratio else None, self._drifts)
+        return self._views
+
+    def __getitem__(self, key: tuple[int, int]) -> tuple:
         epoch, index = key
-        view = self._views.draw(self._faces.image(index), self._faces.points(index), rng_for(self._seed, epoch, index))
+        view = self.prepare().draw(self._faces.image(index), self._faces.points(index), rng_for(self._seed, epoch, index))
         return view.image, index, epoch, view.mirrored, view.masked
 
 
@@ -128,6 +136,8 @@ def following(views: Iterator[ViewBatch]) -> ViewBatch:
 
 def batches(dataset: StudentViews, plan: Plan, workers: int, pin: bool = False) -> DataLoader:
     """Return an iterable of `ViewBatch` over the rest of the plan; workers live from its start to its end."""
+    if workers and multiprocessing.get_start_method() == "fork":
+        dataset.prepare()  # once, and shared, instead of in every worker
     return DataLoader(
         dataset,
         batch_sampler=plan,

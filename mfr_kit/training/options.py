@@ -54,7 +54,7 @@ class RunOptions:
     batch_size: int = option(64, help="Faces a step and rank.")
     epochs: float = option(10.0, help="Passes over the training faces, > 0.")
     steps: int | None = option(None, help="Optimiser steps; overrides --epochs.")
-    accumulate: int = option(1, help="Batches whose gradients make one step.")
+    accumulate: int = option(1, help="Batches whose gradients make one step: a larger step for the memory of one batch.")
     optimiser: str = option("adamw", help="Optimiser.", choices=lambda: ["adamw", "sgd"])
     learning_rate: float = option(1e-3, help="Peak learning rate.")
     weight_decay: float = option(5e-4, help="Weight decay of matrices and filters; none on biases, norms and slopes.")

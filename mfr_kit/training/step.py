@@ -28,7 +28,7 @@ class Stepper:
     network: Callable[[Tensor], Tensor]  # student, then projector; wrapped for several ranks or compiled
     terms: Callable[[Batch, nn.Module], Terms]
     relations: Relations
-    teacher: Embedder
+    teacher: Embedder | None  # only where it sees the student's views
     faces: FaceSet  # names samples in messages
     ranks: Ranks
     device: torch.device

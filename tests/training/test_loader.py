@@ -1,3 +1,4 @@
+import pickle
 import shutil
 
 import numpy as np
@@ -116,3 +117,14 @@ def test_an_unreadable_face_is_named_in_one_line_whoever_read_it(set_folder, tmp
     loader = batches(StudentViews(faces, Recipe(), 0, (None, None)), Plan(every_face(len(faces), 0), len(faces), 1), workers)
     with pytest.raises(KitError, match=r"^[^\n]*p03/1\.png[^\n]*$"):
         following(iter(loader))
+
+
+def test_masks_and_transforms_are_made_in_a_spawned_worker_not_sent_to_it(set_folder):
+    dataset = StudentViews(FaceSet.open(set_folder), Recipe(mask_ratio=1.0), 0, (None, None))
+    unprepared = pickle.dumps(dataset)
+    here = [dataset[1, index][0] for index in range(4)]
+    sent = pickle.dumps(dataset)
+    assert len(sent) == len(unprepared)
+    there = pickle.loads(sent)
+    for index, image in enumerate(here):
+        np.testing.assert_array_equal(there[1, index][0], image)
