@@ -13,6 +13,7 @@ from mfr_kit.seeding import rng_for
 from mfr_kit.training.bank import Bank
 
 BLOCK_VALUES = 1 << 25  # similarities held at a time: 128 MiB
+GROUP = 16  # columns that are first compared by their maximum
 PARTNER_STREAM = 1  # keeps the draw of partners apart from the draw of the view, which has the same (seed, epoch, index)
 
 
@@ -47,13 +48,32 @@ def nearest(prototypes: Tensor, count: int, *, progress: bool = False) -> Tensor
     classes = len(prototypes)
     count = min(count, classes - 1)
     found = torch.empty(classes, count, dtype=torch.int32)
-    step = max(1, BLOCK_VALUES // classes)
+    step = min(classes, max(1, BLOCK_VALUES // classes))
+    block = torch.empty(step, classes, device=prototypes.device)
     for start in tqdm(range(0, classes, step), desc="mining partners", unit=" blocks", disable=not progress):
         rows = torch.arange(start, min(start + step, classes), device=prototypes.device)
-        similarity = prototypes[rows] @ prototypes.T
+        similarity = torch.mm(prototypes[start : start + step], prototypes.T, out=block[: len(rows)])
         similarity[torch.arange(len(rows), device=rows.device), rows] = -torch.inf
-        found[start : start + len(rows)] = similarity.topk(count, dim=1).indices.to("cpu", torch.int32)
+        found[start : start + len(rows)] = _largest(similarity, count).to("cpu", torch.int32)
     return found
+
+
+def _largest(values: Tensor, count: int) -> Tensor:
+    """Return the columns of the `count` largest values of each row, largest first: what `topk` returns, several times faster for wide rows.
+
+    Columns are put into groups; the `count` groups with the highest maxima hold the `count` largest values, since each of these groups
+    has at least one value as large as anything in the others.
+    """
+    rows, width = values.shape
+    groups = width // GROUP
+    if groups <= count:
+        return values.topk(count, dim=1).indices
+    ends = groups * GROUP
+    best = values[:, :ends].unflatten(1, (GROUP, groups)).amax(1).topk(count, dim=1, sorted=False).indices
+    members = best.unsqueeze(1) + groups * torch.arange(GROUP, device=values.device).view(1, GROUP, 1)
+    rest = torch.arange(ends, width, device=values.device).expand(rows, -1)
+    columns = torch.cat([members.flatten(1), rest], dim=1)
+    return columns.gather(1, values.gather(1, columns).topk(count, dim=1).indices)
 
 
 def cached_nearest(bank: Bank, prototypes: Tensor, count: int) -> Tensor:

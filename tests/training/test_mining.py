@@ -26,6 +26,14 @@ def test_prototypes_are_normalised_means_of_normalised_embeddings(stored):
             np.testing.assert_allclose(found[identity], normed(np.mean(own, axis=0)), atol=1e-6)
 
 
+@pytest.mark.parametrize(("classes", "count"), [(23, 5), (400, 6), (407, 24), (415, 24), (1000, 1), (1000, 999)])
+def test_partners_of_wide_rows_are_what_topk_gives(classes, count):
+    points = unit(torch.randn(classes, 8, generator=torch.Generator().manual_seed(classes)))
+    similarity = points @ points.T
+    similarity.fill_diagonal_(-torch.inf)
+    assert torch.equal(mining.nearest(points, count).long(), similarity.topk(count, dim=1).indices)
+
+
 @pytest.mark.parametrize("values", [1, 7 * 50, 1 << 20])
 def test_nearest_equals_a_sort_whatever_the_block(values, monkeypatch):
     monkeypatch.setattr(mining, "BLOCK_VALUES", values)
