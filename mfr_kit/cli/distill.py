@@ -14,6 +14,11 @@ def distill(options: RunOptions) -> None:
 
     Options marked (name) belong to that --method. A TOML file (--config) takes the same names; flags win.
     """
+    if options.dry_run:
+        from mfr_kit.training.estimate import estimate
+
+        print(estimate(options))
+        return
     from mfr_kit.training.distill import distill as train
 
     print(f"student: {train(options)}")

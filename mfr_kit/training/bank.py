@@ -55,14 +55,7 @@ def fill(root: Path, faces: FaceSet, teacher: Embedder, *, batch: int = 8, dtype
     """
     if (faces.conditions == MASK).any():
         raise KitError(f"{faces.name} holds masked faces: the teacher's bank is made of clean ones only")
-    about = {
-        "set": faces.fingerprint,
-        "teacher": teacher.fingerprint,
-        "rows": len(faces),
-        "embedding_size": teacher.embedding_size,
-        "dtype": dtype,
-    }
-    folder = root / f"{teacher.name.replace('/', '-')}-{teacher.fingerprint[:8]}-{faces.fingerprint[:8]}-{dtype}"
+    folder, about = _place(root, faces, teacher, dtype)
     done = _rows_done(folder, about)
     if done == 0:
         folder.mkdir(parents=True, exist_ok=True)
@@ -71,6 +64,22 @@ def fill(root: Path, faces: FaceSet, teacher: Embedder, *, batch: int = 8, dtype
     if done < len(faces):
         _compute(folder, faces, teacher, about, done=done, batch=batch, progress=progress)
     return Bank(folder, np.load(folder / EMBEDDINGS, mmap_mode="r"))
+
+
+def missing(root: Path, faces: FaceSet, teacher: Embedder, dtype: str) -> int:
+    """Count the faces that `fill` would still have to embed."""
+    return len(faces) - _rows_done(*_place(root, faces, teacher, dtype))
+
+
+def _place(root: Path, faces: FaceSet, teacher: Embedder, dtype: str) -> tuple[Path, dict]:
+    about = {
+        "set": faces.fingerprint,
+        "teacher": teacher.fingerprint,
+        "rows": len(faces),
+        "embedding_size": teacher.embedding_size,
+        "dtype": dtype,
+    }
+    return root / f"{teacher.name.replace('/', '-')}-{teacher.fingerprint[:8]}-{faces.fingerprint[:8]}-{dtype}", about
 
 
 def _compute(folder: Path, faces: FaceSet, teacher: Embedder, about: dict, *, done: int, batch: int, progress: bool) -> None:

@@ -85,8 +85,7 @@ def _network(state: State, options: RunOptions, ranks: distributed.Ranks, device
 
 def _train(stepper: Stepper, state: State, dataset: StudentViews, validation: Validation | None) -> None:
     options, ranks, faces = stepper.options, stepper.ranks, stepper.faces
-    per_epoch = len(faces) // (options.batch_size * ranks.world) / options.accumulate
-    total = options.steps or max(1, round(options.epochs * per_epoch))
+    per_epoch, total = prepare.length(options, len(faces), ranks.world)
     by_person = options.sampling == "identities"
     order = every_person(stepper.relations.labels, options.seed) if by_person else every_face(len(faces), options.seed)
     done, batch = state.step * options.accumulate, options.batch_size

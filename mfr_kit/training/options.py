@@ -29,6 +29,7 @@ class RunOptions:
     )
     allow_shared_people: bool = option(False, help="Accept lists that share people; figures measured on them flatter.")
     resume: bool = option(False, help="Continue the run in --out from its last checkpoint.")
+    dry_run: bool = option(False, help="Write nothing; try a few steps and say what the run will take: steps, hours, memory, disk.")
     method: str = option("coupleface", help="What the student is trained by.", choices=lambda: registry.names(METHODS))
     teacher: str = option("sface", help="Asset, .onnx file or run folder that gives the targets.")
     normalisation: str | None = option(

@@ -23,7 +23,7 @@ from mfr_kit.training.options import METHODS, RunOptions
 from mfr_kit.training.ranks import Ranks
 
 # What a resumed run may change: where things lie (the lineage says whether they are the same) and what the machine offers.
-MAY_CHANGE = ("resume", "out", "data", "bank", "workers", "threads", "device", "log_every", "save_every")
+MAY_CHANGE = ("resume", "dry_run", "out", "data", "bank", "workers", "threads", "device", "log_every", "save_every")
 INIT_STREAM = 3
 
 
@@ -48,6 +48,12 @@ def device_of(name: str) -> torch.device:
     return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
 
 
+def length(options: RunOptions, faces: int, world: int) -> tuple[float, int]:
+    """Return the steps of a pass over all faces (not a whole number with `accumulate`), and the steps of the run."""
+    per_epoch = faces // (options.batch_size * world) / options.accumulate
+    return per_epoch, options.steps or max(1, round(options.epochs * per_epoch))
+
+
 def open_folder(options: RunOptions, size: int, lineage: dict) -> None:
     """Make the run folder, or check that a resumed run is the one that lies there.
 
@@ -59,7 +65,7 @@ def open_folder(options: RunOptions, size: int, lineage: dict) -> None:
         KitError: a run lies there already, or one with other options or data.
     """
     config = {**flags.as_dict(options), "embedding_size": size}
-    del config["resume"]
+    del config["resume"], config["dry_run"]
     path = options.out / weights.CONFIG
     if not path.exists():
         options.out.mkdir(parents=True, exist_ok=True)

@@ -43,7 +43,9 @@ class IResNet(nn.Module):
 
     def __init__(self, blocks: tuple[int, int, int, int], embedding_size: int = EMBEDDING_SIZE, width: float = 1.0):
         super().__init__()
-        wide = [max(8, round(channels * width / 8) * 8) for channels, _ in STAGES]
+        # Never 8: oneDNN 3.12 (torch 2.13 on AVX-512) writes past its memory in the backward pass of the 1x1 stride-2 convolution of 8
+        # channels-last channels.
+        wide = [max(16, round(channels * width / 8) * 8) for channels, _ in STAGES]
         self.conv1 = nn.Conv2d(3, wide[0], 3, 1, 1, bias=False)
         self.bn1 = nn.BatchNorm2d(wide[0], eps=1e-5)
         self.prelu = nn.PReLU(wide[0])
