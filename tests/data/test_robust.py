@@ -23,8 +23,8 @@ class Recorder:
         error = self.errors.pop(0)
         if np.isnan(error):
             return []
-        side = image.shape[0] / 1.5  # the face and a quarter of its side around it
-        corner = side / 4
+        side = image.shape[0] / 2  # the face and half of its side around it
+        corner = side / 2
         points = (self.face.landmarks - self.face.box[:2]) / self.face.box[2] * side + corner
         return [Detection(np.array([corner, corner, side, side], np.float32), (points + error).astype(np.float32), 0.8)]
 
@@ -42,7 +42,7 @@ def test_the_median_ignores_looks_that_go_astray(face):
     looks = Recorder(face, [0.0, 9.0, 0.0, -12.0, 0.0])
     settled = Robust(looks, (40, 60, 80, 100, 120), mirror=False).settle(np.zeros((300, 300, 3), np.uint8), face)
     np.testing.assert_allclose(settled.landmarks, face.landmarks, atol=0.6)
-    assert looks.shown == [(60, 60), (90, 90), (120, 120), (150, 150), (180, 180)]
+    assert looks.shown == [(80, 80), (120, 120), (160, 160), (200, 200), (240, 240)]
 
 
 def test_the_score_falls_with_the_looks_that_find_nothing(face):
@@ -62,7 +62,7 @@ def test_mirror_images_are_turned_back():
     flipped = np.ascontiguousarray(image[:, ::-1])
     other = robust.settle(flipped, pick_face(plain.detect(flipped), image.shape[:2]))
     back = other.landmarks[[1, 0, 2, 4, 3]] * (-1, 1) + (image.shape[1] - 1, 0)
-    assert np.linalg.norm(settled.landmarks - back, axis=1).max() < 0.03 * found.box[2]
+    assert np.linalg.norm(settled.landmarks - back, axis=1).max() < 0.05 * found.box[2]
 
 
 def test_a_huge_photograph_gives_the_same_landmarks_as_a_small_one():
