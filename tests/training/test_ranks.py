@@ -35,7 +35,9 @@ def test_two_ranks_give_what_one_rank_with_the_doubled_batch_gives(make_options,
     assert done.returncode == 0, done.stderr[-2000:]
     curves = [[json.loads(line)["loss"] for line in (run.out / "metrics.jsonl").read_text().splitlines()] for run in (one, two)]
     assert len(curves[0]) == 4
-    assert curves[1] == pytest.approx(curves[0], rel=1e-3)
+    # The first loss is summed in another order, no more; every step after it starts from weights that rounding has moved.
+    assert curves[1][0] == pytest.approx(curves[0][0], rel=1e-5)
+    assert curves[1] == pytest.approx(curves[0], rel=5e-3)
     first, second = (weights.read_state(run.out / "student.pt") for run in (one, two))
     for key, value in first.items():
         torch.testing.assert_close(second[key], value, atol=2e-3, rtol=1e-2)
