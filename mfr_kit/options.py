@@ -2,7 +2,6 @@
 
 import dataclasses
 import inspect
-import tomllib
 import types
 import typing
 from collections.abc import Callable
@@ -102,6 +101,8 @@ def _optional(hint: Any) -> Any:
 
 
 def _read(cls: type, config: Path) -> dict[str, Any]:
+    import tomllib
+
     try:
         raw = tomllib.loads(Path(config).read_text(encoding="utf-8"))
     except OSError as error:

@@ -1,6 +1,5 @@
 """Find plug-ins by folder: a new backbone, loss, protocol or feature format is one new file and no list to edit."""
 
-import difflib
 import importlib
 import importlib.util
 from pathlib import Path
@@ -36,6 +35,8 @@ def get(package: str, name: str) -> ModuleType:
 
 def unknown(what: str, name: str, known: list[str]) -> str:
     """Word the complaint about a name that is not in a list, with the nearest match and the list itself."""
+    import difflib  # only a mistake pays for it
+
     near = difflib.get_close_matches(name, known, n=1)
     guess = f" Did you mean '{near[0]}'?" if near else ""
     return f"unknown {what} '{name}'.{guess} Known: {', '.join(known)}."

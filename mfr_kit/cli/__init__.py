@@ -18,6 +18,7 @@ def build_app():
         no_args_is_help=True,
         pretty_exceptions_enable=False,
         add_completion=False,
+        rich_markup_mode=None,  # plain help: loading rich to draw boxes takes longer than everything else together
         context_settings={"help_option_names": ["-h", "--help"]},
     )
 
