@@ -50,6 +50,12 @@ class Library:
             raise KitError(unknown("mask look", str(parameters.get("look")), sorted(self.looks)))
         return Mask(self.looks[parameters["look"]], dict(parameters))
 
+    def preload(self) -> "Library":
+        """Read every texture now instead of at its first use, so that processes forked afterwards share one copy; returns itself."""
+        for look in self.looks.values():
+            _ = look.levels, look.rim, look.fit.sections.ellipses
+        return self
+
     @property
     def kinds(self) -> list[str]:
         """The kinds its looks belong to, sorted."""

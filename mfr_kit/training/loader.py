@@ -117,7 +117,7 @@ class StudentViews(Dataset):
     def prepare(self) -> Views:
         """Load what views are drawn with, unless that has been done."""
         if self._views is None:
-            self._views = Views(self._recipe, library.load(*self._masks) if self._recipe.mask_ratio else None, self._drifts)
+            self._views = Views(self._recipe, library.load(*self._masks).preload() if self._recipe.mask_ratio else None, self._drifts)
         return self._views
 
     def __getitem__(self, key: tuple[int, int]) -> tuple:
