@@ -20,11 +20,11 @@ def estimate_similarity(landmarks: np.ndarray, template: np.ndarray = TEMPLATE) 
     Returns:
         (2, 3) float64 matrix for `warp` and `transform_points`.
     """
-    source = np.asarray(landmarks, np.float64) @ (1, 1j)
-    target = np.asarray(template, np.float64) @ (1, 1j)
-    centred = source - source.mean()
-    turn = np.vdot(centred, target - target.mean()) / np.vdot(centred, centred).real
-    shift = target.mean() - turn * source.mean()
+    source, target = ([complex(x, y) for x, y in np.asarray(points, np.float64).tolist()] for points in (landmarks, template))
+    here, there = sum(source) / len(source), sum(target) / len(target)
+    spread = sum(abs(point - here) ** 2 for point in source)
+    turn = sum((point - here).conjugate() * (aim - there) for point, aim in zip(source, target, strict=True)) / spread
+    shift = there - turn * here
     return np.array([[turn.real, -turn.imag, shift.real], [turn.imag, turn.real, shift.imag]])
 
 

@@ -14,6 +14,7 @@ from mfr_kit import __version__
 from mfr_kit.data import faceset
 from mfr_kit.data.align import SIZE
 from mfr_kit.data.formats._names import write_names
+from mfr_kit.data.images import encode
 from mfr_kit.data.photos import Photo, strays
 from mfr_kit.data.storage import rec_path
 from mfr_kit.errors import KitError
@@ -134,9 +135,10 @@ def estimate(options: AugmentOptions) -> str:
     maker.make(sample[0])  # the first face pays for loading
     started = time.perf_counter()
     made = [maker.make(photo) for photo in sample]
+    sizes = [len(encode(row["image"], f".{options.image}")) for faces, _ in made for row in faces]
     seconds = (time.perf_counter() - started) / len(sample) * total / max(workers, 1)
     lost = sum(bool(skipped) for _, skipped in made)
-    size_bytes = sum(len(row["data"]) for faces, _ in made for row in faces) / len(sample) * total
+    size_bytes = sum(sizes) / len(sample) * total
     lines = (
         f"{options.src}: {total} files; tried {len(sample)}, of which {lost} gave no face or no twin",
         f"time: about {seconds / 60:.1f} min with {max(workers, 1)} process(es) on this machine",

@@ -3,18 +3,27 @@
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
 from mfr_kit.data import faceset
 from mfr_kit.data.align import SIZE, TEMPLATE, estimate_similarity, transform_points, warp
 from mfr_kit.data.detect import Detection, Detector, pick_face, same_face
-from mfr_kit.data.images import SUFFIXES, encode, read_rgb
+from mfr_kit.data.images import SUFFIXES, read_rgb
 from mfr_kit.data.photos import TWIN, Photo
 from mfr_kit.errors import KitError
 from mfr_kit.masks.library import Library
 from mfr_kit.masks.render import render
 from mfr_kit.seeding import key_of, rng_for
+
+
+class Frame(NamedTuple):
+    """A face in the aligned frame."""
+
+    image: np.ndarray  # (112, 112, 3) uint8 RGB
+    points: np.ndarray  # (K, 2) landmarks in its pixels
+    matrix: np.ndarray  # (2, 3), from the photograph to here
 
 
 @dataclass(frozen=True)
@@ -33,7 +42,7 @@ class FaceMaker:
         """Make the face (and twin) of one photograph.
 
         Returns:
-            rows for `faces.parquet`, each with its encoded image as `data`, and rows for `skipped.csv`.
+            rows for `faces.parquet`, each with its (112, 112, 3) `image` instead of a `digest`, and rows for `skipped.csv`.
         """
         if Path(photo.source).suffix.lower() not in SUFFIXES:
             return [], [_skipped(photo, "not_an_image", f"suffix '{Path(photo.source).suffix}'")]
@@ -44,16 +53,16 @@ class FaceMaker:
         face = self._find(image)
         if face is None:
             return [], [_skipped(photo, faceset.NO_FACE, f"{image.shape[1]}x{image.shape[0]} pixels")]
-        aligned, points, matrix = self._align(image, face)
-        clean = self._row(photo, f"faces/{photo.stem}{self.suffix}", aligned, points, matrix, face.score)
+        frame = self._align(image, face)
+        clean = self._row(photo, f"faces/{photo.stem}{self.suffix}", frame, face.score)
         rng = rng_for(self.seed, key_of(photo.source))
         if photo.condition == faceset.MASK or rng.random() >= self.ratio:
             return [clean], []
-        twin, lost = self._twin(photo, image, face, clean, rng)
+        twin, lost = self._twin(photo, image, face, frame, clean, rng)
         return [clean, *twin], lost
 
     def _twin(
-        self, photo: Photo, image: np.ndarray, face: Detection, clean: dict, rng: np.random.Generator
+        self, photo: Photo, image: np.ndarray, face: Detection, frame: Frame, clean: dict, rng: np.random.Generator
     ) -> tuple[list[dict], list[dict]]:
         """Draw a mask, on the photograph before it is detected again or on the aligned face."""
         mask = self.library.draw(rng)
@@ -64,14 +73,13 @@ class FaceMaker:
                 lost = _skipped(photo, faceset.NO_FACE, "not found again under its mask", clean["key"])
                 return [], [{**lost, "condition": faceset.MASK}]
             again = self.detector.settle(masked, again)
-            aligned, points, matrix = self._align(masked, again)
-            covered, score = warp(coverage, matrix), again.score
+            worn = self._align(masked, again)
+            covered, score = warp(coverage, worn.matrix), again.score
         else:
-            aligned, points, matrix = self._align(image, face)
-            aligned, covered = render(aligned, points, mask, rng)
-            score = face.score
+            aligned, covered = render(frame.image, frame.points, mask, rng)
+            worn, score = frame._replace(image=aligned), face.score
         share = round(float(covered.mean()) / 255, 3)
-        row = self._row(photo, f"faces/{photo.stem}{TWIN}{self.suffix}", aligned, points, matrix, score)
+        row = self._row(photo, f"faces/{photo.stem}{TWIN}{self.suffix}", worn, score)
         drawn = json.dumps({**mask.parameters, "coverage": share}, sort_keys=True)
         return [{**row, "condition": faceset.MASK, "clean_key": clean["key"], "mask": drawn}], []
 
@@ -82,27 +90,25 @@ class FaceMaker:
         height, width = image.shape[:2]
         return Detection(np.array([0, 0, width, height], np.float32), TEMPLATE * np.array([width, height], np.float32) / SIZE, 1.0)
 
-    def _align(self, image: np.ndarray, face: Detection) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """The aligned face, its landmarks there and the matrix to there; an aligned face of the right size stays as it is."""
+    def _align(self, image: np.ndarray, face: Detection) -> Frame:
+        """Bring a face into the aligned frame; an aligned face of the right size stays as it is."""
         if self.detector is None and image.shape[:2] == (SIZE, SIZE):
-            return image, face.landmarks, np.eye(2, 3)
+            return Frame(image, face.landmarks, np.eye(2, 3))
         matrix = estimate_similarity(face.landmarks)
-        return warp(image, matrix), transform_points(face.points, matrix), matrix
+        return Frame(warp(image, matrix), transform_points(face.points, matrix), matrix)
 
-    def _row(self, photo: Photo, key: str, aligned: np.ndarray, points: np.ndarray, matrix: np.ndarray, score: float) -> dict:
-        data = encode(aligned, self.suffix)
+    def _row(self, photo: Photo, key: str, frame: Frame, score: float) -> dict:
         return {
-            "data": data,
+            "image": frame.image,
             "key": key,
             "source": photo.source,
             "identity": photo.identity,
             "condition": photo.condition,
-            "landmarks": points.ravel().tolist(),
-            "similarity": [*matrix[:, 0].tolist(), *matrix[:, 2].tolist()],
+            "landmarks": frame.points.ravel().tolist(),
+            "similarity": [*frame.matrix[:, 0].tolist(), *frame.matrix[:, 2].tolist()],
             "score": score,
             "clean_key": "",
             "mask": "",
-            "digest": faceset.digest_of(data),
         }
 
 

@@ -5,6 +5,7 @@ A cluster engine runs `make_shard` for 0 .. shards-1, each by one process at a t
 """
 
 import concurrent.futures
+import functools
 import itertools
 import json
 import multiprocessing
@@ -12,12 +13,13 @@ import os
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from pathlib import Path
 
 from mfr_kit.data import faceset
+from mfr_kit.data.images import encode
 from mfr_kit.data.photos import Photo, list_people, photos_of
 from mfr_kit.data.storage import Position, ShardWriter, rec_path
 from mfr_kit.errors import KitError
@@ -169,16 +171,26 @@ def _make_here(chunk: list[Photo]) -> Made:
 
 
 def _make(maker, options: AugmentOptions, chunk: list[Photo]) -> Made:
-    """Make a chunk's faces; images that become files are written here, images that become records go back with their rows."""
-    faces, skipped = [], []
-    for photo in chunk:
-        made, lost = maker.make(photo)
-        if options.format == "folder":
-            for row in made:
-                _write(building_of(options) / row["key"], row.pop("data"))
-        faces += made
-        skipped += lost
-    return faces, skipped
+    """Make a chunk's faces, and encode and store them on a thread while the next photograph is looked at: files can be slow to make."""
+    store, skipped = functools.partial(_encoded, options), []
+    with ThreadPoolExecutor(1) as thread:
+        faces = []
+        for photo in chunk:
+            made, lost = maker.make(photo)
+            faces += [thread.submit(store, row) for row in made]
+            skipped += lost
+        return [face.result() for face in faces], skipped
+
+
+def _encoded(options: AugmentOptions, row: dict) -> dict:
+    """Swap a row's image for its digest; what becomes a file is written here, what becomes a record goes back as `data`."""
+    data = encode(row.pop("image"), Path(row["key"]).suffix)
+    row["digest"] = faceset.digest_of(data)
+    if options.format == "folder":
+        _write(building_of(options) / row["key"], data)
+    else:
+        row["data"] = data
+    return row
 
 
 def _write(path: Path, data: bytes) -> None:
