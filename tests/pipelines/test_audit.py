@@ -8,6 +8,7 @@ import pytest
 
 from mfr_kit.cli import main
 from mfr_kit.data.convert import convert
+from mfr_kit.data.faceset import FaceSet
 from mfr_kit.data.images import encode
 from mfr_kit.pipelines import audit, neighbours
 
@@ -111,6 +112,9 @@ def test_the_command_writes_a_list_for_exclude(tmp_path, people, capsys):
     assert (tmp_path / "out" / "exclude.txt").read_text() == "p0/9.png\n"
     with (tmp_path / "out" / "findings.csv").open(newline="") as file:
         assert [row["photo"] for row in csv.DictReader(file)] == ["p0/9.png"]
+    augment = ["augment", str(people), str(tmp_path / "set"), "--aligned", "--workers", "0", "--exclude"]
+    assert main([*augment, str(tmp_path / "out" / "exclude.txt")]) == 0
+    assert sorted(set(FaceSet.open(tmp_path / "set").sources)) == sorted(f"p{p}/{n}.png" for p in range(PEOPLE) for n in range(4))
 
 
 def test_photos_that_are_not_aligned_are_hashed_only(people):
