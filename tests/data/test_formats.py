@@ -11,6 +11,8 @@ import pytest
 from mfr_kit import registry
 from mfr_kit.cli import main
 from mfr_kit.data.convert import FORMATS, convert, open_any
+from mfr_kit.data.faceset import FaceSet
+from mfr_kit.data.formats import face_set
 from mfr_kit.data.formats import recordio as rec_format
 from mfr_kit.data.recordio import RecordWriter, pack
 from mfr_kit.data.training_set import digest
@@ -197,6 +199,14 @@ def test_a_face_set_takes_aligned_crops_only(tmp_path):
     with pytest.raises(KitError, match="is 100x100, not 112x112"):
         convert(path, tmp_path / "out", None, "face-set")
     assert not (tmp_path / "out").exists()
+
+
+def test_shards_end_with_a_person(tmp_path, people, monkeypatch):
+    monkeypatch.setattr(face_set, "SHARD_IMAGES", 3)
+    convert(people, tmp_path / "out", None, "face-set-records")
+    faces, shards = FaceSet.open(tmp_path / "out"), [open_any(tmp_path / "out" / f"faces-0000{shard}.rec")[1] for shard in (0, 1)]
+    assert [[shard.person(index) for index in range(len(shard))] for shard in shards] == [["Ann Lee"] * 3, ["Bob", "Çelik", "Çelik"]]
+    assert [shard.encoded(index) for shard in shards for index in range(len(shard))] == [faces.encoded(i) for i in range(6)]
 
 
 def test_a_copy_that_differs_is_reported(tmp_path, people, monkeypatch):
