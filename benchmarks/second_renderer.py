@@ -4,9 +4,13 @@ It shares nothing with mfr_kit.masks: no head model, no texture library, no mix.
 relative to the five landmarks, bent by a thin-plate spline fitted to a few control points, filled with gradients and prints of its own,
 lit by two brightness samples of the cheeks, and blended with a feathered edge. Evaluation only: never train with it.
 
-    python benchmarks/second_renderer.py SHEET.png        draws a sheet on heads of the kit's own drawing
+    python benchmarks/second_renderer.py SHEET.png                          draws a sheet on heads of the kit's own drawing
+    python benchmarks/second_renderer.py PHOTOS MASKED [--people LIST]      copies photographs, <person>/<photo>, and draws a mask on a
+                                                                            copy of each, <person>/masked/<photo>, for `kit.py augment`
 """
 
+import argparse
+import shutil
 import sys
 from pathlib import Path
 
@@ -109,7 +113,8 @@ def _brightness(face: np.ndarray, spot: np.ndarray) -> float:
     return float(face[y - 2 : y + 3, x - 2 : x + 3].mean())
 
 
-def main(target: Path) -> None:
+def sheet(target: Path) -> None:
+    """Draw 24 synthetic heads with masks on."""
     from mfr_kit.data.images import encode
     from mfr_kit.masks import preview, synthetic
 
@@ -121,7 +126,41 @@ def main(target: Path) -> None:
     target.write_bytes(encode(preview.grid(tiles, 8), target.suffix))
 
 
+def mask_photographs(source: Path, target: Path, people: Path | None) -> None:
+    """Copy every photograph, and put a masked one beside it where a face is found."""
+    from mfr_kit.data.detect import load_detector, pick_face
+    from mfr_kit.data.faceset import read_people
+    from mfr_kit.data.images import encode, read_rgb
+    from mfr_kit.data.photos import list_photos
+    from mfr_kit.seeding import key_of, rng_for
+
+    detector, drawn, copied = load_detector(), 0, 0
+    for photo in list_photos(source, set(read_people(people)) if people else None):
+        image, inner = read_rgb(source / photo.source), Path(photo.source).relative_to(photo.identity)
+        own = target / photo.identity
+        (own / "masked" / inner).parent.mkdir(parents=True, exist_ok=True)
+        (own / inner).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source / photo.source, own / inner)
+        copied += 1
+        face = pick_face(detector.detect(image), image.shape[:2])
+        if face is not None:
+            masked, _ = draw(image, face.landmarks, rng_for(0, key_of(photo.source)))
+            (own / "masked" / inner).with_suffix(".jpg").write_bytes(encode(masked))
+            drawn += 1
+    print(f"{target}: {copied} photographs, {drawn} of them with a masked copy")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("source", type=Path)
+    parser.add_argument("target", type=Path, nargs="?")
+    parser.add_argument("--people", type=Path)
+    given = parser.parse_args()
+    if given.target is None:
+        sheet(given.source)
+    else:
+        mask_photographs(given.source, given.target, given.people)
+
+
 if __name__ == "__main__":
-    if len(sys.argv) != 2:
-        sys.exit(__doc__)
-    main(Path(sys.argv[1]))
+    main()
