@@ -1,10 +1,11 @@
 """Promises of mining: finding everybody's nearest other identities costs little more than the product it cannot do without.
 
-    python benchmarks/mining.py [--classes 20000] [--repeats 9] [--size 512] [--neighbours 100] [--threads 0] [--growth]
+    python benchmarks/mining.py [--classes 20000] [--repeats 9] [--size 512] [--neighbours 100] [--threads 0] [--growth] [--faiss]
 
 `mining_20k`, `mining_86k` (C = 20,000 and 85,742, d = 512, K = 100; named after --classes): `training/mining.py: nearest` against the
 bare product in the same row blocks, its result thrown away. `mining_20k_memory`: the rise of resident memory.
-`--growth` shows the time for a quarter, a half and the whole of C. Exit code 1 if a promise is missed.
+`--faiss` shows what approximate search takes and finds (recall: the share of the exact K that it found); made-up prototypes without
+any clusters are its worst case. `--growth` shows the time for a quarter, a half and the whole of C. Exit code 1 if a promise is missed.
 """
 
 import argparse
@@ -16,11 +17,12 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from mfr_kit.losses._batch import unit
-from mfr_kit.training import mining
+from mfr_kit.training import approximate, mining
 
 WANTED, MEMORY_MIB = 1.3, 1024
 
@@ -67,6 +69,17 @@ def peak_above_mib(work, *arguments) -> float:
     return max(seen)
 
 
+def compare_faiss(points: Tensor, count: int) -> None:
+    """Print time and recall of `approximate.nearest` on these prototypes and on clustered ones."""
+    spread = unit(points[: len(points) // 20].repeat_interleave(20, 0) + 0.8 * points[: len(points) // 20 * 20])
+    for name, rows in (("no clusters", points), ("clusters of 20", spread)):
+        exact, started = mining.nearest(rows, count), time.perf_counter()
+        found = approximate.nearest(rows, count)
+        took = time.perf_counter() - started
+        hits = sum(len(np.intersect1d(one, other)) for one, other in zip(exact.numpy(), found.numpy(), strict=True))
+        print(f"faiss, {name}: {took:.1f} s, recall {hits / exact.numel():.3f}")
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--classes", type=int, default=20_000)
@@ -75,6 +88,7 @@ def main() -> int:
     parser.add_argument("--neighbours", type=int, default=100)
     parser.add_argument("--threads", type=int, default=0)
     parser.add_argument("--growth", action="store_true")
+    parser.add_argument("--faiss", action="store_true")
     given = parser.parse_args()
     if given.threads:
         torch.set_num_threads(given.threads)
@@ -90,6 +104,8 @@ def main() -> int:
             print(
                 f"{given.classes // part:,} identities: {seconds(mining.nearest, points[: given.classes // part], given.neighbours):.1f} s"
             )
+    if given.faiss:
+        compare_faiss(points, given.neighbours)
     name = f"mining_{round(given.classes / 1000)}k"
     print(f'promise {name} ratio={ratio:.3f} wanted<={WANTED:.2f} yardstick="the bare product in the same row blocks"')
     print(f'promise {name}_memory ratio={above / MEMORY_MIB:.3f} wanted<=1.00 yardstick="1 GiB above the prototypes ({above:.0f} MiB)"')

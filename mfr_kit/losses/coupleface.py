@@ -32,6 +32,11 @@ class Options:
     partners: str = option(
         "image", help="A partner is one image of the identity, drawn anew, or its prototype.", choices=lambda: ["image", "prototype"]
     )
+    search: str = option(
+        "exact",
+        help="How the teacher's neighbours are found; faiss is approximate, for a million people.",
+        choices=lambda: ["exact", "faiss"],
+    )
     mining: str = option("teacher", help="Whose nearest identities are the partners.", choices=lambda: ["teacher", "student", "both"])
     beta: float = option(0.0, help="Weight of a classification term on the student, >= 0.")
     beta_head: str = option("arcface", help="Head of that term.", choices=lambda: ["arcface", "cosface", "adaface"])

@@ -1,4 +1,4 @@
-"""Anything that embeds faces, behind one interface: an asset, an ONNX file of anybody's, or a run folder of ours."""
+"""Anything that embeds faces, behind one interface: an asset, an ONNX file, a state dict, a run folder of ours, or several of these."""
 
 import json
 from pathlib import Path
@@ -9,6 +9,7 @@ import numpy as np
 from mfr_kit import assets
 from mfr_kit.errors import KitError
 from mfr_kit.models import preprocess
+from mfr_kit.models.ensemble import EnsembleEmbedder
 
 ASSET_NORMALISATION = {"sface": "raw_0_255", "sface-int8": "raw_0_255"}  # the assets that are recognisers
 
@@ -30,7 +31,8 @@ def load_embedder(spec: str | Path, *, normalisation: str | None = None, threads
     """Load a recogniser.
 
     Args:
-        spec: an asset ("sface"), a path to an .onnx, a run folder, or a weights file inside a run folder.
+        spec: an asset ("sface"), a path to an .onnx, a run folder, a weights file inside one, a plain state dict (.pt, .pth) of one of our
+            backbones at width 1 such as InsightFace's IResNets, or several of these with commas between them: an ensemble.
         normalisation: one of `preprocess.NORMALISATIONS`; needed for an .onnx that does not carry ours in its metadata.
         threads: CPU threads, 0 for all.
         device: "cpu" or "cuda", for run folders; onnxruntime runs on the CPU.
@@ -44,15 +46,18 @@ def load_embedder(spec: str | Path, *, normalisation: str | None = None, threads
             )
         entry = assets.asset(str(spec))
         return OnnxEmbedder(assets.path(entry.name), ASSET_NORMALISATION[entry.name], threads, name=entry.name, lineage=entry.lineage)
+    if "," in str(spec):
+        parts = str(spec).split(",")
+        return EnsembleEmbedder([load_embedder(part, normalisation=normalisation, threads=threads, device=device) for part in parts])
     path = Path(spec)
     if path.suffix == ".onnx" and path.is_file():
         return OnnxEmbedder(path, normalisation, threads)
-    if path.is_dir() or (path.suffix == ".pt" and path.is_file()):
+    if path.is_dir() or (path.suffix in (".pt", ".pth") and path.is_file()):
         if normalisation not in (None, "minus1_to_1"):
-            raise KitError(f"a run folder's student takes minus1_to_1, not --normalisation {normalisation}: leave the flag out")
+            raise KitError(f"our backbones take minus1_to_1, not --normalisation {normalisation}: leave the flag out")
         return TorchEmbedder(path, threads, device)
     known = ", ".join(sorted(ASSET_NORMALISATION))
-    raise KitError(f"no model '{spec}': it is no asset ({known}), no .onnx file and no run folder")
+    raise KitError(f"no model '{spec}': it is no asset ({known}), no .onnx file, no state dict (.pt, .pth) and no run folder")
 
 
 class OnnxEmbedder:
@@ -91,19 +96,23 @@ class OnnxEmbedder:
 
 
 class TorchEmbedder:
-    """The student of one of our runs."""
+    """The student of one of our runs, or a plain state dict of one of our backbones."""
 
     def __init__(self, path: Path, threads: int = 0, device: str = "cpu"):
         import torch
 
-        from mfr_kit.models.weights import load_run
+        from mfr_kit.models import weights
 
         if threads:
             torch.set_num_threads(threads)
-        run = load_run(path)
-        self.name, self.fingerprint, self.lineage = run.name, run.fingerprint, run.lineage
-        self.embedding_size = run.embedding_size
-        self._model, self._device = run.model.to(device), device
+        if path.is_dir() or (path.parent / weights.CONFIG).is_file():
+            run = weights.load_run(path)
+            self.name, self.fingerprint, self.lineage, self.embedding_size = run.name, run.fingerprint, run.lineage, run.embedding_size
+            model = run.model
+        else:
+            model, self.embedding_size = weights.backbone_of(weights.read_state(path), str(path))
+            self.name, self.fingerprint, self.lineage = path.stem, weights.sha256_of(path), None
+        self._model, self._device = model.to(device), device
 
     def embed(self, faces: np.ndarray) -> np.ndarray:
         """(B, 112, 112, 3) uint8 RGB -> (B, D) float32, not normalised."""

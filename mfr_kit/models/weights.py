@@ -84,6 +84,28 @@ def load_run(path: Path | str) -> Run:
     return Run(file, model.eval(), config, lineage, sha256_of(file), projector)
 
 
+def backbone_of(state: Mapping[str, Tensor], where: str) -> tuple[nn.Module, int]:
+    """Tell which backbone of width 1 a plain state dict belongs to by its keys; returns it loaded, in eval mode, and its embedding size.
+
+    Raises:
+        KitError: no backbone has these keys, or one does and its shapes differ.
+    """
+    state = {key.removeprefix("module."): value for key, value in state.items()}  # as DistributedDataParallel saves them
+    for name in registry.names(BACKBONES):
+        with torch.device("meta"):
+            own = build_backbone(name).state_dict()
+        counters = {key for key in own if key.endswith("num_batches_tracked")}  # some publishers leave them out; eval mode needs none
+        if set(own) - counters != set(state) - counters:
+            continue
+        default = registry.get(BACKBONES, name).EMBEDDING_SIZE
+        last = next(key for key in reversed(own) if own[key].ndim and own[key].shape[0] == default)
+        model = build_backbone(name, len(state[last]))
+        load_state(model, {**{key: torch.tensor(0) for key in counters}, **state}, where)
+        return model.eval(), len(state[last])
+    known = ", ".join(registry.names(BACKBONES))
+    raise KitError(f"{where}: its {len(state)} tensors are not those of any backbone here at width 1 ({known})")
+
+
 def save_student(path: Path, state: Mapping[str, Tensor], projector: Tensor | None = None) -> None:
     """Write a student's weights the way `load_run` reads them, on the CPU and free of views."""
     save(path, {"state_dict": {key: value.detach().cpu().clone() for key, value in state.items()}, "projector": projector})

@@ -14,6 +14,7 @@ from mfr_kit.models import weights
 from mfr_kit.models.embedders import load_embedder
 from mfr_kit.training import checkpoint, drift, optimise, people, prepare
 from mfr_kit.training import ranks as distributed
+from mfr_kit.training.board import Board
 from mfr_kit.training.checkpoint import State
 from mfr_kit.training.journal import Journal
 from mfr_kit.training.loader import Plan, StudentViews, batches, every_face, every_person, following
@@ -51,7 +52,8 @@ def distill(options: RunOptions) -> Path:
     masks = functools.partial(library.load, options.masks, options.mask_folder)
     recipe = Recipe(options.mask_ratio, options.drift, options.drift_clean, options.photometric)
     dataset = StudentViews(faces, recipe, options.seed, (options.masks, options.mask_folder), drifts)
-    _train(stepper, state, dataset, Validation(held, masks) if held and ranks.first else None)
+    board = Board(options.out / "tensorboard", state.step) if options.tensorboard and ranks.first else None
+    _train(stepper, state, dataset, Validation(held, masks) if held and ranks.first else None, board)
     ranks.wait()
     return options.out / weights.STUDENT
 
@@ -83,7 +85,7 @@ def _network(state: State, options: RunOptions, ranks: distributed.Ranks, device
     return network
 
 
-def _train(stepper: Stepper, state: State, dataset: StudentViews, validation: Validation | None) -> None:
+def _train(stepper: Stepper, state: State, dataset: StudentViews, validation: Validation | None, board: Board | None) -> None:
     options, ranks, faces = stepper.options, stepper.ranks, stepper.faces
     per_epoch, total = prepare.length(options, len(faces), ranks.world)
     by_person = options.sampling == "identities"
@@ -92,7 +94,7 @@ def _train(stepper: Stepper, state: State, dataset: StudentViews, validation: Va
     plan = Plan(order, batch, total * options.accumulate, start=done, rank=(ranks.rank, ranks.world))
     every = options.val_every or max(1, round(per_epoch))
     views = iter(batches(dataset, plan, options.workers, pin=stepper.device.type == "cuda"))
-    journal = Journal(options.out, state.step, total, ranks.first)
+    journal = Journal(options.out, state.step, total, ranks.first, board)
     while state.step < total:
         (optimise.frozen if options.frozen_norms else nn.Module.train)(state.student)
         rate = optimise.set_learning_rate(state.optimiser, options, state.step, total)

@@ -7,6 +7,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from mfr_kit.models.weights import METRICS, write_text
+from mfr_kit.training.board import Board
 
 
 class Journal:
@@ -17,10 +18,11 @@ class Journal:
         start: the step it begins with; later lines of an interrupted run are dropped, since those steps are repeated.
         total: steps in all.
         shown: whether to write and show at all (the first rank does).
+        board: where the figures go too.
     """
 
-    def __init__(self, folder: Path, start: int, total: int, shown: bool = True):
-        self._path, self._shown = folder / METRICS, shown
+    def __init__(self, folder: Path, start: int, total: int, shown: bool = True, board: Board | None = None):
+        self._path, self._shown, self._board = folder / METRICS, shown, board
         self._since, self._images = time.perf_counter(), 0
         if shown:
             lines = self._path.read_text(encoding="utf-8").splitlines(keepends=True) if self._path.is_file() else []
@@ -43,6 +45,8 @@ class Journal:
         if self._shown:
             with self._path.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(line) + "\n")
+            if self._board:
+                self._board.write(line)
             self._bar.set_postfix({name: f"{value:.4g}" for name, value in shown.items()})
 
     def say(self, text: str) -> None:
@@ -51,5 +55,7 @@ class Journal:
             self._bar.write(text)
 
     def close(self) -> None:
-        """Finish the bar."""
+        """Finish the bar and the event file."""
         self._bar.close()
+        if self._board:
+            self._board.close()

@@ -10,6 +10,7 @@ from tqdm import tqdm
 
 from mfr_kit.losses._batch import unit
 from mfr_kit.seeding import rng_for
+from mfr_kit.training import approximate
 from mfr_kit.training.bank import Bank
 
 BLOCK_VALUES = 1 << 25  # similarities held at a time: 128 MiB
@@ -76,24 +77,29 @@ def _largest(values: Tensor, count: int) -> Tensor:
     return columns.gather(1, values.gather(1, columns).topk(count, dim=1).indices)
 
 
-def cached_nearest(bank: Bank, prototypes: Tensor, count: int) -> Tensor:
-    """Like `nearest`, kept beside the bank it follows from."""
-    path = bank.folder / f"partners-{count}-of-{len(prototypes)}.npy"
+def cached_nearest(bank: Bank, prototypes: Tensor, count: int, search: str = "exact") -> Tensor:
+    """Like `nearest` or `approximate.nearest`, kept beside the bank it follows from."""
+    path = bank.folder / f"partners-{count}-of-{len(prototypes)}{'' if search == 'exact' else '-' + search}.npy"
     if not path.is_file():
         temporary = path.with_suffix(".part.npy")
-        np.save(temporary, nearest(prototypes, count, progress=True).numpy())
+        found = nearest(prototypes, count, progress=True) if search == "exact" else approximate.nearest(prototypes, count)
+        np.save(temporary, found.numpy())
         temporary.replace(path)
     return torch.from_numpy(np.load(path))
 
 
 @dataclass(frozen=True)
 class Draw:
-    """How partners are chosen: `kind` "image" or "prototype", `mining` "teacher", "student" or "both", K = `count`."""
+    """How partners are chosen: `kind` "image" or "prototype", `mining` "teacher", "student" or "both", K = `count`.
+
+    `search` "exact" or "faiss" is for the teacher's side, found once.
+    """
 
     kind: str
     mining: str
     count: int
     seed: int
+    search: str = "exact"
 
 
 class Partners:
@@ -113,7 +119,7 @@ class Partners:
         self._order = np.argsort(labels, kind="stable")
         self._starts = np.searchsorted(labels[self._order], np.arange(len(prototypes) + 1))
         self.count = min(draw.count, len(prototypes) - 1)
-        self._teacher_side = None if draw.mining == "student" else cached_nearest(bank, prototypes, self.count)
+        self._teacher_side = None if draw.mining == "student" else cached_nearest(bank, prototypes, self.count, draw.search)
 
     def of(self, student: Tensor, labels: Tensor, epochs: np.ndarray, indices: np.ndarray) -> Tensor:
         """Return (B, K, D) partners of a batch; the same for the same (epoch, index) and neighbours, in whatever batch.

@@ -1,4 +1,4 @@
-"""The options of `kit.py distill`: what every run has, plus the union of what the methods in losses/ declare."""
+"""The options of `kit.py average` and of `kit.py distill`: what every run has, plus the union of what the methods in losses/ declare."""
 
 import functools
 from dataclasses import MISSING, dataclass, field, fields, make_dataclass
@@ -31,7 +31,9 @@ class RunOptions:
     resume: bool = option(False, help="Continue the run in --out from its last checkpoint.")
     dry_run: bool = option(False, help="Write nothing; try a few steps and say what the run will take: steps, hours, memory, disk.")
     method: str = option("coupleface", help="What the student is trained by.", choices=lambda: registry.names(METHODS))
-    teacher: str = option("sface", help="Asset, .onnx file or run folder that gives the targets.")
+    teacher: str = option(
+        "sface", help="Asset, .onnx file, state dict (.pth) or run folder that gives the targets; an ensemble with commas."
+    )
     normalisation: str | None = option(
         None, help="Input of an .onnx teacher that does not say.", choices=lambda: ["minus1_to_1", "raw_0_255"]
     )
@@ -88,6 +90,7 @@ class RunOptions:
     bank_batch: int = option(8, help="Faces a teacher call (twice as many images); on a CPU few are faster than many.")
     log_every: int = option(20, help="Steps between lines of metrics.jsonl.")
     save_every: int = option(200, help="Steps between checkpoints.")
+    tensorboard: bool = option(False, help="Write the figures of metrics.jsonl for TensorBoard too, into OUT/tensorboard.")
     val_every: int = option(0, help="Steps between validations; 0: once an epoch.")
 
     def __post_init__(self) -> None:
@@ -141,3 +144,12 @@ def distill_options() -> type[RunOptions]:
         metadata = {**entry.metadata, "help": f"({owners}) {entry.metadata['help']}", "methods": owners}
         extra.append((name, entry.type, field(default=entry.default, metadata=metadata)))
     return make_dataclass("DistillOptions", extra, bases=(RunOptions,), frozen=True)
+
+
+@dataclass(frozen=True)
+class AverageOptions:
+    """Which runs `kit.py average` takes, and where their mean goes."""
+
+    runs: list[Path] = option(argument=True, help="Run folders (or weights files in them) of one architecture and one start.")
+    out: Path = option(help="Run folder to write.")
+    keep: float = option(1.0, help="Share of the way from the runs' initial weights to their mean, 0..1; 1 is the mean.")

@@ -23,7 +23,7 @@ from mfr_kit.training.options import METHODS, RunOptions
 from mfr_kit.training.ranks import Ranks
 
 # What a resumed run may change: where things lie (the lineage says whether they are the same) and what the machine offers.
-MAY_CHANGE = ("resume", "dry_run", "out", "data", "bank", "workers", "threads", "device", "log_every", "save_every")
+MAY_CHANGE = ("resume", "dry_run", "out", "data", "bank", "workers", "threads", "device", "log_every", "save_every", "tensorboard")
 INIT_STREAM = 3
 
 
@@ -105,6 +105,8 @@ def make_student(options: RunOptions, teacher: Embedder) -> tuple[nn.Module, int
 
 
 def _teachers_weights(options: RunOptions, teacher: Embedder) -> tuple[dict[str, Tensor], dict]:
+    if "," in options.teacher:
+        raise KitError("--init teacher: an ensemble has no weights of its own; name one of its models with --init")
     path = Path(options.teacher)
     if options.teacher not in ASSET_NORMALISATION and path.suffix != ".onnx":
         return _weights_of(path)
@@ -150,7 +152,7 @@ def relations(options: RunOptions, faces: FaceSet, teacher: Embedder, device: to
         if not getattr(registry.get(METHODS, options.method), "MINES", False):
             return Relations(stored, labels, prototypes, None)
         own = options.of_method()
-        draw = mining.Draw(own.partners, own.mining, own.neighbours, options.seed)
+        draw = mining.Draw(own.partners, own.mining, own.neighbours, options.seed, own.search)
         return Relations(stored, labels, prototypes, mining.Partners(stored, labels, prototypes, draw))
 
     if ranks.first:

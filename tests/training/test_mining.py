@@ -1,9 +1,12 @@
+import sys
+
 import numpy as np
 import pytest
 import torch
 
+from mfr_kit.errors import KitError
 from mfr_kit.losses._batch import unit
-from mfr_kit.training import mining
+from mfr_kit.training import approximate, mining
 from mfr_kit.training.bank import Bank
 
 LABELS = np.array([2, 0, 1, 1, 3, 0, 2, 2, 4])  # identities 3 and 4 have one image
@@ -114,3 +117,24 @@ def test_the_draw_depends_on_seed_epoch_and_sample_alone(stored):
     assert torch.equal(partners(stored).of(*batch([5, 2])), whole[[5, 2]])
     assert not torch.equal(partners(stored).of(*batch(range(9), epoch=1)), whole)
     assert not torch.equal(partners(stored, seed=1).of(*batch(range(9))), whole)
+
+
+def test_faiss_finds_most_of_what_exact_search_finds():
+    pytest.importorskip("faiss", reason="faiss-cpu is not installed")
+    centres = torch.randn(60, 16, generator=torch.Generator().manual_seed(2))
+    points = unit(centres.repeat_interleave(50, 0) + 0.3 * torch.randn(3000, 16, generator=torch.Generator().manual_seed(3)))
+    exact, found = mining.nearest(points, 10).numpy(), approximate.nearest(points, 10).numpy()
+    assert found.shape == exact.shape and found.dtype == exact.dtype
+    assert (found != np.arange(3000)[:, None]).all()
+    assert np.mean([len(np.intersect1d(*rows)) / 10 for rows in zip(found, exact, strict=True)]) > 0.9
+
+
+def test_gaps_and_the_own_identity_leave_the_found_ones():
+    found = np.array([[0, 2, 1], [2, 0, -1], [1, 2, -1]])
+    assert approximate._without_self(found, 2).tolist() == [[2, 1], [2, 0], [1, 1]]
+
+
+def test_without_faiss_the_way_out_is_told(monkeypatch):
+    monkeypatch.setitem(sys.modules, "faiss", None)
+    with pytest.raises(KitError, match="pip install faiss-cpu"):
+        approximate.nearest(unit(torch.randn(9, 4)), 2)

@@ -1,0 +1,16 @@
+"""`kit.py average`."""
+
+from mfr_kit.options import command
+from mfr_kit.training.options import AverageOptions
+
+
+def add_to(app) -> None:
+    """Register the command."""
+    app.command("average", rich_help_panel="Train")(command(AverageOptions, average))
+
+
+def average(options: AverageOptions) -> None:
+    """Average the students of several runs in weight space, or take one back towards its start with --keep."""
+    from mfr_kit.training.average import average as run
+
+    print(f"student: {run(options)}")

@@ -1,0 +1,75 @@
+"""Average the students of several runs, and go only a part of the way from their initial weights, in weight space."""
+
+import hashlib
+import json
+import tomllib
+from pathlib import Path
+
+import torch
+
+from mfr_kit.errors import KitError
+from mfr_kit.models import weights
+from mfr_kit.models.embedders import load_embedder
+from mfr_kit.models.lineage import trained_on
+from mfr_kit.training import optimise, prepare
+from mfr_kit.training.options import AverageOptions, distill_options
+
+
+def average(options: AverageOptions) -> Path:
+    """Write a run folder with the mean of the runs' students; returns its weights file.
+
+    Source: Wortsman et al., *Model soups* (arXiv 2203.05482) and *Robust fine-tuning of zero-shot models* (arXiv 2109.01903) for `keep`.
+
+    Raises:
+        KitError: no runs, different architectures or initial weights, a projector, or OUT exists.
+    """
+    if options.out.exists():
+        raise KitError(f"{options.out} exists already: choose another --out")
+    if not 0 <= options.keep <= 1:
+        raise KitError(f"--keep must be between 0 and 1, not {options.keep}")
+    runs = [weights.load_run(path) for path in options.runs]
+    for name in ("student", "width", "embedding_size", "init"):
+        found = {run.config[name] for run in runs}
+        if len(found) != 1:
+            raise KitError(f"runs can be averaged if they have one --{name.replace('_', '-')}, found {', '.join(map(str, sorted(found)))}")
+    if any(run.projector is not None for run in runs):
+        raise KitError("runs that trained a projector have embedding spaces of their own and cannot be averaged")
+    if runs[0].config["init"] == "random" and (len(runs) > 1 or options.keep < 1):
+        raise KitError("runs that started from random weights cannot be averaged: nothing lies between two of them")
+    states = [run.model.state_dict() for run in runs]
+    mean = {key: _mean([state[key] for state in states]) for key in states[0]}
+    if options.keep < 1:
+        mean = optimise.between(_initial_state(runs[0]), mean, options.keep)
+    options.out.mkdir(parents=True)
+    lineage = _lineage(runs, options.keep)
+    weights.write_text(options.out / weights.LINEAGE, json.dumps(lineage, indent=2) + "\n")
+    weights.write_text(options.out / weights.CONFIG, weights.to_toml({**runs[0].config, "keep": options.keep}))
+    weights.save_student(options.out / weights.STUDENT, mean)
+    return options.out / weights.STUDENT
+
+
+def _mean(values: list[torch.Tensor]) -> torch.Tensor:
+    return torch.stack(values).mean(dim=0) if values[0].is_floating_point() else values[0]
+
+
+def _initial_state(run: weights.Run) -> dict[str, torch.Tensor]:
+    """Build the student again as the run began with it."""
+    config = tomllib.loads((run.path.parent / weights.CONFIG).read_text(encoding="utf-8"))
+    known = distill_options()
+    options = known(**{name: value for name, value in config.items() if name in known.__dataclass_fields__})
+    teacher = load_embedder(options.teacher, normalisation=options.normalisation)
+    return prepare.make_student(options, teacher)[0].state_dict()
+
+
+def _lineage(runs: list[weights.Run], keep: float) -> dict:
+    """The first run's lineage with every run's training sets; teachers that differ become one entry that names them all."""
+    lineages = [run.lineage for run in runs]
+    sets = {json.dumps(entry, sort_keys=True): entry for lineage in lineages for entry in lineage["training_sets"]}
+    merged = {**lineages[0], "training_sets": list(sets.values())}
+    for part in ("teacher", "initial_weights"):
+        found = {entry["sha256"]: entry for lineage in lineages if (entry := lineage.get(part))}
+        if len(found) > 1:
+            sources = list(dict.fromkeys(source for entry in found.values() for source in trained_on(entry)))
+            joined = hashlib.sha256("".join(found).encode()).hexdigest()
+            merged[part] = {"name": " and ".join(entry["name"] for entry in found.values()), "sha256": joined, "trained_on": sources}
+    return {**merged, "averaged": {"runs": [{"name": run.name, "sha256": run.fingerprint} for run in runs], "keep": keep}}

@@ -1,0 +1,65 @@
+"""The mean of several runs, and the way back to their start."""
+
+import json
+
+import pytest
+import torch
+
+from mfr_kit.cli import main
+from mfr_kit.errors import KitError
+from mfr_kit.models import weights
+from mfr_kit.training.average import average
+from mfr_kit.training.distill import distill
+from mfr_kit.training.options import AverageOptions, distill_options
+from tests.training.conftest import TINY
+
+
+@pytest.fixture(scope="module")
+def runs(set_folder, tmp_path_factory):
+    """A run from random weights, and two that go on from it with seeds of their own."""
+    folder = tmp_path_factory.mktemp("runs")
+    common = {
+        **TINY,
+        "embedding_size": 128,
+        "data": set_folder,
+        "steps": 2,
+        "batch_size": 8,
+        "workers": 0,
+        "mask_ratio": 0.0,
+        "bank": folder / "bank",
+    }
+    distill(distill_options()(**common, out=folder / "start"))
+    for seed in (1, 2):
+        distill(distill_options()(**common, out=folder / f"run{seed}", init=str(folder / "start"), seed=seed))
+    return folder
+
+
+def state(path):
+    return weights.load_run(path).model.state_dict()
+
+
+def test_the_mean_and_the_way_back(runs, tmp_path):
+    own = [runs / "run1", runs / "run2"]
+    average(AverageOptions(runs=own, out=tmp_path / "mean"))
+    assert main(["average", *map(str, own), "--out", str(tmp_path / "half"), "--keep", "0.25"]) == 0
+    start, (one, two), mean, half = state(runs / "start"), map(state, own), state(tmp_path / "mean"), state(tmp_path / "half")
+    assert any(not torch.equal(one[key], two[key]) for key in one)
+    for key, value in start.items():
+        if value.is_floating_point():
+            torch.testing.assert_close(mean[key], (one[key] + two[key]) / 2)
+            torch.testing.assert_close(half[key], 0.75 * value + 0.25 * mean[key])
+    told = json.loads((tmp_path / "half" / "lineage.json").read_text())
+    assert [run["name"] for run in told["averaged"]["runs"]] == ["run1", "run2"] and told["averaged"]["keep"] == 0.25
+    assert told["initial_weights"]["name"] == "start"
+
+
+def test_what_cannot_be_averaged_is_refused(runs, tmp_path):
+    for given, problem in (
+        ({"runs": [runs / "start", runs / "run1"]}, "one --init"),
+        ({"runs": [runs / "start"], "keep": 0.5}, "random weights"),
+        ({"runs": [runs / "run1"], "keep": 1.5}, "between 0 and 1"),
+        ({"runs": [runs / "run1"], "out": runs}, "exists already"),
+    ):
+        with pytest.raises(KitError, match=problem):
+            average(AverageOptions(**{"out": tmp_path / "out", **given}))
+    assert not (tmp_path / "out").exists()
