@@ -15,6 +15,7 @@ ORDER = [
     ["evaluation"],
     ["training"],
     ["submission"],
+    ["ablation"],
     ["pipelines"],
     ["cli"],
 ]

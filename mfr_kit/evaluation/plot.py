@@ -8,6 +8,15 @@ from statistics import NormalDist
 
 WIDTH, HEIGHT = 560, 360
 LEFT, RIGHT, TOP, BOTTOM = 62, 14, 12, 46
+_PALETTE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#000000")
+_DASHES = ("none", "7 3", "2 3", "9 3 2 3", "12 4", "4 4")
+_STYLE = (
+    "text{font-family:sans-serif}.grid{stroke:#ddd}.tick{fill:#555;font-size:11px}.name{fill:#111;font-size:12px}.line{fill:none;stroke-width:2}"
+    + "".join(
+        f".line.s{at}{{stroke:{colour};stroke-dasharray:{dash}}}.dot.s{at}{{fill:{colour}}}"
+        for at, (colour, dash) in enumerate(zip(_PALETTE, _DASHES, strict=True))
+    )
+)
 COLOURS = 6  # classes .s0 .. .s5 of the page's style sheet (Okabe and Ito's palette)
 
 
@@ -48,6 +57,33 @@ def deviates(label: str, smallest: float) -> Axis:
     """The normal-deviate axis of a DET plot, on which Gaussian scores give straight lines."""
     ticks = [tick for tick in (1e-6, 1e-5, 1e-4, 1e-3, 0.01, 0.05, 0.2, 0.5, 0.9) if tick >= smallest / 2]
     return Axis(label, ticks, NormalDist().inv_cdf, lambda value: f"{value:g}")
+
+
+def span(label: str, low: float, high: float) -> Axis:
+    """A linear axis with round ticks around two values."""
+    width = max(high - low, 1e-9)
+    step = 10.0 ** math.floor(math.log10(width / 4))
+    step *= next(factor for factor in (1, 2, 5, 10) if width / (factor * step) <= 6)
+    first = math.floor(low / step + 1e-9)
+    ticks = [step * number for number in range(first, math.ceil(high / step - 1e-9) + 1)]
+    return Axis(label, ticks if len(ticks) > 1 else [ticks[0], ticks[0] + step], float, lambda value: f"{value:.6g}")
+
+
+def standalone(
+    title: str, x: Axis, y: Axis, series: dict[str, list[tuple[float, float]]], marks: dict[str, list[tuple[float, float]]]
+) -> str:
+    """Draw like `chart`, as a file of its own: with its colours, its title and a key below."""
+    height = HEIGHT + 22 + 16 * len(series)
+    body = chart(title, x, y, series, marks).partition(">")[2]
+    key = [
+        f'<polyline class="line s{at % COLOURS}" points="{LEFT},{HEIGHT + 12 + 16 * at} {LEFT + 26},{HEIGHT + 12 + 16 * at}"/>'
+        f'<circle class="dot s{at % COLOURS}" cx="{LEFT + 13}" cy="{HEIGHT + 12 + 16 * at}" r="4"/>'
+        f'<text class="name" x="{LEFT + 34}" y="{HEIGHT + 16 + 16 * at}">{escape(name)}</text>'
+        for at, name in enumerate(series)
+    ]
+    opened = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" role="img" aria-label="{escape(title, quote=True)}">'
+    ground = f'<rect width="{WIDTH}" height="{height}" fill="#fff"/>'
+    return "".join([opened, f"<style>{_STYLE}</style>", ground, body.removesuffix("</svg>"), *key, "</svg>"]) + "\n"
 
 
 def chart(title: str, x: Axis, y: Axis, series: dict[str, list[tuple[float, float]]], marks: dict[str, list[tuple[float, float]]]) -> str:

@@ -1,0 +1,197 @@
+"""Train and measure the cells of a table; every finished cell is one record, and what is recorded is not done again."""
+
+import hashlib
+import json
+import subprocess
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from mfr_kit import __version__
+from mfr_kit.ablation.options import AblateOptions
+from mfr_kit.ablation.table import Measured, Setting, Table, read
+from mfr_kit.data.faceset import FaceSet, read_people
+from mfr_kit.errors import KitError
+from mfr_kit.evaluation.compare import measure
+from mfr_kit.evaluation.embed import cache_folder, embed_set
+from mfr_kit.evaluation.faces import from_set
+from mfr_kit.evaluation.verification import Plan, figure
+from mfr_kit.models import weights
+from mfr_kit.models.embedders import load_embedder
+from mfr_kit.options import as_dict
+from mfr_kit.training import average, distill
+from mfr_kit.training.options import AverageOptions
+
+SCHEMA = "mfr-kit/ablation/1"
+TEACHER = "teacher"  # the row that is not trained
+MEAN = "mean"  # the "seed" of an average over seeds
+UNTOLD = ("out", "bank", "workers", "threads", "device", "resume", "dry_run", "log_every", "save_every", "tensorboard")  # not part of a key
+POINTS = 60  # of a training curve in a record
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One setting and seed; `seed` is None for the teacher and MEAN for an average over the seeds."""
+
+    setting: str
+    seed: int | str | None
+
+    @property
+    def name(self) -> str:
+        plain = "".join(character if character.isalnum() else "-" for character in self.setting.lower())
+        return plain if self.seed is None else f"{plain}-{self.seed}"
+
+
+def ablate(options: AblateOptions) -> str:
+    """Do what is missing of a table.
+
+    Returns:
+        What was done, a line a cell.
+    Raises:
+        KitError: the table, a face set or a run is not usable.
+    """
+    table = read(options.table)
+    for name in options.only or []:
+        if name not in {TEACHER, *(setting.name for setting in table.settings)}:
+            raise KitError(f"{options.table}: no setting '{name}'")
+    sets = {entry.name: _open(entry) for entry in table.sets}
+    told = []
+    for cell in cells(table):
+        if options.only and cell.setting not in options.only:
+            continue
+        path = options.records / table.name / f"{cell.name}.json"
+        key = key_of(table, cell, sets)
+        if path.is_file() and json.loads(path.read_text(encoding="utf-8"))["key"] == key:
+            told.append(f"{cell.name}: recorded")
+        elif options.dry_run:
+            told.append(f"{cell.name}: missing")
+        else:
+            record = _do(table, cell, sets, options)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            weights.write_text(path, json.dumps({**record, "key": key}, indent=1, allow_nan=False) + "\n")
+            told.append(f"{cell.name}: done in {record['seconds']['train'] + record['seconds']['measure']:.0f} s")
+            print(told[-1], flush=True)
+    return "\n".join(told)
+
+
+def cells(table: Table) -> Iterator[Cell]:
+    """List the cells: the teacher, then all settings seed by seed (so that an early stop leaves whole comparisons), then averages."""
+    yield Cell(TEACHER, None)
+    for seed in table.seeds:
+        yield from (Cell(setting.name, seed) for setting in table.settings if not setting.average)
+    yield from (Cell(setting.name, MEAN) for setting in table.settings if setting.average)
+
+
+def key_of(table: Table, cell: Cell, sets: dict[str, FaceSet]) -> str:
+    """Name what a record depends on: the options of the runs, the training set, the sets measured and how."""
+    measured = [(entry.name, sets[entry.name].fingerprint, entry.fars, entry.protocols) for entry in table.sets]
+    return _digest([table.teacher, table.resamples, measured, None if cell.setting == TEACHER else _weights_key(table, cell)])
+
+
+def _weights_key(table: Table, cell: Cell) -> str:
+    """Name what a cell's weights depend on: part of its folder's name, so that another setting never finds this one's run."""
+    setting = table.setting(cell.setting)
+    source = setting if setting.of is None else table.setting(setting.of)
+    given = as_dict(table.options(source, out=Path("-"), seed=0))
+    told = {name: value for name, value in given.items() if name not in (*UNTOLD, "seed", "data")}
+    seeds = list(table.seeds) if cell.seed == MEAN else [cell.seed]
+    return _digest([told, FaceSet.open(Path(given["data"])).fingerprint, setting.of is not None, setting.keep, seeds])
+
+
+def _digest(parts: list) -> str:
+    return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def _folder(table: Table, cell: Cell, options: AblateOptions) -> Path:
+    return options.work / table.name / f"{cell.name}-{_weights_key(table, cell)[:8]}"
+
+
+def _open(entry: Measured) -> FaceSet:
+    faces = FaceSet.open(entry.data)
+    return faces.of_people(read_people(entry.people)) if entry.people else faces
+
+
+def _do(table: Table, cell: Cell, sets: dict[str, FaceSet], options: AblateOptions) -> dict:
+    started = time.perf_counter()
+    spec, about = table.teacher, {}
+    if cell.setting != TEACHER:
+        setting = table.setting(cell.setting)
+        spec = _derived(table, setting, cell, options) if setting.of else _trained(table, setting, cell.seed, options)
+        about = _about_run(Path(spec))
+    trained = time.perf_counter()
+    figures = {entry.name: _measured(spec, entry, sets[entry.name], table.resamples, options.threads) for entry in table.sets}
+    return {
+        "schema": SCHEMA,
+        "table": table.name,
+        "title": table.title,
+        "setting": cell.setting,
+        "seed": cell.seed,
+        "sets": figures,
+        **about,
+        "resamples": table.resamples,
+        "seconds": {"train": round(trained - started, 1), "measure": round(time.perf_counter() - trained, 1)},
+        "kit_version": __version__,
+        "commit": _commit(),
+    }
+
+
+def _trained(table: Table, setting: Setting, seed: int, options: AblateOptions) -> str:
+    """Train a cell's run, or go on with it, or take it as it is; returns its folder."""
+    out = _folder(table, Cell(setting.name, seed), options)
+    own = {"out": out, "bank": options.work / "bank", "seed": seed, "workers": options.workers, "threads": options.threads}
+    if not (out / weights.STUDENT).is_file():
+        distill.distill(table.options(setting, **own, resume=(out / weights.CONFIG).is_file()))
+    return str(out)
+
+
+def _derived(table: Table, setting: Setting, cell: Cell, options: AblateOptions) -> str:
+    """Make weights from the runs of another setting, which are trained first where they are missing."""
+    seeds = table.seeds if setting.average else (cell.seed,)
+    runs = [Path(_trained(table, table.setting(setting.of), seed, options)) for seed in seeds]
+    out = _folder(table, cell, options)
+    if not (out / weights.STUDENT).is_file():
+        average.average(AverageOptions(runs=runs, out=out, keep=setting.keep))
+    return str(out)
+
+
+def _about_run(run: Path) -> dict:
+    """What a record keeps of a run: its options, lineage and training curve."""
+    loaded = weights.load_run(run)
+    lines = (run / weights.METRICS).read_text(encoding="utf-8").splitlines() if (run / weights.METRICS).is_file() else []
+    steps = [line for line in map(json.loads, lines) if "loss" in line]
+    chosen = steps[:: max(1, -(-len(steps) // POINTS))]
+    checks = [line["validation"] | {"step": line["step"]} for line in map(json.loads, lines) if "validation" in line]
+    return {
+        "options": {name: value for name, value in loaded.config.items() if name not in ("out", "bank", "data")},
+        "training_sets": loaded.lineage["training_sets"],
+        "curve": [[line["step"], round(line["loss"], 5)] for line in chosen],
+        "validation": checks,
+    }
+
+
+def _measured(spec: str, entry: Measured, faces: FaceSet, resamples: int, threads: int) -> dict:
+    """TARs of a model on a set by protocol and FAR, with those of the resamples (the same people for every model) for paired intervals."""
+    embedder = load_embedder(spec, threads=threads)
+    embedded = from_set(embed_set(embedder, faces, cache=cache_folder()), faces)
+    found = measure(embedded, Plan(entry.fars, resamples), entry.protocols)
+    told = {}
+    for protocol, outcome in found.items():
+        rows = []
+        for row in outcome.result["tar_at_far"]:
+            values = outcome.resampled.get(figure(row["far"]), np.array([]))
+            kept = [None if np.isnan(value) else round(float(value), 4) for value in values]
+            rows.append({"far": row["far"], "tar": row["tar"], "false_accepts": row["false_accepts"], "resampled": kept})
+        told[protocol] = rows
+    return {"fingerprint": faces.fingerprint, "faces": len(faces), "people": len(faces.people), "protocols": told}
+
+
+def _commit() -> str | None:
+    """The commit the kit's folder is at, None where it is no checkout."""
+    asked = ["git", "-C", str(Path(__file__).resolve().parent), "rev-parse", "HEAD"]
+    try:
+        return subprocess.run(asked, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return None

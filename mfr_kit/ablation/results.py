@@ -1,0 +1,185 @@
+"""The page of tables and plots made from records; every figure in it is one of theirs or computed from them here."""
+
+import json
+from collections import defaultdict
+from pathlib import Path
+
+import numpy as np
+
+from mfr_kit.ablation.ablate import SCHEMA, TEACHER
+from mfr_kit.ablation.options import ResultsOptions
+from mfr_kit.errors import KitError
+from mfr_kit.evaluation import plot
+from mfr_kit.evaluation.bootstrap import LEVEL
+from mfr_kit.evaluation.verification import CLAIM, COMPARE
+from mfr_kit.models.weights import write_text
+
+BARE, MASKED = "nonmask-nonmask", "mask-nonmask"
+HIDDEN = ("seed", "workers", "threads", "device", "log_every", "save_every", "tensorboard")  # options that tell settings apart for nobody
+
+
+def write(options: ResultsOptions) -> str:
+    """Write the page; returns a line about it.
+
+    Raises:
+        KitError: no records, or one that cannot be read.
+    """
+    tables = _read(options.records)
+    lines = [
+        "# Results",
+        "",
+        "Made by `python kit.py results` from the records of `python kit.py ablate TABLE.toml`; nothing here is typed by hand. TAR in %.",
+        "A figure of several seeds is their mean, the least and the greatest in brackets. Differences are to the teacher, in points, with",
+        f"{LEVEL:.0%} intervals: people are resampled, the same ones for both, and the mean over the seeds is taken in each resample; so",
+        "they tell what other people would change, not what other seeds would.",
+        f"Fewer than {CLAIM} false accepts: no figure; fewer than {COMPARE}: no difference.",
+    ]
+    for name, records in sorted(tables.items()):
+        lines += ["", *_section(name, records, options.records / name, options.out.parent)]
+    options.out.parent.mkdir(parents=True, exist_ok=True)
+    write_text(options.out, "\n".join(lines) + "\n")
+    cells = sum(map(len, tables.values()))
+    return f"{options.out}: {cells} records of {len(tables)} table(s)"
+
+
+def _read(folder: Path) -> dict[str, list[dict]]:
+    tables = defaultdict(list)
+    for path in sorted(Path(folder).glob("*/*.json")):
+        try:
+            record = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise KitError(f"{path}: not a readable record ({error})") from None
+        if record.get("schema") != SCHEMA:
+            raise KitError(f"{path}: no record of this version of `kit.py ablate`; delete it, and run the table again")
+        tables[record["table"]].append(record)
+    if not tables:
+        raise KitError(f"no records under {folder}: `kit.py ablate TABLE.toml` makes them")
+    return tables
+
+
+def _section(name: str, records: list[dict], folder: Path, page: Path) -> list[str]:
+    by_setting = defaultdict(list)
+    for record in sorted(records, key=lambda record: (record["setting"] != TEACHER, record.get("when", ""))):
+        by_setting[record["setting"]].append(record)
+    hours = sum(sum(record["seconds"].values()) for record in records) / 3600
+    commits = sorted({(record["commit"] or "unknown")[:8] for record in records})
+    lines = [f"## {records[0]['title']}", "", f"`{name}`: {len(records)} cells, {hours:.1f} h, at commit {', '.join(commits)}."]
+    lines += ["", *_changes(by_setting)]
+    for set_name, shape in records[0]["sets"].items():
+        for protocol in shape["protocols"]:
+            lines += ["", f"**{set_name}, {protocol}** ({shape['faces']} faces of {shape['people']} people)", ""]
+            lines += _figures(by_setting, set_name, protocol)
+    for title, file, svg in _plots(by_setting):
+        write_text(folder / file, svg)
+        lines += ["", f"![{title}]({(folder / file).relative_to(page).as_posix()})"]
+    return lines
+
+
+def _changes(by_setting: dict[str, list[dict]]) -> list[str]:
+    """Say by which options the settings differ."""
+    options = {name: records[0]["options"] for name, records in by_setting.items() if "options" in records[0]}
+    names = sorted({key for values in options.values() for key in values} - set(HIDDEN))
+    differing = [key for key in names if len({json.dumps(values.get(key)) for values in options.values()}) > 1]
+    lines = ["| setting | seeds | " + " | ".join(differing) + " |", "| --- | --- |" + " --- |" * len(differing)]
+    for name, records in by_setting.items():
+        seeds = ", ".join(str(record["seed"]) for record in records if record["seed"] is not None) or "-"
+        values = [_plain(options[name].get(key)) if name in options else "-" for key in differing]
+        lines.append(f"| {name} | {seeds} | " + " | ".join(values) + " |")
+    return lines
+
+
+def _plain(value: object) -> str:
+    return "default" if value is None else ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def _figures(by_setting: dict[str, list[dict]], set_name: str, protocol: str) -> list[str]:
+    teacher = by_setting.get(TEACHER)
+    fars = [row["far"] for row in next(iter(by_setting.values()))[0]["sets"][set_name]["protocols"][protocol]]
+    lines = [
+        "| setting | " + " | ".join(f"TAR @ {far:g} | less the teacher" for far in fars) + " |",
+        "| --- |" + " --- | --- |" * len(fars),
+    ]
+    for name, records in by_setting.items():
+        cells = []
+        for place in range(len(fars)):
+            rows = [record["sets"][set_name]["protocols"][protocol][place] for record in records]
+            base = teacher[0]["sets"][set_name]["protocols"][protocol][place] if teacher and name != TEACHER else None
+            cells += [_mean(rows), _difference(rows, base)]
+        lines.append(f"| {name} | " + " | ".join(cells) + " |")
+    return lines
+
+
+def _claimed(rows: list[dict], least: int) -> bool:
+    return all(row["tar"] is not None and (row["false_accepts"] or 0) >= least for row in rows)
+
+
+def _mean(rows: list[dict]) -> str:
+    if not _claimed(rows, CLAIM):
+        return "-"
+    values = [100 * row["tar"] for row in rows]
+    return f"{np.mean(values):.2f}" + (f" ({min(values):.2f} to {max(values):.2f})" if len(values) > 1 else "")
+
+
+def _difference(rows: list[dict], base: dict | None) -> str:
+    """The mean over seeds less the teacher, with the interval of that very figure over people."""
+    if base is None or not _claimed([*rows, base], COMPARE) or not base["resampled"]:
+        return "-"
+    ours = np.mean([np.array(row["resampled"], float) for row in rows], axis=0)
+    change = 100 * (ours - np.array(base["resampled"], float))
+    low, high = np.nanquantile(change, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return f"{100 * (np.mean([row['tar'] for row in rows]) - base['tar']):+.2f} ({low:+.2f} to {high:+.2f})"
+
+
+def _plots(by_setting: dict[str, list[dict]]) -> list[tuple[str, str, str]]:
+    """Title, file name and SVG of each plot that the records can give."""
+    made = []
+    curves = {name: _mean_curve(records) for name, records in by_setting.items() if records[0].get("curve")}
+    if curves:
+        steps = [step for points in curves.values() for step, _ in points]
+        losses = [loss for points in curves.values() for _, loss in points]
+        axes = plot.span("step", 0, max(steps)), plot.span("loss", min(losses), max(losses))
+        made.append(("Training curves, mean over the seeds", "curves.svg", plot.standalone("Training curves", *axes, curves, {})))
+    for number, (set_name, shape) in enumerate(next(iter(by_setting.values()))[0]["sets"].items()):
+        if not {BARE, MASKED} <= set(shape["protocols"]):
+            continue
+        far = shape["protocols"][BARE][0]["far"]
+        points = {name: (_tar(records, set_name, BARE), _tar(records, set_name, MASKED)) for name, records in by_setting.items()}
+        points = {name: point for name, point in points.items() if None not in point}
+        if points:
+            labels = (f"bare against bare, TAR at {far:g} in %", f"masked against bare, TAR at {far:g} in %")
+            axes = [plot.span(label, *_ends([point[at] for point in points.values()])) for at, label in enumerate(labels)]
+            svg = plot.standalone(f"Trade-off on {set_name}", *axes, {n: [] for n in points}, {n: [p] for n, p in points.items()})
+            made.append((f"Trade-off on {set_name}", f"trade-off-{number}.svg", svg))
+        ratios = _by_ratio(by_setting, set_name)
+        if len(ratios) > 2:
+            axes = plot.span("mask ratio", 0, max(x for x, _ in ratios)), plot.span("TAR in %", *_ends([y for _, y in ratios]))
+            svg = plot.standalone(f"Mask ratio on {set_name}", *axes, {"masked against bare": ratios}, {"masked against bare": ratios})
+            made.append((f"TAR at {far:g} against mask ratio on {set_name}", f"mask-ratio-{number}.svg", svg))
+    return made
+
+
+def _mean_curve(records: list[dict]) -> list[tuple[float, float]]:
+    columns = zip(*(record["curve"] for record in records), strict=False)
+    return [(column[0][0], float(np.mean([loss for _, loss in column]))) for column in columns]
+
+
+def _tar(records: list[dict], set_name: str, protocol: str) -> float | None:
+    rows = [record["sets"][set_name]["protocols"][protocol][0] for record in records]
+    return 100 * float(np.mean([row["tar"] for row in rows])) if _claimed(rows, CLAIM) else None
+
+
+def _ends(values: list[float]) -> tuple[float, float]:
+    return min(values) - 0.5, max(values) + 0.5
+
+
+def _by_ratio(by_setting: dict[str, list[dict]], set_name: str) -> list[tuple[float, float]]:
+    """Mask ratio and masked TAR of the settings that differ in nothing else."""
+    found = defaultdict(dict)
+    for records in by_setting.values():
+        options = records[0].get("options")
+        tar = _tar(records, set_name, MASKED) if MASKED in records[0]["sets"][set_name]["protocols"] else None
+        if options and tar is not None:
+            rest = {key: value for key, value in options.items() if key not in (*HIDDEN, "mask_ratio")}
+            found[json.dumps(rest, sort_keys=True)][options["mask_ratio"]] = tar
+    most = max(found.values(), key=len, default={})
+    return sorted(most.items())

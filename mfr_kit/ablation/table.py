@@ -1,0 +1,170 @@
+"""Read a table of settings: one TOML says what is trained, with which seeds, and on what it is measured."""
+
+import os
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mfr_kit.errors import KitError
+from mfr_kit.options import load
+from mfr_kit.registry import unknown
+from mfr_kit.training.options import RunOptions, distill_options
+
+TOP = {"title", "config", "seeds", "teacher", "resamples", "common", "sets", "setting"}
+SET = {"name", "data", "people", "fars", "protocols"}
+DERIVED = {"name", "of", "keep", "average"}
+OWN = ("out", "bank", "seed")  # the table's own business, not a setting's
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A face set that finished students are measured on."""
+
+    name: str
+    data: Path
+    people: Path | None
+    fars: tuple[float, ...]
+    protocols: tuple[str, ...] | None
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One row: options of `kit.py distill`, or (where `of` names another row) weights made from that row's runs without training.
+
+    `keep` is how far such weights go from the initial ones to the trained ones; `average` takes the mean over the seeds first.
+    """
+
+    name: str
+    changes: dict[str, Any]
+    of: str | None = None
+    keep: float = 1.0
+    average: bool = False
+
+
+@dataclass(frozen=True)
+class Table:
+    """Everything a TOML says."""
+
+    path: Path
+    title: str
+    config: Path | None
+    seeds: tuple[int, ...]
+    teacher: str
+    resamples: int
+    common: dict[str, Any]
+    sets: tuple[Measured, ...]
+    settings: tuple[Setting, ...]
+
+    @property
+    def name(self) -> str:
+        return self.path.stem
+
+    def setting(self, name: str) -> Setting:
+        """Find a row by its name."""
+        return next(setting for setting in self.settings if setting.name == name)
+
+    def options(self, setting: Setting, **own: Any) -> RunOptions:
+        """Compose a training run's options: the config, over it [common], over it the setting, over it the table's own.
+
+        Raises:
+            KitError: an option that `kit.py distill` does not have, or a wrong value; names table and setting.
+        """
+        flags = {**self.common, **setting.changes, "teacher": self.teacher, **own}
+        known = distill_options().__dataclass_fields__
+        for key in flags:
+            if key not in known:
+                raise KitError(f"{self.path}: setting '{setting.name}': {unknown('option', key, sorted(known))}")
+        paths = ("data", "mask_folder", "train_people", "val_people", "out", "bank")
+        flags.update({key: Path(flags[key]) for key in paths if flags.get(key) is not None})
+        if flags.get("holdout_people"):
+            flags["holdout_people"] = [Path(item) for item in flags["holdout_people"]]
+        try:
+            return load(distill_options(), self.config, flags)
+        except KitError as error:
+            raise KitError(f"{self.path}: setting '{setting.name}': {error}") from None
+
+
+def read(path: Path) -> Table:
+    """Read a table; `$NAME` in its texts is replaced from the environment.
+
+    Raises:
+        KitError: unreadable, an unknown or missing key, a variable that is not set, a name used twice, or an `of` that is no trained row.
+    """
+    try:
+        raw = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise KitError(f"cannot read the table {path}: {error.strerror}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise KitError(f"{path} is not valid TOML: {error}") from None
+    _known(raw, TOP, f"{path}")
+    for key in ("title", "sets", "setting"):
+        if not raw.get(key):
+            raise KitError(f"{path}: '{key}' is missing (docs/ablations.md shows a table)")
+    raw = _expanded(raw, path)
+    settings = tuple(_setting(entry, path) for entry in raw["setting"])
+    names = [setting.name for setting in settings]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice:
+        raise KitError(f"{path}: two settings are called '{twice}'")
+    trained = [setting.name for setting in settings if setting.of is None]
+    for setting in settings:
+        if setting.of is not None and setting.of not in trained:
+            raise KitError(f"{path}: setting '{setting.name}': {unknown('trained setting', setting.of, trained)}")
+    return Table(
+        path=Path(path),
+        title=raw["title"],
+        config=Path(raw["config"]) if "config" in raw else None,
+        seeds=tuple(raw.get("seeds", [0])),
+        teacher=raw.get("teacher", "sface"),
+        resamples=raw.get("resamples", 200),
+        common=_plain_options(raw.get("common", {}), f"{path}: [common]"),
+        sets=tuple(_set(entry, path) for entry in raw["sets"]),
+        settings=settings,
+    )
+
+
+def _known(raw: dict, keys: set[str], where: str) -> None:
+    for key in raw:
+        if key not in keys:
+            raise KitError(f"{where}: {unknown('key', key, sorted(keys))}")
+
+
+def _expanded(value: Any, path: Path) -> Any:
+    if isinstance(value, dict):
+        return {key: _expanded(item, path) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_expanded(item, path) for item in value]
+    if not isinstance(value, str):
+        return value
+    text = os.path.expandvars(value)
+    if "$" in text:
+        raise KitError(f"{path}: '{value}' names an environment variable that is not set")
+    return text
+
+
+def _set(entry: dict, path: Path) -> Measured:
+    _known(entry, SET, f"{path}: [[sets]]")
+    if not {"name", "data", "fars"} <= set(entry):
+        raise KitError(f"{path}: every [[sets]] needs name, data and fars")
+    protocols = tuple(entry["protocols"]) if "protocols" in entry else None
+    people = Path(entry["people"]) if "people" in entry else None
+    return Measured(entry["name"], Path(entry["data"]), people, tuple(map(float, entry["fars"])), protocols)
+
+
+def _setting(entry: dict, path: Path) -> Setting:
+    if "name" not in entry:
+        raise KitError(f"{path}: every [[setting]] needs a name")
+    where = f"{path}: setting '{entry['name']}'"
+    if "of" not in entry:
+        return Setting(entry["name"], _plain_options({key: value for key, value in entry.items() if key != "name"}, where))
+    _known(entry, DERIVED, where)
+    return Setting(entry["name"], {}, entry["of"], float(entry.get("keep", 1.0)), bool(entry.get("average", False)))
+
+
+def _plain_options(values: dict, where: str) -> dict[str, Any]:
+    values = {key.replace("-", "_"): value for key, value in values.items()}
+    for key in OWN:
+        if key in values:
+            raise KitError(f"{where}: '{key}' is set by `kit.py ablate` itself")
+    return values

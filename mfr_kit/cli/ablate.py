@@ -1,0 +1,19 @@
+"""`kit.py ablate`."""
+
+from mfr_kit.ablation.options import AblateOptions
+from mfr_kit.options import command
+
+
+def add_to(app) -> None:
+    """Register the command."""
+    app.command("ablate", rich_help_panel="Train")(command(AblateOptions, ablate))
+
+
+def ablate(options: AblateOptions) -> None:
+    """Train and measure a table of settings over several seeds; stopped at any moment, the same command goes on.
+
+    Every finished cell is one JSON in --records; `kit.py results` makes the page of them.
+    """
+    from mfr_kit.ablation.ablate import ablate as run
+
+    print(run(options))

@@ -1,0 +1,155 @@
+"""A small table from TOML to page: what is recorded is not done again, and the page says what the records say."""
+
+import json
+import re
+
+import numpy as np
+import pytest
+
+from mfr_kit.ablation import ablate as module
+from mfr_kit.ablation.ablate import ablate
+from mfr_kit.ablation.options import AblateOptions, ResultsOptions
+from mfr_kit.ablation.results import write
+from mfr_kit.ablation.table import read
+from mfr_kit.cli import main
+from mfr_kit.errors import KitError
+from tests.training.conftest import write_set
+
+TABLE = """
+title = "A small table"
+seeds = [0, 1]
+resamples = 20
+
+[common]
+data = "$SMALL_SETS/train"
+student = "mobilefacenet"
+width = 0.125
+embedding_size = 128
+steps = 3
+batch_size = 8
+log_every = 1
+
+[[sets]]
+name = "others"
+data = "$SMALL_SETS/others"
+fars = [0.5, 0.2]
+protocols = ["nonmask-nonmask"]
+
+[[setting]]
+name = "bare"
+mask_ratio = 0.0
+
+[[setting]]
+name = "slow"
+mask_ratio = 0.0
+learning_rate = 1e-6
+
+[[setting]]
+name = "bare again"
+of = "bare"
+"""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("ablation")
+    write_set(folder / "train")
+    write_set(folder / "others", people=20)
+    (folder / "small.toml").write_text(TABLE)
+    return folder
+
+
+@pytest.fixture
+def options(folder, monkeypatch):
+    monkeypatch.setenv("SMALL_SETS", str(folder))
+    return AblateOptions(table=folder / "small.toml", work=folder / "work", records=folder / "docs" / "results", workers=0)
+
+
+@pytest.fixture
+def records(folder, options):
+    ablate(options)
+    return {path.stem: json.loads(path.read_text()) for path in (folder / "docs" / "results" / "small").glob("*.json")}
+
+
+def test_every_cell_is_recorded_once(options, records, monkeypatch):
+    assert sorted(records) == ["bare-0", "bare-1", "bare-again-0", "bare-again-1", "slow-0", "slow-1", "teacher"]
+    monkeypatch.setattr(module, "_do", lambda *_: pytest.fail("a recorded cell was done again"))
+    assert ablate(options).splitlines() == [
+        f"{name}: recorded" for name in ["teacher", "bare-0", "slow-0", "bare-again-0", "bare-1", "slow-1", "bare-again-1"]
+    ]
+
+
+def test_a_record_tells_what_it_rests_on(records):
+    record = records["slow-1"]
+    assert record["options"]["learning_rate"] == 1e-6 and record["options"]["seed"] == 1
+    assert record["training_sets"][0]["people"] == 8
+    assert [step for step, _ in record["curve"]] == [1, 2, 3]
+    rows = record["sets"]["others"]["protocols"]["nonmask-nonmask"]
+    assert [row["far"] for row in rows] == [0.5, 0.2] and len(rows[0]["resampled"]) == 20
+    assert records["bare-0"]["sets"] != records["slow-0"]["sets"]
+    assert records["bare-again-0"]["sets"] == records["bare-0"]["sets"]
+
+
+def test_changed_settings_are_done_anew(folder, options, records):
+    changed = folder / "changed" / "small.toml"
+    changed.parent.mkdir(exist_ok=True)
+    changed.write_text(TABLE.replace("learning_rate = 1e-6", "learning_rate = 1e-5"))
+    told = ablate(AblateOptions(table=changed, work=options.work, records=options.records, dry_run=True)).splitlines()
+    assert [line for line in told if line.endswith("missing")] == ["slow-0: missing", "slow-1: missing"]
+    ablate(AblateOptions(table=changed, work=options.work, records=folder / "new", workers=0, only=["slow"]))
+    assert json.loads((folder / "new" / "small" / "slow-0.json").read_text())["options"]["learning_rate"] == 1e-5
+
+
+def test_the_page_says_what_the_records_say(folder, records):
+    page = folder / "docs" / "results.md"
+    assert "7 records of 1 table(s)" in write(ResultsOptions(records=folder / "docs" / "results", out=page))
+    row = next(line for line in page.read_text().splitlines() if line.startswith("| bare | ") and "(" in line)
+    seeds = [records[f"bare-{seed}"]["sets"]["others"]["protocols"]["nonmask-nonmask"][0] for seed in (0, 1)]
+    teacher = records["teacher"]["sets"]["others"]["protocols"]["nonmask-nonmask"][0]
+    mean, least, most, change, low, high = map(float, re.findall(r"[+-]?\d+\.\d+", row)[:6])
+    tars = [100 * row["tar"] for row in seeds]
+    assert (mean, least, most) == (
+        pytest.approx(np.mean(tars), abs=0.01),
+        pytest.approx(min(tars), abs=0.01),
+        pytest.approx(max(tars), abs=0.01),
+    )
+    assert change == pytest.approx(np.mean(tars) - 100 * teacher["tar"], abs=0.011)
+    paired = 100 * (np.mean([row["resampled"] for row in seeds], axis=0) - teacher["resampled"])
+    assert (low, high) == tuple(pytest.approx(end, abs=0.01) for end in np.quantile(paired, [0.025, 0.975]))
+    for image in re.findall(r"\((\S+\.svg)\)", page.read_text()):
+        assert (page.parent / image).read_text().startswith("<svg xmlns")
+    assert "curves.svg" in page.read_text()
+
+
+def test_the_commands(folder, options, records, capsys):
+    assert main(["ablate", str(options.table), "--work", str(options.work), "--records", str(options.records), "--only", "bare"]) == 0
+    assert capsys.readouterr().out.splitlines() == ["bare-0: recorded", "bare-1: recorded"]
+    assert main(["results", "--records", str(folder / "nothing"), "--out", str(folder / "page.md")]) == 2
+    assert "kit.py ablate" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "problem"),
+    [
+        ("steps = 3", "stepps = 3", "stepps"),
+        ("learning_rate = 1e-6", "seed = 4", "is set by"),
+        ('of = "bare"', 'of = "bar"', "trained setting"),
+        ('name = "slow"', 'name = "bare"', "two settings"),
+        ("$SMALL_SETS/others", "$NOT_SET_AT_ALL/others", "environment variable"),
+        ('title = "A small table"', "", "'title' is missing"),
+    ],
+)
+def test_a_wrong_table_is_told_in_a_line(folder, options, tmp_path, old, new, problem):
+    (tmp_path / "t.toml").write_text(TABLE.replace(old, new, 1))
+    with pytest.raises(KitError, match=problem):
+        ablate(AblateOptions(table=tmp_path / "t.toml", work=tmp_path / "work", records=tmp_path / "records", dry_run=True))
+
+
+def test_the_shipped_tables_can_be_read(monkeypatch):
+    monkeypatch.setenv("MFR_KIT_SETS", "/sets")
+    monkeypatch.setenv("MFR_KIT_DATA", "/data")
+    for path in sorted((module.Path(__file__).parents[2] / "configs" / "ablations").glob("*.toml")):
+        table = read(path)
+        for setting in table.settings:
+            if setting.of is None:
+                table.options(setting, out=module.Path("out"), seed=0)
