@@ -24,7 +24,7 @@ class PairList:
 
     def __init__(self, faces: Faces, left: np.ndarray, right: np.ndarray, same: np.ndarray) -> None:
         self.given = (faces, faces)
-        self.same = same
+        self.faces, self.left, self.right, self.same = faces, left, right, same
         self.found = faces.found[left] & faces.found[right]
         with np.errstate(invalid="ignore"):
             cosines = np.einsum("nd,nd->n", faces.embeddings[left], faces.embeddings[right])

@@ -17,6 +17,7 @@ from mfr_kit.evaluation.groups import by_mask
 from mfr_kit.evaluation.pair_list import PairList
 from mfr_kit.evaluation.pairs import Pairs
 from mfr_kit.evaluation.scores import SCALE, Scores, allowed, bin_holding, crossing_bin, edges, score
+from mfr_kit.evaluation.worst import worst
 
 CLAIM = 30  # false accepts that a printed TAR rests on
 COMPARE = 100  # false accepts that a comparison of two models rests on
@@ -102,6 +103,8 @@ class Plan:
         seed: of the resamples.
         pairs: a list of pairs, for the protocols that need one.
         gallery: the set as another model embedded it, for the protocols that need one.
+        groups: the group of each person by name, for the protocols that report by group.
+        worst: how many of the worst errors of each kind to list by name; 0 to name none.
     """
 
     fars: tuple[float, ...] = DEFAULT_FARS
@@ -109,6 +112,8 @@ class Plan:
     seed: int = 0
     pairs: Path | None = None
     gallery: Faces | None = None
+    groups: dict[str, str] | None = None
+    worst: int = 0
 
 
 @dataclass(frozen=True)
@@ -124,17 +129,25 @@ class Outcome:
     resampled: dict[str, np.ndarray]
 
 
-def verify(pairs: Pairs | PairList, plan: Plan) -> Outcome:
+def verify(pairs: Pairs | PairList, plan: Plan, challenge: float | None = None) -> Outcome:
     """Measure one model on one protocol's comparisons.
 
+    Args:
+        pairs: the comparisons.
+        plan: what to measure on them.
+        challenge: the FAR at which the challenge's score takes its TAR from this protocol; its row is returned as `challenge`, whatever
+            the plan's FARs are.
     Returns:
-        comparisons, faces, `tar_at_far` (a row each FAR, also where no claim is possible), `eer`, `d_prime`, `roc`.
+        comparisons, faces, `tar_at_far` (a row each FAR, also where no claim is possible), `eer`, `d_prime`, `roc`; and `worst`, the worst
+        errors, where the plan asks for them.
     """
-    scores = score(pairs, plan.fars)
+    scores = score(pairs, [*plan.fars, *([] if challenge is None else [challenge])])
     resampled = resample(scores, list(plan.fars), plan.resamples, plan.seed)
     rows = [row(scores, far, resampled.get(far)) for far in plan.fars]
     groups = {} if pairs.symmetric else {"groups": by_mask(scores, rows)}
-    return Outcome({**describe(scores, rows), **groups}, {figure(far): values for far, values in resampled.items()})
+    wanted = {} if challenge is None else {"challenge": row(scores, challenge, resampled.get(challenge))}
+    named = {"worst": worst(pairs, rows, plan.worst)} if plan.worst else {}
+    return Outcome({**describe(scores, rows), **groups, **named, **wanted}, {figure(far): values for far, values in resampled.items()})
 
 
 def describe(scores: Scores, rows: list[dict]) -> dict:

@@ -6,6 +6,7 @@ from mfr_kit.evaluation.faces import Faces
 from mfr_kit.evaluation.protocols import mask_nonmask, nonmask_nonmask
 from mfr_kit.evaluation.scores import Scores, score
 from mfr_kit.evaluation.verification import Outcome, Plan, describe, macro, row
+from mfr_kit.evaluation.worst import worst
 
 TITLE = "masked against unmasked, threshold set on unmasked"
 ORDER = 4  # in tables and reports
@@ -24,8 +25,11 @@ def measure(faces: Faces, plan: Plan) -> Outcome:
     unmasked = score(nonmask_nonmask.pairs(faces), plan.fars)
     promised = [row(unmasked, far, None) for far in plan.fars]
     thresholds = [line["threshold"] for line in promised if line["threshold"] is not None]
-    masked = score(mask_nonmask.pairs(faces), plan.fars, thresholds)
-    return Outcome(describe(masked, [_at(masked, line) for line in promised]), {})
+    comparisons = mask_nonmask.pairs(faces)
+    masked = score(comparisons, plan.fars, thresholds)
+    rows = [_at(masked, line) for line in promised]
+    named = {"worst": worst(comparisons, rows, plan.worst)} if plan.worst else {}
+    return Outcome({**describe(masked, rows), **named}, {})
 
 
 def _at(masked: Scores, promised: dict) -> dict:
