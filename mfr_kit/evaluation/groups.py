@@ -1,10 +1,13 @@
-"""TAR of parts of the probes, at the thresholds of the whole: which masks cost most?"""
+"""TAR of parts of a set: of the probes by their masks, at the thresholds of the whole; and of groups of people among themselves."""
 
+import csv
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import numpy as np
 
+from mfr_kit.errors import KitError
 from mfr_kit.evaluation.faces import Faces
 from mfr_kit.evaluation.scores import Scores
 
@@ -23,6 +26,45 @@ def coverage(mask: str) -> str:
         return "not known"
     low = int(share / COVERAGE_STEP + 1e-9) * COVERAGE_STEP
     return f"{100 * low:02.0f} to {100 * (low + COVERAGE_STEP):02.0f} %"
+
+
+def read_groups(path: Path) -> dict[str, str]:
+    """Read a CSV of people's groups, with a first line that names the columns `identity` and `group`; others are ignored.
+
+    Returns:
+        The group by identity.
+    Raises:
+        KitError: it cannot be read, a column is missing, a field is empty, or a person is in two groups.
+    """
+    try:
+        with Path(path).open(encoding="utf-8-sig", newline="") as file:
+            reader = csv.DictReader(file)
+            missing = sorted({"identity", "group"} - set(reader.fieldnames or ()))
+            if missing:
+                raise KitError(f"{path}: no column '{missing[0]}': the first line must be `identity,group`")
+            groups: dict[str, str] = {}
+            for row in reader:
+                name, group = row["identity"], row["group"]
+                if not (name and group):
+                    raise KitError(f"{path} line {reader.line_num}: an empty field: every line needs an identity and a group")
+                if groups.setdefault(name, group) != group:
+                    raise KitError(f"{path} line {reader.line_num}: {name} is in '{groups[name]}' and in '{group}': one group a person")
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise KitError(f"cannot read the groups {path}: {error}") from None
+    return groups
+
+
+def by_person(faces: Faces, groups: dict[str, str]) -> Iterator[tuple[str, Faces]]:
+    """Split a table by the group of the person; people without one come last, as the group "(none named)".
+
+    Raises:
+        KitError: nobody of the table is in a group.
+    """
+    names = np.array([groups.get(str(person), "") for person in faces.people], object)
+    if not any(names):
+        raise KitError(f"--groups names none of the people of this set ({faces.people[0]}, ...): its identities are the set's")
+    for name in sorted(set(names), key=lambda name: (not name, name)):
+        yield name or "(none named)", faces.select(names == name)
 
 
 GROUPINGS: dict[str, Callable[[str], str]] = {"mask kind": mask_kind, "coverage": coverage}

@@ -16,6 +16,9 @@ class EvaluateOptions:
     people: Path | None = option(None, help="List of names, one a line: measure these people only.")
     protocol: list[str] | None = option(None, help="Protocol, may be repeated; default: all that the set's conditions allow.")
     pairs: Path | None = option(None, help="List of pairs in the format of LFW's pairs.txt, for --protocol lfw.")
+    groups: Path | None = option(
+        None, help="CSV `identity,group`: --protocol all-to-all with a row each group; default: the set's groups.csv."
+    )
     far: list[float] | None = option(None, help="False-accept rate in (0, 1), may be repeated; default: 1e-2, 1e-3 and 1e-4.")
     out: Path | None = option(None, help="Folder for report.json, report.csv and report.html.")
     gallery: str | None = option(None, help="Model whose enrolled templates the probes of MODELS are compared with as well.")

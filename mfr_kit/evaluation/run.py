@@ -9,8 +9,10 @@ from mfr_kit import __version__
 from mfr_kit.data.faceset import MASK, NO_FACE, NONMASK, FaceSet, read_people
 from mfr_kit.errors import KitError
 from mfr_kit.evaluation import compare
+from mfr_kit.evaluation.challenge import challenge_scores
 from mfr_kit.evaluation.embed import cache_folder, embed_set
 from mfr_kit.evaluation.faces import Faces, from_set
+from mfr_kit.evaluation.groups import read_groups
 from mfr_kit.evaluation.operating import operating_point
 from mfr_kit.evaluation.options import EvaluateOptions
 from mfr_kit.evaluation.verification import DEFAULT_FARS, Plan
@@ -18,6 +20,7 @@ from mfr_kit.models.embedders import Embedder, load_embedder
 from mfr_kit.options import as_dict
 
 SCHEMA = "mfr-kit/evaluation/1"
+GROUPS = "groups.csv"  # in a face set's folder
 
 
 def evaluate(options: EvaluateOptions) -> dict:
@@ -25,14 +28,15 @@ def evaluate(options: EvaluateOptions) -> dict:
 
     Returns:
         The report as plain values, as `report.json` holds it: `schema`, `command`, `options`, `set`, `models`, and by protocol `title`,
-        `models` (each with the result of `verification.verify`) and `differences`; `operating_point` where one was asked for.
+        `models` (each with the result of `verification.verify`) and `differences`; `challenge`, the challenge's score by model where both
+        of its halves were measured; `operating_point` where one was asked for.
     Raises:
         KitError: a model or the set cannot be read, or a FAR asked for by name is supported by no protocol.
     """
     faceset = FaceSet.open(options.data)
     if options.people:
         faceset = _of_people(faceset, options)
-    plan = Plan(_fars(options), options.resamples, options.seed, options.pairs, _gallery(options, faceset))
+    plan = Plan(_fars(options), options.resamples, options.seed, options.pairs, _gallery(options, faceset), _groups(options))
     outcomes, models = {}, []
     for spec, embedder in _embedders(options):
         faces = _embed(embedder, faceset, options)
@@ -50,6 +54,7 @@ def evaluate(options: EvaluateOptions) -> dict:
         "set": _about_set(faceset),
         "models": models,
         "protocols": protocols,
+        "challenge": challenge_scores(protocols),
         "operating_point": operating_point(protocols, options.operating_point) if options.operating_point else None,
     }
 
@@ -64,6 +69,11 @@ def _gallery(options: EvaluateOptions, faceset: FaceSet) -> Faces | None:
     if options.gallery is None:
         return None
     return _embed(load_embedder(options.gallery, normalisation=None, threads=options.threads), faceset, options)
+
+
+def _groups(options: EvaluateOptions) -> dict[str, str] | None:
+    path = options.groups or options.data / GROUPS
+    return read_groups(path) if options.groups or path.is_file() else None
 
 
 def _of_people(faceset: FaceSet, options: EvaluateOptions) -> FaceSet:

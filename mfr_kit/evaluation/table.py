@@ -15,9 +15,12 @@ def text(report: dict) -> str:
         lines += (
             ["", f"{name}: {entry['title']}"]
             + _table(entry["models"], notes)
+            + _groups(entry["models"], notes)
             + _accuracies(entry["models"])
             + [_difference(row) for row in entry["differences"]]
         )
+    for model, found in (report["challenge"] or {}).items():
+        lines += ["", f"challenge's score of {model}: {found['text']}"]
     lines += _operating(report["operating_point"] or {})
     return "\n".join([*lines, *([""] if notes else []), *(f"{mark} {note}" for note, mark in notes.items())])
 
@@ -31,6 +34,18 @@ def _table(models: dict, notes: dict[str, str]) -> list[str]:
         eer = f"{100 * result['eer']['rate']:.2f}"
         rows.append([model, *tars, eer, f"{result['d_prime']:.2f}", f"{count['genuine']:,}", f"{count['impostor']:,}", _lost(faces)])
     return align(rows)
+
+
+def _groups(models: dict, notes: dict[str, str]) -> list[str]:
+    """A row each group and model, at the group's own thresholds."""
+    rows = []
+    for model, result in models.items():
+        fars = [row["far"] for row in result["tar_at_far"]]
+        for group in result.get("by_group", ()):
+            tars = [_tar(row, notes) for row in group["tar_at_far"]] or ["-"] * len(fars)
+            count = group["comparisons"]
+            rows.append([group["group"], model, *tars, f"{group['faces']['people']:,}", f"{count['genuine']:,}", f"{count['impostor']:,}"])
+    return align([["group", "model", *(f"TAR@FAR={far:g}" for far in fars), "people", "genuine", "impostor"], *rows]) if rows else []
 
 
 def _accuracies(models: dict) -> list[str]:

@@ -1,6 +1,7 @@
 """Every masked probe against every unmasked face, the challenge's Mask set; a synthetic twin never meets the photograph it was made of."""
 
 from mfr_kit.data.faceset import MASK, NONMASK
+from mfr_kit.evaluation.challenge import MASK_FAR
 from mfr_kit.evaluation.faces import Faces
 from mfr_kit.evaluation.pairs import Pairs
 from mfr_kit.evaluation.verification import Outcome, Plan, verify
@@ -21,4 +22,4 @@ def comparable(faces: Faces, plan: Plan) -> bool:
 
 def measure(faces: Faces, plan: Plan) -> Outcome:
     """Compare the faces of a set; see `verify`."""
-    return verify(pairs(faces), plan)
+    return verify(pairs(faces), plan, MASK_FAR)

@@ -1,6 +1,7 @@
 """Every unmasked face against every other: what a masked student must not lose."""
 
 from mfr_kit.data.faceset import NONMASK
+from mfr_kit.evaluation.challenge import MR_ALL_FAR
 from mfr_kit.evaluation.faces import Faces
 from mfr_kit.evaluation.pairs import Pairs
 from mfr_kit.evaluation.verification import Outcome, Plan, verify
@@ -21,4 +22,4 @@ def comparable(faces: Faces, plan: Plan) -> bool:
 
 def measure(faces: Faces, plan: Plan) -> Outcome:
     """Compare the faces of a set; see `verify`."""
-    return verify(pairs(faces), plan)
+    return verify(pairs(faces), plan, MR_ALL_FAR)
