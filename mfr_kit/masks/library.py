@@ -67,19 +67,21 @@ def names(folder: Path | None = None) -> list[str]:
     return sorted(looks(folder))
 
 
-def load(names: list[str] | None = None, folder: Path | None = None) -> Library:
+def load(names: list[str] | None = None, folder: Path | None = None, mix: Path | None = None) -> Library:
     """Load a library.
 
     Args:
         names: looks or kinds to draw from; by default all that mix.toml gives a frequency above 0. What is named is drawn even if
             mix.toml never would: then all that is named is equally likely when mix.toml gives none of it a frequency.
         folder: where the TOMLs and mix.toml lie (default: the repository's masks/; a folder without mix.toml uses that one's).
+        mix: a TOML whose entries go over those of the folder's mix.toml.
     Raises:
         KitError: no such folder or look, or a TOML that does not fit.
     """
     folder = Path(folder or FOLDER)
     chosen = looks(folder)
-    mix = variation.read_mix(folder / MIX if (folder / MIX).exists() else FOLDER / MIX)
+    usual = variation.read_mix(folder / MIX if (folder / MIX).exists() else FOLDER / MIX)
+    mix = usual if mix is None else variation.read_mix(mix, usual)
     if names is not None:
         kinds = {look.kind for look in chosen.values()}
         for name in names:

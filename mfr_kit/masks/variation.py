@@ -31,9 +31,12 @@ class Mix:
     dirty: float
 
 
-def read_mix(path: Path) -> Mix:
+def read_mix(path: Path, under: Mix | None = None) -> Mix:
     """Read mix.toml.
 
+    Args:
+        path: the TOML.
+        under: what stands where the TOML says nothing; without it every range must be there.
     Raises:
         KitError: unreadable, unknown or missing names, or a range that is not [mean, deviation, lowest, highest].
     """
@@ -47,6 +50,9 @@ def read_mix(path: Path) -> Mix:
         for name in raw.get(table, {}):
             if name not in known:
                 raise KitError(f"{path}: {unknown(f'name in [{table}]', name, list(known))}")
+    if under is not None:
+        before = {"kinds": under.kinds, "styles": under.styles, "ranges": under.ranges}
+        raw = {"dirty": under.dirty, **raw, **{table: {**values, **raw.get(table, {})} for table, values in before.items()}}
     missing = [name for name in RANGES if name not in raw.get("ranges", {})]
     if missing or "right" not in raw.get("styles", {}):
         raise KitError(f"{path}: missing in [ranges]: {', '.join(missing) or 'nothing'}; [styles] needs at least 'right'")

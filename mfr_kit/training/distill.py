@@ -21,7 +21,6 @@ from mfr_kit.training.loader import Plan, StudentViews, batches, every_face, eve
 from mfr_kit.training.options import METHODS, RunOptions
 from mfr_kit.training.step import Stepper
 from mfr_kit.training.validation import Validation
-from mfr_kit.training.views import Recipe
 
 
 def distill(options: RunOptions) -> Path:
@@ -49,9 +48,8 @@ def distill(options: RunOptions) -> Path:
     state, terms = _begin(options, student, sizes, len(relations.prototypes), device)
     checkpoint.restore(options.out, state)
     stepper = Stepper(options, _network(state, options, ranks, device), terms, relations, teacher, faces, ranks, device)
-    masks = functools.partial(library.load, options.masks, options.mask_folder)
-    recipe = Recipe(options.mask_ratio, options.drift, options.drift_clean, options.photometric)
-    dataset = StudentViews(faces, recipe, options.seed, (options.masks, options.mask_folder), drifts)
+    masks = functools.partial(library.load, options.masks, options.mask_folder, options.mask_mix)
+    dataset = StudentViews(faces, options.recipe, options.seed, (options.masks, options.mask_folder, options.mask_mix), drifts)
     board = Board(options.out / "tensorboard", state.step) if options.tensorboard and ranks.first else None
     _train(stepper, state, dataset, Validation(held, masks) if held and ranks.first else None, board)
     ranks.wait()

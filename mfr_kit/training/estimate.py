@@ -17,7 +17,6 @@ from mfr_kit.training import bank, drift, mining, optimise, people, prepare
 from mfr_kit.training import ranks as distributed
 from mfr_kit.training.loader import StudentViews
 from mfr_kit.training.options import METHODS, RunOptions
-from mfr_kit.training.views import Recipe
 
 VIEWS, STEPS, WORKER_MIB = 48, 3, 60  # tried; and what a forked loader worker has of its own
 
@@ -67,8 +66,7 @@ def _teacher_s(faces: FaceSet, teacher: Embedder, batch: int) -> float:
 
 def _view_s(options: RunOptions, faces: FaceSet, drifts: np.ndarray | None) -> float:
     """Seconds that one process takes to read, draw and hand over a view."""
-    recipe = Recipe(options.mask_ratio, options.drift, options.drift_clean, options.photometric)
-    dataset = StudentViews(faces, recipe, options.seed, (options.masks, options.mask_folder), drifts)
+    dataset = StudentViews(faces, options.recipe, options.seed, (options.masks, options.mask_folder, options.mask_mix), drifts)
     rows = np.linspace(0, len(faces) - 1, VIEWS).astype(int).tolist()
     dataset[0, rows[0]]
     start = time.perf_counter()

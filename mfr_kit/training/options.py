@@ -3,16 +3,19 @@
 import functools
 from dataclasses import MISSING, dataclass, field, fields, make_dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mfr_kit import registry
 from mfr_kit.errors import KitError
 from mfr_kit.options import flag_of, option
 
+if TYPE_CHECKING:
+    from mfr_kit.training.views import Recipe
+
 METHODS = "mfr_kit.losses"
 BACKBONES = "mfr_kit.models.backbones"
 POSITIVE = ("width", "batch_size", "learning_rate", "accumulate", "epochs", "log_every", "save_every", "bank_batch", "layer_decay")
-SHARES = ("mask_ratio", "warmup", "keep", "ema", "layer_decay")
+SHARES = ("mask_ratio", "degrade", "warmup", "keep", "ema", "layer_decay")
 NOT_NEGATIVE = ("drift", "drift_clean", "photometric", "weight_decay", "clip", "l2_sp", "workers", "threads", "seed", "val_every")
 
 
@@ -73,6 +76,12 @@ class RunOptions:
     mask_ratio: float = option(0.35, help="Probability that the student's face wears a mask.")
     masks: list[str] | None = option(None, help="Mask looks or kinds to draw from (repeat the flag); all if left out.")
     mask_folder: Path | None = option(None, help="Folder of mask templates; the kit's own if left out.")
+    mask_mix: Path | None = option(
+        None, help="TOML like masks/mix.toml: how often each kind is drawn and how samples vary; what it leaves out stays as it is."
+    )
+    degrade: float = option(
+        0.0, help="Probability that a view, bare or masked, is degraded: cut off, shrunk to 20-60 pixels, JPEG 20-60, blurred, grey."
+    )
     drift: float = option(
         1.0, help="Alignment drift of masked faces; 1 is what was measured: on the set's twins, or the kit's constants if it has few."
     )
@@ -114,6 +123,13 @@ class RunOptions:
     def frozen_norms(self) -> bool:
         """Whether batch-norm statistics stay as they start."""
         return self.init != "random" if self.freeze_bn is None else self.freeze_bn
+
+    @property
+    def recipe(self) -> "Recipe":
+        """How the student's views are drawn."""
+        from mfr_kit.training.views import Recipe
+
+        return Recipe(self.mask_ratio, self.drift, self.drift_clean, self.photometric, degrade=self.degrade)
 
     def of_method(self) -> Any:
         """Return the chosen method's own options object."""

@@ -11,6 +11,7 @@ from mfr_kit.data.align import SIZE
 from mfr_kit.masks.library import Library
 from mfr_kit.masks.render import render
 from mfr_kit.training import drift
+from mfr_kit.training.degrade import degraded
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,7 @@ class Recipe:
     drift_clean: float = 0.25
     photometric: float = 1.0
     mirror: float = 0.5
+    degrade: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,8 @@ class Views:
         if self._photometry is not None:
             self._photometry.set_random_state(rng, random.Random(int(rng.integers(1 << 62))))
             image = self._photometry(image=image)["image"]
+        if self._recipe.degrade and rng.random() < self._recipe.degrade:
+            image = degraded(image, rng)
         return View(np.ascontiguousarray(image), mirrored, masked)
 
     def _drift(self, masked: bool, rng: np.random.Generator) -> np.ndarray:

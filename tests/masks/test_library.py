@@ -60,3 +60,12 @@ def test_kinds_and_looks_can_be_named_and_a_typo_is_answered():
 def test_replay_of_an_unknown_look_is_refused():
     with pytest.raises(KitError, match="unknown mask look 'gone'"):
         library.load(["kn95"]).replay({"look": "gone"})
+
+
+def test_a_mix_of_ones_own_goes_over_the_shipped_one(tmp_path):
+    (tmp_path / "mix.toml").write_text("[kinds]\nsurgical = 0\nnoise = 100\n[ranges]\nwidth = [1.2, 0, 1.2, 1.2]\n")
+    usual, own = library.load(), library.load(mix=tmp_path / "mix.toml")
+    assert "noise-fill" in own.looks and "surgical-blue" not in own.looks and "noise-fill" not in usual.looks
+    assert own.shares["noise-fill"] > 0.5
+    assert own.mix.styles == usual.mix.styles and own.mix.ranges["top"] == usual.mix.ranges["top"]
+    assert own.draw(rng_for(0, 1)).parameters["width"] == pytest.approx(1.2)

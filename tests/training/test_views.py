@@ -97,3 +97,18 @@ def test_masked_faces_draw_from_the_measured_drifts_and_clean_ones_do_not(face, 
     assert not np.array_equal(plain, moved)
     clean = [Views(still(drift_clean=1.0), masks, table).draw(face, TEMPLATE, rng_for(0, 0, 0)).image for table in (None, right)]
     np.testing.assert_array_equal(*clean)
+
+
+def test_degraded_views_are_poorer_and_follow_from_the_sample(face):
+    views = Views(still(degrade=1.0), None)
+    drawn = [views.draw(face, TEMPLATE, rng_for(0, 0, index)).image for index in range(40)]
+    assert all(not np.array_equal(image, face) for image in drawn)
+    np.testing.assert_array_equal(drawn[7], Views(still(degrade=1.0), None).draw(face, TEMPLATE, rng_for(0, 0, 7)).image)
+    black = [(image.max(axis=2) < 8).mean() for image in drawn]
+    assert 0.2 < np.mean([share > 0.05 for share in black]) < 0.8 and max(black) < 0.75
+    assert any((image[..., 0] == image[..., 1]).all() for image in drawn)
+
+
+def test_nothing_is_degraded_unless_asked(face, masks):
+    usual, asked = Views(Recipe(), masks), Views(Recipe(degrade=0.0), masks)
+    np.testing.assert_array_equal(usual.draw(face, TEMPLATE, rng_for(0, 0, 3)).image, asked.draw(face, TEMPLATE, rng_for(0, 0, 3)).image)
