@@ -1,4 +1,4 @@
-"""TAR of parts of a set: of the probes by their masks, at the thresholds of the whole; and of groups of people among themselves."""
+"""TAR of parts of a set: of the probes by mask and pose, at the thresholds of the whole; and of groups of people among themselves."""
 
 import csv
 import json
@@ -7,11 +7,14 @@ from pathlib import Path
 
 import numpy as np
 
+from mfr_kit.data.faceset import FaceSet
 from mfr_kit.errors import KitError
 from mfr_kit.evaluation.faces import Faces
 from mfr_kit.evaluation.scores import Scores
+from mfr_kit.masks.pose import estimate
 
 COVERAGE_STEP = 0.05  # of the face's area
+TURNS = (0, 15, 30, 45)  # degrees to either side at which a range begins
 
 
 def mask_kind(mask: str) -> str:
@@ -67,31 +70,59 @@ def by_person(faces: Faces, groups: dict[str, str]) -> Iterator[tuple[str, Faces
         yield name or "(none named)", faces.select(names == name)
 
 
-GROUPINGS: dict[str, Callable[[str], str]] = {"mask kind": mask_kind, "coverage": coverage}
+def turn(yaw: float | None) -> str:
+    """Name the range that a head's turn to either side lies in; `yaw` in degrees, None where it is not known."""
+    if yaw is None:
+        return "not known"
+    low = max(limit for limit in TURNS if limit <= abs(yaw))
+    following = [limit for limit in TURNS if limit > low]
+    return f"{low:02d} to {following[0]:02d} degrees" if following else f"{low:02d} degrees and more"
 
 
-def by_mask(scores: Scores, rows: list[dict]) -> list[dict]:
-    """Split the genuine comparisons of a probe x gallery protocol by the probe's mask.
+def head_turns(faceset: FaceSet) -> dict[str, float]:
+    """Estimate the yaw of every face of a set, in degrees, by key; faces whose landmarks allow none are left out."""
+    yaws = {}
+    for row, key in enumerate(faceset.keys):
+        try:
+            yaws[str(key)] = estimate(faceset.points(row)).yaw
+        except KitError:
+            continue
+    return yaws
+
+
+def by_probe(scores: Scores, rows: list[dict], yaws: dict[str, float] | None = None) -> list[dict]:
+    """Split the genuine comparisons of a probe x gallery protocol by the probe's mask and, where it is known, by its pose.
 
     Args:
         scores: of the protocol; not of a symmetric one, whose comparisons have two masks.
         rows: its `tar_at_far`, whose thresholds are used.
+        yaws: from `head_turns`; None for no rows by pose.
     Returns:
         A row each group: `by`, `group`, how many `genuine` comparisons, and `tar` at each FAR (None where the whole makes no claim).
     """
+    namers: dict[str, Callable[[str, str], str]] = {
+        "mask kind": lambda _, mask: mask_kind(mask),
+        "coverage": lambda _, mask: coverage(mask),
+    }
+    if yaws is not None:
+        namers["turn of the head"] = lambda key, _: turn(yaws.get(key))
+    probe = scores.pairs.given[0]
     possible = _genuine_of_each(*scores.pairs.given)
-    everything, seen = scores.pairs.given[0], scores.pairs.probe.masks[scores.genuine_rows]
     groups = []
-    for by, name in GROUPINGS.items():
-        asked = np.array([name(mask) if found else "no face found" for mask, found in zip(everything.masks, everything.found, strict=True)])
-        names = {mask: name(mask) for mask in set(seen)}
-        answered = np.array([names[mask] for mask in seen])
+    for by, name in namers.items():
+        asked, seen = (_names(faces, name) for faces in (probe, scores.pairs.probe))
+        answered = seen[scores.genuine_rows]
         for group in np.unique(asked[possible > 0]):
             total = int(possible[asked == group].sum())
             inside = scores.genuine[answered == group]
             rates = [None if row["tar"] is None else float((inside >= np.float32(row["threshold"])).sum() / total) for row in rows]
             groups.append({"by": by, "group": str(group), "genuine": total, "tar": rates})
     return groups
+
+
+def _names(faces: Faces, name: Callable[[str, str], str]) -> np.ndarray:
+    columns = zip(faces.keys, faces.masks, faces.found, strict=True)
+    return np.array([name(key, mask) if found else "no face found" for key, mask, found in columns], str)
 
 
 def _genuine_of_each(probe: Faces, gallery: Faces) -> np.ndarray:

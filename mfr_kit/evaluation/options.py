@@ -11,7 +11,9 @@ from mfr_kit.options import option
 class EvaluateOptions:
     """Options of `kit.py evaluate`; see the help of each."""
 
-    models: list[str] = option(argument=True, help="One or more: an asset (sface), an .onnx file, or a run folder.")
+    models: list[str] = option(
+        argument=True, help="One or more: an asset (sface), an .onnx file, a run folder, or embeddings of the set (.npy, .parquet)."
+    )
     data: Path = option(help="Face set, as `augment` writes it.")
     people: Path | None = option(None, help="List of names, one a line: measure these people only.")
     protocol: list[str] | None = option(None, help="Protocol, may be repeated; default: all that the set's conditions allow.")
@@ -21,6 +23,8 @@ class EvaluateOptions:
     )
     far: list[float] | None = option(None, help="False-accept rate in (0, 1), may be repeated; default: 1e-2, 1e-3 and 1e-4.")
     out: Path | None = option(None, help="Folder for report.json, report.csv and report.html.")
+    faces: bool = option(True, help="Show the worst errors in the report, as pictures with file names; --no-faces leaves out both.")
+    explain: int = option(0, help="Pairs of whose faces the report shows what the score rests on, clean and masked.")
     gallery: str | None = option(None, help="Model whose enrolled templates the probes of MODELS are compared with as well.")
     operating_point: float | None = option(None, help="False-match rate in (0, 1): print thresholds and FNMR with and without masks.")
     flip: bool = option(False, help="Add the embedding of the mirrored face.")
@@ -40,6 +44,11 @@ class EvaluateOptions:
             raise KitError(f"--resamples {self.resamples}: give 0 for no intervals, or a number of resamples")
         if self.batch < 1:
             raise KitError(f"--batch {self.batch}: at least one face")
+        if self.explain < 0:
+            raise KitError(f"--explain {self.explain}: give a number of pairs, or 0 for none")
+        if self.explain and not (self.out and self.faces):
+            missing = "give its folder with --out" if self.faces else "leave --no-faces out"
+            raise KitError(f"--explain {self.explain} shows faces in the report: {missing}")
         twice = sorted({name for name in self.models if self.models.count(name) > 1})
         if twice:
             raise KitError(f"model '{twice[0]}' is given twice")

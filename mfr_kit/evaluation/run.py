@@ -4,18 +4,22 @@ import shlex
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
+from dataclasses import replace
 
 from mfr_kit import __version__
 from mfr_kit.data.faceset import MASK, NO_FACE, NONMASK, FaceSet, read_people
 from mfr_kit.errors import KitError
-from mfr_kit.evaluation import compare
+from mfr_kit.evaluation import compare, explain
 from mfr_kit.evaluation.challenge import challenge_scores
 from mfr_kit.evaluation.embed import cache_folder, embed_set
+from mfr_kit.evaluation.embedding_file import EmbeddingFile, is_embedding_file
 from mfr_kit.evaluation.faces import Faces, from_set
-from mfr_kit.evaluation.groups import read_groups
+from mfr_kit.evaluation.groups import head_turns, read_groups
 from mfr_kit.evaluation.operating import operating_point
 from mfr_kit.evaluation.options import EvaluateOptions
 from mfr_kit.evaluation.verification import DEFAULT_FARS, Plan
+from mfr_kit.evaluation.worst import SHOWN
 from mfr_kit.models.embedders import Embedder, load_embedder
 from mfr_kit.options import as_dict
 
@@ -29,20 +33,23 @@ def evaluate(options: EvaluateOptions) -> dict:
     Returns:
         The report as plain values, as `report.json` holds it: `schema`, `command`, `options`, `set`, `models`, and by protocol `title`,
         `models` (each with the result of `verification.verify`) and `differences`; `challenge`, the challenge's score by model where both
-        of its halves were measured; `operating_point` where one was asked for.
+        of its halves were measured; `explained`, what the scores of some pairs rest on, and `operating_point`, where they were asked for.
     Raises:
         KitError: a model or the set cannot be read, or a FAR asked for by name is supported by no protocol.
     """
-    faceset = FaceSet.open(options.data)
-    if options.people:
-        faceset = _of_people(faceset, options)
-    plan = Plan(_fars(options), options.resamples, options.seed, options.pairs, _gallery(options, faceset), _groups(options))
-    outcomes, models = {}, []
-    for spec, embedder in _embedders(options):
+    whole = FaceSet.open(options.data)
+    faceset = _of_people(whole, options) if options.people else whole
+    plan = Plan(_fars(options), options.resamples, options.seed, options.pairs, _gallery(options, whole, faceset), _groups(options))
+    plan = replace(plan, yaws=head_turns(faceset), worst=SHOWN if options.out and options.faces else 0)
+    outcomes, models, chosen, explained = {}, [], [], {}
+    for spec, embedder in _embedders(options, whole):
         faces = _embed(embedder, faceset, options)
         label = _label(spec, embedder.name, outcomes)
         outcomes[label] = compare.measure(faces, plan, options.protocol)
         models.append(_about(label, spec, embedder))
+        if options.explain:
+            chosen = chosen or explain.choose(faces, options.explain)
+            explained[label] = explain.explain(embedder, faceset, faces, chosen, options.flip, options.batch)
     protocols = compare.side_by_side(outcomes)
     if options.far:
         _refuse_unsupported(options.far, protocols)
@@ -55,6 +62,7 @@ def evaluate(options: EvaluateOptions) -> dict:
         "models": models,
         "protocols": protocols,
         "challenge": challenge_scores(protocols),
+        "explained": explain.joined(faces, chosen, explained) if options.explain else None,
         "operating_point": operating_point(protocols, options.operating_point) if options.operating_point else None,
     }
 
@@ -65,10 +73,10 @@ def _fars(options: EvaluateOptions) -> tuple[float, ...]:
     return tuple(sorted([*asked, *extra], reverse=True))
 
 
-def _gallery(options: EvaluateOptions, faceset: FaceSet) -> Faces | None:
+def _gallery(options: EvaluateOptions, whole: FaceSet, faceset: FaceSet) -> Faces | None:
     if options.gallery is None:
         return None
-    return _embed(load_embedder(options.gallery, normalisation=None, threads=options.threads), faceset, options)
+    return _embed(_load(options.gallery, None, whole, options), faceset, options)
 
 
 def _groups(options: EvaluateOptions) -> dict[str, str] | None:
@@ -84,12 +92,22 @@ def _of_people(faceset: FaceSet, options: EvaluateOptions) -> FaceSet:
     return chosen
 
 
-def _embedders(options: EvaluateOptions) -> Iterator[tuple[str, Embedder]]:
+def _embedders(options: EvaluateOptions, whole: FaceSet) -> Iterator[tuple[str, Embedder | EmbeddingFile]]:
     for spec in options.models:
-        yield spec, load_embedder(spec, normalisation=options.normalisation, threads=options.threads)
+        yield spec, _load(spec, options.normalisation, whole, options)
 
 
-def _embed(embedder: Embedder, faceset: FaceSet, options: EvaluateOptions) -> Faces:
+def _load(spec: str, normalisation: str | None, whole: FaceSet, options: EvaluateOptions) -> Embedder | EmbeddingFile:
+    if not is_embedding_file(spec):
+        return load_embedder(spec, normalisation=normalisation, threads=options.threads)
+    if options.flip:
+        raise KitError(f"--flip: {spec} holds embeddings, there is nothing to mirror; add the mirrored ones where they are made")
+    return EmbeddingFile(Path(spec), whole.keys)
+
+
+def _embed(embedder: Embedder | EmbeddingFile, faceset: FaceSet, options: EvaluateOptions) -> Faces:
+    if isinstance(embedder, EmbeddingFile):
+        return from_set(embedder.of(faceset), faceset)
     cache = cache_folder() if options.cache else None
     with _progress(f"embedding with {embedder.name}", len(faceset)) as progress:
         raw = embed_set(embedder, faceset, flip=options.flip, batch=options.batch, cache=cache, progress=progress)

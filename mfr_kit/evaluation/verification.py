@@ -13,7 +13,7 @@ import numpy as np
 from mfr_kit.errors import KitError
 from mfr_kit.evaluation.bootstrap import interval, resample
 from mfr_kit.evaluation.faces import Faces
-from mfr_kit.evaluation.groups import by_mask
+from mfr_kit.evaluation.groups import by_probe
 from mfr_kit.evaluation.pair_list import PairList
 from mfr_kit.evaluation.pairs import Pairs
 from mfr_kit.evaluation.scores import SCALE, Scores, allowed, bin_holding, crossing_bin, edges, score
@@ -104,6 +104,7 @@ class Plan:
         pairs: a list of pairs, for the protocols that need one.
         gallery: the set as another model embedded it, for the protocols that need one.
         groups: the group of each person by name, for the protocols that report by group.
+        yaws: of each face by key how far the head is turned, in degrees; None for no rows by pose.
         worst: how many of the worst errors of each kind to list by name; 0 to name none.
     """
 
@@ -113,6 +114,7 @@ class Plan:
     pairs: Path | None = None
     gallery: Faces | None = None
     groups: dict[str, str] | None = None
+    yaws: dict[str, float] | None = None
     worst: int = 0
 
 
@@ -144,7 +146,7 @@ def verify(pairs: Pairs | PairList, plan: Plan, challenge: float | None = None) 
     scores = score(pairs, [*plan.fars, *([] if challenge is None else [challenge])])
     resampled = resample(scores, list(plan.fars), plan.resamples, plan.seed)
     rows = [row(scores, far, resampled.get(far)) for far in plan.fars]
-    groups = {} if pairs.symmetric else {"groups": by_mask(scores, rows)}
+    groups = {} if pairs.symmetric else {"groups": by_probe(scores, rows, plan.yaws)}
     wanted = {} if challenge is None else {"challenge": row(scores, challenge, resampled.get(challenge))}
     named = {"worst": worst(pairs, rows, plan.worst)} if plan.worst else {}
     return Outcome({**describe(scores, rows), **groups, **named, **wanted}, {figure(far): values for far, values in resampled.items()})
