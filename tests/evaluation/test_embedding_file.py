@@ -1,0 +1,101 @@
+"""A file of embeddings as a model: the same figures as from the model itself, and one clear line where it does not fit the set."""
+
+import json
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from mfr_kit import cli
+from mfr_kit.errors import KitError
+from mfr_kit.evaluation import run
+from mfr_kit.evaluation.embed import embed_set
+from mfr_kit.evaluation.embedding_file import EmbeddingFile
+from mfr_kit.seeding import rng_for
+from tests.evaluation.fakes import ColourEmbedder
+
+
+@pytest.fixture
+def embedded(drawn_set, tmp_path, monkeypatch):
+    monkeypatch.setenv("MFR_KIT_HOME", str(tmp_path / "home"))
+    monkeypatch.setattr(run, "load_embedder", lambda spec, **_: ColourEmbedder(spec))
+    return drawn_set, embed_set(ColourEmbedder(), drawn_set)
+
+
+def lists(keys, rows: np.ndarray, column: str = "key", kind=None) -> pa.Table:
+    return pa.table({column: list(keys), "embedding": pa.array(rows.tolist(), pa.list_(kind or pa.float32()))})
+
+
+def test_files_give_the_figures_of_the_model(embedded, tmp_path, capsys) -> None:
+    """The parquet is shuffled and has a face too many; --people leaves out rows of the .npy."""
+    faceset, rows = embedded
+    np.save(tmp_path / "a.npy", rows.astype(np.float64))
+    order = rng_for(1).permutation(len(rows))
+    keys, more = [*faceset.keys[order], "faces/none.jpg"], np.concatenate([rows[order], rows[:1]])
+    pq.write_table(lists(keys, more), tmp_path / "b.parquet")
+    wide = {"name": keys, "note": ["x"] * len(keys)} | {f"e{column}": more[:, column] for column in range(more.shape[1])}
+    pq.write_table(pa.table(wide), tmp_path / "c.parquet")
+    (tmp_path / "some.txt").write_text("p01\np03\np04\n")
+    files = [str(tmp_path / name) for name in ("a.npy", "b.parquet", "c.parquet")]
+    flags = ["--data", str(tmp_path / "set"), "--people", str(tmp_path / "some.txt"), "--far", "0.3", "--resamples", "0"]
+    assert cli.main(["evaluate", "model", *files, *flags, "--gallery", files[0], "--out", str(tmp_path / "out")]) == 0, capsys.readouterr()
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert [model["name"] for model in report["models"]] == ["model", "a.npy", "b.parquet", "c.parquet"]
+    assert len({model["fingerprint"] for model in report["models"]}) == 4
+    assert "old-gallery-mask" in report["protocols"]
+    for entry in report["protocols"].values():
+        first, *others = entry["models"].values()
+        assert all(other == first for other in others)
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda rows: rows[1:], "47 rows for the 48 faces"),
+        (lambda rows: rows.ravel(), "a matrix of floats"),
+        (lambda rows: rows.astype(np.int64), "a matrix of floats"),
+        (lambda rows: np.array([{"a": 1}] * 48, object), "cannot be read as .npy"),
+    ],
+)
+def test_a_bad_npy_is_named(embedded, tmp_path, make, words: str) -> None:
+    faceset, rows = embedded
+    np.save(tmp_path / "a.npy", make(rows))
+    with pytest.raises(KitError, match=words):
+        EmbeddingFile(tmp_path / "a.npy", faceset.keys)
+
+
+def test_a_bad_parquet_is_named(embedded, tmp_path) -> None:
+    faceset, rows = embedded
+    path = tmp_path / "a.parquet"
+    ragged = pa.table({"key": ["a", "b"], "embedding": [[1.0, 2.0, 3.0], [1.0]]})
+    for table, words in (
+        (lists(faceset.keys, rows, "face"), "no column 'key'"),
+        (lists(["a"] * len(rows), rows), "the key a stands there twice"),
+        (lists(faceset.keys, rows.astype(int), kind=pa.int32()), "not floats"),
+        (ragged, "not all of one length"),
+        (pa.table({"key": ["a"], "embedding": [None]}, pa.schema([("key", pa.string()), ("embedding", pa.list_(pa.float32()))])), "empty"),
+        (pa.table({"key": ["a"]}), "0 columns of lists and 0 of floats"),
+        (pa.table({"key": ["a", "b"], "e": [1.0, None]}), "'e' has empty fields"),
+    ):
+        pq.write_table(table, path)
+        with pytest.raises(KitError, match=words):
+            EmbeddingFile(path, faceset.keys)
+    pq.write_table(lists(faceset.keys[2:], rows[2:]), path)
+    with pytest.raises(KitError, match=f"no embedding of 2 of the 48 faces of set, as {faceset.keys[0]}"):
+        EmbeddingFile(path, faceset.keys).of(faceset)
+    path.write_bytes(b"none")
+    with pytest.raises(KitError, match="cannot be read as parquet"):
+        EmbeddingFile(path, faceset.keys)
+
+
+def test_what_a_file_cannot_do_is_an_error_of_the_user(embedded, tmp_path, capsys) -> None:
+    faceset, rows = embedded
+    np.save(tmp_path / "a.npy", rows)
+    flags = ["--data", str(faceset.folder), "--resamples", "0"]
+    assert cli.main(["evaluate", str(tmp_path / "a.npy"), *flags, "--flip"]) == 2
+    assert "nothing to mirror" in capsys.readouterr().err
+    assert cli.main(["evaluate", str(tmp_path / "a.npy"), *flags, "--explain", "1", "--out", str(tmp_path / "out")]) == 2
+    assert "no model to ask" in capsys.readouterr().err
+    assert cli.main(["evaluate", str(tmp_path / "none.npy"), *flags]) == 2
+    assert "none.npy: cannot be read" in capsys.readouterr().err
