@@ -4,8 +4,8 @@ import shlex
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from dataclasses import replace
+from pathlib import Path
 
 from mfr_kit import __version__
 from mfr_kit.data.faceset import MASK, NO_FACE, NONMASK, FaceSet, read_people
@@ -93,6 +93,9 @@ def _of_people(faceset: FaceSet, options: EvaluateOptions) -> FaceSet:
 
 
 def _embedders(options: EvaluateOptions, whole: FaceSet) -> Iterator[tuple[str, Embedder | EmbeddingFile]]:
+    files = [spec for spec in options.models if is_embedding_file(spec)]
+    if options.explain and files:
+        raise KitError(f"--explain: {files[0]} holds embeddings, a map needs the model that makes them: leave one of the two out")
     for spec in options.models:
         yield spec, _load(spec, options.normalisation, whole, options)
 
@@ -100,8 +103,9 @@ def _embedders(options: EvaluateOptions, whole: FaceSet) -> Iterator[tuple[str, 
 def _load(spec: str, normalisation: str | None, whole: FaceSet, options: EvaluateOptions) -> Embedder | EmbeddingFile:
     if not is_embedding_file(spec):
         return load_embedder(spec, normalisation=normalisation, threads=options.threads)
-    if options.flip:
-        raise KitError(f"--flip: {spec} holds embeddings, there is nothing to mirror; add the mirrored ones where they are made")
+    for flag, why in ((options.flip, "--flip: nothing to mirror"), (options.explain, "--explain: no model to ask")):
+        if flag:
+            raise KitError(f"{why}, {spec} holds embeddings: give the model itself")
     return EmbeddingFile(Path(spec), whole.keys)
 
 
