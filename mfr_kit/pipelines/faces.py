@@ -32,6 +32,7 @@ class FaceMaker:
 
     source: Path  # the folder of people's folders
     detector: Detector | None  # None: the photographs are aligned faces
+    finder: Detector | None  # finds landmarks in aligned faces, for the masks alone; None: the template's
     library: Library
     ratio: float  # share of faces that get a twin, 0..1
     seed: int
@@ -88,12 +89,15 @@ class FaceMaker:
             picked = pick_face(self.detector.detect(image), image.shape[:2])
             return None if picked is None else self.detector.settle(image, picked)
         height, width = image.shape[:2]
-        return Detection(np.array([0, 0, width, height], np.float32), TEMPLATE * np.array([width, height], np.float32) / SIZE, 1.0)
+        found = None if self.finder is None else pick_face(self.finder.detect(image), (height, width))
+        better = None if found is None else self.finder.settle(image, found).points
+        box = np.array([0, 0, width, height], np.float32)
+        return Detection(box, TEMPLATE * np.array([width, height], np.float32) / SIZE, 1.0, better)
 
     def _align(self, image: np.ndarray, face: Detection) -> Frame:
         """Bring a face into the aligned frame; an aligned face of the right size stays as it is."""
         if self.detector is None and image.shape[:2] == (SIZE, SIZE):
-            return Frame(image, face.landmarks, np.eye(2, 3))
+            return Frame(image, face.points, np.eye(2, 3))
         matrix = estimate_similarity(face.landmarks)
         return Frame(warp(image, matrix), transform_points(face.points, matrix), matrix)
 

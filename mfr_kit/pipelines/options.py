@@ -26,6 +26,9 @@ class AugmentOptions:
         "crop: draw it on the aligned face (default with --aligned).",
     )
     aligned: bool = option(False, help="SRC holds faces already aligned to the ArcFace 112x112 template; no detector is used.")
+    detect: bool = option(
+        False, help="With --aligned: look for each face's own landmarks, so that masks sit better; the faces stay as they are."
+    )
     alignment: str = option(
         "plain",
         choices=lambda: ["plain", "robust"],
@@ -59,6 +62,8 @@ class AugmentOptions:
             raise KitError(f"--workers must be 0 or more, not {self.workers}")
         if self.shards < 1:
             raise KitError(f"--shards must be at least 1, not {self.shards}")
+        if self.detect and not self.aligned:
+            raise KitError("--detect only makes sense with --aligned: photographs are detected in anyway")
         if self.aligned and self.alignment == "robust":
             raise KitError("--aligned and --alignment robust contradict each other: an aligned face is taken as it is")
         if self.aligned and self.mask_on == "photo":

@@ -137,10 +137,13 @@ def load_maker(options: AugmentOptions):
     from mfr_kit.masks import library
     from mfr_kit.pipelines.faces import FaceMaker
 
-    robust = options.alignment == "robust"
+    needed = not options.aligned or options.detect
+    robust = options.alignment == "robust" or options.detect  # one look at a tight crop is no better than the template
+    detector = load_detector(options.detector, options.detector_model, robust) if needed else None
     return FaceMaker(
         source=options.src,
-        detector=None if options.aligned else load_detector(options.detector, options.detector_model, robust),
+        detector=None if options.aligned else detector,
+        finder=detector if options.aligned else None,
         library=library.load(options.masks),
         ratio=options.ratio,
         seed=options.seed,

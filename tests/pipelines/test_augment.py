@@ -262,6 +262,21 @@ def test_aligned_faces_need_no_detector_and_stay_as_they_are(tmp_path):
     np.testing.assert_allclose(made.points(twin), TEMPLATE, atol=1e-4)
 
 
+def test_aligned_faces_can_be_given_landmarks_of_their_own(photos, tmp_path):
+    aligned = run(photos, "set", ratio=0.0, image="png")
+    for index, key in enumerate(aligned.keys):
+        target = tmp_path / "crops" / str(key).removeprefix("faces/")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(aligned.encoded(index))
+    plain = run(tmp_path / "crops", "plain", aligned=True, ratio=0.0, image="png")
+    found = run(tmp_path / "crops", "found", aligned=True, detect=True, ratio=0.0, image="png")
+    assert [found.image(i).tobytes() for i in range(len(found))] == [plain.image(i).tobytes() for i in range(len(plain))]
+    off = [np.abs(faces.points(i) - aligned.points(i)).mean() for faces in (plain, found) for i in range(len(aligned))]
+    assert np.mean(off[len(aligned) :]) < 0.9 * np.mean(off[: len(aligned)])
+    with pytest.raises(KitError, match="--detect only"):
+        AugmentOptions(src=photos, dst=tmp_path / "x", detect=True)
+
+
 def test_really_masked_photographs_get_no_twin(photos):
     (photos / "s1" / "masked").mkdir()
     shutil.copy(photos / "s1" / "1.pgm", photos / "s1" / "masked" / "9.pgm")
