@@ -40,15 +40,50 @@ def write(report: dict, folder: Path) -> Path:
 
 
 def page(report: dict) -> str:
-    """Lay out the HTML page."""
+    """Lay out the HTML page; faces that the report names are read from its face set.
+
+    Raises:
+        KitError: the set or a face is not there any more.
+    """
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     shelf = Environment(loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined, trim_blocks=True)
-    shelf.globals.update(percent=_percent, number=_number, count=_count, tar=_tar)
+    shelf.globals.update(percent=_percent, number=_number, count=_count, tar=_tar, steepest=_steepest, where=_where)
     first = next(iter(next(iter(report["protocols"].values()))["models"].values()))
     fars = [row["far"] for row in first["tar_at_far"]]
     plots = {name: _plots(entry) for name, entry in report["protocols"].items()}
-    return shelf.get_template("report.html.j2").render(report=report, fars=fars, plots=plots)
+    return shelf.get_template("report.html.j2").render(report=report, fars=fars, plots=plots, album=_album(report))
+
+
+def _album(report: dict):
+    """Open the pictures of the faces that the report names; None where it names none."""
+    keys = {
+        row[side]
+        for entry in report["protocols"].values()
+        for result in entry["models"].values()
+        for kind in ("false_matches", "false_non_matches")
+        for row in (result.get("worst") or {}).get(kind, ())
+        for side in ("probe", "gallery")
+    }
+    keys |= {pair[name] for pair in (report["explained"] or {"pairs": []})["pairs"] for name in ("masked", "clean", "partner")}
+    if not keys:
+        return None
+    from mfr_kit.evaluation.pictures import Album
+
+    return Album(Path(report["options"]["data"]), keys)
+
+
+def _steepest(pair: dict) -> float:
+    """The greatest fall or rise in the maps of a pair, which share one scale; at least 0.001."""
+    maps = [model[name]["falls"] for model in pair["models"].values() for name in ("clean", "masked")]
+    return max(1e-3, *(abs(fall) for rows in maps for row in rows for fall in row))
+
+
+def _where(falls: list[list[float]]) -> str:
+    """Say in words what a map shows, for those who hear the page."""
+    fall, row, column = max((fall, row, column) for row, line in enumerate(falls) for column, fall in enumerate(line))
+    down, across = (("first", "second", "last")[3 * at // len(falls)] for at in (row, column))
+    return f"map: the cosine falls most, by {fall:.3f}, where the {down} third from the top and the {across} third from the left is hidden"
 
 
 def _plots(entry: dict) -> list[dict]:

@@ -1,5 +1,6 @@
 """`kit.py evaluate` from flags to files: the page says what the JSON says, needs nothing beside it, and opens in a browser."""
 
+import base64
 import csv
 import json
 import re
@@ -8,9 +9,12 @@ import subprocess
 from html.parser import HTMLParser
 from xml.etree import ElementTree
 
+import numpy as np
 import pytest
 
 from mfr_kit import cli
+from mfr_kit.data.faceset import FaceSet
+from mfr_kit.data.images import decode_rgb
 from mfr_kit.evaluation import run
 from tests.conftest import write_faceset
 from tests.evaluation.fakes import ColourEmbedder
@@ -30,6 +34,14 @@ def evaluated(monkeypatch, tmp_path, capsys):
         return code, captured.out + captured.err
 
     return call
+
+
+def read(folder) -> tuple[dict, str]:
+    return json.loads((folder / "report.json").read_text()), (folder / "report.html").read_text()
+
+
+def results(report: dict) -> list[dict]:
+    return [result for entry in report["protocols"].values() for result in entry["models"].values()]
 
 
 def test_two_models_side_by_side(evaluated, tmp_path) -> None:
@@ -56,7 +68,7 @@ def test_two_models_side_by_side(evaluated, tmp_path) -> None:
 def test_the_page_is_whole_and_needs_nothing_beside_it(evaluated, tmp_path) -> None:
     evaluated("whole", "<b>&", *FARS, "--out", str(tmp_path / "out"))
     page = (tmp_path / "out" / "report.html").read_text()
-    assert not re.search(r"https?://|<script|src=|@import|url\(", page) and "<b>&" not in page
+    assert not re.search(r"https?://|<script|src=(?!\"data:image/jpeg;base64,)|@import|url\(", page) and "<b>&" not in page
     drawings = re.findall(r"<svg.*?</svg>", page, re.S)
     assert len(drawings) == 4 * (2 + 2 + 2)
     for drawing in drawings:
@@ -73,7 +85,7 @@ class _Balanced(HTMLParser):
         self.open: list[str] = []
 
     def handle_starttag(self, tag, attrs) -> None:
-        if tag not in ("meta", "br"):
+        if tag not in ("meta", "br", "img"):
             self.open.append(tag)
 
     def handle_startendtag(self, tag, attrs) -> None:
@@ -81,6 +93,71 @@ class _Balanced(HTMLParser):
 
     def handle_endtag(self, tag) -> None:
         assert self.open.pop() == tag
+
+
+def errors_of(report: dict) -> list[dict]:
+    return [
+        row
+        for entry in report["protocols"].values()
+        for result in entry["models"].values()
+        if result.get("worst")
+        for row in result["worst"]["false_matches"] + result["worst"]["false_non_matches"]
+    ]
+
+
+def test_the_worst_errors_are_shown_as_pictures_of_the_named_files(evaluated, tmp_path) -> None:
+    code, text = evaluated("whole", "upper", *FARS, "--out", str(tmp_path / "out"))
+    assert code == 0, text
+    report, page = read(tmp_path / "out")
+    named = errors_of(report)
+    assert named and all(len(result["worst"]["false_matches"]) <= 20 for result in results(report) if result["worst"])
+    for result in results(report):
+        claimed = [row for row in result["tar_at_far"] if row["tar"] is not None]
+        assert result["worst"]["far"] == min(row["far"] for row in claimed)
+        assert all(row["score"] >= result["worst"]["threshold"] for row in result["worst"]["false_matches"])
+        assert all(row["score"] < result["worst"]["threshold"] for row in result["worst"]["false_non_matches"])
+    assert [float(value) for value in re.findall(r'data-score="([^"]*)"', page)] == [row["score"] for row in named]
+    pictures = re.findall(r'<img src="data:image/jpeg;base64,([^"]*)"[^>]*alt="(?:probe|gallery), ([^"]*)"', page)
+    assert [key for _, key in pictures] == [row[side] for row in named for side in ("probe", "gallery")]
+    faces = FaceSet.open(tmp_path / "set")
+    stored = np.stack([faces.image(row) for row in range(len(faces))]).astype(int)
+    for data, key in pictures[:: max(1, len(pictures) // 20)]:
+        differences = np.abs(stored - decode_rgb(base64.b64decode(data), key)).mean((1, 2, 3))
+        assert faces.keys[differences.argmin()] == key, "the picture is that face's, its red, green and blue in their places"
+
+
+def test_no_faces_leaves_pictures_and_names_out_of_every_file(evaluated, tmp_path) -> None:
+    code, text = evaluated("whole", *FARS, "--no-faces", "--out", str(tmp_path / "out"))
+    assert code == 0, text
+    for file in (tmp_path / "out").iterdir():
+        assert not re.search(r"p0\d|\.jpg|<img|data:image|data-score", file.read_text()), file
+    assert not re.search(r"p0\d|\.jpg", text)
+    assert all("worst" not in result for result in results(read(tmp_path / "out")[0]))
+
+
+def test_tar_by_the_turn_of_the_head_is_on_the_page(evaluated, tmp_path) -> None:
+    evaluated("whole", *FARS, "--out", str(tmp_path / "out"))
+    report, page = read(tmp_path / "out")
+    groups = report["protocols"]["mask-nonmask"]["models"]["whole"]["groups"]
+    (straight,) = [row for row in groups if row["by"] == "turn of the head"]
+    assert straight["group"] == "00 to 15 degrees" and straight["genuine"] == 8 * 4 * 3
+    assert "turn of the head: 00 to 15 degrees" in page
+
+
+def test_explained_pairs_are_on_the_page(evaluated, tmp_path) -> None:
+    code, text = evaluated("whole", "upper", *FARS, "--explain", "3", "--out", str(tmp_path / "out"))
+    assert code == 0, text
+    report, page = read(tmp_path / "out")
+    pairs = report["explained"]["pairs"]
+    assert len(pairs) == 3 and page.count('class="map"') == 3 * 2 * 2 and all(list(pair["models"]) == ["whole", "upper"] for pair in pairs)
+    cosines = [maps[name]["cosine"] for pair in pairs for maps in pair["models"].values() for name in ("clean", "masked")]
+    assert [float(value) for value in re.findall(r'data-cosine="([^"]*)"', page)] == cosines
+    for pair in pairs:
+        assert pair["twin"] and pair["masked"] == pair["clean"].replace(".jpg", ".masked.jpg") and pair["partner"] != pair["clean"]
+        below = np.array(pair["models"]["upper"]["clean"]["falls"])[9:]
+        assert not below.any(), "a model that does not look there does not change"
+        assert np.array(pair["models"]["upper"]["clean"]["falls"])[:6].any()
+    _Balanced().feed(page)
 
 
 def test_a_page_opens_in_chromium_and_shows_the_numbers(evaluated, tmp_path) -> None:
@@ -119,6 +196,9 @@ def test_people_can_be_chosen(evaluated, tmp_path) -> None:
         (["--protocol", "mask"], "Did you mean"),
         (["--batch", "0"], "--batch 0"),
         (["whole"], "given twice"),
+        (["--explain", "-1"], "--explain -1"),
+        (["--explain", "2"], "with --out"),
+        (["--explain", "2", "--no-faces", "--out", "somewhere"], "leave --no-faces out"),
     ],
 )
 def test_mistakes_are_named(evaluated, arguments: list[str], words: str) -> None:
