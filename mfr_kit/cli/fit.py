@@ -15,6 +15,13 @@ def fit(options: FitOptions) -> None:
 
     from mfr_kit.submission import fit as fitting
 
+    if options.table:
+        from mfr_kit.submission import survey
+
+        found = survey.survey()
+        survey.write_markdown(options.table, found)
+        print(f"wrote {options.table}: {len(found)} backbones")
+        return
     found = fitting.fit(options.track)
     best = fitting.largest(found)
     if options.json:

@@ -44,10 +44,10 @@ def _name_products(graph: onnx.GraphProto) -> None:
 def _fold_batch_norms(graph: onnx.GraphProto) -> int:
     folded = 0
     for norm in [node for node in graph.node if node.op_type == "BatchNormalization"]:
-        tensors = {item.name: numpy_helper.to_array(item) for item in graph.initializer}
+        tensors = {item.name: item for item in graph.initializer}  # read when wanted: hundreds of megabytes in a deep network
         if not all(name in tensors for name in norm.input[1:5]):
             continue
-        gamma, beta, mean, variance = (tensors[name].astype(np.float64) for name in norm.input[1:5])
+        gamma, beta, mean, variance = (_read(tensors[name]) for name in norm.input[1:5])
         scale = gamma / np.sqrt(variance + attributes(norm).get("epsilon", 1e-5))
         shift = beta - mean * scale
         if _fold_into_previous(graph, norm, tensors, scale, shift) or _fold_into_next(graph, norm, tensors, scale, shift):
@@ -61,11 +61,11 @@ def _fold_into_previous(graph, norm, tensors, scale, shift) -> bool:
         node, read = _writer(graph, node.input[0]), node  # harmless only behind a 1x1 map, which the sizes tell
     if node is None or node.op_type not in ("Conv", "Gemm") or not _foldable(node, tensors) or _readers(graph, node.output[0]) != [read]:
         return False
-    weight = tensors[node.input[1]].astype(np.float64)
+    weight = _read(tensors[node.input[1]])
     by_row = node.op_type == "Conv" or attributes(node).get("transB", 0)
     if weight.shape[0 if by_row else 1] != len(scale):
         return False
-    bias = tensors[node.input[2]].astype(np.float64) if len(node.input) > 2 else 0.0
+    bias = _read(tensors[node.input[2]]) if len(node.input) > 2 else 0.0
     _set_weights(graph, node, weight * (scale.reshape(-1, *[1] * (weight.ndim - 1)) if by_row else scale), bias * scale + shift)
     last = node if read is norm else read
     last.output[0] = norm.output[0]
@@ -84,7 +84,7 @@ def _fold_into_next(graph, norm, tensors, scale, shift) -> bool:
     node = readers[0]
     if norm.output[0] in {item.name for item in graph.output} or (node.op_type == "Conv" and not _unpadded(node)):
         return False
-    weight = tensors[node.input[1]].astype(np.float64)
+    weight = _read(tensors[node.input[1]])
     if node.op_type == "Conv":
         if weight.shape[1] != len(scale):  # grouped: the input channels of a group are not the batch norm's channels in order
             return False
@@ -94,11 +94,15 @@ def _fold_into_next(graph, norm, tensors, scale, shift) -> bool:
         spread = rows.shape[1] // len(scale)  # positions per channel behind a Flatten
         scaled, added = rows * np.repeat(scale, spread), rows @ np.repeat(shift, spread)
         scaled = scaled if attributes(node).get("transB", 0) else scaled.T
-    bias = tensors[node.input[2]].astype(np.float64) if len(node.input) > 2 else 0.0
+    bias = _read(tensors[node.input[2]]) if len(node.input) > 2 else 0.0
     _set_weights(graph, node, scaled, bias + added)
     (through[0] if through else node).input[0] = norm.input[0]
     graph.node.remove(norm)
     return True
+
+
+def _read(tensor: onnx.TensorProto) -> np.ndarray:
+    return numpy_helper.to_array(tensor).astype(np.float64)
 
 
 def _foldable(node, tensors) -> bool:

@@ -22,6 +22,11 @@ class ExportOptions:
     out: Path | None = option(None, help="The ONNX file to write; default: model.onnx in the run folder.")
     opset: int = option(11, help="ONNX opset, 11 to 13.")
     faces: Path | None = option(None, help="Face set, or text file of aligned images, to compare torch and the file on (first 256).")
+    edge: str | None = option(
+        None,
+        choices=lambda: ["float16", "int8"],
+        help="Write a smaller file beside it too, and measure its cost on --faces (default: the ORL faces).",
+    )
 
 
 @dataclass(frozen=True)
@@ -59,5 +64,14 @@ class VerifyOptions:
 
 @dataclass(frozen=True)
 class FitOptions:
-    track: str = option(choices=tracks.names, help="The track whose time and size must be met.")
+    track: str | None = option(None, choices=tracks.names, help="The track whose time and size must be met.")
+    table: Path | None = option(None, help="Markdown file to write instead: every backbone on every track.")
     json: bool = option(False, help="Print JSON instead of a table.")
+
+    def __post_init__(self) -> None:
+        if (self.track is None) == (self.table is None):
+            raise KitError("give --track for the backbones of one track, or --table FILE.md for every backbone on every track")
+        if self.table and self.json:
+            raise KitError("--json prints what --track finds; --table writes Markdown: leave one of them out")
+        if self.table and self.table.suffix != ".md":
+            raise KitError(f"--table {self.table}: the table is Markdown, a .md")

@@ -1,5 +1,6 @@
 """What a rule looks at (`Subject`) and what it says (`Row`)."""
 
+import copy
 import functools
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -56,6 +57,12 @@ class Subject:
 
     def __init__(self, path: Path, track: Track, run: Run | None = None, latency: bool = True) -> None:
         self.path, self.track, self.run, self.latency = Path(path), track, run, latency
+
+    def under(self, track: Track) -> "Subject":
+        """The same file under another track's rules; what was parsed and opened is shared."""
+        other = copy.copy(self)
+        other.track = track
+        return other
 
     @functools.cached_property
     def _parsed(self) -> tuple[onnx.ModelProto | None, str]:

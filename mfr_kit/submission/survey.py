@@ -1,0 +1,150 @@
+"""Every backbone against every track: what a fresh export of it keeps and breaks, before anybody trains it."""
+
+import hashlib
+import json
+import os
+import platform
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import onnxruntime
+
+from mfr_kit import assets, registry
+from mfr_kit.errors import KitError
+from mfr_kit.models.weights import BACKBONES, build_backbone, write_text
+from mfr_kit.submission import estimate, tracks
+from mfr_kit.submission.check import CHECKS
+from mfr_kit.submission.checks.graph import multiply_adds
+from mfr_kit.submission.export import export_graph
+from mfr_kit.submission.rules import FAIL, Row, Subject, at_most
+from mfr_kit.submission.timing import single_image_ms
+
+STATIC = ("file", "graph", "normalisation")  # the checks that read the file without running it
+OPSET = 11  # what export-onnx writes unless asked otherwise
+RUNS = 12  # single images timed, of which the lower quartile counts: other work on the machine only ever adds
+
+
+@dataclass(frozen=True)
+class Surveyed:
+    """A backbone at width 1 with its own embedding size; `broken` holds, by track, the rules that its export breaks (none: it passes)."""
+
+    backbone: str
+    embedding_size: int
+    file_mib: float
+    nodes: int
+    multiply_adds: int
+    v100_low_ms: float
+    v100_high_ms: float
+    thread_ms: float  # one image on one thread here
+    broken: dict[str, list[Row]]
+
+
+def survey(backbones: list[str] | None = None, cache: Path | None = None) -> list[Surveyed]:
+    """Export every backbone at width 1 with random weights and hold it against every track, the smallest first.
+
+    Lineage and behaviour are a trained model's: `check` judges them. The V100 times are `fit`'s, by work and by number of nodes; the
+    time on a thread is measured here, once for each backbone, and kept.
+
+    Args:
+        backbones: files of models/backbones/; None for all.
+        cache: folder of the kept times; default `timings` in the kit's cache folder.
+    """
+    cache = cache or assets.home() / "timings"
+    found = [_survey_one(name, cache) for name in backbones or registry.names(BACKBONES)]
+    return sorted(found, key=lambda one: one.multiply_adds)
+
+
+def write_markdown(path: Path, found: list[Surveyed]) -> None:
+    """Write `to_markdown` atomically.
+
+    Raises:
+        KitError: the folder does not exist.
+    """
+    if not path.parent.is_dir():
+        raise KitError(f"--table {path}: there is no folder {path.parent}")
+    write_text(path, to_markdown(found))
+
+
+def to_markdown(found: list[Surveyed]) -> str:
+    """Lay the survey out as a page: what each backbone costs, what each track says, and each broken rule with its margin."""
+    names = tracks.names()
+    costs = [
+        f"| {one.backbone} | {one.embedding_size} | {one.file_mib:.2f} | {one.nodes} | {one.multiply_adds / 1e6:,.0f} "
+        f"| {one.v100_low_ms:.1f} to {one.v100_high_ms:.1f} | {one.thread_ms:.0f} |"
+        for one in found
+    ]
+    verdicts = [
+        f"| {one.backbone} | " + " | ".join(", ".join(row.rule for row in one.broken[name]) or "pass" for name in names) + " |"
+        for one in found
+    ]
+    reasons = [
+        f"- {one.backbone}, {name}: {row.rule} {row.found}, wanted {row.limit}"
+        for one in found
+        for name in names
+        for row in one.broken[name]
+    ]
+    return "\n".join(
+        [*_HEAD, *costs, *_MIDDLE, _line(["backbone", *names]), _line(["---"] * (len(names) + 1)), *verdicts, "", *reasons, ""]
+    )
+
+
+_HEAD = (
+    "# Every backbone on every track",
+    "",
+    "Written by `python kit.py fit --table docs/tracks.md`; not by hand. Each backbone at width 1, exported with random weights.",
+    "File, nodes and multiply-adds are counted from the exported graph. V100 milliseconds are `fit`'s estimate (by work and by number",
+    "of nodes, from four published IResNet times), not measurements; the last column is one image on one CPU thread of the machine that",
+    "wrote this page, the lower quartile of a few runs.",
+    "",
+    "| backbone | embedding | file, MiB | nodes | M multiply-adds | V100 ms, estimated | ms on a thread here |",
+    "| --- | --- | --- | --- | --- | --- | --- |",
+)
+_MIDDLE = (
+    "",
+    "What `check` can say before training: `pass`, or the rule that fails. Left out is what depends on the trained model: its lineage",
+    "(which data it may descend from), and how it behaves. The time of a `cpu-thread` track is that of the recogniser alone here;",
+    "detection and alignment come on top.",
+    "",
+)
+
+
+def _line(cells: list[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _survey_one(name: str, cache: Path) -> Surveyed:
+    proto, _ = export_graph(build_backbone(name).eval(), OPSET)
+    size = proto.graph.output[0].type.tensor_type.shape.dim[1].dim_value
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model.onnx"
+        path.write_bytes(proto.SerializeToString())
+        nodes, work = len(proto.graph.node), multiply_adds(proto)
+        del proto  # half a gigabyte for the deepest
+        low, high = sorted((estimate.by_multiply_adds(work), estimate.by_nodes(nodes)))
+        thread = _thread_ms(path, (name, path.stat().st_size, nodes, work), cache)
+        broken, subject = {}, None
+        for track in map(tracks.load, tracks.names()):
+            subject = subject.under(track) if subject else Subject(path, track)
+            rows = [row for check in STATIC for row in registry.get(CHECKS, check).rows(subject)]
+            broken[track.name] = [row for row in rows + _limits(track.limits, size, high, thread) if row.verdict == FAIL]
+        return Surveyed(name, size, path.stat().st_size / 2**20, nodes, work, low, high, thread, broken)
+
+
+def _limits(limits: tracks.Limits, size: int, v100_ms: float, thread_ms: float) -> list[Row]:
+    rows = [at_most("embedding size", limits.embedding_size, size)] if limits.embedding_size is not None else []
+    if limits.time_ms is not None:
+        rows.append(at_most("time", limits.time_ms, v100_ms if limits.time_on == "v100" else thread_ms, "ms"))
+    return rows
+
+
+def _thread_ms(model: Path, shape: tuple, cache: Path) -> float:
+    """Milliseconds for one image on one thread: measured at the first call on this machine, then read from the cache."""
+    told = json.dumps([*shape, onnxruntime.__version__, platform.node(), platform.machine(), os.cpu_count()])
+    stored = cache / f"{hashlib.sha256(told.encode()).hexdigest()[:24]}.json"
+    if stored.is_file():
+        return float(json.loads(stored.read_text(encoding="utf-8"))["ms"])
+    measured = single_image_ms(model, threads=1, runs=RUNS).low
+    cache.mkdir(parents=True, exist_ok=True)
+    write_text(stored, json.dumps({"of": told, "ms": measured}) + "\n")
+    return measured
