@@ -52,11 +52,12 @@ def possible(faces: Faces, plan: Plan) -> list[str]:
     return sorted(fitting, key=lambda name: known[name].ORDER)
 
 
-def side_by_side(outcomes: dict[str, dict[str, Outcome]]) -> dict:
+def side_by_side(outcomes: dict[str, dict[str, Outcome]], titles: dict[str, str] | None = None) -> dict:
     """Join the outcomes of several models.
 
     Args:
         outcomes: by model, then by protocol; the first model is the one the others are compared with.
+        titles: of what is measured besides the protocols.
     Returns:
         By protocol: `title`, `models` (the result by model) and `differences` (each later model less the first, with paired intervals).
     """
@@ -66,7 +67,8 @@ def side_by_side(outcomes: dict[str, dict[str, Outcome]]) -> dict:
         results = {model: outcome[name].result for model, outcome in outcomes.items()}
         pairs = [(first, other) for other in outcomes if other != first]
         rows = [row for one, other in pairs for row in _differences(one, other, outcomes[one][name], outcomes[other][name])]
-        joined[name] = {"title": registry.get(PROTOCOLS, name).TITLE, "models": results, "differences": rows}
+        title = (titles or {}).get(name) or registry.get(PROTOCOLS, name).TITLE
+        joined[name] = {"title": title, "models": results, "differences": rows}
     return joined
 
 

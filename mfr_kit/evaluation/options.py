@@ -14,7 +14,8 @@ class EvaluateOptions:
     models: list[str] = option(
         argument=True, help="One or more: an asset (sface), an .onnx file, a run folder, or embeddings of the set (.npy, .parquet)."
     )
-    data: Path = option(help="Face set, as `augment` writes it.")
+    data: Path | None = option(None, help="Face set, as `augment` writes it; may be left out with --bin.")
+    bin: list[Path] | None = option(None, help="Verification set (lfw.bin, cfp_fp.bin, ...), may be repeated: accuracy in ten folds.")
     people: Path | None = option(None, help="List of names, one a line: measure these people only.")
     protocol: list[str] | None = option(None, help="Protocol, may be repeated; default: all that the set's conditions allow.")
     pairs: Path | None = option(None, help="List of pairs in the format of LFW's pairs.txt, for --protocol lfw.")
@@ -36,6 +37,8 @@ class EvaluateOptions:
     cache: bool = option(True, help="Keep embeddings in the kit's cache folder and use those kept.")
 
     def __post_init__(self) -> None:
+        if self.data is None:
+            self._without_a_set()
         asked = [("--far", far) for far in self.far or ()] + [("--operating-point", self.operating_point)]
         for flag, rate in asked:
             if rate is not None and not 0 < rate < 1:
@@ -52,3 +55,10 @@ class EvaluateOptions:
         twice = sorted({name for name in self.models if self.models.count(name) > 1})
         if twice:
             raise KitError(f"model '{twice[0]}' is given twice")
+
+    def _without_a_set(self) -> None:
+        if not self.bin:
+            raise KitError("--data is missing: give a face set, as `augment` writes it, or verification sets with --bin")
+        for name in ("people", "protocol", "pairs", "groups", "gallery", "operating_point", "explain"):
+            if getattr(self, name):
+                raise KitError(f"--{name.replace('_', '-')} asks for a face set: give one with --data")

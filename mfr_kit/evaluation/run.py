@@ -11,6 +11,7 @@ from mfr_kit import __version__
 from mfr_kit.data.faceset import MASK, NO_FACE, NONMASK, FaceSet, read_people
 from mfr_kit.errors import KitError
 from mfr_kit.evaluation import compare, explain
+from mfr_kit.evaluation.bin_sets import BinSet, measure, open_bins
 from mfr_kit.evaluation.challenge import challenge_scores
 from mfr_kit.evaluation.embed import cache_folder, embed_set
 from mfr_kit.evaluation.embedding_file import EmbeddingFile, is_embedding_file
@@ -18,7 +19,7 @@ from mfr_kit.evaluation.faces import Faces, from_set
 from mfr_kit.evaluation.groups import head_turns, read_groups
 from mfr_kit.evaluation.operating import operating_point
 from mfr_kit.evaluation.options import EvaluateOptions
-from mfr_kit.evaluation.verification import DEFAULT_FARS, Plan
+from mfr_kit.evaluation.verification import DEFAULT_FARS, Outcome, Plan
 from mfr_kit.evaluation.worst import SHOWN
 from mfr_kit.models.embedders import Embedder, load_embedder
 from mfr_kit.options import as_dict
@@ -28,29 +29,33 @@ GROUPS = "groups.csv"  # in a face set's folder
 
 
 def evaluate(options: EvaluateOptions) -> dict:
-    """Measure models on a face set.
+    """Measure models on a face set, on verification sets, or on both.
 
     Returns:
-        The report as plain values, as `report.json` holds it: `schema`, `command`, `options`, `set`, `models`, and by protocol `title`,
-        `models` (each with the result of `verification.verify`) and `differences`; `challenge`, the challenge's score by model where both
-        of its halves were measured; `explained`, what the scores of some pairs rest on, and `operating_point`, where they were asked for.
+        The report as plain values, as `report.json` holds it: `schema`, `command`, `options`, `set` (or None), `bins`, `models`, and by
+        protocol (or verification set) `title`, `models` (each with the result of `verification.verify`) and `differences`; `challenge`, the
+        challenge's score by model where both of its halves were measured; `explained`, what the scores of some pairs rest on, and
+        `operating_point`, where they were asked for.
     Raises:
         KitError: a model or the set cannot be read, or a FAR asked for by name is supported by no protocol.
     """
-    whole = FaceSet.open(options.data)
+    bins = open_bins(options.bin or [])
+    whole = FaceSet.open(options.data) if options.data else None
     faceset = _of_people(whole, options) if options.people else whole
-    plan = Plan(_fars(options), options.resamples, options.seed, options.pairs, _gallery(options, whole, faceset), _groups(options))
-    plan = replace(plan, yaws=head_turns(faceset), worst=SHOWN if options.out and options.faces else 0)
+    plan = _plan(options, whole, faceset)
     outcomes, models, chosen, explained = {}, [], [], {}
     for spec, embedder in _embedders(options, whole):
-        faces = _embed(embedder, faceset, options)
         label = _label(spec, embedder.name, outcomes)
-        outcomes[label] = compare.measure(faces, plan, options.protocol)
+        outcomes[label] = {}
+        if faceset is not None:
+            faces = _embed(embedder, faceset, options)
+            outcomes[label] = compare.measure(faces, plan, options.protocol)
+        outcomes[label] |= {one.protocol: _measure_bin(embedder, one, plan, options) for one in bins}
         models.append(_about(label, spec, embedder))
         if options.explain:
             chosen = chosen or explain.choose(faces, options.explain)
             explained[label] = explain.explain(embedder, faceset, faces, chosen, options.flip, options.batch)
-    protocols = compare.side_by_side(outcomes)
+    protocols = compare.side_by_side(outcomes, {one.protocol: one.title for one in bins})
     if options.far:
         _refuse_unsupported(options.far, protocols)
     return {
@@ -58,13 +63,22 @@ def evaluate(options: EvaluateOptions) -> dict:
         "kit_version": __version__,
         "command": shlex.join(["python", "kit.py", *sys.argv[1:]]),
         "options": as_dict(options),
-        "set": _about_set(faceset),
+        "set": None if faceset is None else _about_set(faceset),
+        "bins": [one.about for one in bins],
         "models": models,
         "protocols": protocols,
         "challenge": challenge_scores(protocols),
         "explained": explain.joined(faces, chosen, explained) if options.explain else None,
         "operating_point": operating_point(protocols, options.operating_point) if options.operating_point else None,
     }
+
+
+def _plan(options: EvaluateOptions, whole: FaceSet | None, faceset: FaceSet | None) -> Plan:
+    plan = Plan(_fars(options), options.resamples, options.seed, options.pairs)
+    if faceset is None:
+        return plan
+    named = SHOWN if options.out and options.faces else 0
+    return replace(plan, gallery=_gallery(options, whole, faceset), groups=_groups(options), yaws=head_turns(faceset), worst=named)
 
 
 def _fars(options: EvaluateOptions) -> tuple[float, ...]:
@@ -92,20 +106,21 @@ def _of_people(faceset: FaceSet, options: EvaluateOptions) -> FaceSet:
     return chosen
 
 
-def _embedders(options: EvaluateOptions, whole: FaceSet) -> Iterator[tuple[str, Embedder | EmbeddingFile]]:
+def _embedders(options: EvaluateOptions, whole: FaceSet | None) -> Iterator[tuple[str, Embedder | EmbeddingFile]]:
     files = [spec for spec in options.models if is_embedding_file(spec)]
     if options.explain and files:
         raise KitError(f"--explain: {files[0]} holds embeddings, a map needs the model that makes them: leave one of the two out")
+    if options.bin and files:
+        raise KitError(f"--bin: {files[0]} holds embeddings of a face set, a verification set needs the model: leave one of the two out")
     for spec in options.models:
         yield spec, _load(spec, options.normalisation, whole, options)
 
 
-def _load(spec: str, normalisation: str | None, whole: FaceSet, options: EvaluateOptions) -> Embedder | EmbeddingFile:
+def _load(spec: str, normalisation: str | None, whole: FaceSet | None, options: EvaluateOptions) -> Embedder | EmbeddingFile:
     if not is_embedding_file(spec):
         return load_embedder(spec, normalisation=normalisation, threads=options.threads)
-    for flag, why in ((options.flip, "--flip: nothing to mirror"), (options.explain, "--explain: no model to ask")):
-        if flag:
-            raise KitError(f"{why}, {spec} holds embeddings: give the model itself")
+    if options.flip:
+        raise KitError(f"--flip: {spec} holds embeddings, there is nothing to mirror; add the mirrored ones where they are made")
     return EmbeddingFile(Path(spec), whole.keys)
 
 
@@ -116,6 +131,12 @@ def _embed(embedder: Embedder | EmbeddingFile, faceset: FaceSet, options: Evalua
     with _progress(f"embedding with {embedder.name}", len(faceset)) as progress:
         raw = embed_set(embedder, faceset, flip=options.flip, batch=options.batch, cache=cache, progress=progress)
     return from_set(raw, faceset)
+
+
+def _measure_bin(embedder: Embedder, pairs: BinSet, plan: Plan, options: EvaluateOptions) -> Outcome:
+    cache = cache_folder() if options.cache else None
+    with _progress(f"embedding {pairs.name} with {embedder.name}", len(pairs)) as progress:
+        return measure(embedder, pairs, plan, batch=options.batch, cache=cache, progress=progress)
 
 
 @contextmanager

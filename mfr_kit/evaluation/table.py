@@ -3,13 +3,8 @@
 
 def text(report: dict) -> str:
     """Lay out a report of `run.evaluate` for a terminal."""
-    about = report["set"]
-    lost = about["not_found"]
-    here = about["conditions"]
-    lines = [
-        f"set {about['name']}: {about['people']:,} people, {here['nonmask']:,} unmasked and {here['mask']:,} masked faces",
-        f"no face found in {lost['nonmask']} unmasked and {lost['mask']} masked photographs: their comparisons count as non-matches",
-    ]
+    lines = _set(report["set"]) if report["set"] else []
+    lines += [f"set {one['name']}: {one['pairs']:,} pairs, {one['same']:,} of one person" for one in report["bins"]]
     notes: dict[str, str] = {}
     for name, entry in report["protocols"].items():
         lines += (
@@ -23,6 +18,14 @@ def text(report: dict) -> str:
         lines += ["", f"challenge's score of {model}: {found['text']}"]
     lines += _operating(report["operating_point"] or {})
     return "\n".join([*lines, *([""] if notes else []), *(f"{mark} {note}" for note, mark in notes.items())])
+
+
+def _set(about: dict) -> list[str]:
+    lost, here = about["not_found"], about["conditions"]
+    return [
+        f"set {about['name']}: {about['people']:,} people, {here['nonmask']:,} unmasked and {here['mask']:,} masked faces",
+        f"no face found in {lost['nonmask']} unmasked and {lost['mask']} masked photographs: their comparisons count as non-matches",
+    ]
 
 
 def _table(models: dict, notes: dict[str, str]) -> list[str]:

@@ -96,6 +96,6 @@ def test_what_a_file_cannot_do_is_an_error_of_the_user(embedded, tmp_path, capsy
     assert cli.main(["evaluate", str(tmp_path / "a.npy"), *flags, "--flip"]) == 2
     assert "nothing to mirror" in capsys.readouterr().err
     assert cli.main(["evaluate", str(tmp_path / "a.npy"), *flags, "--explain", "1", "--out", str(tmp_path / "out")]) == 2
-    assert "no model to ask" in capsys.readouterr().err
+    assert "a map needs the model" in capsys.readouterr().err
     assert cli.main(["evaluate", str(tmp_path / "none.npy"), *flags]) == 2
     assert "none.npy: cannot be read" in capsys.readouterr().err
