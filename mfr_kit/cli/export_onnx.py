@@ -24,3 +24,20 @@ def export_onnx(options: ExportOptions) -> None:
     print("embedding kept: the backbone's, before any projector")
     shape = f"(N, 3, 112, 112) in [-1, 1] -> (N, {done.embedding_size})"
     print(f"wrote {done.path}: {done.size_bytes / 2**20:.2f} MiB, {shape}, opset {options.opset}")
+    if options.edge:
+        _edge(options, done.path, done.size_bytes)
+
+
+def _edge(options: ExportOptions, model, size_bytes: int) -> None:
+    from mfr_kit.submission.edge import export_edge
+
+    made = export_edge(options.run, model, options.edge, options.faces)
+    calibrated = f", calibrated on {made.calibrated} faces" if made.calibrated else ""
+    print(f"wrote {made.path}: {made.size_bytes / 2**20:.2f} MiB, {made.size_bytes / size_bytes:.0%} of the float32 file{calibrated}")
+    print(f"cosine to the float32 file, {made.measured} other faces: mean {made.cosine_mean:.5f}, lowest {made.cosine_lowest:.5f}")
+    for row in made.tar:
+        change = 100 * (row.edge - row.float32)
+        print(f"{row.protocol}: TAR at FAR {row.far:g} {100 * row.float32:.2f} % -> {100 * row.edge:.2f} % ({change:+.2f} points)")
+    if options.faces and options.faces.is_dir() and not made.tar:
+        print("TAR: the face set is too small for a claim at any FAR")
+    print(f"The edge file is for devices: challenge servers take {model.name}")

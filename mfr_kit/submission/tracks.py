@@ -25,6 +25,7 @@ class Limits:
     opset: int | None = None  # highest the runtime reads
     ir: int | None = None  # highest IR version the runtime reads
     nodes: int = 1  # of the graph, at least
+    element_bytes: int = 4  # of a weight, at least; 1 lets float16 and int8 files in
 
 
 @dataclass(frozen=True)

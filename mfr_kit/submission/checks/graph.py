@@ -64,7 +64,8 @@ def _output(subject: Subject) -> list[Row]:
 
 
 def _weights(subject: Subject) -> list[Row]:
-    small = [item for item in subject.proto.graph.initializer if onnx.helper.tensor_dtype_to_np_dtype(item.data_type).itemsize < 4]
+    least = subject.track.limits.element_bytes
+    small = [item for item in subject.proto.graph.initializer if onnx.helper.tensor_dtype_to_np_dtype(item.data_type).itemsize < least]
     inside = [
         node
         for node in subject.proto.graph.node
@@ -74,17 +75,24 @@ def _weights(subject: Subject) -> list[Row]:
     wrong = [
         name for name, values in subject.constants.items() if values.dtype.kind == "f" and not np.isfinite(values.astype(np.float64)).all()
     ]
-    found = f"{len(small)} narrower ({', '.join(kinds)}), first {small[0].name}" if small else "all at least 4 bytes"
+    halves_allowed = least < 4
+    found = f"{len(small)} narrower ({', '.join(kinds)}), first {small[0].name}" if small else f"all at least {least} bytes"
     half = f"{len(inside)} node(s), first {inside[0].name or inside[0].op_type}" if inside else "none"
     return [
         must(
             "weight type",
-            ">= 4 bytes an element",
+            f">= {least} bytes an element",
             found,
             not small,
             "float16, int8, uint8 and bool constants are refused: export in float32",
         ),
-        must("no half or byte arithmetic", "none", half, not inside, "constants or casts below 32 bits stand in the graph"),
+        must(
+            "no half or byte arithmetic",
+            "any" if halves_allowed else "none",
+            half,
+            halves_allowed or not inside,
+            "constants or casts below 32 bits stand in the graph",
+        ),
         must(
             "finite weights",
             "no NaN, no infinity",

@@ -1,0 +1,130 @@
+import json
+
+import numpy as np
+import onnx
+import pytest
+
+from mfr_kit import assets
+from mfr_kit.cli import main
+from mfr_kit.errors import KitError
+from mfr_kit.models import weights
+from mfr_kit.models.backbones import sface
+from mfr_kit.models.embedders import load_embedder
+from mfr_kit.submission import check, edge, export
+from mfr_kit.submission.rules import FAIL
+from tests.conftest import write_faceset
+
+from .conftest import MS1M_LINEAGE
+
+LARGEST = {"float16": 0.52, "int8": 0.30}  # of the float32 file
+LOWEST = {"float16": 0.9999, "int8": 0.97}  # cosine on real faces
+
+
+def failed(model, track):
+    return {row.rule for row in check.check(model, track, latency=False) if row.verdict == FAIL}
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A run whose student is SFace itself, exported: a recogniser that tells people apart."""
+    folder = tmp_path_factory.mktemp("runs") / "sface"
+    folder.mkdir()
+    weights.write_text(folder / weights.CONFIG, weights.to_toml({"student": "sface", "embedding_size": 128, "width": 1.0}))
+    weights.write_text(folder / weights.LINEAGE, json.dumps(MS1M_LINEAGE))
+    weights.save_student(folder / weights.STUDENT, sface.state_from_onnx(assets.path("sface")))
+    export.export_run(folder)
+    return folder
+
+
+@pytest.mark.parametrize("kind", LARGEST)
+def test_an_edge_file_is_small_near_and_takes_faces(trained, kind):
+    model = trained / "model.onnx"
+    made = edge.export_edge(trained, model, kind)
+    assert made.path == trained / f"model.{kind}.onnx" and made.size_bytes == made.path.stat().st_size
+    assert made.size_bytes < LARGEST[kind] * model.stat().st_size
+    assert LOWEST[kind] < made.cosine_lowest <= made.cosine_mean < 1
+    assert (made.calibrated > 30) == (kind == "int8") and made.measured > 30 and made.tar == []
+    proto = onnx.load(made.path)
+    assert {item.key: item.value for item in proto.metadata_props}[edge.METADATA] == kind
+    types = {proto.graph.input[0].type.tensor_type.elem_type, proto.graph.output[0].type.tensor_type.elem_type}
+    assert types == {onnx.TensorProto.FLOAT}
+    faces = export.colour_faces(5)
+    wanted, found = (load_embedder(path).embed(faces) for path in (model, made.path))
+    assert found.shape == wanted.shape and export.cosine_difference(wanted, found).max() < 0.05
+    assert sorted(item.name for item in trained.glob("*.onnx"))[-1] == "model.onnx"  # the organisers' checker takes the last
+
+
+@pytest.mark.parametrize("kind", LARGEST)
+def test_servers_refuse_it_and_a_measurement_at_home_does_not(run, tmp_path, kind):
+    model = tmp_path / "model.onnx"
+    export.export_run(run, model)
+    made = edge.export_edge(run, model, kind, _list(tmp_path)).path
+    assert "weight type" in failed(made, "ms1m") and "weight type" in failed(made, "webface260m")
+    assert failed(made, "nist-frte") == set() and failed(made, "ijcb2021") == set()
+
+
+def _list(folder):
+    drawn = write_faceset(folder / "drawn", people=3, takes=2)
+    (folder / "drawn" / "list.txt").write_text("\n".join(drawn.keys))
+    return folder / "drawn" / "list.txt"
+
+
+def test_the_half_that_calibrates_is_not_measured(tmp_path, monkeypatch):
+    drawn = write_faceset(tmp_path / "set", people=5, takes=3)
+    calibration, measured, others = edge._halves(tmp_path / "set")
+    assert set(others.people) == set(drawn.people[1::2]) and len(measured) == len(others)
+    seen = {face.tobytes() for face in calibration}
+    assert len(calibration) == 3 * 3 * 2 and not any(face.tobytes() in seen for face in measured)
+    first, second, none = edge._halves(_list(tmp_path))
+    assert (len(first), len(second), none) == (6, 6, None)
+    monkeypatch.setattr(edge, "CALIBRATED", 4)
+    monkeypatch.setattr(edge, "MEASURED", 5)
+    calibration, measured, others = edge._halves(tmp_path / "set")
+    assert (len(calibration), len(measured), len(others)) == (4, 5, 5)
+
+
+def test_the_price_in_tar_is_that_of_evaluating_both(run, tmp_path, capsys):
+    write_faceset(tmp_path / "set", people=40, takes=4, twins=False)
+    assert main(["export-onnx", str(run), "--out", str(tmp_path / "m.onnx"), "--edge", "int8", "--faces", str(tmp_path / "set")]) == 0
+    shown = capsys.readouterr().out
+    assert "m.int8.onnx" in shown and "calibrated on 80 faces" in shown and "80 other faces" in shown
+    made = edge.export_edge(run, tmp_path / "m.onnx", "int8", tmp_path / "set")
+    assert made.tar  # 190 pairs of people, 16 comparisons each: enough for FAR 0.01
+    _, _, others = edge._halves(tmp_path / "set")
+    for number, path in enumerate((tmp_path / "m.onnx", made.path)):
+        embedded = load_embedder(path).embed(np.stack([others.image(i) for i in range(len(others))])).astype(np.float64)
+        unit = embedded / np.linalg.norm(embedded, axis=1, keepdims=True)
+        people = np.array(others.identities)
+        pairs = np.triu_indices(len(people), 1)
+        scores, same = (unit @ unit.T)[pairs], (people[:, None] == people)[pairs]
+        row = made.tar[0]
+        impostors = np.sort(scores[~same])[::-1]
+        threshold = impostors[int(row.far * len(impostors))]  # the first that may not be accepted
+        assert (row.float32, row.edge)[number] == pytest.approx((scores[same] > threshold).mean(), abs=0.01)
+        assert f"{row.protocol}: TAR at FAR {row.far:g}" in shown
+
+
+def test_values_beyond_half_precision_write_nothing(run, tmp_path):
+    state = weights.load_run(run).model.state_dict()
+    first = next(key for key in state if state[key].ndim == 4)
+    state[first] *= 1e7
+    broken = tmp_path / "run"
+    broken.mkdir()
+    for name in (weights.CONFIG, weights.LINEAGE):
+        weights.write_text(broken / name, (run / name).read_text())
+    weights.save_student(broken / weights.STUDENT, state)
+    export.export_run(broken)
+    with pytest.raises(KitError, match="not finite"):
+        edge.export_edge(broken, broken / "model.onnx", "float16", _list(tmp_path))
+    assert sorted(item.name for item in broken.glob("*model*")) == ["model.onnx"]
+
+
+def test_too_few_faces_are_refused(run, tmp_path, capsys):
+    write_faceset(tmp_path / "one", people=1, takes=2)
+    (tmp_path / "one" / "list.txt").write_text("faces/p00/0.jpg\n")
+    for given in ("one", "one/list.txt", "none"):
+        with pytest.raises(KitError):
+            edge.export_edge(run, tmp_path / "model.onnx", "int8", tmp_path / given)
+    assert main(["export-onnx", str(run), "--out", str(tmp_path / "m.onnx"), "--edge", "int4"]) == 2
+    assert "Known: float16, int8" in capsys.readouterr().err
+    assert not (tmp_path / "m.onnx").exists()
