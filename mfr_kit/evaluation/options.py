@@ -18,6 +18,7 @@ class EvaluateOptions:
     bin: list[Path] | None = option(None, help="Verification set (lfw.bin, cfp_fp.bin, ...), may be repeated: accuracy in ten folds.")
     people: Path | None = option(None, help="List of names, one a line: measure these people only.")
     protocol: list[str] | None = option(None, help="Protocol, may be repeated; default: all that the set's conditions allow.")
+    mask_seed: int = option(0, help="Seed of the masks that --protocol synthetic-mask draws, >= 0.")
     pairs: Path | None = option(None, help="List of pairs in the format of LFW's pairs.txt, for --protocol lfw.")
     groups: Path | None = option(
         None, help="CSV `identity,group`: --protocol all-to-all with a row each group; default: the set's groups.csv."
@@ -45,6 +46,8 @@ class EvaluateOptions:
                 raise KitError(f"{flag} {rate:g} is not between 0 and 1")
         if self.resamples < 0:
             raise KitError(f"--resamples {self.resamples}: give 0 for no intervals, or a number of resamples")
+        if self.mask_seed < 0:
+            raise KitError(f"--mask-seed {self.mask_seed}: give 0 or more")
         if self.batch < 1:
             raise KitError(f"--batch {self.batch}: at least one face")
         if self.explain < 0:

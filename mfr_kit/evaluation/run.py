@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+
 from mfr_kit import __version__
 from mfr_kit.data.faceset import MASK, NO_FACE, NONMASK, FaceSet, read_people
 from mfr_kit.errors import KitError
@@ -19,12 +21,14 @@ from mfr_kit.evaluation.faces import Faces, from_set
 from mfr_kit.evaluation.groups import head_turns, read_groups
 from mfr_kit.evaluation.operating import operating_point
 from mfr_kit.evaluation.options import EvaluateOptions
+from mfr_kit.evaluation.synthetic import MaskedFaces
 from mfr_kit.evaluation.verification import DEFAULT_FARS, Outcome, Plan
 from mfr_kit.evaluation.worst import SHOWN
 from mfr_kit.models.embedders import Embedder, load_embedder
 from mfr_kit.options import as_dict
 
 SCHEMA = "mfr-kit/evaluation/1"
+SYNTHETIC = "synthetic-mask"
 GROUPS = "groups.csv"  # in a face set's folder
 
 
@@ -43,13 +47,14 @@ def evaluate(options: EvaluateOptions) -> dict:
     whole = FaceSet.open(options.data) if options.data else None
     faceset = _of_people(whole, options) if options.people else whole
     plan = _plan(options, whole, faceset)
+    drawn = _draw_masks(options, faceset)
     outcomes, models, chosen, explained = {}, [], [], {}
     for spec, embedder in _embedders(options, whole):
         label = _label(spec, embedder.name, outcomes)
         outcomes[label] = {}
         if faceset is not None:
             faces = _embed(embedder, faceset, options)
-            outcomes[label] = compare.measure(faces, plan, options.protocol)
+            outcomes[label] = compare.measure(faces, _with_masks(plan, drawn, embedder, options), options.protocol)
         outcomes[label] |= {one.protocol: _measure_bin(embedder, one, plan, options) for one in bins}
         models.append(_about(label, spec, embedder))
         if options.explain:
@@ -79,6 +84,22 @@ def _plan(options: EvaluateOptions, whole: FaceSet | None, faceset: FaceSet | No
         return plan
     named = SHOWN if options.out and options.faces else 0
     return replace(plan, gallery=_gallery(options, whole, faceset), groups=_groups(options), yaws=head_turns(faceset), worst=named)
+
+
+def _draw_masks(options: EvaluateOptions, faceset: FaceSet | None) -> MaskedFaces | None:
+    if SYNTHETIC not in [name.replace("_", "-") for name in options.protocol or ()]:
+        return None
+    files = [spec for spec in options.models if is_embedding_file(spec)]
+    if files:
+        raise KitError(f"--protocol {SYNTHETIC}: {files[0]} holds embeddings, masked faces need the model: leave one of the two out")
+    with _progress("drawing masks", int((faceset.conditions == NONMASK).sum())) as progress:
+        return MaskedFaces(faceset, options.mask_seed, progress)
+
+
+def _with_masks(plan: Plan, drawn: MaskedFaces | None, embedder: Embedder, options: EvaluateOptions) -> Plan:
+    if drawn is None:
+        return plan
+    return replace(plan, masked=drawn.faces(_raw(embedder, drawn, options)), draw=drawn.about)
 
 
 def _fars(options: EvaluateOptions) -> tuple[float, ...]:
@@ -127,10 +148,13 @@ def _load(spec: str, normalisation: str | None, whole: FaceSet | None, options: 
 def _embed(embedder: Embedder | EmbeddingFile, faceset: FaceSet, options: EvaluateOptions) -> Faces:
     if isinstance(embedder, EmbeddingFile):
         return from_set(embedder.of(faceset), faceset)
+    return from_set(_raw(embedder, faceset, options), faceset)
+
+
+def _raw(embedder: Embedder, faceset: FaceSet | MaskedFaces, options: EvaluateOptions) -> np.ndarray:
     cache = cache_folder() if options.cache else None
     with _progress(f"embedding with {embedder.name}", len(faceset)) as progress:
-        raw = embed_set(embedder, faceset, flip=options.flip, batch=options.batch, cache=cache, progress=progress)
-    return from_set(raw, faceset)
+        return embed_set(embedder, faceset, flip=options.flip, batch=options.batch, cache=cache, progress=progress)
 
 
 def _measure_bin(embedder: Embedder, pairs: BinSet, plan: Plan, options: EvaluateOptions) -> Outcome:

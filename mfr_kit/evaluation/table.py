@@ -12,6 +12,7 @@ def text(report: dict) -> str:
             + _table(entry["models"], notes)
             + _groups(entry["models"], notes)
             + _accuracies(entry["models"])
+            + _draw(entry["models"])
             + [_difference(row) for row in entry["differences"]]
         )
     for model, found in (report["challenge"] or {}).items():
@@ -56,6 +57,14 @@ def _accuracies(models: dict) -> list[str]:
     return [
         f"  {model}: accuracy {100 * of['mean']:.2f} +- {100 * of['std']:.2f} % in {len(of['folds'])} folds" for model, of in known.items()
     ]
+
+
+def _draw(models: dict) -> list[str]:
+    draw = next(iter(models.values())).get("draw")
+    if draw is None:
+        return []
+    digests = f"parameters {draw['parameters_sha256'][:16]}, pixels {draw['pixels_sha256'][:16]}"
+    return [f"  masks drawn on {draw['faces']:,} faces with --mask-seed {draw['seed']}: sha256 of {digests}"]
 
 
 def _operating(points: dict) -> list[str]:

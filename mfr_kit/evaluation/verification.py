@@ -104,6 +104,8 @@ class Plan:
         pairs: a list of pairs, for the protocols that need one.
         gallery: the set as another model embedded it, for the protocols that need one.
         groups: the group of each person by name, for the protocols that report by group.
+        masked: the unmasked faces of the set under drawn masks, for the protocol that measures them.
+        draw: how those masks were drawn, as reports tell it.
         yaws: of each face by key how far the head is turned, in degrees; None for no rows by pose.
         worst: how many of the worst errors of each kind to list by name; 0 to name none.
     """
@@ -114,6 +116,8 @@ class Plan:
     pairs: Path | None = None
     gallery: Faces | None = None
     groups: dict[str, str] | None = None
+    masked: Faces | None = None
+    draw: dict | None = None
     yaws: dict[str, float] | None = None
     worst: int = 0
 
