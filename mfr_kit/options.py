@@ -80,6 +80,22 @@ def command(cls: type[T], run: Callable[[T], None], with_config: bool = False) -
     return call
 
 
+def read_toml(path: Path, what: str) -> dict[str, Any]:
+    """Read a TOML file; `what` names its kind in the error.
+
+    Raises:
+        KitError: it cannot be read, or is no TOML.
+    """
+    import tomllib
+
+    try:
+        return tomllib.loads(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise KitError(f"cannot read {what} {path}: {error.strerror}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise KitError(f"{path} is not valid TOML: {error}") from None
+
+
 def as_dict(options: Any) -> dict[str, Any]:
     """Return the options as plain values (paths as text), fit for JSON and for a TOML file."""
     return {name: _plain(value) for name, value in dataclasses.asdict(options).items()}
@@ -101,14 +117,7 @@ def _optional(hint: Any) -> Any:
 
 
 def _read(cls: type, config: Path) -> dict[str, Any]:
-    import tomllib
-
-    try:
-        raw = tomllib.loads(Path(config).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise KitError(f"cannot read the config {config}: {error.strerror}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise KitError(f"{config} is not valid TOML: {error}") from None
+    raw = read_toml(config, "the config")
     fields = {field.name: field for field in dataclasses.fields(cls)}
     values = {}
     for key, value in raw.items():

@@ -1,13 +1,12 @@
 """Read a table of settings: one TOML says what is trained, with which seeds, and on what it is measured."""
 
 import os
-import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from mfr_kit.errors import KitError
-from mfr_kit.options import load
+from mfr_kit.options import load, read_toml
 from mfr_kit.registry import unknown
 from mfr_kit.training.options import RunOptions, distill_options
 
@@ -91,12 +90,7 @@ def read(path: Path) -> Table:
     Raises:
         KitError: unreadable, an unknown or missing key, a variable that is not set, a name used twice, or an `of` that is no trained row.
     """
-    try:
-        raw = tomllib.loads(Path(path).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise KitError(f"cannot read the table {path}: {error.strerror}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise KitError(f"{path} is not valid TOML: {error}") from None
+    raw = read_toml(path, "the table")
     _known(raw, TOP, f"{path}")
     for key in ("title", "sets", "setting"):
         if not raw.get(key):

@@ -1,6 +1,5 @@
 """One kind of mask as its TOML describes it: where it sits, the looks it comes in, and its texture at several sizes."""
 
-import tomllib
 from dataclasses import dataclass, field
 from functools import cached_property
 from math import log2
@@ -11,6 +10,7 @@ import numpy as np
 
 from mfr_kit.errors import KitError
 from mfr_kit.masks import head
+from mfr_kit.options import read_toml
 from mfr_kit.registry import unknown
 
 MODES = ("palette", "colour")
@@ -106,12 +106,7 @@ def read(path: Path) -> list[Look]:
     Raises:
         KitError: unreadable, unknown key, no look, a colour that is not "#rrggbb", or neither texture nor recipe.
     """
-    try:
-        raw = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise KitError(f"cannot read the mask {path}: {error.strerror}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise KitError(f"{path} is not valid TOML: {error}") from None
+    raw = read_toml(path, "the mask")
     _refuse_unknown(raw, _TABLES, path, "key")
     if not raw.get("look") or not raw.get("licence"):
         raise KitError(f"{path}: a mask needs a licence and at least one [[look]] with a name")

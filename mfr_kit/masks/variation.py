@@ -1,7 +1,6 @@
 """What is drawn per sample, and from which distribution: `masks/mix.toml` holds the numbers, this file the meaning."""
 
 import colorsys
-import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ import numpy as np
 
 from mfr_kit.errors import KitError
 from mfr_kit.masks.template import Look
+from mfr_kit.options import read_toml
 from mfr_kit.registry import unknown
 
 RANGES = (
@@ -40,12 +40,7 @@ def read_mix(path: Path, under: Mix | None = None) -> Mix:
     Raises:
         KitError: unreadable, unknown or missing names, or a range that is not [mean, deviation, lowest, highest].
     """
-    try:
-        raw = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise KitError(f"cannot read the mix of masks {path}: {error.strerror}") from None
-    except tomllib.TOMLDecodeError as error:
-        raise KitError(f"{path} is not valid TOML: {error}") from None
+    raw = read_toml(path, "the mix of masks")
     for table, known in (("styles", STYLES), ("ranges", RANGES)):
         for name in raw.get(table, {}):
             if name not in known:

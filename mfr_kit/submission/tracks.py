@@ -1,13 +1,13 @@
 """The challenge tracks: one TOML file each in the top-level folder `submission/`, read here and nowhere else."""
 
 import dataclasses
-import tomllib
 import types
 import typing
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from mfr_kit.errors import KitError
+from mfr_kit.options import read_toml
 from mfr_kit.registry import unknown
 
 FOLDER = Path(__file__).resolve().parents[2] / "submission"
@@ -67,10 +67,7 @@ def load(name: str, folder: Path = FOLDER) -> Track:
     if name not in names(folder):
         raise KitError(unknown("value for --track", name, names(folder)))
     path = folder / f"{name}.toml"
-    try:
-        raw = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise KitError(f"{path} is not valid TOML: {error}") from None
+    raw = read_toml(path, "the track")
     raw["limits"] = _checked(Limits, raw.get("limits", {}), f"{path} [limits]")
     raw["lineage"] = _checked(Ancestry, raw.get("lineage", {}), f"{path} [lineage]")
     return _checked(Track, {"name": name, **raw}, str(path))
