@@ -17,6 +17,9 @@ class EvaluateOptions:
     data: Path | None = option(None, help="Face set, as `augment` writes it; may be left out with --bin.")
     bin: list[Path] | None = option(None, help="Verification set (lfw.bin, cfp_fp.bin, ...), may be repeated: accuracy in ten folds.")
     people: Path | None = option(None, help="List of names, one a line: measure these people only.")
+    sample_people: int | None = option(
+        None, help="Measure so many people, drawn by --seed: for sets too large to measure whole; the intervals say how sure that is."
+    )
     protocol: list[str] | None = option(None, help="Protocol, may be repeated; default: all that the set's conditions allow.")
     mask_seed: int = option(0, help="Seed of the masks that --protocol synthetic-mask draws, >= 0.")
     pairs: Path | None = option(None, help="List of pairs in the format of LFW's pairs.txt, for --protocol lfw.")
@@ -31,7 +34,7 @@ class EvaluateOptions:
     operating_point: float | None = option(None, help="False-match rate in (0, 1): print thresholds and FNMR with and without masks.")
     flip: bool = option(False, help="Add the embedding of the mirrored face.")
     resamples: int = option(1000, help="Bootstrap resamples over people for the 95 % intervals; 0 for none.")
-    seed: int = option(0, help="Seed of the resamples.")
+    seed: int = option(0, help="Seed of the resamples and of --sample-people.")
     normalisation: str | None = option(None, help="minus1_to_1 or raw_0_255: how an .onnx that does not say wants its input.")
     batch: int = option(64, help="Faces a run of the network.")
     threads: int = option(0, help="CPU threads of the network; 0 for all.")
@@ -48,6 +51,7 @@ class EvaluateOptions:
             raise KitError(f"--resamples {self.resamples}: give 0 for no intervals, or a number of resamples")
         if self.mask_seed < 0:
             raise KitError(f"--mask-seed {self.mask_seed}: give 0 or more")
+        self._sample()
         if self.batch < 1:
             raise KitError(f"--batch {self.batch}: at least one face")
         if self.explain < 0:
@@ -59,9 +63,15 @@ class EvaluateOptions:
         if twice:
             raise KitError(f"model '{twice[0]}' is given twice")
 
+    def _sample(self) -> None:
+        if self.sample_people is not None and self.sample_people < 2:
+            raise KitError(f"--sample-people {self.sample_people}: at least two people")
+        if self.sample_people and not self.resamples:
+            raise KitError("--sample-people with --resamples 0: what a sample says needs its interval")
+
     def _without_a_set(self) -> None:
         if not self.bin:
             raise KitError("--data is missing: give a face set, as `augment` writes it, or verification sets with --bin")
-        for name in ("people", "protocol", "pairs", "groups", "gallery", "operating_point", "explain"):
+        for name in ("people", "sample_people", "protocol", "pairs", "groups", "gallery", "operating_point", "explain"):
             if getattr(self, name):
                 raise KitError(f"--{name.replace('_', '-')} asks for a face set: give one with --data")

@@ -26,6 +26,7 @@ from mfr_kit.evaluation.verification import DEFAULT_FARS, Outcome, Plan
 from mfr_kit.evaluation.worst import SHOWN
 from mfr_kit.models.embedders import Embedder, load_embedder
 from mfr_kit.options import as_dict
+from mfr_kit.seeding import key_of, rng_for
 
 SCHEMA = "mfr-kit/evaluation/1"
 SYNTHETIC = "synthetic-mask"
@@ -45,7 +46,7 @@ def evaluate(options: EvaluateOptions) -> dict:
     """
     bins = open_bins(options.bin or [])
     whole = FaceSet.open(options.data) if options.data else None
-    faceset = _of_people(whole, options) if options.people else whole
+    faceset, sampled = _chosen(whole, options)
     plan = _plan(options, whole, faceset)
     drawn = _draw_masks(options, faceset)
     outcomes, models, chosen, explained = {}, [], [], {}
@@ -68,7 +69,7 @@ def evaluate(options: EvaluateOptions) -> dict:
         "kit_version": __version__,
         "command": shlex.join(["python", "kit.py", *sys.argv[1:]]),
         "options": as_dict(options),
-        "set": None if faceset is None else _about_set(faceset),
+        "set": None if faceset is None else {**_about_set(faceset), "sampled": sampled},
         "bins": [one.about for one in bins],
         "models": models,
         "protocols": protocols,
@@ -79,7 +80,7 @@ def evaluate(options: EvaluateOptions) -> dict:
 
 
 def _plan(options: EvaluateOptions, whole: FaceSet | None, faceset: FaceSet | None) -> Plan:
-    plan = Plan(_fars(options), options.resamples, options.seed, options.pairs)
+    plan = Plan(_fars(options), options.resamples, options.seed, options.pairs, tell=_tell)
     if faceset is None:
         return plan
     named = SHOWN if options.out and options.faces else 0
@@ -102,6 +103,10 @@ def _with_masks(plan: Plan, drawn: MaskedFaces | None, embedder: Embedder, optio
     return replace(plan, masked=drawn.faces(_raw(embedder, drawn, options)), draw=drawn.about)
 
 
+def _tell(line: str) -> None:
+    print(line, file=sys.stderr)
+
+
 def _fars(options: EvaluateOptions) -> tuple[float, ...]:
     asked = list(options.far or DEFAULT_FARS)
     extra = [options.operating_point] if options.operating_point and options.operating_point not in asked else []
@@ -117,6 +122,16 @@ def _gallery(options: EvaluateOptions, whole: FaceSet, faceset: FaceSet) -> Face
 def _groups(options: EvaluateOptions) -> dict[str, str] | None:
     path = options.groups or options.data / GROUPS
     return read_groups(path) if options.groups or path.is_file() else None
+
+
+def _chosen(whole: FaceSet | None, options: EvaluateOptions) -> tuple[FaceSet | None, dict | None]:
+    """Return the people to measure, and of a sample how many it is of."""
+    faceset = _of_people(whole, options) if options.people else whole
+    if not options.sample_people or options.sample_people >= len(faceset.people):
+        return faceset, None
+    about = {"people": options.sample_people, "of_people": len(faceset.people), "of_faces": len(faceset), "seed": options.seed}
+    names = rng_for(options.seed, key_of("sample of people")).choice(faceset.people, options.sample_people, replace=False)
+    return faceset.of_people(names.tolist()), about
 
 
 def _of_people(faceset: FaceSet, options: EvaluateOptions) -> FaceSet:

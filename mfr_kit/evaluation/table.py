@@ -22,8 +22,10 @@ def text(report: dict) -> str:
 
 
 def _set(about: dict) -> list[str]:
-    lost, here = about["not_found"], about["conditions"]
+    lost, here, sampled = about["not_found"], about["conditions"], about["sampled"]
+    part = [f"a sample: {sampled['people']:,} of {sampled['of_people']:,} people, drawn with --seed {sampled['seed']}"] if sampled else []
     return [
+        *part,
         f"set {about['name']}: {about['people']:,} people, {here['nonmask']:,} unmasked and {here['mask']:,} masked faces",
         f"no face found in {lost['nonmask']} unmasked and {lost['mask']} masked photographs: their comparisons count as non-matches",
     ]

@@ -5,6 +5,7 @@ hold the comparisons of faces that were not found, which no threshold accepts. T
 FAR is <= f.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import numpy as np
 
 from mfr_kit.errors import KitError
 from mfr_kit.evaluation.bootstrap import interval, resample
+from mfr_kit.evaluation.cost import cost_line
 from mfr_kit.evaluation.faces import Faces
 from mfr_kit.evaluation.groups import by_probe
 from mfr_kit.evaluation.pair_list import PairList
@@ -106,6 +108,7 @@ class Plan:
         groups: the group of each person by name, for the protocols that report by group.
         masked: the unmasked faces of the set under drawn masks, for the protocol that measures them.
         draw: how those masks were drawn, as reports tell it.
+        tell: is given one line with the cost of every large sweep before it starts; None for silence.
         yaws: of each face by key how far the head is turned, in degrees; None for no rows by pose.
         worst: how many of the worst errors of each kind to list by name; 0 to name none.
     """
@@ -118,6 +121,7 @@ class Plan:
     groups: dict[str, str] | None = None
     masked: Faces | None = None
     draw: dict | None = None
+    tell: Callable[[str], None] | None = None
     yaws: dict[str, float] | None = None
     worst: int = 0
 
@@ -147,6 +151,9 @@ def verify(pairs: Pairs | PairList, plan: Plan, challenge: float | None = None) 
         comparisons, faces, `tar_at_far` (a row each FAR, also where no claim is possible), `eer`, `d_prime`, `roc`; and `worst`, the worst
         errors, where the plan asks for them.
     """
+    cost = cost_line(pairs, 1 + bool(plan.resamples)) if plan.tell and isinstance(pairs, Pairs) else None
+    if cost:
+        plan.tell(cost)
     scores = score(pairs, [*plan.fars, *([] if challenge is None else [challenge])])
     resampled = resample(scores, list(plan.fars), plan.resamples, plan.seed)
     rows = [row(scores, far, resampled.get(far)) for far in plan.fars]
