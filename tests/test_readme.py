@@ -18,7 +18,7 @@ def commands_of(document: str) -> list[list[str]]:
     """The `python kit.py ...` lines of a document's sh blocks."""
     text = (ROOT / document).read_text(encoding="utf-8")
     lines = "\n".join(re.findall(r"```sh\n(.*?)```", text, re.DOTALL)).replace("\\\n", " ").splitlines()
-    return [shlex.split(line)[2:] for line in lines if line.startswith("python kit.py ")]
+    return [shlex.split(line, comments=True)[2:] for line in lines if line.startswith("python kit.py ")]
 
 
 @pytest.fixture(scope="module")
