@@ -2,6 +2,7 @@
 
 import base64
 import csv
+import html
 import json
 import re
 import shutil
@@ -160,19 +161,79 @@ def test_explained_pairs_are_on_the_page(evaluated, tmp_path) -> None:
     _Balanced().feed(page)
 
 
-def test_a_page_opens_in_chromium_and_shows_the_numbers(evaluated, tmp_path) -> None:
+@pytest.fixture
+def browse(tmp_path):
     browser = shutil.which("chromium")
     if browser is None:
         pytest.skip("no chromium on this machine: the report was not opened in a browser")
+
+    def open_page(page, *flags: str) -> str:
+        always = ["--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path / 'profile'}", "--enable-logging=stderr"]
+        done = subprocess.run([browser, *always, *flags, page.as_uri()], capture_output=True, text=True, timeout=120, check=True)
+        assert "CONSOLE" not in done.stderr, done.stderr
+        return done.stdout
+
+    return open_page
+
+
+MEASURE = """<script>window.addEventListener("load", () => {
+  const all = (what) => [...document.querySelectorAll(what)];
+  const rgb = (colour) => colour.match(/[0-9.]+/g).slice(0, 3).map((v) => (v /= 255) <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4);
+  const light = (colour) => { const [r, g, b] = rgb(colour); return 0.2126 * r + 0.7152 * g + 0.0722 * b; };
+  const ground = getComputedStyle(document.body).backgroundColor;
+  const contrast = (one) => {
+    const [high, low] = [light(getComputedStyle(one).color), light(ground)].sort((a, b) => b - a);
+    return (high + 0.05) / (low + 0.05);
+  };
+  const folded = all("details:not([open]) img").filter((one) => one.checkVisibility({contentVisibilityAuto: true})).length;
+  const wide = document.documentElement.scrollWidth - document.documentElement.clientWidth;
+  all("details").forEach((one) => one.querySelector("summary").click());
+  const seen = all("img").filter((one) => one.complete && one.naturalWidth === 112 && one.checkVisibility()).length;
+  const said = all("img").filter((one) => one.alt.length > 8).length;
+  const focused = all("summary, [tabindex]").filter((one) => { one.focus(); return document.activeElement === one; }).length;
+  const lowest = Math.min(...all("h1, p, .soft, small, caption, strong, code").map(contrast));
+  document.body.dataset.measured = JSON.stringify({images: all("img").length, seen, said, folded, wide, focused,
+    tables: all("[tabindex]").length, summaries: all("summary").length, ground: light(ground), contrast: lowest});
+})</script>"""
+
+
+def measured(browse, folder, *flags: str) -> dict:
+    """Open a copy of a page that measures itself: pictures, what the keyboard reaches, colours, width."""
+    copy = folder / "measured.html"
+    copy.write_text((folder / "report.html").read_text().replace("</body>", MEASURE + "</body>"))
+    return json.loads(html.unescape(re.search(r'data-measured="([^"]*)"', browse(copy, "--dump-dom", *flags)).group(1)))
+
+
+def test_a_page_opens_in_chromium_and_shows_the_numbers(evaluated, browse, tmp_path) -> None:
     evaluated("whole", "upper", *FARS, "--out", str(tmp_path / "out"))
-    report = json.loads((tmp_path / "out" / "report.json").read_text())
-    flags = ["--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path / 'profile'}", "--enable-logging=stderr"]
-    address = (tmp_path / "out" / "report.html").as_uri()
-    done = subprocess.run([browser, *flags, "--dump-dom", address], capture_output=True, text=True, timeout=120, check=True)
-    assert "CONSOLE" not in done.stderr, done.stderr
-    shown = [value for value in re.findall(r'data-value="([^"]*)"', done.stdout)]
-    wanted = [row["tar"] for e in report["protocols"].values() for result in e["models"].values() for row in result["tar_at_far"]]
-    assert [None if value == "None" else float(value) for value in shown] == wanted
+    shown = browse(tmp_path / "out" / "report.html", "--dump-dom")
+    report = read(tmp_path / "out")[0]
+    wanted = [row["tar"] for result in results(report) for row in result["tar_at_far"]]
+    by_protocol = re.findall(r'data-value="([^"]*)"', shown)
+    assert [None if value == "None" else float(value) for value in by_protocol] == wanted
+    assert [float(value) for value in re.findall(r'data-score="([^"]*)"', shown)] == [row["score"] for row in errors_of(report)]
+
+
+def test_pictures_appear_and_vanish_in_chromium(evaluated, browse, tmp_path) -> None:
+    evaluated("whole", *FARS, "--explain", "2", "--out", str(tmp_path / "with"))
+    evaluated("whole", *FARS, "--no-faces", "--out", str(tmp_path / "without"))
+    wanted = 2 * len(errors_of(read(tmp_path / "with")[0])) + 2 * 5
+    page = measured(browse, tmp_path / "with")
+    assert page["images"] == page["seen"] == page["said"] == wanted and page["folded"] == 0, page
+    bare = measured(browse, tmp_path / "without")
+    assert bare["images"] == 0 and bare["tables"] > 0
+    for name, some in (("with", True), ("without", False)):
+        printed = tmp_path / f"{name}.pdf"
+        browse(tmp_path / name / "report.html", f"--print-to-pdf={printed}")
+        assert (printed.read_bytes().count(b"/Subtype /Image") > 2 * 5) == some, "errors that are folded on the screen are printed"
+
+
+@pytest.mark.parametrize(("scheme", "light"), [("1", True), ("0", False)])
+def test_the_page_is_readable_in_both_schemes_by_keyboard_and_on_a_small_screen(evaluated, browse, tmp_path, scheme, light) -> None:
+    evaluated("whole", "upper", *FARS, "--explain", "1", "--out", str(tmp_path / "out"))
+    page = measured(browse, tmp_path / "out", f"--blink-settings=preferredColorScheme={scheme}", "--window-size=520,900")
+    assert (page["ground"] > 0.5) == light and page["contrast"] >= 4.5, page
+    assert page["focused"] == page["tables"] + page["summaries"] and page["wide"] == 0, page
 
 
 def test_a_far_no_protocol_supports_is_an_error_of_the_user(evaluated) -> None:
