@@ -55,8 +55,8 @@ def _text(found: dict) -> str:
         return f"{100 * found['value']:.2f} = {_sum(parts)}"
     why = "; ".join(f"{part['part']} ({part['protocol']}): {part['note']}" for part in parts if part["note"])
     if found["instead"] is None:
-        return f"none: {why}"
-    return f"none: {why}. At larger FARs, so not comparable with the challenge's: {100 * found['instead']:.2f} = {_sum(parts)}"
+        return f"none, {why}"
+    return f"none, {why}. At larger FARs, so not comparable with the challenge's: {100 * found['instead']:.2f} = {_sum(parts)}"
 
 
 def _sum(parts: list[dict]) -> str:

@@ -42,7 +42,7 @@ class MaskedFaces:
         self.faceset, self.seed = faceset.clean(), seed
         if not len(self.faceset):
             raise KitError(f"{faceset.name} has no unmasked faces to draw masks on")
-        self._library = library.load().preload()
+        self._library = library.load()
         parameters, pixels, masks = hashlib.sha256(), hashlib.sha256(), []
         for row, key in enumerate(self.faceset.keys):
             image, drawn, share = self._draw(row)

@@ -101,6 +101,7 @@ def test_the_command_measures_bins_alone_and_beside_a_set(packed, monkeypatch, t
     of = report["protocols"]["bin-lfw"]["models"]["upper"]["accuracy"]
     line = f"{100 * of['mean']:.2f} +- {100 * of['std']:.2f} % in 10 folds"
     assert f"upper: accuracy {line}" in text and f"{100 * of['mean']:.2f} %" in page
+    assert f"lfw.bin, accuracy in folds: {100 * of['mean']:.2f} % ± {100 * of['std']:.2f} %</small>" in page
     assert "on lfw.bin, cfp &lt;fp&gt;.bin" in page and report["bins"][0]["fingerprint"] in page and "<fp>" not in page
     write_faceset(tmp_path / "set")
     assert cli.main([*arguments, "--data", str(tmp_path / "set"), "--resamples", "9", "--out", str(tmp_path / "both")]) == 0
