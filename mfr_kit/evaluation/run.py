@@ -73,7 +73,7 @@ def evaluate(options: EvaluateOptions) -> dict:
         "bins": [one.about for one in bins],
         "models": models,
         "protocols": protocols,
-        "challenge": challenge_scores(protocols),
+        "challenge": challenge_scores(protocols, outcomes),
         "explained": explain.joined(faces, chosen, explained) if options.explain else None,
         "operating_point": operating_point(protocols, options.operating_point) if options.operating_point else None,
     }

@@ -154,8 +154,9 @@ def verify(pairs: Pairs | PairList, plan: Plan, challenge: float | None = None) 
     cost = cost_line(pairs, 1 + bool(plan.resamples)) if plan.tell and isinstance(pairs, Pairs) else None
     if cost:
         plan.tell(cost)
-    scores = score(pairs, [*plan.fars, *([] if challenge is None else [challenge])])
-    resampled = resample(scores, list(plan.fars), plan.resamples, plan.seed)
+    fars = list(dict.fromkeys([*plan.fars, *([] if challenge is None else [challenge])]))
+    scores = score(pairs, fars)
+    resampled = resample(scores, fars, plan.resamples, plan.seed)
     rows = [row(scores, far, resampled.get(far)) for far in plan.fars]
     groups = {} if pairs.symmetric else {"groups": by_probe(scores, rows, plan.yaws)}
     wanted = {} if challenge is None else {"challenge": row(scores, challenge, resampled.get(challenge))}

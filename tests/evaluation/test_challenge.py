@@ -20,6 +20,10 @@ from tests.evaluation.fakes import ColourEmbedder
 from tests.evaluation.tables import coarse, listed, tar_by_sorting
 
 
+def scored(outcome: dict) -> dict | None:
+    return challenge_scores(side_by_side({"m": outcome}), {"m": outcome})
+
+
 @pytest.fixture
 def mixed():
     """240 faces of 12 people, a third of them masked, some not found."""
@@ -81,7 +85,7 @@ def test_the_score_is_a_quarter_mask_and_three_quarters_mr_all(mixed, monkeypatc
     monkeypatch.setattr(mask_nonmask, "MASK_FAR", 0.04)
     monkeypatch.setattr(nonmask_nonmask, "MR_ALL_FAR", 0.02)
     outcome = measure(mixed, Plan(fars=(0.3,)), ["mask-nonmask", "nonmask-nonmask"])
-    found = challenge_scores(side_by_side({"m": outcome}))["m"]
+    found = scored(outcome)["m"]
     masked = tar_by_sorting(*listed(mixed.under("mask"), mixed.under("nonmask")), 0.04)[0]
     clean = tar_by_sorting(*listed(mixed.under("nonmask")), 0.02)[0]
     assert found["value"] == 0.25 * masked + 0.75 * clean and found["instead"] is None
@@ -91,15 +95,30 @@ def test_the_score_is_a_quarter_mask_and_three_quarters_mr_all(mixed, monkeypatc
 
 def test_the_challenges_far_are_refused_where_the_set_is_too_small(mixed) -> None:
     outcome = measure(mixed, Plan(fars=(0.3, 0.1, 1e-3)), ["mask-nonmask", "all-to-all"])
-    found = challenge_scores(side_by_side({"m": outcome}))["m"]
+    found = scored(outcome)["m"]
     masked = tar_by_sorting(*listed(mixed.under("mask"), mixed.under("nonmask")), 0.1)[0]
     every = tar_by_sorting(*listed(mixed), 0.1)[0]
     assert found["value"] is None and found["instead"] == 0.25 * masked + 0.75 * every
     assert [(part["far"], part["far_used"]) for part in found["parts"]] == [(1e-4, 0.1), (1e-6, 0.1)]
     assert "smallest FAR it supports" in found["text"] and "not comparable" in found["text"] and "all-to-all at FAR 0.1" in found["text"]
     nothing = measure(mixed, Plan(fars=(1e-3,)), ["mask-nonmask", "all-to-all"])
-    assert challenge_scores(side_by_side({"m": nothing}))["m"]["instead"] is None
-    assert challenge_scores(side_by_side({"m": measure(mixed, Plan(fars=(0.1,)), ["mask-nonmask"])})) is None
+    assert scored(nothing)["m"]["instead"] is None
+    assert scored(measure(mixed, Plan(fars=(0.1,)), ["mask-nonmask"])) is None
+
+
+def test_the_scores_interval_resamples_people_for_both_halves_at_once(mixed, monkeypatch) -> None:
+    """Recomputed from the resamples of each half; people of one half only leave no interval."""
+    monkeypatch.setattr(mask_nonmask, "MASK_FAR", 0.04)
+    monkeypatch.setattr(nonmask_nonmask, "MR_ALL_FAR", 0.02)
+    outcome = measure(mixed, Plan(fars=(0.3,), resamples=50, seed=2), ["mask-nonmask", "nonmask-nonmask"])
+    found = scored(outcome)["m"]
+    sums = 0.25 * outcome["mask-nonmask"].resampled["tar@far=0.04"] + 0.75 * outcome["nonmask-nonmask"].resampled["tar@far=0.02"]
+    low, high = np.quantile(sums, [0.025, 0.975])
+    assert (found["interval"]["low"], found["interval"]["high"]) == (pytest.approx(low), pytest.approx(high)) and low < high
+    assert f"({100 * low:.1f}-{100 * high:.1f}) = 0.25 x" in found["text"]
+    only = mixed.people[mixed.conditions == "mask"][0]
+    fewer = mixed.select((mixed.people != only) | (mixed.conditions == "mask"))
+    assert scored(measure(fewer, Plan(fars=(0.3,), resamples=50), ["mask-nonmask", "nonmask-nonmask"]))["m"]["interval"] is None
 
 
 def test_the_command_prints_and_writes_groups_and_score(monkeypatch, tmp_path, capsys) -> None:
