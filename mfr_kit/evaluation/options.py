@@ -20,7 +20,9 @@ class EvaluateOptions:
     sample_people: int | None = option(
         None, help="Measure so many people, drawn by --seed: for sets too large to measure whole; the intervals say how sure that is."
     )
-    protocol: list[str] | None = option(None, help="Protocol, may be repeated; default: all that the set's conditions allow.")
+    protocol: list[str] | None = option(
+        None, help="Protocol, may be repeated; default: all that the set allows but all-to-all, synthetic-mask and lfw."
+    )
     mask_seed: int = option(0, help="Seed of the masks that --protocol synthetic-mask draws, >= 0.")
     pairs: Path | None = option(None, help="List of pairs in the format of LFW's pairs.txt, for --protocol lfw.")
     groups: Path | None = option(
