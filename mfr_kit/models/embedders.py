@@ -10,6 +10,7 @@ from mfr_kit import assets
 from mfr_kit.errors import KitError
 from mfr_kit.models import preprocess
 from mfr_kit.models.ensemble import EnsembleEmbedder
+from mfr_kit.models.runtime import open_session
 
 ASSET_NORMALISATION = {"sface": "raw_0_255", "sface-int8": "raw_0_255"}  # the assets that are recognisers
 
@@ -64,7 +65,7 @@ class OnnxEmbedder:
     """An ONNX recogniser on the CPU. A graph with a fixed batch size is fed batches of that size, the last one padded."""
 
     def __init__(self, path: Path, normalisation: str | None, threads: int = 0, *, name: str | None = None, lineage: dict | None = None):
-        self._session = _open(path, threads)
+        self._session = open_session(path, threads)
         meta = self._session.get_modelmeta().custom_metadata_map
         self.normalisation = _normalisation(path, normalisation, meta.get(preprocess.META_NORMALISATION))
         self.name = name or path.stem
@@ -123,17 +124,6 @@ class TorchEmbedder:
         with torch.inference_mode():
             batch = torch.from_numpy(np.ascontiguousarray(faces)).to(self._device)
             return self._model(preprocess.to_tensor(batch)).float().cpu().numpy()
-
-
-def _open(path: Path, threads: int):
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    try:
-        return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # noqa: BLE001  onnxruntime's exceptions share no base class below Exception
-        raise KitError(f"{path} cannot be loaded by onnxruntime: {str(error).splitlines()[0]}") from None
 
 
 def _normalisation(path: Path, given: str | None, stored: str | None) -> str:

@@ -79,9 +79,9 @@ def load_run(path: Path | str) -> Run:
     config = tomllib.loads((folder / CONFIG).read_text(encoding="utf-8"))
     lineage = json.loads((folder / LINEAGE).read_text(encoding="utf-8"))
     model = build_backbone(config["student"], config["embedding_size"], config["width"])
-    load_state(model, read_state(file), str(file))
-    projector = torch.load(file, map_location="cpu", weights_only=True).get("projector")
-    return Run(file, model.eval(), config, lineage, sha256_of(file), projector)
+    content = read_file(file)
+    load_state(model, _state_in(content, file), str(file))
+    return Run(file, model.eval(), config, lineage, sha256_of(file), content.get("projector"))
 
 
 def backbone_of(state: Mapping[str, Tensor], where: str) -> tuple[nn.Module, int]:
@@ -112,17 +112,32 @@ def save_student(path: Path, state: Mapping[str, Tensor], projector: Tensor | No
 
 
 def read_state(path: Path) -> dict[str, Tensor]:
-    """Read a state dict (`weights_only`, so that no code of the file runs); a checkpoint's `state_dict` entry is unwrapped.
+    """Read a state dict; a checkpoint's `state_dict` entry is unwrapped.
 
     Raises:
         KitError: missing, unreadable, or something other than tensors by name.
     """
+    return _state_in(read_file(path), path)
+
+
+def read_file(path: Path, advice: str = "") -> Any:
+    """Read what `torch.save` wrote, onto the CPU (`weights_only`, so that no code of the file runs).
+
+    Args:
+        path: of the file.
+        advice: what the user can do about a broken one, at the end of the complaint.
+    Raises:
+        KitError: missing or unreadable.
+    """
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        return torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise KitError(f"no such weights file: {path}") from None
     except Exception as error:  # noqa: BLE001  torch raises pickle, zip, EOF and runtime errors for a broken file
-        raise KitError(f"{path} cannot be read as weights: {str(error).splitlines()[0]}") from None
+        raise KitError(f"{path} cannot be read as weights: {(str(error) or type(error).__name__).splitlines()[0]}{advice}") from None
+
+
+def _state_in(state: Any, path: Path) -> dict[str, Tensor]:
     state = state.get("state_dict", state) if isinstance(state, dict) else state
     if not isinstance(state, dict) or not state or not all(isinstance(value, Tensor) for value in state.values()):
         raise KitError(f"{path} holds no state dict (tensors by name)")

@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 import onnx
 
+from mfr_kit.models.runtime import open_session
 from mfr_kit.models.weights import build_backbone
 from mfr_kit.submission.export import export_graph
-from mfr_kit.submission.runtime import open_session
 
 # Milliseconds for one image on a V100 (onnxruntime-gpu 1.6), by the organisers.
 # Nodes and multiply-adds are those of our own exports of the same networks.

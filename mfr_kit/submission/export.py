@@ -15,10 +15,10 @@ from torch import nn
 from mfr_kit import __version__
 from mfr_kit.errors import KitError
 from mfr_kit.models import preprocess
+from mfr_kit.models.runtime import open_session
 from mfr_kit.models.weights import load_run
 from mfr_kit.seeding import rng_for
 from mfr_kit.submission import graph
-from mfr_kit.submission.runtime import open_session
 
 IR_VERSION = 6  # what opset 11 came with; every onnxruntime since 1.0 reads it
 OPSETS = range(11, 14)  # torch's exporter and onnxruntime 1.6 have these in common

@@ -12,8 +12,8 @@ from onnx import TensorProto, numpy_helper
 
 from mfr_kit.errors import KitError
 from mfr_kit.models import preprocess
+from mfr_kit.models.runtime import open_session
 from mfr_kit.models.weights import Run
-from mfr_kit.submission.runtime import open_session
 from mfr_kit.submission.tracks import Track
 
 PASS, FAIL, ADVISORY = "pass", "fail", "advisory"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mfr_kit.submission.runtime import open_session
+from mfr_kit.models.runtime import open_session
 
 RUNS, RANK, WARM_UP = 50, 5, 3
 

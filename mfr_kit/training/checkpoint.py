@@ -7,7 +7,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from mfr_kit.errors import KitError
 from mfr_kit.models import weights
 
 
@@ -46,10 +45,7 @@ def restore(folder: Path, state: State) -> bool:
     path = folder / weights.LAST
     if not path.is_file():
         return False
-    try:
-        content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # noqa: BLE001  torch raises pickle, zip, EOF and runtime errors for a broken file
-        raise KitError(f"{path} cannot be read: {str(error).splitlines()[0]}. Delete it to start the run again.") from None
+    content: dict[str, Any] = weights.read_file(path, ". Delete it to start the run again.")
     for name in ("student", "projector", "head"):
         weights.load_state(getattr(state, name), content[name], f"{path} ({name})")
     state.optimiser.load_state_dict(content["optimiser"])

@@ -1,13 +1,15 @@
 """onnxruntime sessions, opened one way everywhere: on the CPU, providers named, without a warning on the screen."""
 
 from pathlib import Path
-
-import onnxruntime
+from typing import TYPE_CHECKING
 
 from mfr_kit.errors import KitError
 
+if TYPE_CHECKING:
+    import onnxruntime
 
-def open_session(model: Path | bytes, threads: int = 0) -> onnxruntime.InferenceSession:
+
+def open_session(model: Path | bytes, threads: int = 0) -> "onnxruntime.InferenceSession":
     """Open an ONNX file (or its bytes) on the CPU.
 
     Args:
@@ -16,6 +18,8 @@ def open_session(model: Path | bytes, threads: int = 0) -> onnxruntime.Inference
     Raises:
         KitError: onnxruntime refuses the file; its first line is given.
     """
+    import onnxruntime
+
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
     options.log_severity_level = 3
