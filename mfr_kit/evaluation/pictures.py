@@ -8,6 +8,8 @@ import numpy as np
 
 from mfr_kit.data.faceset import FaceSet
 from mfr_kit.errors import KitError
+from mfr_kit.evaluation.synthetic import draw
+from mfr_kit.masks import library
 
 QUALITY = 80  # of the JPEGs: about 3 KB a face
 LOWERS, RAISES = np.array([230, 97, 1], np.float32), np.array([38, 108, 222], np.float32)  # orange and blue: told apart by all eyes
@@ -30,12 +32,19 @@ class Album:
         if missing:
             raise KitError(f"{folder}: '{missing[0]}' is not in the set any more, and the report wants its picture")
         self._known: dict[str, str] = {}
+        self._looks: library.Library | None = None
 
     def picture(self, key: str) -> str:
         """Return a face as a data URI."""
         if key not in self._known:
             self._known[key] = data_uri(self._set.image(self._row[key]))
         return self._known[key]
+
+    def drawn(self, key: str, seed: int) -> str:
+        """Return a face under the mask that `--protocol synthetic-mask` drew on it, as a data URI."""
+        if self._looks is None:
+            self._looks = library.load()
+        return data_uri(draw(self._set, self._row[key], seed, self._looks)[0])
 
     def heat(self, key: str, falls: list[list[float]], top: float) -> str:
         """Return a face under its map as a data URI: orange where hiding a part lowers the cosine, blue where it raises it.

@@ -42,10 +42,10 @@ class MaskedFaces:
         self.faceset, self.seed = faceset.clean(), seed
         if not len(self.faceset):
             raise KitError(f"{faceset.name} has no unmasked faces to draw masks on")
-        self._library = library.load()
+        self._looks = library.load()
         parameters, pixels, masks = hashlib.sha256(), hashlib.sha256(), []
         for row, key in enumerate(self.faceset.keys):
-            image, drawn, share = self._draw(row)
+            image, drawn, share = draw(self.faceset, row, seed, self._looks)
             parameters.update(f"{key}\n{json.dumps(drawn, sort_keys=True)}\n".encode())
             pixels.update(image.tobytes())
             masks.append(json.dumps({**drawn, "coverage": round(share, 3)}, sort_keys=True))
@@ -54,7 +54,7 @@ class MaskedFaces:
         self.about = {
             "seed": seed,
             "faces": len(self),
-            "looks": len(self._library.looks),
+            "looks": len(self._looks.looks),
             "parameters_sha256": parameters.hexdigest(),
             "pixels_sha256": self.fingerprint,
         }
@@ -64,7 +64,7 @@ class MaskedFaces:
 
     def image(self, index: int) -> np.ndarray:
         """(112, 112, 3) uint8 RGB pixels of a face with its mask."""
-        return self._draw(index)[0]
+        return draw(self.faceset, index, self.seed, self._looks)[0]
 
     def faces(self, embeddings: np.ndarray) -> Faces:
         """Join their embeddings, (N, D) of any norm, with who they show; a masked face is of the photograph of its unmasked one."""
@@ -73,11 +73,24 @@ class MaskedFaces:
         rows = unit(embeddings, [f"{key} with its drawn mask" for key in keys])
         return Faces(rows, self.faceset.identities, keys, condition, found, keys, self.masks, self.faceset.sources)
 
-    def _draw(self, row: int) -> tuple[np.ndarray, dict, float]:
-        rng = rng_for(self.seed, key_of(str(self.faceset.keys[row])))
-        mask = self._library.draw(rng)
-        try:
-            image, coverage = render(self.faceset.image(row), self.faceset.points(row), mask, rng)
-        except KitError as error:
-            raise KitError(f"{self.faceset.keys[row]}: no mask can be drawn: {error}") from None
-        return image, mask.parameters, float(coverage.mean()) / 255
+
+def draw(faceset: FaceSet, row: int, seed: int, looks: library.Library) -> tuple[np.ndarray, dict, float]:
+    """Draw the mask that a seed gives a face.
+
+    Args:
+        faceset: a face set.
+        row: of an unmasked face in it.
+        seed: >= 0.
+        looks: the masks to draw from, `library.load()`.
+    Returns:
+        (112, 112, 3) uint8 RGB pixels, the mask's parameters, and the share of the face that it covers.
+    Raises:
+        KitError: the face's landmarks are unusable.
+    """
+    rng = rng_for(seed, key_of(str(faceset.keys[row])))
+    mask = looks.draw(rng)
+    try:
+        image, coverage = render(faceset.image(row), faceset.points(row), mask, rng)
+    except KitError as error:
+        raise KitError(f"{faceset.keys[row]}: no mask can be drawn: {error}") from None
+    return image, mask.parameters, float(coverage.mean()) / 255

@@ -17,6 +17,7 @@ from mfr_kit import cli
 from mfr_kit.data.faceset import FaceSet
 from mfr_kit.data.images import decode_rgb
 from mfr_kit.evaluation import run
+from mfr_kit.evaluation.synthetic import MaskedFaces
 from tests.conftest import write_faceset
 from tests.evaluation.fakes import ColourEmbedder
 
@@ -134,6 +135,24 @@ def test_no_faces_leaves_pictures_and_names_out_of_every_file(evaluated, tmp_pat
         assert not re.search(r"p0\d|\.jpg|<img|data:image|data-score", file.read_text()), file
     assert not re.search(r"p0\d|\.jpg", text)
     assert all("worst" not in result for result in results(read(tmp_path / "out")[0]))
+
+
+def test_errors_under_drawn_masks_are_shown_with_the_masks_that_were_measured(evaluated, tmp_path) -> None:
+    arguments = ["whole", "--far", "0.4", "--protocol", "synthetic-mask", "--mask-seed", "5", "--out", str(tmp_path / "out")]
+    code, text = evaluated(*arguments)
+    assert code == 0, text
+    report, page = read(tmp_path / "out")
+    pictures = re.findall(r'<img src="data:image/jpeg;base64,([^"]*)"[^>]*alt="probe, ([^"]*)"', page)
+    named = errors_of(report)
+    assert named and [key for _, key in pictures] == [row["probe"] for row in named] and "with its drawn mask" in page
+    masked = MaskedFaces(FaceSet.open(tmp_path / "set"), 5)
+    stored = np.stack([masked.image(row) for row in range(len(masked))]).astype(int)
+    for data, key in pictures[:6]:
+        differences = np.abs(stored - decode_rgb(base64.b64decode(data), key)).mean((1, 2, 3))
+        assert masked.faceset.keys[differences.argmin()] == key
+        assert differences.min() < 10, "the mask is the one that was measured"
+    evaluated(*arguments, "--no-faces")
+    assert not re.search(r"p0\d|<img", "".join(file.read_text() for file in (tmp_path / "out").iterdir()))
 
 
 def test_tar_by_the_turn_of_the_head_is_on_the_page(evaluated, tmp_path) -> None:

@@ -1,7 +1,5 @@
 """Masks drawn on the unmasked faces of the set, against its unmasked faces: `--protocol synthetic-mask`, for sets without masks."""
 
-from dataclasses import replace
-
 from mfr_kit.data.faceset import NONMASK
 from mfr_kit.errors import KitError
 from mfr_kit.evaluation.faces import Faces
@@ -23,5 +21,5 @@ def measure(faces: Faces, plan: Plan) -> Outcome:
         raise KitError(
             "its masks are drawn and embedded by `kit.py evaluate --protocol synthetic-mask`, embeddings of the set do not hold them"
         )
-    outcome = verify(Pairs(plan.masked, faces.under(NONMASK)), replace(plan, worst=0))
+    outcome = verify(Pairs(plan.masked, faces.under(NONMASK)), plan)
     return Outcome({**outcome.result, "draw": plan.draw}, outcome.resampled)
