@@ -45,11 +45,12 @@ def test_the_commands_lead_to_accepted_zips(workplace, monkeypatch, capfd):
     assert wanted <= set(ran)
     taken = FaceSet.open(workplace / "ms1mv3")
     assert len(taken) == 20 and not (workplace / "ms1mv3" / "faces").exists()  # records, not a file a face
-    for name, trained_on, people in (("submission.zip", "faces", 4), ("ms1mv3.zip", "ms1mv3", 5)):
+    for name, trained_on, people in (("submission.zip", "faces", 4), ("ms1m.zip", "ms1mv3", 5)):
         with zipfile.ZipFile(workplace / name) as archive:
             told = json.loads(archive.read("manifest.json"))
             assert {"model.onnx", "rerun/config.toml", "rerun/COMMANDS.txt"} <= set(archive.namelist())
         (own,) = told["lineage"]["training_sets"]
+        assert (told["lineage"]["teacher"] is None) == (told["track"]["name"] == "ms1m")
         assert (own["name"], own["people"]) == (trained_on, people)
         assert {row["verdict"] for row in told["rules"]} <= {"pass", "advisory"}
     assert (workplace / "runs/x/model.int8.onnx").stat().st_size < (workplace / "runs/x/model.onnx").stat().st_size / 2

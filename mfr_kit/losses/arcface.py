@@ -10,6 +10,8 @@ from mfr_kit.options import option
 if TYPE_CHECKING:
     from torch import nn
 
+BY_LABELS = True  # its own term does not look at the teacher
+
 
 @dataclass(frozen=True)
 class Options:

@@ -129,7 +129,7 @@ def describe(options: RunOptions, faces: FaceSet, drift: str, teacher: Embedder,
     people = len(set(faces.identities))
     return {
         "training_sets": [{"name": faces.name, "fingerprint": faces.fingerprint, "faces": len(faces), "people": people}],
-        "teacher": ancestor(teacher.name, teacher.fingerprint, teacher.lineage),
+        "teacher": ancestor(teacher.name, teacher.fingerprint, teacher.lineage) if is_taught(options) else None,
         "initial_weights": parent,
         "masks": {
             "ratio": options.mask_ratio,
@@ -140,6 +140,11 @@ def describe(options: RunOptions, faces: FaceSet, drift: str, teacher: Embedder,
         },
         "kit_version": __version__,
     }
+
+
+def is_taught(options: RunOptions) -> bool:
+    """Whether the teacher leaves a trace in the student: not where a method that goes by labels stands by itself (--fcd-weight 0)."""
+    return not getattr(registry.get(METHODS, options.method), "BY_LABELS", False) or options.of_method().fcd_weight != 0
 
 
 def relations(options: RunOptions, faces: FaceSet, teacher: Embedder, device: torch.device, ranks: Ranks) -> Relations:
