@@ -216,10 +216,11 @@ MEASURE = """<script>window.addEventListener("load", () => {
 })</script>"""
 
 
-def measured(browse, folder, *flags: str) -> dict:
-    """Open a copy of a page that measures itself: pictures, what the keyboard reaches, colours, width."""
+def measured(browse, folder, *flags: str, printed: bool = False) -> dict:
+    """Open a copy of a page that measures itself, on the screen or laid out for paper: pictures, keyboard, colours, width."""
     copy = folder / "measured.html"
-    copy.write_text((folder / "report.html").read_text().replace("</body>", MEASURE + "</body>"))
+    page = (folder / "report.html").read_text().replace("</body>", MEASURE + "</body>")
+    copy.write_text(page.replace("@media print", "@media screen") if printed else page)
     return json.loads(html.unescape(re.search(r'data-measured="([^"]*)"', browse(copy, "--dump-dom", *flags)).group(1)))
 
 
@@ -253,6 +254,12 @@ def test_the_page_is_readable_in_both_schemes_by_keyboard_and_on_a_small_screen(
     page = measured(browse, tmp_path / "out", f"--blink-settings=preferredColorScheme={scheme}", "--window-size=520,900")
     assert (page["ground"] > 0.5) == light and page["contrast"] >= 4.5, page
     assert page["focused"] == page["tables"] + page["summaries"] and page["wide"] == 0, page
+
+
+def test_nothing_is_cut_off_on_paper(evaluated, browse, tmp_path) -> None:
+    evaluated("whole", "/some/folder/of/runs/upper", *FARS, "--explain", "1", "--operating-point", "0.3", "--out", str(tmp_path / "out"))
+    page = measured(browse, tmp_path / "out", "--window-size=718,900", "--hide-scrollbars", printed=True)
+    assert page["wide"] == 0 and page["images"] == page["seen"], page
 
 
 def test_a_far_no_protocol_supports_is_an_error_of_the_user(evaluated) -> None:
