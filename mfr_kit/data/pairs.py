@@ -63,7 +63,7 @@ def open_pairs(path: Path, images: Path | None = None, format: str | None = None
     """Open a file of pairs, its format told by its name and content unless given.
 
     Args:
-        path: a `.bin`, LFW's `pairs.txt`, or a `pairs.csv`.
+        path: a `.bin`, LFW's or MLFW's `pairs.txt`, or a `pairs.csv`.
         images: what a text file's names are relative to: a folder or a face set; by default the file's own folder.
         format: a name of `pair_formats`.
     Raises:

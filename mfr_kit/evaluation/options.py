@@ -24,7 +24,7 @@ class EvaluateOptions:
         None, help="Protocol, may be repeated; default: all that the set allows but all-to-all, synthetic-mask and lfw."
     )
     mask_seed: int = option(0, help="Seed of the masks that --protocol synthetic-mask draws, >= 0.")
-    pairs: Path | None = option(None, help="List of pairs in the format of LFW's pairs.txt, for --protocol lfw.")
+    pairs: Path | None = option(None, help="List of pairs as LFW or MLFW publishes it (pairs.txt), for --protocol lfw.")
     groups: Path | None = option(
         None, help="CSV `identity,group`: --protocol all-to-all with a row each group; default: the set's groups.csv."
     )

@@ -1,10 +1,12 @@
-"""Comparisons that somebody listed, with the interface of `Pairs`; and LFW's pairs.txt."""
+"""Comparisons that somebody listed, with the interface of `Pairs`; and the lists of LFW and MLFW."""
 
 from pathlib import Path
 
 import numpy as np
 
-from mfr_kit.data.faceset import NONMASK
+from mfr_kit.data.faceset import MASK, NONMASK
+from mfr_kit.data.images import SUFFIXES
+from mfr_kit.data.pair_formats import mlfw
 from mfr_kit.errors import KitError
 from mfr_kit.evaluation.faces import Faces
 from mfr_kit.evaluation.pairs import Block, Count
@@ -46,6 +48,41 @@ class PairList:
         yield Block(impostors, (0, 0), genuine, np.arange(len(genuine)), np.zeros(len(genuine), int))
 
 
+FOLDS = 10  # of a list that does not say into how many it falls
+
+
+def read_list(path: Path) -> tuple[list[tuple[str, str, bool]], int]:
+    """Read LFW's pairs.txt or a list in the format of MLFW, told apart by their first line; see `read_lfw` and `read_mlfw`."""
+    if not Path(path).is_file():
+        raise KitError(f"cannot read the list of pairs {path}: there is no such file")
+    return read_mlfw(path) if mlfw.recognises(Path(path)) else read_lfw(path)
+
+
+def read_mlfw(path: Path) -> tuple[list[tuple[str, str, bool]], int]:
+    """Read a list of `image image label` lines and lay its ten folds out one after the other.
+
+    A fold is a tenth of the pairs of one person with the same tenth of the pairs of two, in the list's order: so a list that is written
+    fold by fold keeps its folds, and one with all pairs of one person first falls into folds that hold both kinds.
+
+    Returns:
+        the comparisons as (photograph, photograph, same person), a photograph being its path without suffix; and how many folds.
+    Raises:
+        KitError: a line of another shape, or pairs of a kind that ten folds cannot share equally.
+    """
+    pairs = [(_bare(left), _bare(right), same) for _, left, right, same in mlfw.rows(path)]
+    kinds = [[pair for pair in pairs if pair[2] == kind] for kind in (True, False)]
+    each = [len(some) // FOLDS for some in kinds]
+    if any(len(some) % FOLDS or not some for some in kinds):
+        counted = f"{len(kinds[0])} pairs of one person and {len(kinds[1])} of two"
+        raise KitError(f"{path}: {counted} cannot be shared equally by {FOLDS} folds; the file was cut or edited")
+    return [pair for fold in range(FOLDS) for some, n in zip(kinds, each, strict=True) for pair in some[fold * n : (fold + 1) * n]], FOLDS
+
+
+def _bare(name: str) -> str:
+    """Strip what looks like an image's suffix."""
+    return str(Path(name).with_suffix("")) if Path(name).suffix.lower() in SUFFIXES else name
+
+
 def read_lfw(path: Path) -> tuple[list[tuple[str, str, bool]], int]:
     """Read LFW's pairs.txt.
 
@@ -78,18 +115,33 @@ def _pair(line: str, where: str) -> tuple[str, str, bool]:
 
 
 def listed(faces: Faces, pairs: list[tuple[str, str, bool]], path: Path) -> PairList:
-    """Look the photographs of a list up among the unmasked faces of a set.
+    """Look the photographs of a list up in a set, by path or name without suffix.
+
+    A drawn twin is never taken for its photograph, and a masked photograph only where no unmasked one has the name.
 
     Raises:
-        KitError: photographs of the list are not in the set, not even as ones without a face.
+        KitError: photographs of the list are not in the set, not even as ones without a face; or a name is that of several photographs.
     """
-    rows = {Path(source).stem: row for row, source in enumerate(faces.sources) if faces.conditions[row] == NONMASK}
-    missing = sorted({name for left, right, _ in pairs for name in (left, right)} - rows.keys())
+    wanted = {name for left, right, _ in pairs for name in (left, right)}
+    rows: dict[str, set[int]] = {}
+    for condition in (NONMASK, MASK):
+        here: dict[str, set[int]] = {}
+        for row in np.flatnonzero((faces.photos == faces.keys) & (faces.conditions == condition)):
+            source = Path(faces.sources[row])
+            for name in {str(source.with_suffix("")), source.stem} & wanted:
+                here.setdefault(name, set()).add(int(row))
+        rows = here | rows
+    missing = sorted(wanted - rows.keys())
     if missing:
         raise KitError(
             f"{len(missing)} photographs of {path} are not in the set ({', '.join(missing[:3])}, ...): augment all its people first"
         )
-    left, right = (np.array([rows[pair[side]] for pair in pairs]) for side in (0, 1))
+    several = sorted(name for name, found in rows.items() if len(found) > 1)
+    if several:
+        raise KitError(
+            f"{several[0]} of {path} is the name of {len(rows[several[0]])} photographs of the set: list them with their folders"
+        )
+    left, right = (np.array([min(rows[pair[side]]) for pair in pairs]) for side in (0, 1))
     return PairList(faces, left, right, np.array([pair[2] for pair in pairs]))
 
 

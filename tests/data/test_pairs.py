@@ -59,6 +59,29 @@ def test_bad_lfw(tmp_path, photos, text, problem):
         open_pairs(tmp_path / "pairs.txt", photos)
 
 
+def test_mlfw(tmp_path, photos):
+    (tmp_path / "mlfw.txt").write_text(
+        "Ann_Lee/Ann_Lee_0001.jpg\tAnn_Lee/Ann_Lee_0002.jpg\t1\n\nBob/Bob_0001.jpg Ann_Lee/Ann_Lee_0001.jpg 0\n"
+    )
+    pairs = open_pairs(tmp_path / "mlfw.txt", photos)
+    assert [list(column) for column in (pairs.left, pairs.right, pairs.same)] == [[0, 2], [1, 0], [True, False]]
+    assert pairs.encoded(2) == jpeg(11)
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("Bob/Bob_0001.jpg Bob/Bob_0002.jpg 1\nBob/Bob_0001.jpg Bob/Bob_0002.jpg\n", "line 2: `image image label`"),
+        ("Bob/Bob_0001.jpg Bob/Bob_0002.jpg 1\n\nBob/Bob_0001.jpg Bob/Bob_0002.jpg -1\n", "line 3"),
+        ("Bob/Bob_0001.jpg Bob/Bob_0009.jpg 0\n", "line 1: there is no image Bob/Bob_0009.jpg"),
+    ],
+)
+def test_bad_mlfw(photos, text, problem):
+    (photos / "list.txt").write_text(text)
+    with pytest.raises(KitError, match=problem):
+        open_pairs(photos / "list.txt")
+
+
 def test_csv_with_masks(tmp_path, photos):
     lines = [
         "left,right,same,left_masked,right_masked",

@@ -6,7 +6,7 @@ import pytest
 from mfr_kit.errors import KitError
 from mfr_kit.evaluation.compare import evaluate_set, measure
 from mfr_kit.evaluation.faces import from_set
-from mfr_kit.evaluation.pair_list import fold_accuracy, read_lfw
+from mfr_kit.evaluation.pair_list import fold_accuracy, read_lfw, read_list
 from mfr_kit.evaluation.verification import Plan
 from mfr_kit.seeding import rng_for
 from tests.conftest import write_faceset
@@ -82,6 +82,47 @@ def test_a_photograph_without_a_face_is_a_wrong_answer(lfw) -> None:
     fewer.skipped = [row]
     result = measure(from_set(perfect, fewer), Plan(fars=(0.5,), pairs=listed), ["lfw"])["lfw"].result
     assert result["accuracy"]["folds"] == [0.75, 1.0] and result["comparisons"]["genuine_not_found"] == 1
+
+
+def masked_list(tmp_path, positives_first: bool) -> tuple:
+    """A set of really masked photographs and a list of ten folds, each of one pair of one person and one of two."""
+    faceset = write_faceset(tmp_path / "set", people=4, takes=3, twins=False)
+    rows = [{**row, "condition": "mask", "source": row["source"].replace("/", "_000")} for row in faceset.table.to_pylist()]
+    faceset.table = faceset.table.from_pylist(rows, faceset.table.schema)
+    same = [f"p{n % 4:02d}_000{n % 3}.jpg\tp{n % 4:02d}_000{(n + 1) % 3}.jpg\t1" for n in range(10)]
+    other = [f"p{n % 4:02d}_000{n % 3}.jpg\tp{(n + 1) % 4:02d}_000{n % 3}.jpg\t0" for n in range(10)]
+    lines = [*same, *other] if positives_first else [line for both in zip(same, other, strict=True) for line in both]
+    (tmp_path / "mlfw.txt").write_text("\n".join(lines) + "\n")
+    return faceset, tmp_path / "mlfw.txt"
+
+
+def test_a_list_of_masked_photographs_is_measured_in_ten_folds_whatever_its_order(tmp_path) -> None:
+    """Embeddings that mistake p00 for p01; the folds with such a pair are half right, at the threshold that is best on the others."""
+    results = []
+    for folder, first in (("a", True), ("b", False)):
+        (tmp_path / folder).mkdir()
+        faceset, path = masked_list(tmp_path / folder, first)
+        rows = np.eye(4, dtype=np.float32)[[int(name[1:]) for name in faceset.identities]]
+        rows[faceset.identities == "p01"] = rows[faceset.identities == "p00"][0]
+        results.append(measure(from_set(rows, faceset), Plan(fars=(0.5,), pairs=path), ["lfw"])["lfw"].result)
+    assert results[0] == results[1]
+    assert results[0]["accuracy"]["folds"] == [0.5 if n % 4 == 0 else 1.0 for n in range(10)]
+    assert results[0]["comparisons"] == {"genuine": 10, "impostor": 10, "genuine_not_found": 0, "impostor_not_found": 0}
+
+
+def test_a_cut_list_and_an_ambiguous_name_are_refused(tmp_path) -> None:
+    faceset, path = masked_list(tmp_path, True)
+    twice = [{**row, "source": f"{row['identity'] if row['identity'] < 'p02' else 'q'}/same.jpg"} for row in faceset.table.to_pylist()]
+    path.write_text("".join(path.read_text().splitlines(keepends=True)[:-1]))
+    with pytest.raises(KitError, match="10 pairs of one person and 9 of two cannot be shared equally by 10 folds"):
+        read_list(path)
+    with pytest.raises(KitError, match=r"cannot read the list of pairs .*none\.txt"):
+        read_list(tmp_path / "none.txt")
+    path.write_text("p00/same.jpg p01/same.jpg 1\np00/same.jpg same.jpg 0\n" * 10)
+    faceset.table = faceset.table.from_pylist(twice, faceset.table.schema).take([0, 3])
+    faces = from_set(np.ones((2, 3), np.float32), faceset)
+    with pytest.raises(KitError, match=r"same of .* is the name of 2 photographs"):
+        measure(faces, Plan(pairs=path), ["lfw"])
 
 
 @pytest.mark.parametrize(

@@ -1,10 +1,10 @@
-"""LFW's 6,000 published pairs in ten folds: `--protocol lfw --pairs pairs.txt`, or any list in that format."""
+"""LFW's or MLFW's 6,000 published pairs in ten folds: `--protocol lfw --pairs pairs.txt`, or any list in one of their formats."""
 
 import dataclasses
 
 from mfr_kit.errors import KitError
 from mfr_kit.evaluation.faces import Faces
-from mfr_kit.evaluation.pair_list import fold_accuracy, listed, read_lfw
+from mfr_kit.evaluation.pair_list import fold_accuracy, listed, read_list
 from mfr_kit.evaluation.verification import Outcome, Plan, verify
 
 TITLE = "listed pairs, accuracy in folds"
@@ -19,8 +19,8 @@ def comparable(faces: Faces, plan: Plan) -> bool:
 def measure(faces: Faces, plan: Plan) -> Outcome:
     """Add `accuracy` (mean, standard deviation, and of each fold) to the result of `verify`; there are no intervals over people."""
     if plan.pairs is None:
-        raise KitError("give the list of pairs with --pairs (LFW's pairs.txt)")
-    pairs, folds = read_lfw(plan.pairs)
+        raise KitError("give the list of pairs with --pairs (LFW's or MLFW's pairs.txt)")
+    pairs, folds = read_list(plan.pairs)
     comparisons = listed(faces, pairs, plan.pairs)
     result = verify(comparisons, dataclasses.replace(plan, resamples=0)).result
     return Outcome({**result, "accuracy": fold_accuracy(comparisons.scores, comparisons.same, folds)}, {})
