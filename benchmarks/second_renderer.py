@@ -4,13 +4,13 @@ It shares nothing with mfr_kit.masks: no head model, no texture library, no mix.
 relative to the five landmarks, bent by a thin-plate spline fitted to a few control points, filled with gradients and prints of its own,
 lit by two brightness samples of the cheeks, and blended with a feathered edge. Evaluation only: never train with it.
 
-    python benchmarks/second_renderer.py SHEET.png                          draws a sheet on heads of the kit's own drawing
-    python benchmarks/second_renderer.py PHOTOS MASKED [--people LIST]      copies photographs, <person>/<photo>, and draws a mask on a
-                                                                            copy of each, <person>/masked/<photo>, for `kit.py augment`
+    python benchmarks/second_renderer.py SHEET.png                            a sheet on heads of the kit's own drawing
+    python benchmarks/second_renderer.py PHOTOS SET [--people LIST] [--robust]    a face set with a masked twin of every face
+
+The twins of a set know the photograph they were made of, so that no protocol compares them with it.
 """
 
 import argparse
-import shutil
 import sys
 from pathlib import Path
 
@@ -126,40 +126,53 @@ def sheet(target: Path) -> None:
     target.write_bytes(encode(preview.grid(tiles, 8), target.suffix))
 
 
-def mask_photographs(source: Path, target: Path, people: Path | None) -> None:
-    """Copy every photograph, and put a masked one beside it where a face is found."""
-    from mfr_kit.data.detect import load_detector, pick_face
-    from mfr_kit.data.faceset import read_people
-    from mfr_kit.data.images import encode, read_rgb
+def make_set(source: Path, target: Path, people: Path | None, robust: bool) -> None:
+    """Write a face set of a folder of photographs with a twin of every face: masked on the photograph by this renderer, detected again."""
+    from mfr_kit import __version__
+    from mfr_kit.data import faceset
+    from mfr_kit.data.detect import load_detector
+    from mfr_kit.data.images import encode
     from mfr_kit.data.photos import list_photos
-    from mfr_kit.seeding import key_of, rng_for
+    from mfr_kit.pipelines.faces import FaceMaker
 
-    detector, drawn, copied = load_detector(), 0, 0
-    for photo in list_photos(source, set(read_people(people)) if people else None):
-        image, inner = read_rgb(source / photo.source), Path(photo.source).relative_to(photo.identity)
-        own = target / photo.identity
-        (own / "masked" / inner).parent.mkdir(parents=True, exist_ok=True)
-        (own / inner).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(source / photo.source, own / inner)
-        copied += 1
-        face = pick_face(detector.detect(image), image.shape[:2])
-        if face is not None:
-            masked, _ = draw(image, face.landmarks, rng_for(0, key_of(photo.source)))
-            (own / "masked" / inner).with_suffix(".jpg").write_bytes(encode(masked))
-            drawn += 1
-    print(f"{target}: {copied} photographs, {drawn} of them with a masked copy")
+    def put_on(image: np.ndarray, landmarks: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, dict]:
+        return *draw(image, landmarks, rng), {"look": "second renderer"}
+
+    maker = FaceMaker(source, load_detector(robust=robust), None, put_on, 1.0, 0, True, ".jpg")
+
+    def chunks():
+        for photo in list_photos(source, set(faceset.read_people(people)) if people else None):
+            faces, skipped = maker.make(photo)
+            for row in faces:
+                data = encode(row.pop("image"))
+                row["digest"] = faceset.digest_of(data)
+                path = target / row["key"]
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(data)
+            yield faces, skipped
+
+    target.mkdir(parents=True)
+    options = {
+        "src": str(source),
+        "mask_on": "photo",
+        "alignment": "robust" if robust else "plain",
+        "renderer": "benchmarks/second_renderer.py",
+    }
+    about = faceset.write_rows(target, chunks(), {"version": __version__, "options": options})
+    print(f"{target}: {about['counts']}")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("source", type=Path)
     parser.add_argument("target", type=Path, nargs="?")
-    parser.add_argument("--people", type=Path)
+    parser.add_argument("--people", type=Path, help="names, one a line: only these")
+    parser.add_argument("--robust", action="store_true", help="robust alignment")
     given = parser.parse_args()
     if given.target is None:
         sheet(given.source)
     else:
-        mask_photographs(given.source, given.target, given.people)
+        make_set(given.source, given.target, given.people, given.robust)
 
 
 if __name__ == "__main__":

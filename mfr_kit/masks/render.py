@@ -1,5 +1,6 @@
 """Draw one mask on one face: `render` is the only door, used by the transform, by `augment` and by the training loader alike."""
 
+from collections.abc import Callable
 from math import hypot
 
 import cv2
@@ -7,7 +8,7 @@ import numpy as np
 
 from mfr_kit.errors import KitError
 from mfr_kit.masks import grade, light, surface
-from mfr_kit.masks.library import Mask
+from mfr_kit.masks.library import Library, Mask
 from mfr_kit.masks.pose import Pose, estimate
 from mfr_kit.masks.wear import Wear
 
@@ -62,6 +63,16 @@ def render(
         if quality is not None:
             grade.recompress(image, coverage, (mesh.left, mesh.top, mesh.left + width, mesh.top + height), quality)
     return image, coverage
+
+
+def from_library(library: Library) -> Callable[[np.ndarray, np.ndarray, np.random.Generator], tuple[np.ndarray, np.ndarray, dict]]:
+    """Return the function that draws a mask of a library and puts it on: (face, landmarks, rng) -> (image, coverage, parameters)."""
+
+    def put_on(face: np.ndarray, landmarks: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, dict]:
+        mask = library.draw(rng)
+        return *render(face, landmarks, mask, rng), mask.parameters
+
+    return put_on
 
 
 def _box(mask: Mask, wear: Wear, pose: Pose) -> tuple[int, int, int, int]:

@@ -1,6 +1,7 @@
 """One photograph to its rows of a face set: the clean face and, for some, a masked twin."""
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -13,9 +14,10 @@ from mfr_kit.data.detect import Detection, Detector, pick_face, same_face
 from mfr_kit.data.images import SUFFIXES, read_rgb
 from mfr_kit.data.photos import TWIN, Photo
 from mfr_kit.errors import KitError
-from mfr_kit.masks.library import Library
-from mfr_kit.masks.render import render
 from mfr_kit.seeding import key_of, rng_for
+
+PutOn = Callable[[np.ndarray, np.ndarray, np.random.Generator], tuple[np.ndarray, np.ndarray, dict]]
+"""A face or photograph, landmarks, generator -> the same with a mask on, (H, W) uint8 coverage, what was drawn (JSON-able)."""
 
 
 class Frame(NamedTuple):
@@ -33,7 +35,7 @@ class FaceMaker:
     source: Path  # the folder of people's folders
     detector: Detector | None  # None: the photographs are aligned faces
     finder: Detector | None  # finds landmarks in aligned faces, for the masks alone; None: the template's
-    library: Library
+    put_on: PutOn
     ratio: float  # share of faces that get a twin, 0..1
     seed: int
     on_photo: bool  # masks are drawn before the detection
@@ -66,9 +68,8 @@ class FaceMaker:
         self, photo: Photo, image: np.ndarray, face: Detection, frame: Frame, clean: dict, rng: np.random.Generator
     ) -> tuple[list[dict], list[dict]]:
         """Draw a mask, on the photograph before it is detected again or on the aligned face."""
-        mask = self.library.draw(rng)
         if self.on_photo and self.detector is not None:
-            masked, coverage = render(image, face.points, mask, rng)
+            masked, coverage, parameters = self.put_on(image, face.points, rng)
             again = same_face(self.detector.detect(masked), face)
             if again is None:
                 lost = _skipped(photo, faceset.NO_FACE, "not found again under its mask", clean["key"])
@@ -77,11 +78,11 @@ class FaceMaker:
             worn = self._align(masked, again)
             covered, score = warp(coverage, worn.matrix), again.score
         else:
-            aligned, covered = render(frame.image, frame.points, mask, rng)
+            aligned, covered, parameters = self.put_on(frame.image, frame.points, rng)
             worn, score = frame._replace(image=aligned), face.score
         share = round(float(covered.mean()) / 255, 3)
         row = self._row(photo, f"faces/{photo.stem}{TWIN}{self.suffix}", worn, score)
-        drawn = json.dumps({**mask.parameters, "coverage": share}, sort_keys=True)
+        drawn = json.dumps({**parameters, "coverage": share}, sort_keys=True)
         return [{**row, "condition": faceset.MASK, "clean_key": clean["key"], "mask": drawn}], []
 
     def _find(self, image: np.ndarray) -> Detection | None:

@@ -135,6 +135,7 @@ def load_maker(options: AugmentOptions):
     """Load detector and masks: the `FaceMaker` of this process."""
     from mfr_kit.data.detect import load_detector
     from mfr_kit.masks import library
+    from mfr_kit.masks.render import from_library
     from mfr_kit.pipelines.faces import FaceMaker
 
     needed = not options.aligned or options.detect
@@ -144,7 +145,7 @@ def load_maker(options: AugmentOptions):
         source=options.src,
         detector=None if options.aligned else detector,
         finder=detector if options.aligned else None,
-        library=library.load(options.masks),
+        put_on=from_library(library.load(options.masks)),
         ratio=options.ratio,
         seed=options.seed,
         on_photo=options.draws_on_photo,
