@@ -29,6 +29,7 @@ SCHEMA = "mfr-kit/ablation/1"
 TEACHER = "teacher"  # the row that is not trained
 MEAN = "mean"  # the "seed" of an average over seeds
 UNTOLD = ("out", "bank", "workers", "threads", "device", "resume", "dry_run", "log_every", "save_every", "tensorboard")  # not part of a key
+SAVE_EVERY = 50  # steps that a stop costs at most
 POINTS = 60  # of a training curve in a record
 
 
@@ -142,6 +143,7 @@ def _trained(table: Table, setting: Setting, seed: int, options: AblateOptions) 
     """Train a cell's run, or go on with it, or take it as it is; returns its folder."""
     out = _folder(table, Cell(setting.name, seed), options)
     own = {"out": out, "bank": options.work / "bank", "seed": seed, "workers": options.workers, "threads": options.threads}
+    own["save_every"] = SAVE_EVERY
     if not (out / weights.STUDENT).is_file():
         distill.distill(table.options(setting, **own, resume=(out / weights.CONFIG).is_file()))
     return str(out)
