@@ -12,7 +12,7 @@ from mfr_kit.models import preprocess
 from mfr_kit.models.ensemble import EnsembleEmbedder
 from mfr_kit.models.runtime import open_session
 
-ASSET_NORMALISATION = {"sface": "raw_0_255", "sface-int8": "raw_0_255"}  # the assets that are recognisers
+ASSET_NORMALISATION = {"sface": "raw_0_255"}  # the assets that are recognisers; sface-int8 is what OpenCV alone can run
 
 
 class Embedder(Protocol):
