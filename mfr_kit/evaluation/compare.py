@@ -9,6 +9,7 @@ from mfr_kit.data.faceset import FaceSet
 from mfr_kit.errors import KitError
 from mfr_kit.evaluation.bootstrap import interval
 from mfr_kit.evaluation.faces import Faces, from_set
+from mfr_kit.evaluation.identification import figure_of_fpir, figure_of_rank
 from mfr_kit.evaluation.verification import COMPARE, DEFAULT_FARS, Outcome, Plan, figure
 
 PROTOCOLS = "mfr_kit.evaluation.protocols"
@@ -59,7 +60,8 @@ def side_by_side(outcomes: dict[str, dict[str, Outcome]], titles: dict[str, str]
         outcomes: by model, then by protocol; the first model is the one the others are compared with.
         titles: of what is measured besides the protocols.
     Returns:
-        By protocol: `title`, `models` (the result by model) and `differences` (each later model less the first, with paired intervals).
+        By protocol: `title`, `models` (the result by model) and `differences` (each later model less the first, with paired intervals);
+        where a gallery was searched `identification_differences`, the same for ranks and FNIR (`figure`).
     """
     first = next(iter(outcomes))
     joined = {}
@@ -69,6 +71,9 @@ def side_by_side(outcomes: dict[str, dict[str, Outcome]], titles: dict[str, str]
         rows = [row for one, other in pairs for row in _differences(one, other, outcomes[one][name], outcomes[other][name])]
         title = (titles or {}).get(name) or registry.get(PROTOCOLS, name).TITLE
         joined[name] = {"title": title, "models": results, "differences": rows}
+        if "identification" in results[first]:
+            changes = [row for one, other in pairs for row in _searches(one, other, outcomes[one][name], outcomes[other][name])]
+            joined[name]["identification_differences"] = changes
     return joined
 
 
@@ -84,6 +89,27 @@ def _differences(one: str, other: str, before: Outcome, after: Outcome) -> list[
             {"far": old["far"], "model": other, "against": one, "tar_difference": new["tar"] - old["tar"], "interval": interval(change)}
         )
     return rows
+
+
+def _searches(one: str, other: str, before: Outcome, after: Outcome) -> list[dict]:
+    rows = []
+    for figure_name, (old, new) in _figures(before.result, after.result).items():
+        if figure_name in before.resampled:
+            change = interval(after.resampled[figure_name] - before.resampled[figure_name])
+            rows.append({"figure": figure_name, "model": other, "against": one, "difference": new - old, "interval": change})
+    return rows
+
+
+def _figures(before: dict, after: dict) -> dict[str, tuple[float, float]]:
+    """Pair the figures of two searches, of FNIR those that rest on enough false positives to compare."""
+    old, new = before["identification"], after["identification"]
+    ranks = {figure_of_rank(a["rank"]): (a["rate"], b["rate"]) for a, b in zip(old["cmc"], new["cmc"], strict=True)}
+    enough = [
+        (a, b)
+        for a, b in zip(old["open_set"], new["open_set"], strict=True)
+        if min(line["false_positives"] or 0 for line in (a, b)) >= COMPARE
+    ]
+    return ranks | {figure_of_fpir(a["fpir"]): (a["fnir"], b["fnir"]) for a, b in enough}
 
 
 def _run(name: str, faces: Faces, plan: Plan) -> Outcome:

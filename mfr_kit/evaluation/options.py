@@ -15,19 +15,23 @@ class EvaluateOptions:
         argument=True, help="One or more: an asset (sface), an .onnx file, a run folder, or embeddings of the set (.npy, .parquet)."
     )
     data: Path | None = option(None, help="Face set, as `augment` writes it; may be left out with --bin.")
+    realigned: Path | None = option(
+        None, help="The same photographs aligned in another way: every model on both, compared with the first model on --data."
+    )
     bin: list[Path] | None = option(None, help="Verification set (lfw.bin, cfp_fp.bin, ...), may be repeated: accuracy in ten folds.")
     people: Path | None = option(None, help="List of names, one a line: measure these people only.")
     sample_people: int | None = option(
         None, help="Measure so many people, drawn by --seed: for sets too large to measure whole; the intervals say how sure that is."
     )
     protocol: list[str] | None = option(
-        None, help="Protocol, may be repeated; default: all that the set allows but all-to-all, synthetic-mask and lfw."
+        None, help="Protocol, may be repeated; default: all that the set allows but all-to-all, synthetic-mask, identification and lfw."
     )
     mask_seed: int = option(0, help="Seed of the masks that --protocol synthetic-mask draws, >= 0.")
     pairs: Path | None = option(None, help="List of pairs as LFW or MLFW publishes it (pairs.txt), for --protocol lfw.")
     groups: Path | None = option(
         None, help="CSV `identity,group`: --protocol all-to-all with a row each group; default: the set's groups.csv."
     )
+    enrol: int = option(0, help="Photographs of a person to enrol, for --protocol identification (1 unless given), which it also asks for.")
     far: list[float] | None = option(None, help="False-accept rate in (0, 1), may be repeated; default: 1e-2, 1e-3 and 1e-4.")
     out: Path | None = option(None, help="Folder for report.json, report.csv and report.html.")
     faces: bool = option(True, help="Show the worst errors in the report, as pictures with file names; --no-faces leaves out both.")
@@ -36,7 +40,7 @@ class EvaluateOptions:
     operating_point: float | None = option(None, help="False-match rate in (0, 1): print thresholds and FNMR with and without masks.")
     flip: bool = option(False, help="Add the embedding of the mirrored face.")
     resamples: int = option(1000, help="Bootstrap resamples over people for the 95 % intervals; 0 for none.")
-    seed: int = option(0, help="Seed of the resamples and of --sample-people.")
+    seed: int = option(0, help="Seed of the resamples, of --sample-people and of who is enrolled.")
     normalisation: str | None = option(None, help="minus1_to_1 or raw_0_255: how an .onnx that does not say wants its input.")
     batch: int = option(64, help="Faces a run of the network.")
     threads: int = option(0, help="CPU threads of the network; 0 for all.")
@@ -54,6 +58,8 @@ class EvaluateOptions:
         if self.mask_seed < 0:
             raise KitError(f"--mask-seed {self.mask_seed}: give 0 or more")
         self._sample()
+        self._gallery()
+        self._other_alignment()
         if self.batch < 1:
             raise KitError(f"--batch {self.batch}: at least one face")
         if self.explain < 0:
@@ -65,6 +71,17 @@ class EvaluateOptions:
         if twice:
             raise KitError(f"model '{twice[0]}' is given twice")
 
+    def _gallery(self) -> None:
+        if self.enrol < 0:
+            raise KitError(f"--enrol {self.enrol}: at least one photograph of a person")
+
+    def _other_alignment(self) -> None:
+        given = [name for name in ("bin", "gallery", "explain") if getattr(self, name)]
+        drawn = [name for name in self.protocol or () if name.replace("_", "-") == "synthetic-mask"]
+        if self.realigned and (given or drawn):
+            other = f"--{given[0]}" if given else f"--protocol {drawn[0]}"
+            raise KitError(f"--realigned compares two alignments of one set, {other} knows one: leave one of the two out")
+
     def _sample(self) -> None:
         if self.sample_people is not None and self.sample_people < 2:
             raise KitError(f"--sample-people {self.sample_people}: at least two people")
@@ -74,6 +91,17 @@ class EvaluateOptions:
     def _without_a_set(self) -> None:
         if not self.bin:
             raise KitError("--data is missing: give a face set, as `augment` writes it, or verification sets with --bin")
-        for name in ("people", "sample_people", "protocol", "pairs", "groups", "gallery", "operating_point", "explain"):
+        for name in (
+            "realigned",
+            "people",
+            "sample_people",
+            "protocol",
+            "pairs",
+            "groups",
+            "enrol",
+            "gallery",
+            "operating_point",
+            "explain",
+        ):
             if getattr(self, name):
                 raise KitError(f"--{name.replace('_', '-')} asks for a face set: give one with --data")

@@ -13,6 +13,7 @@ from mfr_kit import __version__
 from mfr_kit.data.faceset import MASK, NO_FACE, NONMASK, FaceSet, read_people
 from mfr_kit.errors import KitError
 from mfr_kit.evaluation import compare, explain
+from mfr_kit.evaluation.alignment import NEW, OLD, match
 from mfr_kit.evaluation.bin_sets import BinSet, measure, open_bins
 from mfr_kit.evaluation.challenge import challenge_scores
 from mfr_kit.evaluation.embed import cache_folder, embed_set
@@ -37,10 +38,11 @@ def evaluate(options: EvaluateOptions) -> dict:
     """Measure models on a face set, on verification sets, or on both.
 
     Returns:
-        The report as plain values, as `report.json` holds it: `schema`, `command`, `options`, `set` (or None), `bins`, `models`, and by
-        protocol (or verification set) `title`, `models` (each with the result of `verification.verify`) and `differences`; `challenge`, the
-        challenge's score by model where both of its halves were measured; `explained`, what the scores of some pairs rest on, and
-        `operating_point`, where they were asked for.
+        The report as plain values, as `report.json` holds it: `schema`, `command`, `options`, `set` (or None), `realigned` (what two
+        alignments share, or None), `bins`, `models`, and by protocol (or verification set) `title`, `models` (each with the result of
+        `verification.verify`) and `differences`; `challenge`, the challenge's score by model where both of its halves were measured;
+        `explained`, what the scores of some pairs rest on, and `operating_point`, where they were asked for. Under two alignments every
+        model stands twice among the `models` of a protocol, as `NAME, old alignment` and `NAME, new alignment`.
     Raises:
         KitError: a model or the set cannot be read, or a FAR asked for by name is supported by no protocol.
     """
@@ -49,9 +51,14 @@ def evaluate(options: EvaluateOptions) -> dict:
     faceset, sampled = _chosen(whole, options)
     plan = _plan(options, whole, faceset)
     drawn = _draw_masks(options, faceset)
+    faceset, realigned, matched = _realigned(options, faceset)
     outcomes, models, chosen, explained = {}, [], [], {}
     for spec, embedder in _embedders(options, whole):
-        label = _label(spec, embedder.name, outcomes)
+        label = _label(spec, embedder.name, {model["name"] for model in models})
+        if realigned is not None:
+            outcomes |= _both_alignments(label, embedder, (faceset, realigned), plan, options)
+            models.append(_about(label, spec, embedder))
+            continue
         outcomes[label] = {}
         if faceset is not None:
             faces = _embed(embedder, faceset, options)
@@ -70,6 +77,7 @@ def evaluate(options: EvaluateOptions) -> dict:
         "command": shlex.join(["python", "kit.py", *sys.argv[1:]]),
         "options": as_dict(options),
         "set": None if faceset is None else {**_about_set(faceset), "sampled": sampled},
+        "realigned": matched,
         "bins": [one.about for one in bins],
         "models": models,
         "protocols": protocols,
@@ -84,6 +92,7 @@ def _plan(options: EvaluateOptions, whole: FaceSet | None, faceset: FaceSet | No
     if faceset is None:
         return plan
     named = SHOWN if options.out and options.faces else 0
+    plan = replace(plan, enrol=options.enrol)
     return replace(plan, gallery=_gallery(options, whole, faceset), groups=_groups(options), yaws=head_turns(faceset), worst=named)
 
 
@@ -134,6 +143,22 @@ def _chosen(whole: FaceSet | None, options: EvaluateOptions) -> tuple[FaceSet | 
     return faceset.of_people(names.tolist()), about
 
 
+def _realigned(options: EvaluateOptions, faceset: FaceSet | None) -> tuple[FaceSet | None, FaceSet | None, dict | None]:
+    """Open the other alignment of the people to measure, and keep what both sets know."""
+    if options.realigned is None:
+        return faceset, None, None
+    return match(faceset, FaceSet.open(options.realigned).of_people(faceset.people))
+
+
+def _both_alignments(label: str, embedder: Embedder, sets: tuple[FaceSet, FaceSet], plan: Plan, options: EvaluateOptions) -> dict:
+    """Measure a model under both alignments; the pictures of a report are those of `--data`, so only its errors are named."""
+    plans = plan, replace(plan, yaws=head_turns(sets[1]), worst=0)
+    return {
+        f"{label}, {name}": compare.measure(_embed(embedder, one, options), its, options.protocol)
+        for name, one, its in zip((OLD, NEW), sets, plans, strict=True)
+    }
+
+
 def _of_people(faceset: FaceSet, options: EvaluateOptions) -> FaceSet:
     names = read_people(options.people)
     chosen = faceset.of_people(names)
@@ -146,6 +171,8 @@ def _embedders(options: EvaluateOptions, whole: FaceSet | None) -> Iterator[tupl
     files = [spec for spec in options.models if is_embedding_file(spec)]
     if options.explain and files:
         raise KitError(f"--explain: {files[0]} holds embeddings, a map needs the model that makes them: leave one of the two out")
+    if options.realigned and files:
+        raise KitError(f"--realigned: {files[0]} holds embeddings of one set, another alignment needs the model: leave one of the two out")
     if options.bin and files:
         raise KitError(f"--bin: {files[0]} holds embeddings of a face set, a verification set needs the model: leave one of the two out")
     for spec in options.models:
@@ -186,7 +213,7 @@ def _progress(what: str, total: int):
         yield bar.update
 
 
-def _label(spec: str, name: str, taken: dict) -> str:
+def _label(spec: str, name: str, taken: set[str]) -> str:
     return name if name not in taken else spec
 
 

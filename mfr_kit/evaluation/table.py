@@ -4,6 +4,7 @@
 def text(report: dict) -> str:
     """Lay out a report of `run.evaluate` for a terminal."""
     lines = _set(report["set"]) if report["set"] else []
+    lines += _alignments(report["realigned"]) if report["realigned"] else []
     lines += [f"set {one['name']}: {one['pairs']:,} pairs, {one['same']:,} of one person" for one in report["bins"]]
     notes: dict[str, str] = {}
     for name, entry in report["protocols"].items():
@@ -14,6 +15,7 @@ def text(report: dict) -> str:
             + _accuracies(entry["models"])
             + _draw(entry["models"])
             + [_difference(row) for row in entry["differences"]]
+            + _searches(entry, notes)
         )
     for model, found in (report["challenge"] or {}).items():
         lines += ["", f"challenge's score of {model}: {found['text']}"]
@@ -29,6 +31,12 @@ def _set(about: dict) -> list[str]:
         f"set {about['name']}: {about['people']:,} people, {here['nonmask']:,} unmasked and {here['mask']:,} masked faces",
         f"no face found in {lost['nonmask']} unmasked and {lost['mask']} masked photographs: their comparisons count as non-matches",
     ]
+
+
+def _alignments(matched: dict) -> list[str]:
+    old, new = matched["old"], matched["new"]
+    lost = f"left out: {old['left_out']:,} of {old['set']}, {new['left_out']:,} of {new['set']}"
+    return [f"{matched['photographs']:,} photographs, old alignment as in {old['set']}, new alignment as in {new['set']}; {lost}"]
 
 
 def _table(models: dict, notes: dict[str, str]) -> list[str]:
@@ -59,6 +67,30 @@ def _accuracies(models: dict) -> list[str]:
     return [
         f"  {model}: accuracy {100 * of['mean']:.2f} +- {100 * of['std']:.2f} % in {len(of['folds'])} folds" for model, of in known.items()
     ]
+
+
+def _searches(entry: dict, notes: dict[str, str]) -> list[str]:
+    """Ranks and FNIR of a searched gallery, a row each model."""
+    found = {model: result["identification"] for model, result in entry["models"].items() if "identification" in result}
+    if not found:
+        return []
+    any_of = next(iter(found.values()))
+    enrolled, searches = any_of["enrolled"], any_of["searches"]
+    counted = f"{searches['mated']:,} with a mate, {searches['non_mated']:,} without, {searches['not_found']:,} without a face"
+    lines = [f"  searches: {counted}; in a gallery of {enrolled['people']:,} people, {enrolled['photographs']:,} photographs"]
+    rows = [["model", *(f"rank {row['rank']}" for row in any_of["cmc"]), *(f"FNIR@FPIR={row['fpir']:g}" for row in any_of["open_set"])]]
+    for model, about in found.items():
+        ranks = [_rate(row["rate"], row["interval"]) for row in about["cmc"]]
+        rows.append([model, *ranks, *(_rate(row["fnir"], row["interval"], row["note"], notes) for row in about["open_set"])])
+    return [*lines, *align(rows), *map(_change, entry["identification_differences"])]
+
+
+def _rate(rate: float | None, span: dict | None, note: str = "", notes: dict[str, str] | None = None) -> str:
+    return _tar({"tar": rate, "interval": span, "note": note}, {} if notes is None else notes)
+
+
+def _change(row: dict) -> str:
+    return _difference({**row, "tar_difference": row["difference"]}, f"in {row['figure']}")
 
 
 def _draw(models: dict) -> list[str]:
@@ -95,12 +127,13 @@ def _lost(faces: dict) -> str:
     return f"{faces['failures_to_acquire']} ({100 * faces['failure_to_acquire_rate']:.1f} %)"
 
 
-def _difference(row: dict) -> str:
+def _difference(row: dict, where: str = "") -> str:
     span = row["interval"]
     low, high = 100 * span["low"], 100 * span["high"]
     sure = "" if low > 0 or high < 0 else ", which may be none"
     change = f"{100 * row['tar_difference']:+.2f} points ({low:+.2f} to {high:+.2f}{sure})"
-    return f"  {row['model']} less {row['against']} at FAR {row['far']:g}: {change}"
+    at = where or f"at FAR {row['far']:g}"
+    return f"  {row['model']} less {row['against']} {at}: {change}"
 
 
 def align(rows: list[list[str]]) -> list[str]:

@@ -111,6 +111,7 @@ class Plan:
         tell: is given one line with the cost of every large sweep before it starts; None for silence.
         yaws: of each face by key how far the head is turned, in degrees; None for no rows by pose.
         worst: how many of the worst errors of each kind to list by name; 0 to name none.
+        enrol: how many photographs of a person a searched gallery holds; 0 where nothing is searched unless asked for by name.
     """
 
     fars: tuple[float, ...] = DEFAULT_FARS
@@ -124,6 +125,7 @@ class Plan:
     tell: Callable[[str], None] | None = None
     yaws: dict[str, float] | None = None
     worst: int = 0
+    enrol: int = 0
 
 
 @dataclass(frozen=True)
