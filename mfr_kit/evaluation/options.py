@@ -14,11 +14,12 @@ class EvaluateOptions:
     models: list[str] = option(
         argument=True, help="One or more: an asset (sface), an .onnx file, a run folder, or embeddings of the set (.npy, .parquet)."
     )
-    data: Path | None = option(None, help="Face set, as `augment` writes it; may be left out with --bin.")
+    data: Path | None = option(None, help="Face set, as `augment` writes it; may be left out with --bin or --ijb.")
     realigned: Path | None = option(
         None, help="The same photographs aligned in another way: every model on both, compared with the first model on --data."
     )
     bin: list[Path] | None = option(None, help="Verification set (lfw.bin, cfp_fp.bin, ...), may be repeated: accuracy in ten folds.")
+    ijb: list[Path] | None = option(None, help="Folder of IJB-B or IJB-C (meta, loose_crop), may be repeated: its pairs of templates.")
     people: Path | None = option(None, help="List of names, one a line: measure these people only.")
     sample_people: int | None = option(
         None, help="Measure so many people, drawn by --seed: for sets too large to measure whole; the intervals say how sure that is."
@@ -76,7 +77,7 @@ class EvaluateOptions:
             raise KitError(f"--enrol {self.enrol}: at least one photograph of a person")
 
     def _other_alignment(self) -> None:
-        given = [name for name in ("bin", "gallery", "explain") if getattr(self, name)]
+        given = [name for name in ("bin", "ijb", "gallery", "explain") if getattr(self, name)]
         drawn = [name for name in self.protocol or () if name.replace("_", "-") == "synthetic-mask"]
         if self.realigned and (given or drawn):
             other = f"--{given[0]}" if given else f"--protocol {drawn[0]}"
@@ -89,8 +90,8 @@ class EvaluateOptions:
             raise KitError("--sample-people with --resamples 0: what a sample says needs its interval")
 
     def _without_a_set(self) -> None:
-        if not self.bin:
-            raise KitError("--data is missing: give a face set, as `augment` writes it, or verification sets with --bin")
+        if not (self.bin or self.ijb):
+            raise KitError("--data is missing: give a face set, as `augment` writes it, or verification sets with --bin or --ijb")
         for name in (
             "realigned",
             "people",

@@ -11,6 +11,8 @@ from mfr_kit.errors import KitError
 from mfr_kit.evaluation.faces import Faces
 from mfr_kit.evaluation.pairs import Block, Count
 
+BLOCK = 20_000  # pairs scored at a time
+
 
 class PairList:
     """The listed comparisons of a table of faces.
@@ -28,9 +30,10 @@ class PairList:
         self.given = (faces, faces)
         self.faces, self.left, self.right, self.same = faces, left, right, same
         self.found = faces.found[left] & faces.found[right]
-        with np.errstate(invalid="ignore"):
-            cosines = np.einsum("nd,nd->n", faces.embeddings[left], faces.embeddings[right])
-        self.scores = np.where(self.found, cosines, np.float32(-np.inf)).astype(np.float32)
+        cosines = np.empty(len(left), np.float32)
+        for some in (slice(first, first + BLOCK) for first in range(0, len(left), BLOCK)):
+            np.einsum("nd,nd->n", faces.embeddings[left[some]], faces.embeddings[right[some]], out=cosines[some])
+        self.scores = np.where(self.found, cosines, np.float32(-np.inf))
         self.people, self._codes = np.unique(faces.people[left].astype(str), return_inverse=True)
         self.probe_people = self._codes[same & self.found]
         found = self.same[self.found]

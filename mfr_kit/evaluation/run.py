@@ -12,9 +12,9 @@ import numpy as np
 from mfr_kit import __version__
 from mfr_kit.data.faceset import MASK, NO_FACE, NONMASK, FaceSet, read_people
 from mfr_kit.errors import KitError
-from mfr_kit.evaluation import compare, explain
+from mfr_kit.evaluation import bin_sets, compare, explain, templates
 from mfr_kit.evaluation.alignment import NEW, OLD, match
-from mfr_kit.evaluation.bin_sets import BinSet, measure, open_bins
+from mfr_kit.evaluation.bin_sets import BinSet, open_bins
 from mfr_kit.evaluation.challenge import challenge_scores
 from mfr_kit.evaluation.embed import cache_folder, embed_set
 from mfr_kit.evaluation.embedding_file import EmbeddingFile, is_embedding_file
@@ -23,6 +23,7 @@ from mfr_kit.evaluation.groups import head_turns, read_groups
 from mfr_kit.evaluation.operating import operating_point
 from mfr_kit.evaluation.options import EvaluateOptions
 from mfr_kit.evaluation.synthetic import MaskedFaces
+from mfr_kit.evaluation.templates import TemplatePairs, open_templates
 from mfr_kit.evaluation.verification import DEFAULT_FARS, Outcome, Plan
 from mfr_kit.evaluation.worst import SHOWN
 from mfr_kit.models.embedders import Embedder, load_embedder
@@ -46,7 +47,7 @@ def evaluate(options: EvaluateOptions) -> dict:
     Raises:
         KitError: a model or the set cannot be read, or a FAR asked for by name is supported by no protocol.
     """
-    bins = open_bins(options.bin or [])
+    bins = [*open_bins(options.bin or []), *open_templates(options.ijb or [])]
     whole = FaceSet.open(options.data) if options.data else None
     faceset, sampled = _chosen(whole, options)
     plan = _plan(options, whole, faceset)
@@ -173,8 +174,9 @@ def _embedders(options: EvaluateOptions, whole: FaceSet | None) -> Iterator[tupl
         raise KitError(f"--explain: {files[0]} holds embeddings, a map needs the model that makes them: leave one of the two out")
     if options.realigned and files:
         raise KitError(f"--realigned: {files[0]} holds embeddings of one set, another alignment needs the model: leave one of the two out")
-    if options.bin and files:
-        raise KitError(f"--bin: {files[0]} holds embeddings of a face set, a verification set needs the model: leave one of the two out")
+    if (options.bin or options.ijb) and files:
+        flag = "--bin" if options.bin else "--ijb"
+        raise KitError(f"{flag}: {files[0]} holds embeddings of a face set, a verification set needs the model: leave one of the two out")
     for spec in options.models:
         yield spec, _load(spec, options.normalisation, whole, options)
 
@@ -199,9 +201,10 @@ def _raw(embedder: Embedder, faceset: FaceSet | MaskedFaces, options: EvaluateOp
         return embed_set(embedder, faceset, flip=options.flip, batch=options.batch, cache=cache, progress=progress)
 
 
-def _measure_bin(embedder: Embedder, pairs: BinSet, plan: Plan, options: EvaluateOptions) -> Outcome:
+def _measure_bin(embedder: Embedder, pairs: BinSet | TemplatePairs, plan: Plan, options: EvaluateOptions) -> Outcome:
     cache = cache_folder() if options.cache else None
     with _progress(f"embedding {pairs.name} with {embedder.name}", len(pairs)) as progress:
+        measure = templates.measure if isinstance(pairs, TemplatePairs) else bin_sets.measure
         return measure(embedder, pairs, plan, batch=options.batch, cache=cache, progress=progress)
 
 

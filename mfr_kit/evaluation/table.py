@@ -13,6 +13,7 @@ def text(report: dict) -> str:
             + _table(entry["models"], notes)
             + _groups(entry["models"], notes)
             + _accuracies(entry["models"])
+            + _nearest(entry["models"])
             + _draw(entry["models"])
             + [_difference(row) for row in entry["differences"]]
             + _searches(entry, notes)
@@ -67,6 +68,15 @@ def _accuracies(models: dict) -> list[str]:
     return [
         f"  {model}: accuracy {100 * of['mean']:.2f} +- {100 * of['std']:.2f} % in {len(of['folds'])} folds" for model, of in known.items()
     ]
+
+
+def _nearest(models: dict) -> list[str]:
+    """TPR at the point of the ROC that is nearest to each FPR, as the IJB protocol has it."""
+    known = {model: result["nearest"] for model, result in models.items() if "nearest" in result}
+    if not known:
+        return []
+    head = ["model", *(f"TPR~FPR={row['fpr']:g}" for row in next(iter(known.values())))]
+    return align([head, *([model, *(f"{100 * row['tpr']:.2f}" for row in rows)] for model, rows in known.items())])
 
 
 def _searches(entry: dict, notes: dict[str, str]) -> list[str]:
