@@ -38,7 +38,7 @@ def test_two_ranks_give_what_one_rank_with_the_doubled_batch_gives(make_options,
     curves = [[json.loads(line)["loss"] for line in (run.out / "metrics.jsonl").read_text().splitlines()] for run in (one, two)]
     assert len(curves[0]) == 3
     # The first loss is summed in another order, no more; every step after it starts from weights that rounding has moved, and rkd's angles
-    # between samples that the small student can hardly tell apart multiply that about thirtyfold a step, from the fourth step a thousandfold.
+    # between samples that the small student can hardly tell apart multiply that about thirtyfold a step, later a thousandfold.
     assert curves[1][0] == pytest.approx(curves[0][0], rel=1e-6)
     assert curves[1] == pytest.approx(curves[0], rel=1e-4)
     first, second = (weights.read_state(run.out / "student.pt") for run in (one, two))
