@@ -12,6 +12,7 @@ The twins of a set know the photograph they were made of, so that no protocol co
 
 import argparse
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -128,38 +129,19 @@ def sheet(target: Path) -> None:
 
 def make_set(source: Path, target: Path, people: Path | None, robust: bool) -> None:
     """Write a face set of a folder of photographs with a twin of every face: masked on the photograph by this renderer, detected again."""
-    from mfr_kit import __version__
-    from mfr_kit.data import faceset
-    from mfr_kit.data.detect import load_detector
-    from mfr_kit.data.images import encode
-    from mfr_kit.data.photos import list_photos
-    from mfr_kit.pipelines.faces import FaceMaker
+    from mfr_kit.pipelines import augment, shards
+    from mfr_kit.pipelines.options import AugmentOptions
 
     def put_on(image: np.ndarray, landmarks: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, dict]:
         return *draw(image, landmarks, rng), {"look": "second renderer"}
 
-    maker = FaceMaker(source, load_detector(robust=robust), None, put_on, 1.0, 0, True, ".jpg")
-
-    def chunks():
-        for photo in list_photos(source, set(faceset.read_people(people)) if people else None):
-            faces, skipped = maker.make(photo)
-            for row in faces:
-                data = encode(row.pop("image"))
-                row["digest"] = faceset.digest_of(data)
-                path = target / row["key"]
-                path.parent.mkdir(parents=True, exist_ok=True)
-                path.write_bytes(data)
-            yield faces, skipped
-
-    target.mkdir(parents=True)
-    options = {
-        "src": str(source),
-        "mask_on": "photo",
-        "alignment": "robust" if robust else "plain",
-        "renderer": "benchmarks/second_renderer.py",
-    }
-    about = faceset.write_rows(target, chunks(), {"version": __version__, "options": options})
-    print(f"{target}: {about['counts']}")
+    alignment = "robust" if robust else "plain"
+    options = AugmentOptions(src=source, dst=target, people=people, ratio=1.0, alignment=alignment, workers=0)
+    augment.begin(options)
+    with shards.crew(options, replace(shards.load_maker(options), put_on=put_on)) as submit:
+        shards.make_shard(options, 0, submit)
+    counts, _ = augment.finish(options)
+    print(f"{target}: {counts}")
 
 
 def main() -> None:

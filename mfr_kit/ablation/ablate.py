@@ -1,5 +1,6 @@
 """Train and measure the cells of a table; every finished cell is one record, and what is recorded is not done again."""
 
+import functools
 import hashlib
 import json
 import subprocess
@@ -20,7 +21,7 @@ from mfr_kit.evaluation.embed import cache_folder, embed_set
 from mfr_kit.evaluation.faces import from_set
 from mfr_kit.evaluation.verification import Plan, figure
 from mfr_kit.models import weights
-from mfr_kit.models.embedders import load_embedder
+from mfr_kit.models.embedders import Embedder, load_embedder
 from mfr_kit.options import as_dict
 from mfr_kit.training import average, distill
 from mfr_kit.training.options import AverageOptions
@@ -99,7 +100,13 @@ def _weights_key(table: Table, cell: Cell) -> str:
     given = as_dict(table.options(source, out=Path("-"), seed=0))
     told = {name: value for name, value in given.items() if name not in (*UNTOLD, "seed", "data")}
     seeds = list(table.seeds) if cell.seed == MEAN else [cell.seed]
-    return _digest([told, FaceSet.open(Path(given["data"])).fingerprint, setting.of is not None, setting.keep, seeds])
+    return _digest([told, _fingerprint(given["data"]), setting.of is not None, setting.keep, seeds])
+
+
+@functools.cache
+def _fingerprint(data: str) -> str:
+    """Of a training set, which every cell's key asks for and no cell changes."""
+    return FaceSet.open(Path(data)).fingerprint
 
 
 def _digest(parts: list) -> str:
@@ -123,7 +130,8 @@ def _do(table: Table, cell: Cell, sets: dict[str, FaceSet], options: AblateOptio
         spec = _derived(table, setting, cell, options) if setting.of else _trained(table, setting, cell.seed, options)
         about = _about_run(Path(spec))
     trained = time.perf_counter()
-    figures = {entry.name: _measured(spec, entry, sets[entry.name], table.resamples, options.threads) for entry in table.sets}
+    embedder = load_embedder(spec, threads=options.threads)
+    figures = {entry.name: _measured(embedder, entry, sets[entry.name], table.resamples) for entry in table.sets}
     return {
         "schema": SCHEMA,
         "table": table.name,
@@ -174,9 +182,8 @@ def _about_run(run: Path) -> dict:
     }
 
 
-def _measured(spec: str, entry: Measured, faces: FaceSet, resamples: int, threads: int) -> dict:
+def _measured(embedder: Embedder, entry: Measured, faces: FaceSet, resamples: int) -> dict:
     """TARs of a model on a set by protocol and FAR, with those of the resamples (the same people for every model) for paired intervals."""
-    embedder = load_embedder(spec, threads=threads)
     embedded = from_set(embed_set(embedder, faces, cache=cache_folder()), faces)
     found = measure(embedded, Plan(entry.fars, resamples), entry.protocols)
     told = {}

@@ -111,12 +111,15 @@ def read_journal(building: Path, shard: int) -> Iterator[dict]:
 
 
 @contextmanager
-def crew(options: AugmentOptions) -> Iterator[Submit]:
-    """Start the worker processes (none where `--workers 0`); what it yields turns a chunk of photographs into a future of its rows."""
+def crew(options: AugmentOptions, maker=None) -> Iterator[Submit]:
+    """Start the worker processes (none where `--workers 0`); what it yields turns a chunk of photographs into a future of its rows.
+
+    Without workers `maker` may stand for what `load_maker` gives.
+    """
     workers = worker_count(options)
     if workers == 0:
-        maker = load_maker(options)
-        yield lambda chunk: _done(_make(maker, options, chunk))
+        maker = maker or load_maker(options)
+        yield lambda chunk: _done(make_chunk(maker, options, chunk))
         return
     context = multiprocessing.get_context("spawn")  # the same everywhere: fork does not exist on Windows and is unsafe beside threads
     with concurrent.futures.ProcessPoolExecutor(workers, context, _initialise, (options,)) as pool:
@@ -171,10 +174,10 @@ def _die_with_parent() -> None:
 
 
 def _make_here(chunk: list[Photo]) -> Made:
-    return _make(*_here, chunk)
+    return make_chunk(*_here, chunk)
 
 
-def _make(maker, options: AugmentOptions, chunk: list[Photo]) -> Made:
+def make_chunk(maker, options: AugmentOptions, chunk: list[Photo]) -> Made:
     """Make a chunk's faces, and encode and store them on a thread while the next photograph is looked at: files can be slow to make."""
     store, skipped = functools.partial(_encoded, options), []
     with ThreadPoolExecutor(1) as thread:

@@ -97,21 +97,21 @@ def test_the_ratio_is_the_share_that_gets_a_twin(photos):
 def test_a_stopped_run_continues_to_the_same_bytes(photos, monkeypatch, form):
     monkeypatch.setattr(shards, "CHUNK", 4)
     whole, in_pieces = run(photos, "whole", format=form), photos.parent / "pieces"
-    real_make = shards._make
+    real_make = shards.make_chunk
 
     def dies_at_the_third(maker, options, chunk):
         if chunk[0].source == "s2/4.pgm":
             raise KeyboardInterrupt
         return real_make(maker, options, chunk)
 
-    monkeypatch.setattr(shards, "_make", dies_at_the_third)
+    monkeypatch.setattr(shards, "make_chunk", dies_at_the_third)
     options = AugmentOptions(src=photos, dst=in_pieces, workers=0, ratio=1.0, format=form)
     with pytest.raises(KeyboardInterrupt):
         room.augment(options)
     assert not in_pieces.exists()
     with pytest.raises(KitError, match="other options"):
         room.augment(AugmentOptions(src=photos, dst=in_pieces, workers=0, ratio=0.5, format=form))
-    monkeypatch.setattr(shards, "_make", real_make)
+    monkeypatch.setattr(shards, "make_chunk", real_make)
     assert room.augment(options).resumed >= 4
     assert files_of(in_pieces) == files_of(whole.folder)
 
