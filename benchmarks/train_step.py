@@ -1,10 +1,11 @@
 """Promise of the trainer: a distillation step fed from the bank costs little more than the bare step of the same student.
 
-    python benchmarks/train_step.py [--repeats 9] [--batch 32] [--student mobilefacenet] [--width 0.5] [--threads 0] [--loop]
+    python benchmarks/train_step.py [--repeats 9] [--batch 32] [--student mobilefacenet] [--width 0.5] [--threads 0] [--loop] [--malloc]
 
 `bank_step`: uint8 views to moved weights (targets and partners from the bank, FCD and RAD), against forward, backward and optimiser of
 the same student on ready float tensors with a sum for a loss. `--loop` adds the usual way, the teacher's forward pass in every step,
-and says how many times slower it is. Peak memory beside it. Exit code 1 if the promise is missed.
+and says how many times slower it is; `--malloc` times the step before and after `training/memory.py` told the C library to keep
+freed blocks. Peak memory beside it. Exit code 1 if the promise is missed.
 """
 
 import argparse
@@ -25,7 +26,7 @@ from torch import nn
 from mfr_kit.losses import coupleface
 from mfr_kit.models.embedders import load_embedder
 from mfr_kit.models.weights import build_backbone
-from mfr_kit.training import mining, optimise
+from mfr_kit.training import memory, mining, optimise
 from mfr_kit.training.bank import Bank
 from mfr_kit.training.checkpoint import State
 from mfr_kit.training.loader import ViewBatch
@@ -91,6 +92,7 @@ def main() -> int:
     parser.add_argument("--width", type=float, default=0.5)
     parser.add_argument("--threads", type=int, default=0)
     parser.add_argument("--loop", action="store_true")
+    parser.add_argument("--malloc", action="store_true")
     given = parser.parse_args()
     if given.threads:
         torch.set_num_threads(given.threads)
@@ -102,6 +104,13 @@ def main() -> int:
         stepper = make_stepper(options, ours, Path(folder), NoTeacher())
         bare(yardstick, planes)
         stepper.step(ours, [views], False)
+        if given.malloc:
+            before = statistics.median(seconds(stepper.step, ours, [views], False) for _ in range(given.repeats))
+            kept = memory.keep_freed()
+            stepper.step(ours, [views], False)
+            after = statistics.median(seconds(stepper.step, ours, [views], False) for _ in range(given.repeats))
+            print(f"freed blocks given back {given.batch / before:.1f} images/s, kept {given.batch / after:.1f} images/s (possible: {kept})")
+        memory.keep_freed()
         pairs = [(seconds(bare, yardstick, planes), seconds(stepper.step, ours, [views], False)) for _ in range(given.repeats)]
         ratio = statistics.median(mine / base for base, mine in pairs)
         rate = given.batch / statistics.median(mine for _, mine in pairs)

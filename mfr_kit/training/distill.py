@@ -12,7 +12,7 @@ from mfr_kit.errors import KitError
 from mfr_kit.masks import library
 from mfr_kit.models import weights
 from mfr_kit.models.embedders import load_embedder
-from mfr_kit.training import checkpoint, drift, optimise, people, prepare
+from mfr_kit.training import checkpoint, drift, memory, optimise, people, prepare
 from mfr_kit.training import ranks as distributed
 from mfr_kit.training.board import Board
 from mfr_kit.training.checkpoint import State
@@ -31,6 +31,7 @@ def distill(options: RunOptions) -> Path:
     """
     if options.threads:
         torch.set_num_threads(options.threads)
+    memory.keep_freed()
     device, ranks = prepare.device_of(options.device), distributed.join(options.device)
     faces, held, seen = people.split(options)
     drifts = drift.measured(seen)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
+from mfr_kit.errors import KitError
 from mfr_kit.training.options import RunOptions
 
 STEP_AT = (0.4, 0.7, 0.9)  # shares of the run at which the step schedule divides by ten; 10, 18, 22 of 26 epochs as usual
@@ -15,12 +16,15 @@ def make_optimiser(student: nn.Module, others: list[nn.Module], options: RunOpti
     """Make the optimiser; each group carries the `factor` by which `set_learning_rate` scales its rate.
 
     Args:
-        student: its layers get `layer_decay`.
+        student: its layers get `layer_decay`; its first `freeze_layers` need no gradient from here on.
         others: projector and heads; full rate.
-        options: `optimiser`, `learning_rate`, `weight_decay`, `momentum`, `layer_decay`.
+        options: `optimiser`, `learning_rate`, `weight_decay`, `momentum`, `layer_decay`, `freeze_layers`.
+    Raises:
+        KitError: no layer is left to train.
     """
     groups = []
-    for factor, parameters in [*_layers(student, options.layer_decay), *((1.0, list(module.parameters())) for module in others)]:
+    moving = _scaled(_unfrozen(student, options.freeze_layers), options.layer_decay)
+    for factor, parameters in [*moving, *((1.0, list(module.parameters())) for module in others)]:
         for decay, chosen in ((options.weight_decay, [p for p in parameters if p.ndim > 1]), (0.0, [p for p in parameters if p.ndim <= 1])):
             if chosen:
                 groups.append({"params": chosen, "weight_decay": decay, "factor": factor, "lr": options.learning_rate * factor})
@@ -76,11 +80,28 @@ def frozen(model: nn.Module) -> nn.Module:
     return model
 
 
-def _layers(model: nn.Module, decay: float) -> list[tuple[float, list[Tensor]]]:
-    """Group parameters by layer, in the order of their registration, the last layer with factor 1."""
+def _unfrozen(model: nn.Module, frozen_layers: int) -> list[list[Tensor]]:
+    """Take the first layers out of training (autograd then stops before them) and return the parameters of the others, layer by layer."""
+    layers = _layers(model)
+    if frozen_layers >= len(layers):
+        raise KitError(f"--freeze-layers {frozen_layers}: the student has {len(layers)} layers, and one at least must be trained")
+    for parameters in layers[:frozen_layers]:
+        for parameter in parameters:
+            parameter.requires_grad_(False)
+    return layers[frozen_layers:]
+
+
+def _scaled(layers: list[list[Tensor]], decay: float) -> list[tuple[float, list[Tensor]]]:
+    """Give each layer its factor, the last one 1; without decay all of them are one group."""
+    if decay == 1:
+        return [(1.0, [parameter for parameters in layers for parameter in parameters])]
+    return [(decay ** (len(layers) - 1 - number), parameters) for number, parameters in enumerate(layers)]
+
+
+def _layers(model: nn.Module) -> list[list[Tensor]]:
+    """Group parameters by layer, in the order of their registration."""
     layers: dict[str, list[Tensor]] = {}
     for name, parameter in model.named_parameters():
         parts = name.split(".")
-        layer = ".".join(parts[:2]) if len(parts) > 3 and parts[1].isdigit() else parts[0]
-        layers.setdefault(layer if decay != 1 else "all", []).append(parameter)
-    return [(decay ** (len(layers) - 1 - number), parameters) for number, parameters in enumerate(layers.values())]
+        layers.setdefault(".".join(parts[:2]) if len(parts) > 3 and parts[1].isdigit() else parts[0], []).append(parameter)
+    return list(layers.values())

@@ -16,7 +16,7 @@ METHODS = "mfr_kit.losses"
 BACKBONES = "mfr_kit.models.backbones"
 POSITIVE = ("width", "batch_size", "learning_rate", "accumulate", "epochs", "log_every", "save_every", "bank_batch", "layer_decay")
 SHARES = ("mask_ratio", "degrade", "warmup", "keep", "ema", "layer_decay")
-NOT_NEGATIVE = ("drift", "drift_clean", "photometric", "weight_decay", "clip", "l2_sp", "workers", "threads", "seed", "val_every")
+NOT_NEGATIVE = ("drift", "drift_clean", "photometric", "weight_decay", "clip", "l2_sp", "workers", "threads", "seed", "val_every", "freeze_layers")
 
 
 @dataclass(frozen=True)
@@ -68,6 +68,9 @@ class RunOptions:
     schedule: str = option("cosine", help="After the warm-up.", choices=lambda: ["cosine", "step", "polynomial", "constant"])
     warmup: float = option(0.05, help="Share of the steps that the learning rate takes to rise, 0..1.")
     layer_decay: float = option(1.0, help="Learning-rate factor from each layer to the one before it, in (0, 1].")
+    freeze_layers: int = option(
+        0, help="First layers that keep their initial weights; they cost no backward pass, which on a CPU is most of a step."
+    )
     clip: float = option(5.0, help="Largest gradient norm; 0 for none.")
     freeze_bn: bool | None = option(None, help="Keep batch-norm statistics as they start; default: unless --init random.")
     l2_sp: float = option(0.0, help="Pull towards the initial weights: 0.5 * this * squared distance.")

@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import nn
 
+from mfr_kit.errors import KitError
 from mfr_kit.models.weights import build_backbone
 from mfr_kit.training import optimise
 
@@ -39,6 +40,22 @@ def test_earlier_layers_move_slower(make_options):
     rate = {id(p): group["lr"] for group in optimiser.param_groups for p in group["params"]}
     rates = [rate[id(p)] for _, p in model.named_parameters()]
     assert rates == sorted(rates) and rates[0] < 0.1 and rates[-1] == 1
+
+
+def test_frozen_layers_are_the_first_and_get_no_gradient(make_options):
+    model = build_backbone("sface", 16, 0.125)
+    optimiser = optimise.make_optimiser(model, [], make_options(freeze_layers=3))
+    model(torch.randn(2, 3, 112, 112)).square().sum().backward()
+    still = {name.split(".")[0] for name, p in model.named_parameters() if p.grad is None}
+    assert still == {"conv_1", "conv_2_dw", "conv_2"}
+    moved = {id(p) for group in optimiser.param_groups for p in group["params"]}
+    assert moved == {id(p) for p in model.parameters() if p.requires_grad}
+
+
+def test_freezing_everything_is_refused(make_options):
+    model = build_backbone("sface", 16, 0.125)
+    with pytest.raises(KitError, match="30 layers"):
+        optimise.make_optimiser(model, [], make_options(freeze_layers=30))
 
 
 def test_l2_sp_is_the_gradient_of_the_squared_distance():

@@ -1,0 +1,22 @@
+"""How the process gets memory from the system."""
+
+import ctypes
+import sys
+
+_TRIM_THRESHOLD, _MMAP_MAX = -1, -4  # M_* of glibc's malloc.h
+
+
+def keep_freed() -> bool:
+    """Make the C library keep freed blocks, however large, for the next request; returns whether it could (Linux with glibc).
+
+    By default every activation of a training step, tens of megabytes each, is mapped and unmapped, and the kernel zeroes its pages
+    anew: a third of a CPU step's time. The price is that the process stays as large as it once was. `benchmarks/train_step.py --malloc`
+    measures both.
+    """
+    if sys.platform != "linux":
+        return False
+    try:
+        mallopt = ctypes.CDLL("libc.so.6").mallopt
+    except (OSError, AttributeError):  # musl has neither this name nor mallopt
+        return False
+    return bool(mallopt(_MMAP_MAX, 0) and mallopt(_TRIM_THRESHOLD, -1))

@@ -1,0 +1,24 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+SCRIPT = """
+import resource, torch
+from mfr_kit.training import memory
+kept = memory.keep_freed()
+def faults():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    torch.ones(16_000_000).sum()
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+print(int(kept), min(faults() for _ in range(6)))
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="mallopt is glibc's")
+def test_a_large_block_is_used_again_without_new_pages():
+    kept, again = map(int, subprocess.run([sys.executable, "-c", SCRIPT], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split())
+    assert not kept or again < 1000  # 64 MB are 15,625 pages
