@@ -109,7 +109,8 @@ def main() -> int:
             kept = memory.keep_freed()
             stepper.step(ours, [views], False)
             after = statistics.median(seconds(stepper.step, ours, [views], False) for _ in range(given.repeats))
-            print(f"freed blocks given back {given.batch / before:.1f} images/s, kept {given.batch / after:.1f} images/s (possible: {kept})")
+            rates = given.batch / before, given.batch / after
+            print(f"freed blocks given back: {rates[0]:.1f} images/s, kept: {rates[1]:.1f} images/s (possible: {kept})")
         memory.keep_freed()
         pairs = [(seconds(bare, yardstick, planes), seconds(stepper.step, ours, [views], False)) for _ in range(given.repeats)]
         ratio = statistics.median(mine / base for base, mine in pairs)

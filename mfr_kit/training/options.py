@@ -16,7 +16,10 @@ METHODS = "mfr_kit.losses"
 BACKBONES = "mfr_kit.models.backbones"
 POSITIVE = ("width", "batch_size", "learning_rate", "accumulate", "epochs", "log_every", "save_every", "bank_batch", "layer_decay")
 SHARES = ("mask_ratio", "degrade", "warmup", "keep", "ema", "layer_decay")
-NOT_NEGATIVE = ("drift", "drift_clean", "photometric", "weight_decay", "clip", "l2_sp", "workers", "threads", "seed", "val_every", "freeze_layers")
+NOT_NEGATIVE = (
+    *("drift", "drift_clean", "photometric", "weight_decay", "clip", "l2_sp"),
+    *("freeze_layers", "workers", "threads", "seed", "val_every"),
+)
 
 
 @dataclass(frozen=True)
