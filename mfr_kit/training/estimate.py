@@ -13,7 +13,7 @@ from torch import nn
 from mfr_kit import registry
 from mfr_kit.data.faceset import FaceSet
 from mfr_kit.models.embedders import Embedder, load_embedder
-from mfr_kit.training import bank, drift, mining, optimise, people, prepare
+from mfr_kit.training import bank, drift, memory, mining, optimise, people, prepare
 from mfr_kit.training import ranks as distributed
 from mfr_kit.training.loader import StudentViews
 from mfr_kit.training.options import METHODS, RunOptions
@@ -29,13 +29,15 @@ def estimate(options: RunOptions) -> str:
     """
     if options.threads:
         torch.set_num_threads(options.threads)
+    memory.keep_freed()
     device, ranks = prepare.device_of(options.device), distributed.join(options.device)
     faces, _, seen = people.split(options)
     teacher = load_embedder(options.teacher, normalisation=options.normalisation, threads=options.threads, device=device.type)
     persons = len(set(faces.identities))
     per_epoch, total = prepare.length(options, len(faces), ranks.world)
     root = mining.cache_root(options.out, options.bank)
-    left = bank.missing(root, faces, teacher, options.bank_dtype)
+    banked = len(faces) if prepare.is_taught(options) else 0
+    left = bank.missing(root, faces, teacher, options.bank_dtype) if banked else 0
     bank_s = left / options.bank_batch * _teacher_s(faces, teacher, options.bank_batch)
     view_s = _view_s(options, faces, drift.measured(seen))
     student, _, _ = prepare.make_student(options, teacher)
@@ -43,7 +45,7 @@ def estimate(options: RunOptions) -> str:
     state_mib += _head_mib(options, persons, teacher.embedding_size)
     waiting_s = view_s * options.batch_size * options.accumulate / max(options.workers, 1)
     each_s = max(step_s, waiting_s) if options.workers else step_s + waiting_s
-    bank_mib = len(faces) * 2 * teacher.embedding_size * np.dtype(options.bank_dtype).itemsize / 2**20
+    bank_mib = banked * 2 * teacher.embedding_size * np.dtype(options.bank_dtype).itemsize / 2**20
     disk_mib = bank_mib + state_mib + persons * getattr(options, "neighbours", 0) * 4 / 2**20
     slower = "the loader" if waiting_s > step_s else "the student"
     lines = (
