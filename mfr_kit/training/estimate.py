@@ -48,12 +48,14 @@ def estimate(options: RunOptions) -> str:
     bank_mib = banked * 2 * teacher.embedding_size * np.dtype(options.bank_dtype).itemsize / 2**20
     disk_mib = bank_mib + state_mib + persons * getattr(options, "neighbours", 0) * 4 / 2**20
     slower = "the loader" if waiting_s > step_s else "the student"
+    on_device = f", {torch.cuda.max_memory_allocated(device) / 2**20:.0f} MiB on the GPU" if device.type == "cuda" else ""
     lines = (
         f"{options.data}: {len(faces):,} clean faces of {persons:,} people to train on; {ranks.world} rank(s)",
         f"steps: {total:,} of {options.batch_size * options.accumulate * ranks.world} faces, {per_epoch:,.0f} a pass over the faces",
         f"time: about {(bank_s + total * each_s) / 3600:.2f} h on this machine, of which {bank_s / 3600:.2f} h for the teacher's bank "
         f"({left:,} faces missing); a step takes {each_s:.2f} s, {slower} being the slower; validation comes on top",
-        f"memory: about {_peak_mib() + WORKER_MIB * options.workers:.0f} MiB a rank, and {bank_mib:.0f} MiB of the bank in the page cache",
+        f"memory: about {_peak_mib() + WORKER_MIB * options.workers:.0f} MiB a rank{on_device}, and {bank_mib:.0f} MiB of the bank "
+        "in the page cache",
         f"disk: about {disk_mib:.0f} MiB (bank {bank_mib:.0f}, checkpoints {state_mib:.0f}); {_free_mib(root):,.0f} MiB are free",
     )
     return "\n".join(lines) if ranks.first else ""
