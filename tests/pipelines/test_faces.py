@@ -25,7 +25,7 @@ class Moody:
 
     def detect(self, image: np.ndarray) -> list[Detection]:
         corner, masked = tuple(image[0, 0].tolist()), tuple(image[-1, -1].tolist()) == (0, 0, 255)
-        lost = corner == BLIND and not masked or corner == MUTE and masked
+        lost = (corner == BLIND and not masked) or (corner == MUTE and masked)
         return [] if lost else [Detection(np.array([0, 0, 112, 112], np.float32), TEMPLATE.astype(np.float32), 0.9)]
 
     def settle(self, image: np.ndarray, face: Detection) -> Detection:
