@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mfr_kit.data.faceset import NO_FACE, FaceSet
+from mfr_kit.data.faceset import NO_FACE, NONMASK, FaceSet
 from mfr_kit.errors import KitError
 
 
@@ -67,6 +67,24 @@ def from_set(embeddings: np.ndarray, faceset: FaceSet) -> Faces:
         masks=_texts(faceset.masks, ("" for _ in lost)),
         sources=_texts(faceset.sources, (row["source"] for row in lost)),
     )
+
+
+def joined(first: Faces, second: Faces) -> Faces:
+    """Return the faces of one table and then those of another; their embeddings have one size."""
+    return Faces(*(np.concatenate([getattr(first, name), getattr(second, name)]) for name in Faces.__dataclass_fields__))
+
+
+def of_strangers(embeddings: np.ndarray, keys) -> Faces:
+    """Take each row of embeddings (N, D), of any norm, for an unmasked face of somebody else, of whom only the key is known.
+
+    Raises:
+        KitError: see `unit`.
+    """
+    names = np.array([str(key) for key in keys], object)
+    people = np.array([f"distractor {key}" for key in keys], object)
+    blank = np.full(len(names), "", object)
+    nonmask = np.full(len(names), NONMASK, object)
+    return Faces(unit(embeddings, keys), people, names, nonmask, np.ones(len(names), bool), names, blank, names)
 
 
 def _photographs(faceset: FaceSet, lost: list[dict]) -> tuple[list[str], list[str]]:
