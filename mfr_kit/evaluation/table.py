@@ -1,5 +1,6 @@
 """The report as plain text: aligned, readable in a log."""
 
+from mfr_kit.data.faceset import MASK, NONMASK
 from mfr_kit.evaluation.identification import RANKS
 
 
@@ -104,7 +105,7 @@ def _galleries(entry: dict, notes: dict[str, str]) -> list[str]:
     found = {model: result["searched"] for model, result in entry["models"].items() if "searched" in result}
     if not found:
         return []
-    lines = next((_among(result["distractors"]) for result in entry["models"].values() if "distractors" in result), [])
+    lines = next((_among(result["distractors"], result["searched"]) for result in entry["models"].values() if "distractors" in result), [])
     fpirs = [line["fpir"] for line in next(iter(found.values()))[0]["open_set"]]
     head = ["gallery", "model", "searches", "no face", *(f"rank {rank}" for rank in RANKS), *(f"FNIR@FPIR={fpir:g}" for fpir in fpirs)]
     rows = [head]
@@ -117,11 +118,16 @@ def _galleries(entry: dict, notes: dict[str, str]) -> list[str]:
     return [*lines, *align(rows)]
 
 
-def _among(about: dict) -> list[str]:
+def _among(about: dict, searched: list[dict]) -> list[str]:
     where = "of a second set" if about["second_set"] else "of people of this set who are not probed"
     lost = about["left_out"]
     left = f"left out: {lost['people']:,} of people who are probed, {lost['not_found']:,} without a face"
     lines = [f"  {about['probed']:,} people searched for among {about['photographs']:,} photographs {where} ({left})"]
+    each = {row["searches"]["condition"]: row["searches"] for row in searched}
+    ways = {NONMASK: ", each both ways", MASK: ""}
+    lines += [
+        f"  {name} probes: {one['pairs']:,} pairs of photographs{ways[name]}: {one['mated']:,} searches" for name, one in each.items()
+    ]
     rows = [row for row in about["verification"] if row["tar"] is not None]
     return lines + [
         f"  {row['probes']} probes, one to one: TAR {_rate(row['tar'], row['interval'])} % at FAR {row['far']:g}" for row in rows

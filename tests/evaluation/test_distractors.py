@@ -171,6 +171,7 @@ def test_two_models_among_the_faces_of_a_second_set(sets, tmp_path, capsys) -> N
     rates = {model: {row["gallery"]: row["cmc"][0] for row in result["searched"]} for model, result in entry["models"].items()}
     last = "36 distractors, mask probes"
     assert list(rates["whole"])[-1] == last and rates["upper"][last]["rate"] > rates["whole"][last]["rate"]
+    assert "nonmask probes: 30 pairs of photographs, each both ways: 60 searches" in text and "mask probes: 60 pairs" in text
     assert "5 people searched for among 36 photographs of a second set" in text and last in text
     change = next(row for row in entry["identification_differences"] if row["figure"] == f"rank-1 in {last}")
     assert change["difference"] == rates["upper"][last]["rate"] - rates["whole"][last]["rate"]
@@ -181,6 +182,7 @@ def test_two_models_among_the_faces_of_a_second_set(sets, tmp_path, capsys) -> N
     assert float(rows[0]["value"]) == rates["upper"][last]["rate"] and rows[0]["enrolled"] == "37" and rows[0]["low"]
     page = (tmp_path / "out" / "report.html").read_text()
     assert f'data-value="{rates["upper"][last]["rate"]}"' in page and "Searches by gallery" in page
+    assert "30 pairs and 60 searches for nonmask probes, 60 pairs and 60 searches for mask probes." in page
 
 
 def test_embeddings_of_distractors_give_the_figures_of_their_set(sets, tmp_path) -> None:
