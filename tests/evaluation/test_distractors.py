@@ -2,6 +2,7 @@
 
 import csv
 import json
+import tracemalloc
 
 import numpy as np
 import pyarrow as pa
@@ -223,3 +224,19 @@ def test_what_cannot_be_asked_is_one_line(sets, tmp_path, capsys, flags: list[st
     assert cli.main(["evaluate", *asked, "--data", str(tmp_path / "set"), "--far", "0.4", "--resamples", "0"]) == 2
     said = capsys.readouterr().err
     assert words in said and "Traceback" not in said
+
+
+def test_memory_does_not_grow_with_the_distractors(monkeypatch) -> None:
+    monkeypatch.setattr(distractors, "COLUMNS", 500)
+    rng = rng_for(4)
+    rows = rng.standard_normal((60, 8)).astype(np.float32)
+    faces = table(rows, np.arange(60) % 10)
+    trials, strangers = pair_up(faces, faces), rng.standard_normal((40_000, 8)).astype(np.float32)
+    peaks = []
+    for count in (1_000, 40_000):
+        tracemalloc.start()
+        for _ in ranks(trials, strangers[:count], sizes(count)):
+            pass
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[1] < 1.2 * peaks[0]
