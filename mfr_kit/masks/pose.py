@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 from functools import lru_cache
 from math import asin, atan2, cos, degrees, isfinite, sin, sqrt
-from operator import mul
 
 import numpy as np
 
@@ -13,8 +12,8 @@ from mfr_kit.masks import head
 Rows = list[list[float]]
 
 _MEAN = head.LANDMARKS.mean(axis=0).tolist()
-_CENTRED = (head.LANDMARKS - head.LANDMARKS.mean(axis=0)).tolist()
-_AFFINE = np.linalg.pinv(np.array(_CENTRED)).tolist()  # (3, 5): least squares from five image points to an affine projection
+_CENTRED = (head.LANDMARKS - head.LANDMARKS.mean(axis=0)).astype(np.complex128)  # complex, as the image points they meet are
+_AFFINE = np.linalg.pinv(_CENTRED)  # (3, 5): least squares from five image points to an affine projection
 _WIDTH_PRIOR, _LENGTH_PRIOR, _PITCH_PRIOR = 25.0, 25.0, 7.0  # landmark noise in mm (1.8) over the usual spread (7 %, 7 %, 0.26 rad)
 _BIN = 0.04  # radians within which the normal equations count as constant
 
@@ -87,60 +86,63 @@ def estimate(landmarks: np.ndarray) -> Pose:
     Raises:
         KitError: see `five_points`.
     """
-    points = five_points(landmarks)
-    centre_x, centre_y = sum(x for x, _ in points) / 5, sum(y for _, y in points) / 5
-    image_x, image_y = [x - centre_x for x, _ in points], [y - centre_y for _, y in points]
-    rotation, scale = _closed_form([_dot(row, image_x) for row in _AFFINE], [_dot(row, image_y) for row in _AFFINE])
-    rotation, scale, width, length = _refine(image_x, image_y, rotation, scale)
-    middle = [_MEAN[0] * width, _MEAN[1] * length, _MEAN[2]]
-    shift = np.array([centre_x - scale * _dot(rotation[0], middle), centre_y - scale * _dot(rotation[1], middle)])
-    pose = Pose(np.array(rotation), scale, shift, width, length)
+    points = [complex(x, y) for x, y in five_points(landmarks)]  # the image as complex numbers: half the arithmetic, and roll is a factor
+    centre = sum(points) / 5
+    image = np.array(points) - centre
+    (first, second, third), scale = _closed_form((_AFFINE @ image).tolist())
+    (first, second, third), scale, width, length = _refine(image, first, second, third, scale)
+    shift = centre - scale * (first * (_MEAN[0] * width) + second * (_MEAN[1] * length) + third * _MEAN[2])
+    rotation = [[axis.real for axis in (first, second, third)], [axis.imag for axis in (first, second, third)]]
+    rotation.append([_depth(second, third), _depth(third, first), _depth(first, second)])
+    pose = Pose(np.array(rotation), scale, np.array([shift.real, shift.imag]), width, length)
     return pose if len(landmarks) == 5 else _with_jaw(pose, np.asarray(landmarks, np.float64))
 
 
-def _dot(a, b) -> float:
-    return sum(map(mul, a, b))
+def _depth(one: complex, other: complex) -> float:
+    """The z of the cross product of two image vectors: a rotation's third row, from the other two columns of the first two."""
+    return one.real * other.imag - one.imag * other.real
 
 
-def _closed_form(x: list[float], y: list[float]) -> tuple[Rows, float]:
-    """Turn an affine projection (its row for the image's x and for y) into the nearest rotation and scale: polar decomposition."""
-    p, q, r = _dot(x, x), _dot(x, y), _dot(y, y)
-    root = sqrt(max(p * r - q * q, 1e-12))  # M (M'M)^(-1/2) for the 2x2 Gram matrix [[p, q], [q, r]]
-    trace = sqrt(max(p + r + 2 * root, 1e-12))
-    k = 1 / (root * trace)
-    u, v, w = (r + root) * k, -q * k, (p + root) * k
-    first = [u * a + v * b for a, b in zip(x, y, strict=True)]
-    second = [v * a + w * b for a, b in zip(x, y, strict=True)]
-    return [first, second, _cross(first, second)], trace / 2
+def _closed_form(axes: list[complex]) -> tuple[list[complex], float]:
+    """Turn an affine projection (where it takes the head's three axes) into the nearest rotation and scale: polar decomposition."""
+    x, y, z = axes
+    total = sum([x.real**2 + x.imag**2, y.real**2 + y.imag**2, z.real**2 + z.imag**2])
+    skew = x * x + y * y + z * z  # 0 for a rotation: its rows are as long as each other and perpendicular
+    root = 0.5 * sqrt(max(total * total - abs(skew) ** 2, 1e-12))
+    square = max(total + 2 * root, 1e-12)
+    trace = sqrt(square)
+    k = 0.5 / (root * trace)
+    return [k * (square * axis - skew * axis.conjugate()) for axis in axes], trace / 2
 
 
-def _cross(a: list[float], b: list[float]) -> list[float]:
-    return [a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0]]
-
-
-def _refine(image_x, image_y, rotation: Rows, scale: float) -> tuple[Rows, float, float, float]:
+def _refine(
+    image: np.ndarray, first: complex, second: complex, third: complex, scale: float
+) -> tuple[tuple[complex, complex, complex], float, float, float]:
     """Take one Gauss-Newton step over log scale, three small rotations, and the face's width and length (from 1)."""
-    (a, b, c), (d, e, f), _ = rotation
-    roll = atan2(d, a)
-    cosine, sine = cos(roll), sin(roll)
-    residual_x = [i / scale - _dot((a, b, c), point) for i, point in zip(image_x, _CENTRED, strict=True)]
-    residual_y = [i / scale - _dot((d, e, f), point) for i, point in zip(image_y, _CENTRED, strict=True)]
-    upright = [cosine * x + sine * y for x, y in zip(residual_x, residual_y, strict=True)]
-    upright += [cosine * y - sine * x for x, y in zip(residual_x, residual_y, strict=True)]
-    upright.append(1.0)
-    tilt = asin(max(-1.0, min(1.0, cosine * f - sine * c)))
-    turn = atan2(cosine * c + sine * f, a * e - b * d)
-    gain = _gain(round(turn / _BIN), round(tilt / _BIN))
-    growth, x, y, z, wider, longer = (_dot(row, upright) for row in gain)
-    step = _small_rotation(cosine * x - sine * y, sine * x + cosine * y, z)
-    first, second = ([_dot(row, column) for column in zip(*rotation, strict=True)] for row in step[:2])
+    roll = first / max(abs(first), 1e-12)
+    upright = roll.conjugate()
+    residual = image * (upright / scale) - _CENTRED @ np.array([first * upright, second * upright, third * upright])
+    tilt = asin(max(-1.0, min(1.0, (third * upright).imag)))
+    turn = atan2((third * upright).real, _depth(first, second))
+    gain, pull = _gain(round(turn / _BIN), round(tilt / _BIN))
+    growth, x, y, z, wider, longer = ((gain @ residual).real + pull).tolist()
+    axis = roll * complex(x, y)
+    step = _small_rotation(axis.real, axis.imag, z)
+    depths = _depth(second, third), _depth(third, first), _depth(first, second)
+    moved = [_turned(step, column, depth) for column, depth in zip((first, second, third), depths, strict=True)]
     width, length = min(max(1 + wider, 0.75), 1.3), min(max(1 + longer, 0.75), 1.3)
-    return [first, second, _cross(first, second)], scale * (1 + min(max(growth, -0.5), 0.5)), width, length
+    return tuple(moved), scale * (1 + min(max(growth, -0.5), 0.5)), width, length
+
+
+def _turned(step: Rows, column: complex, depth: float) -> complex:
+    (a, b, c), (d, e, f) = step
+    x, y = column.real, column.imag
+    return complex(a * x + b * y + c * depth, d * x + e * y + f * depth)
 
 
 @lru_cache(maxsize=4096)
-def _gain(turn: int, tilt: int) -> Rows:
-    """The step's linear map for an upright head turned and tilted by so many bins: (6, 11), ten residuals in mm and a constant.
+def _gain(turn: int, tilt: int) -> tuple[np.ndarray, np.ndarray]:
+    """The step for an upright head turned and tilted by so many bins: the real part of (6, 5) complex @ residuals in mm, plus (6,).
 
     The normal equations of least squares with priors depend on the rotation alone and change little within a bin, so they are solved
     once for each bin that occurs.
@@ -148,7 +150,7 @@ def _gain(turn: int, tilt: int) -> Rows:
     yaw, pitch = turn * _BIN, tilt * _BIN
     turned = np.array([[cos(yaw), 0, sin(yaw)], [0, 1, 0], [-sin(yaw), 0, cos(yaw)]])
     rotation = np.array([[1, 0, 0], [0, cos(pitch), sin(pitch)], [0, -sin(pitch), cos(pitch)]]) @ turned
-    points = np.array(_CENTRED)
+    points = _CENTRED.real
     x, y, z = (points @ rotation.T).T
     nothing = np.zeros(5)
     columns = [(x, y), (nothing, -z), (z, nothing), (-y, x)]
@@ -157,17 +159,17 @@ def _gain(turn: int, tilt: int) -> Rows:
     prior = np.diag([0.0, _PITCH_PRIOR**2, 0.0, 0.0, _WIDTH_PRIOR**2, _LENGTH_PRIOR**2])
     pull = np.zeros((6, 1))
     pull[1] = _PITCH_PRIOR**2 * pitch
-    return np.linalg.solve(jacobian.T @ jacobian + prior, np.hstack([jacobian.T, pull])).tolist()
+    solved = np.linalg.solve(jacobian.T @ jacobian + prior, np.hstack([jacobian.T, pull]))
+    return solved[:, :5] - 1j * solved[:, 5:10], solved[:, 10]
 
 
 def _small_rotation(x: float, y: float, z: float) -> Rows:
-    """Rotation matrix of a rotation vector (Rodrigues)."""
+    """First two rows of the matrix of a rotation vector (Rodrigues)."""
     angle = sqrt(x * x + y * y + z * z)
     s, c = (sin(angle) / angle, (1 - cos(angle)) / (angle * angle)) if angle > 1e-9 else (1.0, 0.5)
     return [
         [1 - c * (y * y + z * z), c * x * y - s * z, c * x * z + s * y],
         [c * x * y + s * z, 1 - c * (x * x + z * z), c * y * z - s * x],
-        [c * x * z - s * y, c * y * z + s * x, 1 - c * (x * x + y * y)],
     ]
 
 
