@@ -55,16 +55,16 @@ def _blur(image: np.ndarray, detail: np.ndarray) -> float:
     return min(max(_BLUR_SLOPE * (_SHARP_RATIO - ratio), 0.0), 1.2)
 
 
-def grained(colour: np.ndarray, grain: float, rng: np.random.Generator) -> np.ndarray:
-    """Lay grain of this standard deviation over (H, W, 3) uint8 colours, placed by `rng`."""
+def add_grain(colour: np.ndarray, grain: float, rng: np.random.Generator) -> None:
+    """Lay grain of this standard deviation over (H, W, 3) uint8 colours, in place, placed by `rng`."""
     if grain < 0.7:
-        return colour
+        return
     height, width = colour.shape[:2]
     row, column = int(rng.random() * _TILE), int(rng.random() * _TILE)
     tile = _GRAIN[row : row + height, column : column + width]
     if tile.shape != colour.shape:  # a region larger than the tile: repeat it
         tile = np.tile(_GRAIN, (-(-height // (2 * _TILE)), -(-width // (2 * _TILE)), 1))[:height, :width]
-    return cv2.addWeighted(colour, 1.0, tile, grain / _GRAIN_STRENGTH, -128 * grain / _GRAIN_STRENGTH)
+    cv2.addWeighted(colour, 1.0, tile, grain / _GRAIN_STRENGTH, -128 * grain / _GRAIN_STRENGTH, dst=colour)
 
 
 def jpeg_quality(region: np.ndarray, left: int, top: int) -> int | None:

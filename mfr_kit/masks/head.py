@@ -46,14 +46,17 @@ class Sections:
 
     @cached_property
     def ellipses(self) -> np.ndarray:
-        """(7, rows) float32, what rays need: 1 / half width, 1 / depth and the centre's z, each for the skull and for the nose; and
-        1 / depth of the outer ellipse, from the ears' plane to the ridge, which defines the angle around the head.
+        """(16, rows) float32, what rays need to meet ellipses of half width a and depth b around a centre z = c.
+
+        Each for the skull and for the nose: 1 / a^2, 1 / b^2, 1 / ab, 1 / b^2 - 1 / a^2, c, c / b^2, and the smaller of a and b. Then
+        1 / a and 1 / b of the outer ellipse, from the ears' plane to the ridge, which defines the angle around the head.
         """
-        width, front, ridge = self.table.T
-        nose = np.ones_like(width)
-        values = [1 / width, nose / NOSE_HALF_WIDTH, 1 / (front - EAR_Z), nose / NOSE_DEPTH, nose * EAR_Z, ridge - NOSE_DEPTH]
-        values.append(1 / (ridge - EAR_Z))
-        return np.ascontiguousarray(np.stack(values), np.float32)
+        width, front, ridge = self.table.T.astype(np.float64)
+        a = np.stack([width, np.full_like(width, NOSE_HALF_WIDTH)])
+        b = np.stack([front - EAR_Z, np.full_like(width, NOSE_DEPTH)])
+        c = np.stack([np.full_like(width, EAR_Z), ridge - NOSE_DEPTH])
+        values = [a**-2, b**-2, 1 / (a * b), b**-2 - a**-2, c, c / b**2, np.minimum(a, b), np.stack([1 / width, 1 / (ridge - EAR_Z)])]
+        return np.concatenate(values).astype(np.float32)
 
     def widened(self, jaw: float) -> "Sections":
         """Scale the half widths from the mouth downwards."""
