@@ -29,7 +29,7 @@ _FRONT = [6, 9, 4, 2, 5, 9, 12, 8, 6, 0, -16, -38, -46, -48]
 _RIDGE = [6, 10, 14, 25, 33.5, 25, 20, 14, 9, 2, -14, -36, -44, -46]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # equal when the same: hashable, as caches by model need it
 class Sections:
     """Cross-sections by height: `table` is (rows, 3) float32 with width, front and ridge at y = TOP + row * STEP."""
 
@@ -45,18 +45,15 @@ class Sections:
         return ((y - np.float32(TOP - STEP / 2)) * np.float32(1 / STEP)).astype(np.intp)
 
     @cached_property
-    def ellipses(self) -> np.ndarray:
-        """(16, rows) float32, what rays need to meet ellipses of half width a and depth b around a centre z = c.
-
-        Each for the skull and for the nose: 1 / a^2, 1 / b^2, 1 / ab, 1 / b^2 - 1 / a^2, c, c / b^2, and the smaller of a and b. Then
-        1 / a and 1 / b of the outer ellipse, from the ears' plane to the ridge, which defines the angle around the head.
+    def ellipses(self) -> tuple[tuple[np.ndarray, ...], tuple[np.ndarray, ...]]:
+        """Half width, depth and the centre's z, each (2, rows) for the skull and for the nose; and half width and depth, (rows,) each, of
+        the outer ellipse, from the ears' plane to the ridge, which defines the angle around the head.
         """
         width, front, ridge = self.table.T.astype(np.float64)
-        a = np.stack([width, np.full_like(width, NOSE_HALF_WIDTH)])
-        b = np.stack([front - EAR_Z, np.full_like(width, NOSE_DEPTH)])
-        c = np.stack([np.full_like(width, EAR_Z), ridge - NOSE_DEPTH])
-        values = [a**-2, b**-2, 1 / (a * b), b**-2 - a**-2, c, c / b**2, np.minimum(a, b), np.stack([1 / width, 1 / (ridge - EAR_Z)])]
-        return np.concatenate(values).astype(np.float32)
+        same = np.ones_like(width)
+        half_width = np.stack([width, same * NOSE_HALF_WIDTH])
+        depth, centre = np.stack([front - EAR_Z, same * NOSE_DEPTH]), np.stack([same * EAR_Z, ridge - NOSE_DEPTH])
+        return (half_width, depth, centre), (width, ridge - EAR_Z)
 
     def widened(self, jaw: float) -> "Sections":
         """Scale the half widths from the mouth downwards."""

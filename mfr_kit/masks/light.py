@@ -6,13 +6,12 @@ import cv2
 import numpy as np
 
 _GRID = 8
-_LEAST, _ONE, _MOST = np.float32([2, 1, 1.25])  # weight of a cell without mask; and the greatest gain
+_LEAST, _MOST = np.float32([2, 1.25])  # weight of a cell without mask; and the greatest gain
 _SKIN = (1.17, 0.96, 0.83)  # usual skin under white light, relative to its luma
 _FOLLOW = 0.8  # share of the skin's shading that the mask takes on
 _GREY = 3.0  # mean difference of channels below which a photo counts as grey
 _NEAR = cv2.blur(np.eye(_GRID**2, dtype=np.float32).reshape(_GRID, _GRID, -1), (5, 5)).reshape(_GRID**2, -1).T.copy()
 """(64, 64): weights @ _NEAR blurs a flattened grid, two and a half of its cells around."""
-_RAMP = np.arange(256, dtype=np.float32)
 _generator = np.random.default_rng(7)
 _BLOBS = cv2.GaussianBlur(_generator.standard_normal((64, 64)).astype(np.float32), (0, 0), 1.1)
 _BLOBS /= _BLOBS.std()
@@ -56,7 +55,7 @@ def measure(region: np.ndarray, coverage: np.ndarray) -> Light:
     local *= np.float32(_FOLLOW * exposure / level)
     local += np.float32((1 - _FOLLOW) * exposure)
     gain = np.minimum(local, _MOST, out=local).reshape(_GRID, _GRID)
-    if abs(red - green) + abs(green - blue) < _GREY and np.abs(colours[:, 0] - colours[:, 2]).sum() < _GREY * len(colours):
+    if abs(red - green) + abs(green - blue) < _GREY and _is_grey(small):
         return Light(gain, (1.0, 1.0, 1.0), True, skin)
     tint = [min(max(part / (level * usual), 0.6), 1.5) ** 0.3 for part, usual in zip(skin, _SKIN, strict=True)]
     strongest = max(tint)  # goes into the gain, so that tinting a bright colour does not clip it before a dim light falls on it
@@ -64,11 +63,17 @@ def measure(region: np.ndarray, coverage: np.ndarray) -> Light:
     return Light(gain, (tint[0] / strongest, tint[1] / strongest, tint[2] / strongest), False, skin)
 
 
+def _is_grey(small: np.ndarray) -> bool:
+    pixels = small.tobytes()
+    if pixels[::3] == pixels[2::3]:  # what a grey file decodes to
+        return True
+    return sum(abs(red - blue) for red, blue in zip(pixels[::3], pixels[2::3], strict=True)) < _GREY * _GRID * _GRID
+
+
 def stained(gain: np.ndarray, seed: int, crumple: float, dirt: float) -> np.ndarray:
     """Add uneven tension (crumples) and stains of a used mask to the light on it; stains have a colour and make it (GRID, GRID, 3)."""
     row, column = seed % 53, (seed >> 8) % 53
-    uneven = _BLOBS[row : row + _GRID, column : column + _GRID] * np.float32(crumple)
-    uneven += _ONE
+    uneven = cv2.addWeighted(_BLOBS[row : row + _GRID, column : column + _GRID], crumple, gain, 0, 1)
     uneven *= gain
     if dirt:
         stain = np.maximum(_BLOBS[column : column + _GRID, row : row + _GRID] - 0.4, 0) * np.float32(dirt)
@@ -78,11 +83,6 @@ def stained(gain: np.ndarray, seed: int, crumple: float, dirt: float) -> np.ndar
 
 def shine(colour: np.ndarray, gain: np.ndarray) -> None:
     """Multiply (H, W, 3) uint8 colours, in place, by the light on them, interpolated between the grid's points."""
-    coded = cv2.convertScaleAbs(gain, alpha=128)  # 128 stands for 1, so that bytes carry 0 to 2
-    light = cv2.resize(coded, colour.shape[1::-1], interpolation=cv2.INTER_LINEAR)
-    cv2.multiply(colour, light if gain.ndim == 3 else cv2.cvtColor(light, cv2.COLOR_GRAY2RGB), dst=colour, scale=1 / 128)
-
-
-def shadow_curve(strength: float) -> np.ndarray:
-    """(256,) uint8: from how much mask is near a pixel to how much of the light still reaches the skin there."""
-    return (255 - _RAMP * strength).astype(np.uint8)
+    light = cv2.resize(gain, colour.shape[1::-1], interpolation=cv2.INTER_LINEAR)
+    coded = cv2.convertScaleAbs(light, alpha=128)  # 128 stands for 1, so that bytes carry 0 to 2
+    cv2.multiply(colour, coded if gain.ndim == 3 else cv2.cvtColor(coded, cv2.COLOR_GRAY2RGB), dst=colour, scale=1 / 128)

@@ -16,9 +16,6 @@ NODES = 14
 """Mesh nodes along the longer side of the mask's region: finer does not show (see benchmarks/masks.py)."""
 _MARGIN_MM = 3.5  # how far the shadow reaches beyond what is painted
 _PHOTO = 160  # pixels of the shorter side from which an image counts as a photograph that still has its JPEG grid
-_PIXEL = 16  # levels of the silhouette channel per pixel
-_STEP = np.clip(np.arange(256) - 128 + _PIXEL // 2, 0, _PIXEL).astype(np.float32) * (255 / _PIXEL)
-_SILHOUETTE = (255 - _STEP).astype(np.uint8)
 
 
 def render(
@@ -44,23 +41,22 @@ def render(
     fit = mask.look.fit
     model = fit.sections if pose.jaw == 1.0 else fit.sections.widened(pose.jaw)
     wear = Wear(*(mask.parameters[name] for name in ("top", "bottom", "width", "shift", "tilt_deg")))
-    left, top, right, bottom = _box(mask, wear, pose)
-    left, top, right, bottom = max(left, 0), max(top, 0), min(right, face.shape[1]), min(bottom, face.shape[0])
+    height, width = coverage.shape
+    reach = _box(mask, wear, pose)
+    left, top, right, bottom = box = max(reach[0], 0), max(reach[1], 0), min(reach[2], width), min(reach[3], height)
     if right - left < 1 or bottom - top < 1:
         return image, coverage
-    mesh = surface.solve(pose, model, (left, top, right, bottom), nodes)
-    width, height = min(mesh.size[0], face.shape[1] - mesh.left), min(mesh.size[1], face.shape[0] - mesh.top)
-    window = slice(mesh.top, mesh.top + height), slice(mesh.left, mesh.left + width)
+    window = slice(top, bottom), slice(left, right)
     region = image[window]
     found = grade.measure(region)
-    layers, alpha = _sample(mask, wear, mesh, pose.scale, hypot(found.blur, mask.parameters["softness"]))
-    layers, alpha = layers[:height, :width], alpha[:height, :width]
-    is_photo = min(face.shape[:2]) >= _PHOTO and not mask.look.flat
-    quality = grade.jpeg_quality(region, mesh.left, mesh.top) if is_photo else None
-    _compose(region, layers, alpha, mask, pose.scale, found.grain, rng)
+    mesh = surface.solve(pose, model, reach, (width, height), nodes)
+    layers, alpha = _sample(mask, wear, mesh, (width, height), pose.scale, hypot(found.blur, mask.parameters["softness"]))
     coverage[window] = alpha
+    is_photo = min(face.shape[:2]) >= _PHOTO and not mask.look.flat
+    quality = grade.jpeg_quality(region, left, top) if is_photo else None
+    _compose(region, layers, alpha, mask, pose.scale, found.grain, rng)
     if quality is not None:
-        grade.recompress(image, coverage, (mesh.left, mesh.top, mesh.left + width, mesh.top + height), quality)
+        grade.recompress(image, coverage, box, quality)
     return image, coverage
 
 
@@ -88,17 +84,19 @@ def _box(mask: Mask, wear: Wear, pose: Pose) -> tuple[int, int, int, int]:
     return left - margin, top - margin, left + width + margin, top + height + margin
 
 
-def _sample(mask: Mask, wear: Wear, mesh: surface.Mesh, scale: float, blur: float) -> tuple[np.ndarray, np.ndarray]:
-    """Read the texture through the mesh: (h, w, 3) uint8 colours or weights, and (h, w) uint8 opacity."""
+def _sample(mask: Mask, wear: Wear, mesh: surface.Mesh, size: tuple[int, int], scale: float, blur: float) -> tuple[np.ndarray, np.ndarray]:
+    """Read the texture through the mesh where it lies in an image of `size`.
+
+    Returns (h, w, 3) uint8 colours or weights, and (h, w) uint8 opacity.
+    """
     look = mask.look
     left, top, right, bottom = look.box
     texture = look.levels[look.level(scale, blur)]
     texels = texture.shape[1] / (right - left), texture.shape[0] / (bottom - top)
     x, y = wear.to_texture(mesh.chart, look.fit, texels, (left, top))
-    x, y = cv2.resize(x, mesh.size, interpolation=cv2.INTER_LINEAR), cv2.resize(y, mesh.size, interpolation=cv2.INTER_LINEAR)
+    x, y, miss = mesh.spread(x, *size), mesh.spread(y, *size), mesh.spread(mesh.miss, *size)
     sampled = cv2.remap(texture, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=(0, 0, 128, 0))
-    signed = cv2.addWeighted(mesh.miss, _PIXEL * scale, mesh.miss, 0, 128, dtype=cv2.CV_8U)
-    silhouette = cv2.LUT(cv2.resize(signed, mesh.size, interpolation=cv2.INTER_LINEAR), _SILHOUETTE)
+    silhouette = cv2.addWeighted(miss, -255 * scale, miss, 0, 127.5, dtype=cv2.CV_8U)  # one pixel wide
     return cv2.cvtColor(sampled, cv2.COLOR_RGBA2RGB), cv2.min(cv2.extractChannel(sampled, 3), silhouette, dst=silhouette)
 
 
@@ -114,7 +112,8 @@ def _compose(
         light.shine(colour, light.stained(lit.gain, values["seed"], values["crumple"], values["dirt"]))
         grade.add_grain(colour, grain, rng)
         reach = max(3, int(2 * _MARGIN_MM * scale) | 1)
-        shadow = cv2.LUT(cv2.blur(alpha, (reach, reach)), light.shadow_curve(values["shadow"]))
+        shadow = cv2.blur(alpha, (reach, reach))  # from how much mask is near to how much of the light still reaches the skin there
+        cv2.convertScaleAbs(shadow, dst=shadow, alpha=-values["shadow"], beta=255)
         cv2.multiply(clear, shadow, dst=clear, scale=1 / 255)
     if look.noise:
         noise = rng.standard_normal(colour.shape, np.float32)
@@ -135,10 +134,9 @@ def _colours(mask: Mask, lit: light.Light) -> np.ndarray:
         rows = [((d - b) / 255, (t - b) / 255, depth, b - 127.5 * depth) for b, d, t in zip(base, dyed, trim, strict=True)]
     if lit.grey:
         rows = [[0.299 * r + 0.587 * g + 0.114 * b for r, g, b in zip(*rows, strict=True)]] * 3
-    matrix = np.array(rows, np.float32)
-    if not mask.look.flat:
-        matrix *= np.array(lit.tint, np.float32)[:, None]
-    return matrix
+    if not (lit.grey or mask.look.flat):
+        rows = [[tint * part for part in row] for tint, row in zip(lit.tint, rows, strict=True)]
+    return np.array(rows, np.float32)
 
 
 def _colour(value: list[int] | None, lit: light.Light) -> tuple[float, float, float]:

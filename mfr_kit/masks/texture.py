@@ -58,7 +58,7 @@ def drawn(look) -> np.ndarray:
 
 
 def rim(look) -> np.ndarray:
-    """Find the head points, (N, 1, 3) float32 in mm as OpenCV takes them, along the convex hull of the texels that are not transparent, and on the ridge between.
+    """Find the head points, (N, 1, 3) float32 in mm, along the convex hull of the texels that are not transparent, and the ridge between.
 
     The ridge (nose and beak) is the silhouette of a turned head, though it lies inside the hull on the chart.
     """
