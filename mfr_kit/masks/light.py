@@ -8,6 +8,7 @@ import numpy as np
 _GRID = 8
 _LEAST, _MOST = np.float32([2, 1.25])  # weight of a cell without mask; and the greatest gain
 _SKIN = (1.17, 0.96, 0.83)  # usual skin under white light, relative to its luma
+_WHITE = np.ones((3, 1), np.float32)
 _FOLLOW = 0.8  # share of the skin's shading that the mask takes on
 _GREY = 3.0  # mean difference of channels below which a photo counts as grey
 _NEAR = cv2.blur(np.eye(_GRID**2, dtype=np.float32).reshape(_GRID, _GRID, -1), (5, 5)).reshape(_GRID**2, -1).T.copy()
@@ -20,13 +21,13 @@ _STAIN = np.array([0.6, 0.8, 1.0], np.float32)
 
 @dataclass(frozen=True)
 class Light:
-    """The light on a region: a mask's colours times `tint` (R, G, B, at most 1) and `gain`, (GRID, GRID) float32.
+    """The light on a region: a mask's colours times `tint`, (3, 1) float32 at most 1, and `gain`, (GRID, GRID) float32.
 
     `skin` is the mean colour around the mask, `grey` says the photo has no colour.
     """
 
     gain: np.ndarray
-    tint: tuple[float, float, float]
+    tint: np.ndarray
     grey: bool
     skin: tuple[float, float, float]
 
@@ -56,11 +57,11 @@ def measure(region: np.ndarray, coverage: np.ndarray) -> Light:
     local += np.float32((1 - _FOLLOW) * exposure)
     gain = np.minimum(local, _MOST, out=local).reshape(_GRID, _GRID)
     if abs(red - green) + abs(green - blue) < _GREY and _is_grey(small):
-        return Light(gain, (1.0, 1.0, 1.0), True, skin)
+        return Light(gain, _WHITE, True, skin)
     tint = [min(max(part / (level * usual), 0.6), 1.5) ** 0.3 for part, usual in zip(skin, _SKIN, strict=True)]
     strongest = max(tint)  # goes into the gain, so that tinting a bright colour does not clip it before a dim light falls on it
     gain *= np.float32(strongest)
-    return Light(gain, (tint[0] / strongest, tint[1] / strongest, tint[2] / strongest), False, skin)
+    return Light(gain, np.array([[part / strongest] for part in tint], np.float32), False, skin)
 
 
 def _is_grey(small: np.ndarray) -> bool:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from functools import lru_cache
 from math import asin, atan2, cos, degrees, isfinite, sin, sqrt
+from operator import mul
 
 import numpy as np
 
@@ -12,8 +13,8 @@ from mfr_kit.masks import head
 Rows = list[list[float]]
 
 _MEAN = head.LANDMARKS.mean(axis=0).tolist()
-_CENTRED = (head.LANDMARKS - head.LANDMARKS.mean(axis=0)).astype(np.complex128)  # complex, as the image points they meet are
-_AFFINE = np.linalg.pinv(_CENTRED)  # (3, 5): least squares from five image points to an affine projection
+_CENTRED = (head.LANDMARKS - head.LANDMARKS.mean(axis=0)).tolist()
+_AFFINE = np.linalg.pinv(np.array(_CENTRED)).tolist()  # (3, 5): least squares from five image points to an affine projection
 _WIDTH_PRIOR, _LENGTH_PRIOR, _PITCH_PRIOR = 25.0, 25.0, 7.0  # landmark noise in mm (1.8) over the usual spread (7 %, 7 %, 0.26 rad)
 _BIN = 0.04  # radians within which the normal equations count as constant
 
@@ -86,11 +87,12 @@ def estimate(landmarks: np.ndarray) -> Pose:
     Raises:
         KitError: see `five_points`.
     """
-    points = [complex(x, y) for x, y in five_points(landmarks)]  # the image as complex numbers: half the arithmetic, and roll is a factor
+    # The image's points as complex numbers: half the arithmetic, and a roll is a factor. NumPy would take longer over five of them.
+    points = [complex(x, y) for x, y in five_points(landmarks)]
     centre = sum(points) / 5
-    image = np.array(points) - centre
-    (first, second, third), scale = _closed_form((_AFFINE @ image).tolist())
-    (first, second, third), scale, width, length = _refine(image, first, second, third, scale)
+    v, w, x, y, z = image = [point - centre for point in points]
+    axes, scale = _closed_form([a * v + b * w + c * x + d * y + e * z for a, b, c, d, e in _AFFINE])
+    (first, second, third), scale, width, length = _refine(image, axes, scale)
     shift = centre - scale * (first * (_MEAN[0] * width) + second * (_MEAN[1] * length) + third * _MEAN[2])
     rotation = [[axis.real for axis in (first, second, third)], [axis.imag for axis in (first, second, third)]]
     rotation.append([_depth(second, third), _depth(third, first), _depth(first, second)])
@@ -106,7 +108,7 @@ def _depth(one: complex, other: complex) -> float:
 def _closed_form(axes: list[complex]) -> tuple[list[complex], float]:
     """Turn an affine projection (where it takes the head's three axes) into the nearest rotation and scale: polar decomposition."""
     x, y, z = axes
-    total = sum([x.real**2 + x.imag**2, y.real**2 + y.imag**2, z.real**2 + z.imag**2])
+    total = abs(x) ** 2 + abs(y) ** 2 + abs(z) ** 2
     skew = x * x + y * y + z * z  # 0 for a rotation: its rows are as long as each other and perpendicular
     root = 0.5 * sqrt(max(total * total - abs(skew) ** 2, 1e-12))
     square = max(total + 2 * root, 1e-12)
@@ -115,23 +117,25 @@ def _closed_form(axes: list[complex]) -> tuple[list[complex], float]:
     return [k * (square * axis - skew * axis.conjugate()) for axis in axes], trace / 2
 
 
-def _refine(
-    image: np.ndarray, first: complex, second: complex, third: complex, scale: float
-) -> tuple[tuple[complex, complex, complex], float, float, float]:
+def _refine(image: list[complex], axes: list[complex], scale: float) -> tuple[list[complex], float, float, float]:
     """Take one Gauss-Newton step over log scale, three small rotations, and the face's width and length (from 1)."""
+    first, second, third = axes
     roll = first / max(abs(first), 1e-12)
     upright = roll.conjugate()
-    residual = image * (upright / scale) - _CENTRED @ np.array([first * upright, second * upright, third * upright])
-    tilt = asin(max(-1.0, min(1.0, (third * upright).imag)))
-    turn = atan2((third * upright).real, _depth(first, second))
-    gain, pull = _gain(round(turn / _BIN), round(tilt / _BIN))
-    growth, x, y, z, wider, longer = ((gain @ residual).real + pull).tolist()
+    turned, shrunk = [axis * upright for axis in axes], upright / scale
+    a, b, c = turned
+    residual = [point * shrunk - (x * a + y * b + z * c) for point, (x, y, z) in zip(image, _CENTRED, strict=True)]
+    flat = [part.real for part in residual] + [part.imag for part in residual] + [1.0]
+    tilt = asin(max(-1.0, min(1.0, c.imag)))
+    turn = atan2(c.real, _depth(first, second))
+    gain = _gain(round(turn / _BIN), round(tilt / _BIN))
+    growth, x, y, z, wider, longer = [sum(map(mul, row, flat)) for row in gain]
     axis = roll * complex(x, y)
     step = _small_rotation(axis.real, axis.imag, z)
     depths = _depth(second, third), _depth(third, first), _depth(first, second)
-    moved = [_turned(step, column, depth) for column, depth in zip((first, second, third), depths, strict=True)]
+    moved = [_turned(step, axis, depth) for axis, depth in zip(axes, depths, strict=True)]
     width, length = min(max(1 + wider, 0.75), 1.3), min(max(1 + longer, 0.75), 1.3)
-    return tuple(moved), scale * (1 + min(max(growth, -0.5), 0.5)), width, length
+    return moved, scale * (1 + min(max(growth, -0.5), 0.5)), width, length
 
 
 def _turned(step: Rows, column: complex, depth: float) -> complex:
@@ -141,8 +145,8 @@ def _turned(step: Rows, column: complex, depth: float) -> complex:
 
 
 @lru_cache(maxsize=4096)
-def _gain(turn: int, tilt: int) -> tuple[np.ndarray, np.ndarray]:
-    """The step for an upright head turned and tilted by so many bins: the real part of (6, 5) complex @ residuals in mm, plus (6,).
+def _gain(turn: int, tilt: int) -> Rows:
+    """The step's linear map for an upright head turned and tilted by so many bins: (6, 11), ten residuals in mm and a constant.
 
     The normal equations of least squares with priors depend on the rotation alone and change little within a bin, so they are solved
     once for each bin that occurs.
@@ -150,7 +154,7 @@ def _gain(turn: int, tilt: int) -> tuple[np.ndarray, np.ndarray]:
     yaw, pitch = turn * _BIN, tilt * _BIN
     turned = np.array([[cos(yaw), 0, sin(yaw)], [0, 1, 0], [-sin(yaw), 0, cos(yaw)]])
     rotation = np.array([[1, 0, 0], [0, cos(pitch), sin(pitch)], [0, -sin(pitch), cos(pitch)]]) @ turned
-    points = _CENTRED.real
+    points = np.array(_CENTRED)
     x, y, z = (points @ rotation.T).T
     nothing = np.zeros(5)
     columns = [(x, y), (nothing, -z), (z, nothing), (-y, x)]
@@ -159,8 +163,7 @@ def _gain(turn: int, tilt: int) -> tuple[np.ndarray, np.ndarray]:
     prior = np.diag([0.0, _PITCH_PRIOR**2, 0.0, 0.0, _WIDTH_PRIOR**2, _LENGTH_PRIOR**2])
     pull = np.zeros((6, 1))
     pull[1] = _PITCH_PRIOR**2 * pitch
-    solved = np.linalg.solve(jacobian.T @ jacobian + prior, np.hstack([jacobian.T, pull]))
-    return solved[:, :5] - 1j * solved[:, 5:10], solved[:, 10]
+    return np.linalg.solve(jacobian.T @ jacobian + prior, np.hstack([jacobian.T, pull])).tolist()
 
 
 def _small_rotation(x: float, y: float, z: float) -> Rows:

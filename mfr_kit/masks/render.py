@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from math import cos, hypot, pi, sin, sqrt
+from operator import itemgetter
 
 import cv2
 import numpy as np
@@ -16,6 +17,8 @@ NODES = 14
 """Mesh nodes along the longer side of the mask's region: finer does not show (see benchmarks/masks.py)."""
 _MARGIN_MM = 3.5  # how far the shadow reaches beyond what is painted
 _PHOTO = 160  # pixels of the shorter side from which an image counts as a photograph that still has its JPEG grid
+_WORN = itemgetter("top", "bottom", "width", "shift", "tilt_deg")
+_LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 
 
 def render(
@@ -40,7 +43,7 @@ def render(
     pose = estimate(landmarks)
     fit = mask.look.fit
     model = fit.sections if pose.jaw == 1.0 else fit.sections.widened(pose.jaw)
-    wear = Wear(*(mask.parameters[name] for name in ("top", "bottom", "width", "shift", "tilt_deg")))
+    wear = Wear(*_WORN(mask.parameters))
     height, width = coverage.shape
     reach = _box(mask, wear, pose)
     left, top, right, bottom = box = max(reach[0], 0), max(reach[1], 0), min(reach[2], width), min(reach[3], height)
@@ -132,11 +135,12 @@ def _colours(mask: Mask, lit: light.Light) -> np.ndarray:
         base, dyed, trim = (_colour(values.get(part), lit) for part in ("base", "print", "trim"))
         depth = values["relief"] * (0.25 + 0.75 * sum(base) / 765)
         rows = [((d - b) / 255, (t - b) / 255, depth, b - 127.5 * depth) for b, d, t in zip(base, dyed, trim, strict=True)]
+    matrix = np.array(rows, np.float32)
     if lit.grey:
-        rows = [[0.299 * r + 0.587 * g + 0.114 * b for r, g, b in zip(*rows, strict=True)]] * 3
-    if not (lit.grey or mask.look.flat):
-        rows = [[tint * part for part in row] for tint, row in zip(lit.tint, rows, strict=True)]
-    return np.array(rows, np.float32)
+        matrix[:] = _LUMA @ matrix
+    elif not mask.look.flat:
+        matrix *= lit.tint
+    return matrix
 
 
 def _colour(value: list[int] | None, lit: light.Light) -> tuple[float, float, float]:
