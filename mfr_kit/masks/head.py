@@ -9,7 +9,7 @@ A cross-section at height y is the union of two ellipses: the skull (half width 
 """
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import numpy as np
 
@@ -56,11 +56,18 @@ class Sections:
         return (half_width, depth, centre), (width, ridge - EAR_Z)
 
     def widened(self, jaw: float) -> "Sections":
-        """Scale the half widths from the mouth downwards."""
-        heights = TOP + STEP * np.arange(len(self.table), dtype=np.float32)
-        table = self.table.copy()
-        table[:, 0] *= 1 + (jaw - 1) * np.clip((heights - 40) / 50, 0, 1)
-        return Sections(table)
+        """Scale the half widths from the mouth downwards, to the nearest percent."""
+        return _widened(self, round(100 * jaw))
+
+
+@lru_cache(maxsize=1024)  # jaws are 85 to 120 %: what `surface.py` tabulates for a head serves all faces of its kind
+def _widened(head: Sections, percent: int) -> Sections:
+    if percent == 100:
+        return head
+    heights = TOP + STEP * np.arange(len(head.table), dtype=np.float32)
+    table = head.table.copy()
+    table[:, 0] *= 1 + (percent / 100 - 1) * np.clip((heights - 40) / 50, 0, 1)
+    return Sections(table)
 
 
 def sections(draped: bool = False, bulge: float = 0.0, bulge_height: float = 55.0, bulge_spread: float = 30.0) -> Sections:

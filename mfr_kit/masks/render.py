@@ -42,7 +42,7 @@ def render(
     image, coverage = face.copy(), np.zeros(face.shape[:2], np.uint8)
     pose = estimate(landmarks)
     fit = mask.look.fit
-    model = fit.sections if pose.jaw == 1.0 else fit.sections.widened(pose.jaw)
+    model = fit.sections.widened(pose.jaw)
     wear = Wear(*_WORN(mask.parameters))
     height, width = coverage.shape
     reach = _box(mask, wear, pose)
