@@ -31,9 +31,7 @@ def terms(batch: Batch, options: Options, head: None) -> Terms:
     return add_fcd({"srt": options.srt_weight * loss}, batch, options.fcd_weight), {"restrained": float(restrained)}
 
 
-def self_restrained_triplet_loss(
-    student: "Tensor", teacher: "Tensor", labels: "Tensor", margin: float = 2.0
-) -> "tuple[Tensor, Tensor]":
+def self_restrained_triplet_loss(student: "Tensor", teacher: "Tensor", labels: "Tensor", margin: float = 2.0) -> "tuple[Tensor, Tensor]":
     """Triplet loss whose negative side stops pulling once anchors are as far from their negatives as the positives are.
 
     The anchor is the student's embedding of a masked face, the positive the teacher's of the same face clean, the negative the teacher's
