@@ -201,7 +201,7 @@ class AdaptOptions:
     hidden: int = option(512, help="Width of the adapter's two hidden layers.")
     views: int = option(2, help="Masked views drawn of each face; the recogniser embeds each and its mirror image, once.")
     batch_size: int = option(512, help="Faces a step.")
-    epochs: int = option(20, help="Passes over all stored views, >= 1.")
+    epochs: int = option(10, help="Passes over all stored views, >= 1.")
     learning_rate: float = like(RunOptions, "learning_rate")
     weight_decay: float = like(RunOptions, "weight_decay")
     masks: list[str] | None = like(RunOptions, "masks")

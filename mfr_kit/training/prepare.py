@@ -112,7 +112,10 @@ def _teachers_weights(options: RunOptions, teacher: Embedder) -> tuple[dict[str,
         return _weights_of(path)
     module = registry.get(weights.BACKBONES, options.student)
     if not hasattr(module, "state_from_onnx"):
-        raise KitError(f"--init teacher: a {options.student} cannot take the weights of the ONNX file {options.teacher}; use --init random")
+        raise KitError(
+            f"--init teacher: a {options.student} cannot take the weights of the ONNX file {options.teacher}; "
+            "use --init random, or `kit.py adapt` to put an adapter behind it"
+        )
     file = assets.path(options.teacher) if options.teacher in ASSET_NORMALISATION else path
     return module.state_from_onnx(file), ancestor(teacher.name, teacher.fingerprint, teacher.lineage)
 
