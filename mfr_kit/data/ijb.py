@@ -4,8 +4,11 @@ ROOT/loose_crop/<name>                                the photographs
 ROOT/meta/ijbc_face_tid_mid.txt                       `name template media` a line
 ROOT/meta/ijbc_name_5pts_score.txt                    `name x0 y0 ... x4 y4 score` a line, in the same order
 ROOT/meta/ijbc_template_pair_label.txt                `template template label` a line
+ROOT/meta/ijbc_1N_gallery_G1.csv, ijbc_1N_gallery_G2.csv, ijbc_1N_probe_mixed.csv    (IJB-B: S1 and S2) for 1:N, may be missing:
+                                                      a header, then `template,subject,...` a line, a line each photograph
 """
 
+import csv
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,6 +35,71 @@ class TemplateSet:
     def photo(self, index: int) -> Path:
         """Where a photograph lies."""
         return self.root / "loose_crop" / self.names[index]
+
+
+GALLERIES = {"ijbb": ("S1", "S2"), "ijbc": ("G1", "G2")}
+
+
+@dataclass(frozen=True)
+class Enrolment:
+    """Templates that are enrolled, or searched for, and whom they show."""
+
+    templates: np.ndarray  # (n,) int32, ascending, each once
+    subjects: np.ndarray  # (n,) int32
+
+
+def open_searches(root: Path, name: str, templates: np.ndarray) -> tuple[dict[str, Enrolment], Enrolment] | None:
+    """Read the lists of 1:N identification.
+
+    Args:
+        root: holds `meta`.
+        name: "ijbb" or "ijbc".
+        templates: (N,) the templates that have photographs.
+    Returns:
+        the two galleries by name and the probes; None where the set comes without any of the three lists.
+    Raises:
+        KitError: some of the three lists are missing, a line is damaged (named), a template shows two subjects or has no photograph, or
+            stands in a gallery and among the probes.
+    """
+    meta = Path(root) / "meta"
+    paths = {gallery: meta / f"{name}_1N_gallery_{gallery}.csv" for gallery in GALLERIES[name]}
+    paths |= {"probes": meta / f"{name}_1N_probe_mixed.csv"}
+    missing = [path.name for path in paths.values() if not path.is_file()]
+    if len(missing) == len(paths):
+        return None
+    if missing:
+        raise KitError(f"{meta}: {missing[0]} is not there; 1:N needs all of {', '.join(path.name for path in paths.values())}")
+    known = np.unique(templates)
+    lists = {part: _enrolment(path, known) for part, path in paths.items()}
+    probes = lists.pop("probes")
+    for gallery, one in lists.items():
+        both = np.intersect1d(one.templates, probes.templates)
+        if len(both):
+            raise KitError(f"{paths[gallery]}: template {both[0]} is among the probes too")
+    return lists, probes
+
+
+def _enrolment(path: Path, known: np.ndarray) -> Enrolment:
+    subjects: dict[int, int] = {}
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            for number, fields in enumerate(csv.reader(file), 1):
+                if number == 1 or not fields:
+                    continue
+                if len(fields) < 2 or not (fields[0].strip().isdigit() and fields[1].strip().isdigit()):
+                    raise KitError(f"{path}: line {number}: `template,subject,...` expected, found {','.join(fields)[:60]!r}")
+                template, subject = int(fields[0]), int(fields[1])
+                if subjects.setdefault(template, subject) != subject:
+                    raise KitError(f"{path}: line {number}: template {template} shows subject {subjects[template]} further up")
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise KitError(f"cannot read {path}: {error}") from None
+    templates = np.array(sorted(subjects), np.int32)
+    if not len(templates):
+        raise KitError(f"{path}: no template in it")
+    unknown = templates[~np.isin(templates, known)]
+    if len(unknown):
+        raise KitError(f"{path}: no photograph belongs to template {unknown[0]}")
+    return Enrolment(templates, np.array([subjects[template] for template in templates.tolist()], np.int32))
 
 
 def open_layout(root: Path, name: str = "ijbc") -> TemplateSet:

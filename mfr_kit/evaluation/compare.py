@@ -9,7 +9,7 @@ from mfr_kit.data.faceset import FaceSet
 from mfr_kit.errors import KitError
 from mfr_kit.evaluation.bootstrap import interval
 from mfr_kit.evaluation.faces import Faces, from_set
-from mfr_kit.evaluation.identification import figure_of_fpir, figure_of_rank
+from mfr_kit.evaluation.identification import figure_in, figure_of_fpir, figure_of_rank, searches_of
 from mfr_kit.evaluation.verification import COMPARE, DEFAULT_FARS, Outcome, Plan, figure
 
 PROTOCOLS = "mfr_kit.evaluation.protocols"
@@ -61,7 +61,7 @@ def side_by_side(outcomes: dict[str, dict[str, Outcome]], titles: dict[str, str]
         titles: of what is measured besides the protocols.
     Returns:
         By protocol: `title`, `models` (the result by model) and `differences` (each later model less the first, with paired intervals);
-        where a gallery was searched `identification_differences`, the same for ranks and FNIR (`figure`).
+        where galleries were searched `identification_differences`, the same for ranks and FNIR (`figure`).
     """
     first = next(iter(outcomes))
     joined = {}
@@ -71,7 +71,7 @@ def side_by_side(outcomes: dict[str, dict[str, Outcome]], titles: dict[str, str]
         rows = [row for one, other in pairs for row in _differences(one, other, outcomes[one][name], outcomes[other][name])]
         title = (titles or {}).get(name) or registry.get(PROTOCOLS, name).TITLE
         joined[name] = {"title": title, "models": results, "differences": rows}
-        if "identification" in results[first]:
+        if searches_of(results[first]):
             changes = [row for one, other in pairs for row in _searches(one, other, outcomes[one][name], outcomes[other][name])]
             joined[name]["identification_differences"] = changes
     return joined
@@ -101,15 +101,16 @@ def _searches(one: str, other: str, before: Outcome, after: Outcome) -> list[dic
 
 
 def _figures(before: dict, after: dict) -> dict[str, tuple[float, float]]:
-    """Pair the figures of two searches, of FNIR those that rest on enough false positives to compare."""
-    old, new = before["identification"], after["identification"]
-    ranks = {figure_of_rank(a["rank"]): (a["rate"], b["rate"]) for a, b in zip(old["cmc"], new["cmc"], strict=True)}
-    enough = [
-        (a, b)
-        for a, b in zip(old["open_set"], new["open_set"], strict=True)
-        if min(line["false_positives"] or 0 for line in (a, b)) >= COMPARE
-    ]
-    return ranks | {figure_of_fpir(a["fpir"]): (a["fnir"], b["fnir"]) for a, b in enough}
+    """Pair the figures of two models' searches: of several galleries rank 1 only, of FNIR what rests on enough false positives."""
+    pairs = {}
+    for (name, old), (_, new) in zip(searches_of(before), searches_of(after), strict=True):
+        for a, b in zip(old["cmc"], new["cmc"], strict=True):
+            if not name or a["rank"] == 1:
+                pairs[figure_in(figure_of_rank(a["rank"]), name)] = a["rate"], b["rate"]
+        for a, b in zip(old["open_set"], new["open_set"], strict=True):
+            if min(line["false_positives"] or 0 for line in (a, b)) >= COMPARE:
+                pairs[figure_in(figure_of_fpir(a["fpir"]), name)] = a["fnir"], b["fnir"]
+    return pairs
 
 
 def _run(name: str, faces: Faces, plan: Plan) -> Outcome:

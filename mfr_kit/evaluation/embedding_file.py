@@ -37,9 +37,13 @@ class EmbeddingFile:
         """
         self.name, self._path = path.name, path
         if path.suffix == ".npy":
-            self._rows, names = _read_npy(path, len(keys)), keys
+            self._rows, names = read_rows(path)
+            if len(names) != len(keys):
+                many = f"{len(names)} rows for the {len(keys)} faces of the set"
+                raise KitError(f"{path}: {many}; a .npy has the rows of faces.parquet in its order")
+            names = keys
         else:
-            self._rows, names = _read_parquet(path)
+            self._rows, names = read_rows(path)
         self._place = {str(name): row for row, name in enumerate(names)}
         self.embedding_size = self._rows.shape[1]
         self.fingerprint = assets.sha256_of(path)
@@ -61,15 +65,25 @@ def is_embedding_file(spec: str) -> bool:
     return Path(spec).suffix in SUFFIXES
 
 
-def _read_npy(path: Path, wanted: int) -> np.ndarray:
+def read_rows(path: Path) -> tuple[np.ndarray, list[str]]:
+    """Read the (N, D) embeddings of a file and the keys of its rows, which a `.npy` does not hold: there they are 0, 1, 2, ...
+
+    Raises:
+        KitError: it cannot be read, is of another shape, or has a key twice.
+    """
+    if path.suffix != ".npy":
+        return _read_parquet(path)
+    rows = _read_npy(path)
+    return rows, [str(row) for row in range(len(rows))]
+
+
+def _read_npy(path: Path) -> np.ndarray:
     try:
         rows = np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
         raise KitError(f"{path}: cannot be read as .npy ({error})") from None
     if rows.ndim != 2 or rows.dtype.kind != "f" or not rows.shape[1]:
         raise KitError(f"{path}: {rows.dtype} of shape {rows.shape}; embeddings are a matrix of floats, a row each face")
-    if len(rows) != wanted:
-        raise KitError(f"{path}: {len(rows)} rows for the {wanted} faces of the set; a .npy has the rows of faces.parquet in its order")
     return rows
 
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mfr_kit.data.faceset import NO_FACE, FaceSet
+from mfr_kit.data.faceset import NO_FACE, NONMASK, FaceSet
 from mfr_kit.errors import KitError
 
 
@@ -56,17 +56,50 @@ def from_set(embeddings: np.ndarray, faceset: FaceSet) -> Faces:
     if embeddings.ndim != 2 or len(embeddings) != len(faceset):
         raise KitError(f"embeddings of shape {embeddings.shape} for the {len(faceset)} faces of {faceset.name}: embed this very set")
     lost = [row for row in faceset.skipped if row["reason"] == NO_FACE]
-    photos = [clean or key for key, clean in zip(faceset.keys, faceset.clean_keys, strict=True)]
+    found_photos, lost_photos = _photographs(faceset, lost)
     return Faces(
         embeddings=np.concatenate([unit(embeddings, faceset.keys), np.zeros((len(lost), embeddings.shape[1]), np.float32)]),
         people=_texts(faceset.identities, (row["identity"] for row in lost)),
-        photos=_texts(photos, (row["clean_key"] or row["source"] for row in lost)),
+        photos=_texts(found_photos, lost_photos),
         conditions=_texts(faceset.conditions, (row["condition"] for row in lost)),
         found=np.arange(len(faceset) + len(lost)) < len(faceset),
         keys=_texts(faceset.keys, (row["source"] for row in lost)),
         masks=_texts(faceset.masks, ("" for _ in lost)),
         sources=_texts(faceset.sources, (row["source"] for row in lost)),
     )
+
+
+def joined(first: Faces, second: Faces) -> Faces:
+    """Return the faces of one table and then those of another; their embeddings have one size."""
+    return Faces(*(np.concatenate([getattr(first, name), getattr(second, name)]) for name in Faces.__dataclass_fields__))
+
+
+def of_strangers(embeddings: np.ndarray, keys) -> Faces:
+    """Take each row of embeddings (N, D), of any norm, for an unmasked face of somebody else, of whom only the key is known.
+
+    Raises:
+        KitError: see `unit`.
+    """
+    names = np.array([str(key) for key in keys], object)
+    people = np.array([f"distractor {key}" for key in keys], object)
+    blank = np.full(len(names), "", object)
+    nonmask = np.full(len(names), NONMASK, object)
+    return Faces(unit(embeddings, keys), people, names, nonmask, np.ones(len(names), bool), names, blank, names)
+
+
+def _photographs(faceset: FaceSet, lost: list[dict]) -> tuple[list[str], list[str]]:
+    """Name the photograph of every face and of every lost one: the key of the clean face, or the source where that face was lost.
+
+    A twin, found or not, whose clean face was not found either is then the same picture as that lost face, and no pair with it.
+    """
+    sources = {row["source"] for row in lost if not row["clean_key"]}
+    known = set(faceset.keys) if sources else set()
+
+    def photo(clean: str, own: str, source: str) -> str:
+        return source if clean and source in sources and clean not in known else clean or own
+
+    rows = zip(faceset.clean_keys, faceset.keys, faceset.sources, strict=True)
+    return [photo(*row) for row in rows], [photo(row["clean_key"], row["source"], row["source"]) for row in lost]
 
 
 def unit(embeddings: np.ndarray, keys) -> np.ndarray:

@@ -11,13 +11,15 @@ import numpy as np
 
 from mfr_kit.data.faceset import MASK, NONMASK
 from mfr_kit.errors import KitError
-from mfr_kit.evaluation.bootstrap import draws
+from mfr_kit.evaluation.bootstrap import draws, interval
 from mfr_kit.evaluation.faces import Faces
+from mfr_kit.evaluation.verification import CLAIM, COMPARE
 from mfr_kit.seeding import key_of
 
 RANKS = (1, 5, 10)
 STRIP = 1 << 23  # scores held at a time: 32 MiB
 NOBODY = np.float32(-np.inf)  # the score where a face was not found
+EVERYBODY = np.float32(-1)  # how reports write the threshold that accepts every cosine
 
 
 @dataclass(frozen=True)
@@ -167,3 +169,62 @@ def figure_of_rank(rank: int) -> str:
 def figure_of_fpir(fpir: float) -> str:
     """Name FNIR at an FPIR."""
     return f"fnir@fpir={fpir:g}"
+
+
+def figure_in(figure: str, gallery: str) -> str:
+    """Name a figure of one of several galleries; the only gallery of a protocol has no name, "" ."""
+    return f"{figure} in {gallery}" if gallery else figure
+
+
+def searches_of(result: dict) -> list[tuple[str, dict]]:
+    """List the searches of a protocol's result: (name of the gallery, what `figures` and `counts` say of it); none without a gallery."""
+    alone = [("", result["identification"])] if "identification" in result else []
+    return alone + [(row["gallery"], row) for row in result.get("searched", ())]
+
+
+def counts(found: Search, probes: Faces) -> dict:
+    """Count the searches as reports do: `mated`, `non_mated`, and `not_found`, those whose probe has no face."""
+    mated = int(found.mated.sum())
+    return {"mated": mated, "non_mated": len(found.mated) - mated, "not_found": int((~probes.found).sum())}
+
+
+def figures(found: Search, fpirs: list[float], resamples: int, seed: int) -> tuple[dict, dict[str, np.ndarray]]:
+    """Return what reports say of searches, and its resamples by figure.
+
+    Args:
+        found: from `search`.
+        fpirs: false-positive identification rates, each in (0, 1).
+        resamples: over the people of the probes; 0 for no intervals.
+        seed: of the resamples.
+    Returns:
+        `cmc` (a row each rank: `rank`, `rate`, `interval`) and `open_set` (a row each FPIR: `fpir`, `fnir`, `interval`, `threshold`,
+        `false_positives`, `note`; `fnir` None where too few searches have no mate); and (resamples,) values by figure.
+    """
+    resampled = resample(found, RANKS, _supported(found, fpirs), resamples, seed)
+    cmc = [{"rank": rank, "rate": float(hits(found, rank).mean()), "interval": _span(resampled, figure_of_rank(rank))} for rank in RANKS]
+    return {"cmc": cmc, "open_set": [_open_set(found, fpir, _span(resampled, figure_of_fpir(fpir))) for fpir in fpirs]}, resampled
+
+
+def _supported(found: Search, fpirs: list[float]) -> list[float]:
+    return [fpir for fpir in fpirs if fpir * int((~found.mated).sum()) >= 1]
+
+
+def _span(resampled: dict, figure: str) -> dict | None:
+    return interval(resampled[figure]) if figure in resampled else None
+
+
+def _open_set(found: Search, fpir: float, span: dict | None) -> dict:
+    """Return one line of FNIR at FPIR: with `fnir` None and `note` saying why, where the set has too few searches without a mate."""
+    nothing = {"fpir": fpir, "fnir": None, "interval": None, "threshold": None, "false_positives": None}
+    searches = int((~found.mated).sum())
+    if not _supported(found, [fpir]):
+        smallest = f"the smallest FPIR they support is {1 / searches:.3g}" if searches else "they support no FPIR"
+        return {**nothing, "note": f"FPIR {fpir:g} cannot be measured on {searches:,} searches without a mate: {smallest}"}
+    threshold = threshold_at(found, fpir)
+    false = false_positives(found, threshold)
+    counted = {"threshold": float(max(threshold, EVERYBODY)), "false_positives": false}
+    if false < CLAIM:
+        return {**nothing, **counted, "note": f"only {false} false positives, a claim needs {CLAIM}"}
+    weak = f"only {false} false positives, comparing models needs {COMPARE}" if false < COMPARE else ""
+    fnir = 1 - float(returned(found, threshold).mean())
+    return {"fpir": fpir, "fnir": fnir, "interval": span, **counted, "note": weak}

@@ -25,7 +25,7 @@ class EvaluateOptions:
         None, help="Measure so many people, drawn by --seed: for sets too large to measure whole; the intervals say how sure that is."
     )
     protocol: list[str] | None = option(
-        None, help="Protocol, may be repeated; default: all that the set allows but all-to-all, synthetic-mask, identification and lfw."
+        None, help="Protocol, may be repeated; default: all that the set allows but what is asked for by name (see docs/evaluating.md)."
     )
     mask_seed: int = option(0, help="Seed of the masks that --protocol synthetic-mask draws, >= 0.")
     pairs: Path | None = option(None, help="List of pairs as LFW or MLFW publishes it (pairs.txt), for --protocol lfw.")
@@ -33,6 +33,11 @@ class EvaluateOptions:
         None, help="CSV `identity,group`: --protocol all-to-all with a row each group; default: the set's groups.csv."
     )
     enrol: int = option(0, help="Photographs of a person to enrol, for --protocol identification (1 unless given), which it also asks for.")
+    distractors: list[str] | None = option(
+        None,
+        help="Strangers for --protocol distractors, which it also asks for: a second face set, or a file of embeddings (.npy, .parquet) "
+        "of each model in their order. Default: people of the set who are not probed.",
+    )
     far: list[float] | None = option(None, help="False-accept rate in (0, 1), may be repeated; default: 1e-2, 1e-3 and 1e-4.")
     out: Path | None = option(None, help="Folder for report.json, report.csv and report.html.")
     faces: bool = option(True, help="Show the worst errors in the report, as pictures with file names; --no-faces leaves out both.")
@@ -60,6 +65,7 @@ class EvaluateOptions:
             raise KitError(f"--mask-seed {self.mask_seed}: give 0 or more")
         self._sample()
         self._gallery()
+        self._distractors()
         self._other_alignment()
         if self.batch < 1:
             raise KitError(f"--batch {self.batch}: at least one face")
@@ -76,8 +82,12 @@ class EvaluateOptions:
         if self.enrol < 0:
             raise KitError(f"--enrol {self.enrol}: at least one photograph of a person")
 
+    def _distractors(self) -> None:
+        if self.distractors and self.protocol and "distractors" not in self.protocol:
+            raise KitError("--distractors serves --protocol distractors: ask for that too, or leave --protocol out")
+
     def _other_alignment(self) -> None:
-        given = [name for name in ("bin", "ijb", "gallery", "explain") if getattr(self, name)]
+        given = [name for name in ("bin", "ijb", "gallery", "explain", "distractors") if getattr(self, name)]
         drawn = [name for name in self.protocol or () if name.replace("_", "-") == "synthetic-mask"]
         if self.realigned and (given or drawn):
             other = f"--{given[0]}" if given else f"--protocol {drawn[0]}"
@@ -100,6 +110,7 @@ class EvaluateOptions:
             "pairs",
             "groups",
             "enrol",
+            "distractors",
             "gallery",
             "operating_point",
             "explain",

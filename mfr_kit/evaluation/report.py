@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 from mfr_kit.evaluation import plot
+from mfr_kit.evaluation.identification import figure_of_fpir, figure_of_rank, searches_of
 
 COLUMNS = (
     "protocol",
@@ -22,20 +23,34 @@ COLUMNS = (
     "impostor",
     "note",
 )
+SEARCH_COLUMNS = (
+    "protocol",
+    "model",
+    "gallery",
+    "enrolled",  # photographs
+    "mated",  # searches
+    "non_mated",
+    "not_found",
+    "figure",
+    "value",
+    "low",
+    "high",
+    "threshold",
+    "false_positives",
+    "note",
+)
 
 
 def write(report: dict, folder: Path) -> Path:
-    """Write `report.json`, `report.csv` and `report.html` into a folder and return the page's path."""
+    """Write `report.json`, `report.csv`, `report.html` and, where a gallery was searched, `searches.csv`; return the page's path."""
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     _put(folder / "report.json", json.dumps(report, indent=1, allow_nan=False) + "\n")
     _put(folder / "report.html", page(report))
-    temporary = folder / "report.csv.part"
-    with temporary.open("w", encoding="utf-8", newline="") as file:
-        table = csv.DictWriter(file, COLUMNS, lineterminator="\n")
-        table.writeheader()
-        table.writerows(_rows(report))
-    os.replace(temporary, folder / "report.csv")
+    _put_table(folder / "report.csv", COLUMNS, list(_rows(report)))
+    searches = list(_search_rows(report))
+    if searches:
+        _put_table(folder / "searches.csv", SEARCH_COLUMNS, searches)
     return folder / "report.html"
 
 
@@ -129,6 +144,32 @@ def _rows(report: dict):
                 span = row["interval"] or {"low": None, "high": None}
                 known = {**row, **span, "protocol": protocol, "model": model, **result["comparisons"]}
                 yield {name: known[name] for name in COLUMNS}
+
+
+def _search_rows(report: dict):
+    for protocol, entry in report["protocols"].items():
+        for model, result in entry["models"].items():
+            for gallery, found in searches_of(result):
+                about = {"protocol": protocol, "model": model, "gallery": gallery, "enrolled": found["enrolled"]["photographs"]}
+                about |= {name: found["searches"][name] for name in ("mated", "non_mated", "not_found")}
+                for row in found["cmc"]:
+                    yield _search_row(about, figure_of_rank(row["rank"]), row["rate"], row)
+                for row in found["open_set"]:
+                    yield _search_row(about, figure_of_fpir(row["fpir"]), row["fnir"], row)
+
+
+def _search_row(about: dict, figure: str, value: float | None, row: dict) -> dict:
+    known = {**about, **row, **(row["interval"] or {}), "figure": figure, "value": value}
+    return {name: known.get(name) for name in SEARCH_COLUMNS}
+
+
+def _put_table(path: Path, columns: tuple[str, ...], rows: list[dict]) -> None:
+    temporary = path.with_name(path.name + ".part")
+    with temporary.open("w", encoding="utf-8", newline="") as file:
+        table = csv.DictWriter(file, columns, lineterminator="\n")
+        table.writeheader()
+        table.writerows(rows)
+    os.replace(temporary, path)
 
 
 def _put(path: Path, text: str) -> None:

@@ -17,8 +17,8 @@ from mfr_kit.evaluation.alignment import NEW, OLD, match
 from mfr_kit.evaluation.bin_sets import BinSet, open_bins
 from mfr_kit.evaluation.challenge import challenge_scores
 from mfr_kit.evaluation.embed import cache_folder, embed_set
-from mfr_kit.evaluation.embedding_file import EmbeddingFile, is_embedding_file
-from mfr_kit.evaluation.faces import Faces, from_set
+from mfr_kit.evaluation.embedding_file import EmbeddingFile, is_embedding_file, read_rows
+from mfr_kit.evaluation.faces import Faces, from_set, of_strangers
 from mfr_kit.evaluation.groups import head_turns, read_groups
 from mfr_kit.evaluation.operating import operating_point
 from mfr_kit.evaluation.options import EvaluateOptions
@@ -51,10 +51,10 @@ def evaluate(options: EvaluateOptions) -> dict:
     whole = FaceSet.open(options.data) if options.data else None
     faceset, sampled = _chosen(whole, options)
     plan = _plan(options, whole, faceset)
-    drawn = _draw_masks(options, faceset)
+    drawn, strangers = _draw_masks(options, faceset), _strangers(options)
     faceset, realigned, matched = _realigned(options, faceset)
     outcomes, models, chosen, explained = {}, [], [], {}
-    for spec, embedder in _embedders(options, whole):
+    for number, (spec, embedder) in enumerate(_embedders(options, whole)):
         label = _label(spec, embedder.name, {model["name"] for model in models})
         if realigned is not None:
             outcomes |= _both_alignments(label, embedder, (faceset, realigned), plan, options)
@@ -63,7 +63,8 @@ def evaluate(options: EvaluateOptions) -> dict:
         outcomes[label] = {}
         if faceset is not None:
             faces = _embed(embedder, faceset, options)
-            outcomes[label] = compare.measure(faces, _with_masks(plan, drawn, embedder, options), options.protocol)
+            its = _with_masks(_with_strangers(plan, strangers, number, embedder, options), drawn, embedder, options)
+            outcomes[label] = compare.measure(faces, its, options.protocol)
         outcomes[label] |= {one.protocol: _measure_bin(embedder, one, plan, options) for one in bins}
         models.append(_about(label, spec, embedder))
         if options.explain:
@@ -111,6 +112,29 @@ def _with_masks(plan: Plan, drawn: MaskedFaces | None, embedder: Embedder, optio
     if drawn is None:
         return plan
     return replace(plan, masked=drawn.faces(_raw(embedder, drawn, options)), draw=drawn.about)
+
+
+def _strangers(options: EvaluateOptions) -> FaceSet | list[Faces] | None:
+    """Open the distractors: a second set's unmasked faces, or the faces that each model's file of embeddings holds."""
+    given = options.distractors or []
+    if not given:
+        return None
+    rows = [name for name in given if is_embedding_file(name)]
+    if len(given) != (len(options.models) if rows else 1) or rows not in ([], given):
+        counted = f"{len(given) - len(rows)} face sets and {len(rows)} files of embeddings for {len(options.models)} models"
+        raise KitError(f"--distractors: {counted}; give one face set, or one file of embeddings each model, in their order")
+    if rows:
+        return [of_strangers(*read_rows(Path(name))) for name in rows]
+    files = [spec for spec in options.models if is_embedding_file(spec)]
+    if files:
+        raise KitError(f"--distractors {given[0]}: {files[0]} holds embeddings of another set; give a file of the distractors' embeddings")
+    return FaceSet.open(Path(given[0])).clean()
+
+
+def _with_strangers(plan: Plan, strangers, number: int, embedder: Embedder | EmbeddingFile, options: EvaluateOptions) -> Plan:
+    if strangers is None:
+        return plan
+    return replace(plan, distractors=strangers[number] if isinstance(strangers, list) else _embed(embedder, strangers, options))
 
 
 def _tell(line: str) -> None:

@@ -1,5 +1,8 @@
 """The report as plain text: aligned, readable in a log."""
 
+from mfr_kit.data.faceset import MASK, NONMASK
+from mfr_kit.evaluation.identification import RANKS
+
 
 def text(report: dict) -> str:
     """Lay out a report of `run.evaluate` for a terminal."""
@@ -17,6 +20,8 @@ def text(report: dict) -> str:
             + _draw(entry["models"])
             + [_difference(row) for row in entry["differences"]]
             + _searches(entry, notes)
+            + _galleries(entry, notes)
+            + [_change(row) for row in entry.get("identification_differences", ())]
         )
     for model, found in (report["challenge"] or {}).items():
         lines += ["", f"challenge's score of {model}: {found['text']}"]
@@ -92,7 +97,41 @@ def _searches(entry: dict, notes: dict[str, str]) -> list[str]:
     for model, about in found.items():
         ranks = [_rate(row["rate"], row["interval"]) for row in about["cmc"]]
         rows.append([model, *ranks, *(_rate(row["fnir"], row["interval"], row["note"], notes) for row in about["open_set"])])
-    return [*lines, *align(rows), *map(_change, entry["identification_differences"])]
+    return [*lines, *align(rows)]
+
+
+def _galleries(entry: dict, notes: dict[str, str]) -> list[str]:
+    """Ranks and FNIR of several galleries, a row each gallery and model."""
+    found = {model: result["searched"] for model, result in entry["models"].items() if "searched" in result}
+    if not found:
+        return []
+    lines = next((_among(result["distractors"], result["searched"]) for result in entry["models"].values() if "distractors" in result), [])
+    fpirs = [line["fpir"] for line in next(iter(found.values()))[0]["open_set"]]
+    head = ["gallery", "model", "searches", "no face", *(f"rank {rank}" for rank in RANKS), *(f"FNIR@FPIR={fpir:g}" for fpir in fpirs)]
+    rows = [head]
+    for number, row in enumerate(next(iter(found.values()))):
+        for model, mine in ((model, galleries[number]) for model, galleries in found.items()):
+            ranks = {line["rank"]: _rate(line["rate"], line["interval"]) for line in mine["cmc"]}
+            fnirs = [_rate(line["fnir"], line["interval"], line["note"], notes) for line in mine["open_set"]] or ["-"] * len(fpirs)
+            counted = f"{mine['searches']['mated']:,}", f"{mine['searches']['not_found']:,}"
+            rows.append([row["gallery"], model, *counted, *(ranks[rank] for rank in RANKS), *fnirs])
+    return [*lines, *align(rows)]
+
+
+def _among(about: dict, searched: list[dict]) -> list[str]:
+    where = "of a second set" if about["second_set"] else "of people of this set who are not probed"
+    lost = about["left_out"]
+    left = f"left out: {lost['people']:,} of people who are probed, {lost['not_found']:,} without a face"
+    lines = [f"  {about['probed']:,} people searched for among {about['photographs']:,} photographs {where} ({left})"]
+    each = {row["searches"]["condition"]: row["searches"] for row in searched}
+    ways = {NONMASK: ", each both ways", MASK: ""}
+    lines += [
+        f"  {name} probes: {one['pairs']:,} pairs of photographs{ways[name]}: {one['mated']:,} searches" for name, one in each.items()
+    ]
+    rows = [row for row in about["verification"] if row["tar"] is not None]
+    return lines + [
+        f"  {row['probes']} probes, one to one: TAR {_rate(row['tar'], row['interval'])} % at FAR {row['far']:g}" for row in rows
+    ]
 
 
 def _rate(rate: float | None, span: dict | None, note: str = "", notes: dict[str, str] | None = None) -> str:

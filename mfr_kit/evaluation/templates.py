@@ -1,4 +1,4 @@
-"""IJB-B and IJB-C, 1:1: templates of many photographs and video frames, compared as the list of pairs says.
+"""IJB-B and IJB-C: templates of many photographs and video frames, compared as the list of pairs says; for 1:N see template_search.py.
 
 Feature of a photograph: f(image) + f(mirrored image), not normalised, times the detector's score. A template is the sum over its medias of
 the mean inside each media, brought to length one. TPR is read at the point of the ROC whose FPR is nearest to the one asked for, as the
@@ -14,12 +14,13 @@ import numpy as np
 
 from mfr_kit.data.align import estimate_similarity, warp
 from mfr_kit.data.faceset import NONMASK
-from mfr_kit.data.ijb import TemplateSet, open_layout
+from mfr_kit.data.ijb import TemplateSet, open_layout, open_searches
 from mfr_kit.data.images import read_rgb
 from mfr_kit.errors import KitError
 from mfr_kit.evaluation.embed import embed_set
 from mfr_kit.evaluation.faces import Faces, unit
 from mfr_kit.evaluation.pair_list import PairList
+from mfr_kit.evaluation.template_search import search_templates
 from mfr_kit.evaluation.verification import Outcome, Plan, verify
 from mfr_kit.models.embedders import Embedder
 
@@ -33,6 +34,7 @@ class TemplatePairs:
     Attributes:
         name: "ijbb" or "ijbc".
         protocol: under which reports list it.
+        searches: the galleries and probes of 1:N, None where the set comes without their lists.
         fingerprint: SHA-256 over the lists of photographs and landmarks, and over the photographs' sizes in bytes.
     """
 
@@ -50,6 +52,7 @@ class TemplatePairs:
         self.layout: TemplateSet = open_layout(root, self.name)
         if self.layout.same.all() or not self.layout.same.any():
             raise KitError(f"{meta / f'{self.name}_template_pair_label.txt'}: pairs of one kind only, there is nothing to measure")
+        self.searches = open_searches(root, self.name, self.layout.templates)
         self.fingerprint = self._digest()
 
     def __len__(self) -> int:
@@ -111,12 +114,13 @@ def measure(
     Args:
         embedder: from `load_embedder`.
         pairs: the set.
-        plan: its FARs; there are no intervals, because templates do not say who their people are.
+        plan: its FARs, and the resamples of 1:N; pairs have no intervals, because templates of 1:1 do not say who their people are.
         batch: images a run of the network, each with its mirror image in a second run.
         cache: folder of stored results, None for none.
         progress: told the number of images of every batch done.
     Returns:
-        The result of `verify` on the listed pairs, with `nearest` (see `tpr_nearest`).
+        The result of `verify` on the listed pairs, with `nearest` (see `tpr_nearest`); and where the set comes with the lists of 1:N
+        `searched` (see `search_templates`).
     Raises:
         KitError: a photograph cannot be read, or a template has no direction.
     """
@@ -124,9 +128,14 @@ def measure(
     layout = pairs.layout
     numbers, rows = templates(raw, layout.scores, layout.templates, layout.medias)
     left, right = np.searchsorted(numbers, layout.left), np.searchsorted(numbers, layout.right)
-    listed = PairList(_faces(unit(rows, [f"template {number}" for number in numbers])), left, right, layout.same)
+    merged = _faces(unit(rows, [f"template {number}" for number in numbers]))
+    listed = PairList(merged, left, right, layout.same)
     result = verify(listed, replace(plan, resamples=0, worst=0)).result
-    return Outcome({**result, "nearest": tpr_nearest(listed.scores, layout.same)}, {})
+    result = {**result, "nearest": tpr_nearest(listed.scores, layout.same)}
+    if pairs.searches is None:
+        return Outcome(result, {})
+    rows, resampled = search_templates(merged, numbers, *pairs.searches, plan.resamples, plan.seed)
+    return Outcome({**result, "searched": rows}, resampled)
 
 
 def templates(raw: np.ndarray, scores: np.ndarray, names: np.ndarray, medias: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

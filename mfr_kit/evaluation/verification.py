@@ -112,6 +112,7 @@ class Plan:
         yaws: of each face by key how far the head is turned, in degrees; None for no rows by pose.
         worst: how many of the worst errors of each kind to list by name; 0 to name none.
         enrol: how many photographs of a person a searched gallery holds; 0 where nothing is searched unless asked for by name.
+        distractors: faces of a second set, from the same model, for the protocol that searches among strangers.
     """
 
     fars: tuple[float, ...] = DEFAULT_FARS
@@ -126,6 +127,7 @@ class Plan:
     yaws: dict[str, float] | None = None
     worst: int = 0
     enrol: int = 0
+    distractors: Faces | None = None
 
 
 @dataclass(frozen=True)

@@ -7,11 +7,9 @@ import numpy as np
 
 _QUARTILE = 0.3186 * 20**0.5  # lower quartile of |Laplacian| of white noise of standard deviation 1
 _SKIN_GRAIN = 2.2  # what clean, sharp skin measures
-_SHARP_RATIO, _BLURRED_RATIO, _BLUR_SLOPE = (
-    0.485,
-    0.33,
-    6.5,
-)  # fitted on LFW faces of known sharpness, blurred by 0.5, 0.8, 1.0 and 1.5 pixels
+_ROUNDING = 1.2  # mean |Laplacian| of rounding to whole levels: what is left of the finest detail once all of it is blurred away
+_SHARP_RATIO, _BLURRED_RATIO, _BLUR_SLOPE = 0.485, 0.315, 6.5  # fitted on LFW faces of known sharpness, blurred by 0.5, 0.8 and 1 pixels
+_SOFT_RATIO, _SOFT_BLUR = (0.313, 0.328, 0.345, 0.37, 0.40, 0.46), (4.0, 3.0, 2.5, 2.0, 1.5, 1.0)  # and by more, at half the size
 _EXCESS, _QUALITY = (1.12, 1.2, 1.5, 1.85), (90, 75, 40, 20)
 _TILE = 192
 _GRAIN_STRENGTH = 32.0
@@ -46,25 +44,36 @@ def measure(region: np.ndarray) -> Grade:
 
 
 def _blur(image: np.ndarray, detail: np.ndarray) -> float:
-    """Sigma in pixels; where so much is gone that an octave cannot tell (more than one pixel), ask at half the size."""
+    """Sigma in pixels; where nothing but rounding is left of the finest detail (more than one pixel) ask the next two octaves."""
+    half, coarse = _octave(image)
+    ratio = _strength(detail) / max(_strength(coarse), 1e-3)
+    if ratio >= _BLURRED_RATIO or min(half.shape) < 12:
+        return min(max(_BLUR_SLOPE * (_SHARP_RATIO - ratio), 0.0), 1.2)
+    _, coarser = _octave(half)
+    return float(np.interp(_strength(coarse) / max(_strength(coarser), 1e-3), _SOFT_RATIO, _SOFT_BLUR))
+
+
+def _octave(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Half the image's size, and the Laplacian there."""
     half = cv2.resize(image, (max(image.shape[1] // 2, 2), max(image.shape[0] // 2, 2)), interpolation=cv2.INTER_LINEAR)
-    coarse = cv2.Laplacian(half, cv2.CV_16S)
-    ratio = cv2.norm(detail, cv2.NORM_L1) / detail.size / max(cv2.norm(coarse, cv2.NORM_L1) / coarse.size, 1e-3)
-    if ratio < _BLURRED_RATIO and min(half.shape) >= 12:
-        return max(1.0, 2 * _blur(half, coarse))
-    return min(max(_BLUR_SLOPE * (_SHARP_RATIO - ratio), 0.0), 1.2)
+    return half, cv2.Laplacian(half, cv2.CV_16S)
 
 
-def grained(colour: np.ndarray, grain: float, rng: np.random.Generator) -> np.ndarray:
-    """Lay grain of this standard deviation over (H, W, 3) uint8 colours, placed by `rng`."""
+def _strength(detail: np.ndarray) -> float:
+    """Mean of |Laplacian| without what rounding adds to it."""
+    return max((cv2.norm(detail, cv2.NORM_L1) / detail.size) ** 2 - _ROUNDING**2, 0.0) ** 0.5
+
+
+def add_grain(colour: np.ndarray, grain: float, rng: np.random.Generator) -> None:
+    """Lay grain of this standard deviation over (H, W, 3) uint8 colours, in place, placed by `rng`."""
     if grain < 0.7:
-        return colour
+        return
     height, width = colour.shape[:2]
     row, column = int(rng.random() * _TILE), int(rng.random() * _TILE)
     tile = _GRAIN[row : row + height, column : column + width]
     if tile.shape != colour.shape:  # a region larger than the tile: repeat it
         tile = np.tile(_GRAIN, (-(-height // (2 * _TILE)), -(-width // (2 * _TILE)), 1))[:height, :width]
-    return cv2.addWeighted(colour, 1.0, tile, grain / _GRAIN_STRENGTH, -128 * grain / _GRAIN_STRENGTH)
+    cv2.addWeighted(colour, 1.0, tile, grain / _GRAIN_STRENGTH, -128 * grain / _GRAIN_STRENGTH, dst=colour)
 
 
 def jpeg_quality(region: np.ndarray, left: int, top: int) -> int | None:

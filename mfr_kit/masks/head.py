@@ -9,7 +9,7 @@ A cross-section at height y is the union of two ellipses: the skull (half width 
 """
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import numpy as np
 
@@ -29,7 +29,7 @@ _FRONT = [6, 9, 4, 2, 5, 9, 12, 8, 6, 0, -16, -38, -46, -48]
 _RIDGE = [6, 10, 14, 25, 33.5, 25, 20, 14, 9, 2, -14, -36, -44, -46]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # equal when the same: hashable, as caches by model need it
 class Sections:
     """Cross-sections by height: `table` is (rows, 3) float32 with width, front and ridge at y = TOP + row * STEP."""
 
@@ -45,22 +45,29 @@ class Sections:
         return ((y - np.float32(TOP - STEP / 2)) * np.float32(1 / STEP)).astype(np.intp)
 
     @cached_property
-    def ellipses(self) -> np.ndarray:
-        """(7, rows) float32, what rays need: 1 / half width, 1 / depth and the centre's z, each for the skull and for the nose; and
-        1 / depth of the outer ellipse, from the ears' plane to the ridge, which defines the angle around the head.
+    def ellipses(self) -> tuple[tuple[np.ndarray, ...], tuple[np.ndarray, ...]]:
+        """Half width, depth and the centre's z, each (2, rows) for the skull and for the nose; and half width and depth, (rows,) each, of
+        the outer ellipse, from the ears' plane to the ridge, which defines the angle around the head.
         """
-        width, front, ridge = self.table.T
-        nose = np.ones_like(width)
-        values = [1 / width, nose / NOSE_HALF_WIDTH, 1 / (front - EAR_Z), nose / NOSE_DEPTH, nose * EAR_Z, ridge - NOSE_DEPTH]
-        values.append(1 / (ridge - EAR_Z))
-        return np.ascontiguousarray(np.stack(values), np.float32)
+        width, front, ridge = self.table.T.astype(np.float64)
+        same = np.ones_like(width)
+        half_width = np.stack([width, same * NOSE_HALF_WIDTH])
+        depth, centre = np.stack([front - EAR_Z, same * NOSE_DEPTH]), np.stack([same * EAR_Z, ridge - NOSE_DEPTH])
+        return (half_width, depth, centre), (width, ridge - EAR_Z)
 
     def widened(self, jaw: float) -> "Sections":
-        """Scale the half widths from the mouth downwards."""
-        heights = TOP + STEP * np.arange(len(self.table), dtype=np.float32)
-        table = self.table.copy()
-        table[:, 0] *= 1 + (jaw - 1) * np.clip((heights - 40) / 50, 0, 1)
-        return Sections(table)
+        """Scale the half widths from the mouth downwards, to the nearest percent."""
+        return _widened(self, round(100 * jaw))
+
+
+@lru_cache(maxsize=1024)  # jaws are 85 to 120 %: what `surface.py` tabulates for a head serves all faces of its kind
+def _widened(head: Sections, percent: int) -> Sections:
+    if percent == 100:
+        return head
+    heights = TOP + STEP * np.arange(len(head.table), dtype=np.float32)
+    table = head.table.copy()
+    table[:, 0] *= 1 + (percent / 100 - 1) * np.clip((heights - 40) / 50, 0, 1)
+    return Sections(table)
 
 
 def sections(draped: bool = False, bulge: float = 0.0, bulge_height: float = 55.0, bulge_spread: float = 30.0) -> Sections:

@@ -6,24 +6,30 @@ import cv2
 import numpy as np
 
 _GRID = 8
-_LUMA = np.array([0.299, 0.587, 0.114], np.float32)
+_LEAST, _MOST = np.float32([2, 1.25])  # weight of a cell without mask; and the greatest gain
 _SKIN = (1.17, 0.96, 0.83)  # usual skin under white light, relative to its luma
-_WHITE = np.ones(3, np.float32)
+_WHITE = np.ones((3, 1), np.float32)
 _FOLLOW = 0.8  # share of the skin's shading that the mask takes on
 _GREY = 3.0  # mean difference of channels below which a photo counts as grey
-_RAMP = np.arange(256, dtype=np.float32)
+_NEAR = cv2.blur(np.eye(_GRID**2, dtype=np.float32).reshape(_GRID, _GRID, -1), (5, 5)).reshape(_GRID**2, -1).T.copy()
+"""(64, 64): weights @ _NEAR blurs a flattened grid, two and a half of its cells around."""
 _generator = np.random.default_rng(7)
 _BLOBS = cv2.GaussianBlur(_generator.standard_normal((64, 64)).astype(np.float32), (0, 0), 1.1)
-_BLOBS = (_BLOBS / _BLOBS.std())[..., None]
+_BLOBS /= _BLOBS.std()
+_STAIN = np.array([0.6, 0.8, 1.0], np.float32)
 
 
 @dataclass(frozen=True)
 class Light:
-    """The light on a region: `gain` is (GRID, GRID, 3) float32 factors for a mask's colours; `grey` says the photo has no colour."""
+    """The light on a region: a mask's colours times `tint`, (3, 1) float32 at most 1, and `gain`, (GRID, GRID) float32.
+
+    `skin` is the mean colour around the mask, `grey` says the photo has no colour.
+    """
 
     gain: np.ndarray
+    tint: np.ndarray
     grey: bool
-    skin: np.ndarray
+    skin: tuple[float, float, float]
 
 
 def measure(region: np.ndarray, coverage: np.ndarray) -> Light:
@@ -33,38 +39,51 @@ def measure(region: np.ndarray, coverage: np.ndarray) -> Light:
         region: (H, W, 3) uint8 RGB around the mask.
         coverage: (H, W) uint8, where the mask will lie.
     """
-    small = cv2.resize(region, (_GRID, _GRID), interpolation=cv2.INTER_LINEAR).astype(np.float32)
-    weight = cv2.resize(coverage, (_GRID, _GRID), interpolation=cv2.INTER_LINEAR).astype(np.float32)
-    weight += np.float32(2.0)
-    luma = small @ _LUMA
-    skin = weight.reshape(-1) @ small.reshape(-1, 3) / weight.sum()
-    level = max(float(skin @ _LUMA), 8.0)
-    exposure = min(max(0.55 * level / 140 + 0.45 * float(luma.max()) / 215, 0.3), 1.0)
-    local = cv2.divide(cv2.blur(luma * weight, (5, 5)), cv2.blur(weight, (5, 5)), scale=_FOLLOW * exposure / level)
-    gain = np.minimum(local + np.float32((1 - _FOLLOW) * exposure), 1.25)
-    red, green, blue = skin.tolist()
-    if abs(red - green) + abs(green - blue) < _GREY and np.abs(small[..., 0] - small[..., 2]).sum() < _GREY * luma.size:
-        return Light(gain[..., None] * _WHITE, True, skin)
-    tint = [min(max(part / (level * usual), 0.6), 1.5) ** 0.3 for part, usual in zip((red, green, blue), _SKIN, strict=True)]
-    return Light(gain[..., None] * np.array(tint, np.float32), False, skin)
+    small = cv2.resize(region, (_GRID, _GRID), interpolation=cv2.INTER_LINEAR)
+    luma = cv2.cvtColor(small, cv2.COLOR_RGB2GRAY)
+    brightest = cv2.minMaxLoc(luma)[1]
+    weights = np.empty((2, _GRID * _GRID), np.float32)  # of each cell, and the same times its brightness
+    weight = cv2.resize(coverage, (_GRID, _GRID), interpolation=cv2.INTER_LINEAR)
+    np.add(weight.reshape(-1), _LEAST, out=weights[0])
+    np.multiply(weights[0], luma.reshape(-1), out=weights[1])
+    colours = cv2.cvtColor(small, cv2.COLOR_RGB2RGBA).reshape(-1, 4).astype(np.float32)  # the fourth channel, 255, adds up the weights
+    red, green, blue, total = (weights[0] @ colours).tolist()
+    skin = red, green, blue = 255 * red / total, 255 * green / total, 255 * blue / total
+    level = max(0.299 * red + 0.587 * green + 0.114 * blue, 8.0)
+    exposure = min(max(0.55 * level / 140 + 0.45 * brightest / 215, 0.3), 1.0)
+    amount, local = weights @ _NEAR
+    local /= amount
+    local *= np.float32(_FOLLOW * exposure / level)
+    local += np.float32((1 - _FOLLOW) * exposure)
+    gain = np.minimum(local, _MOST, out=local).reshape(_GRID, _GRID)
+    if abs(red - green) + abs(green - blue) < _GREY and _is_grey(small):
+        return Light(gain, _WHITE, True, skin)
+    tint = [min(max(part / (level * usual), 0.6), 1.5) ** 0.3 for part, usual in zip(skin, _SKIN, strict=True)]
+    strongest = max(tint)  # goes into the gain, so that tinting a bright colour does not clip it before a dim light falls on it
+    gain *= np.float32(strongest)
+    return Light(gain, np.array([[part / strongest] for part in tint], np.float32), False, skin)
+
+
+def _is_grey(small: np.ndarray) -> bool:
+    pixels = small.tobytes()
+    if pixels[::3] == pixels[2::3]:  # what a grey file decodes to
+        return True
+    return sum(abs(red - blue) for red, blue in zip(pixels[::3], pixels[2::3], strict=True)) < _GREY * _GRID * _GRID
 
 
 def stained(gain: np.ndarray, seed: int, crumple: float, dirt: float) -> np.ndarray:
-    """Add uneven tension (crumples) and stains of a used mask to the light on it."""
+    """Add uneven tension (crumples) and stains of a used mask to the light on it; stains have a colour and make it (GRID, GRID, 3)."""
     row, column = seed % 53, (seed >> 8) % 53
-    gain = gain * (np.float32(crumple) * _BLOBS[row : row + _GRID, column : column + _GRID] + np.float32(1))
+    uneven = cv2.addWeighted(_BLOBS[row : row + _GRID, column : column + _GRID], crumple, gain, 0, 1)
+    uneven *= gain
     if dirt:
         stain = np.maximum(_BLOBS[column : column + _GRID, row : row + _GRID] - 0.4, 0) * np.float32(dirt)
-        gain = gain * (1 - stain * np.array([0.6, 0.8, 1.0], np.float32))
-    return gain
+        return uneven[..., None] * (1 - stain[..., None] * _STAIN)
+    return uneven
 
 
-def shine(colour: np.ndarray, gain: np.ndarray) -> np.ndarray:
-    """Multiply (H, W, 3) uint8 colours by the light on them, interpolated between the grid's points."""
-    coded = cv2.convertScaleAbs(gain, alpha=128)  # 128 stands for 1, so that bytes carry 0 to 2
-    return cv2.multiply(colour, cv2.resize(coded, colour.shape[1::-1], interpolation=cv2.INTER_LINEAR), scale=1 / 128)
-
-
-def shadow_curve(strength: float) -> np.ndarray:
-    """(256,) uint8: from how much mask is near a pixel to how much of the light still reaches the skin there."""
-    return (255 - _RAMP * strength).astype(np.uint8)
+def shine(colour: np.ndarray, gain: np.ndarray) -> None:
+    """Multiply (H, W, 3) uint8 colours, in place, by the light on them, interpolated between the grid's points."""
+    light = cv2.resize(gain, colour.shape[1::-1], interpolation=cv2.INTER_LINEAR)
+    coded = cv2.convertScaleAbs(light, alpha=128)  # 128 stands for 1, so that bytes carry 0 to 2
+    cv2.multiply(colour, coded if gain.ndim == 3 else cv2.cvtColor(coded, cv2.COLOR_GRAY2RGB), dst=colour, scale=1 / 128)

@@ -87,55 +87,61 @@ def estimate(landmarks: np.ndarray) -> Pose:
     Raises:
         KitError: see `five_points`.
     """
-    points = five_points(landmarks)
-    centre_x, centre_y = sum(x for x, _ in points) / 5, sum(y for _, y in points) / 5
-    image_x, image_y = [x - centre_x for x, _ in points], [y - centre_y for _, y in points]
-    rotation, scale = _closed_form([_dot(row, image_x) for row in _AFFINE], [_dot(row, image_y) for row in _AFFINE])
-    rotation, scale, width, length = _refine(image_x, image_y, rotation, scale)
-    middle = [_MEAN[0] * width, _MEAN[1] * length, _MEAN[2]]
-    shift = np.array([centre_x - scale * _dot(rotation[0], middle), centre_y - scale * _dot(rotation[1], middle)])
-    pose = Pose(np.array(rotation), scale, shift, width, length)
+    # The image's points as complex numbers: half the arithmetic, and a roll is a factor. NumPy would take longer over five of them.
+    points = [complex(x, y) for x, y in five_points(landmarks)]
+    centre = sum(points) / 5
+    v, w, x, y, z = image = [point - centre for point in points]
+    axes, scale = _closed_form([a * v + b * w + c * x + d * y + e * z for a, b, c, d, e in _AFFINE])
+    (first, second, third), scale, width, length = _refine(image, axes, scale)
+    shift = centre - scale * (first * (_MEAN[0] * width) + second * (_MEAN[1] * length) + third * _MEAN[2])
+    rotation = [[axis.real for axis in (first, second, third)], [axis.imag for axis in (first, second, third)]]
+    rotation.append([_depth(second, third), _depth(third, first), _depth(first, second)])
+    pose = Pose(np.array(rotation), scale, np.array([shift.real, shift.imag]), width, length)
     return pose if len(landmarks) == 5 else _with_jaw(pose, np.asarray(landmarks, np.float64))
 
 
-def _dot(a, b) -> float:
-    return sum(map(mul, a, b))
+def _depth(one: complex, other: complex) -> float:
+    """The z of the cross product of two image vectors: a rotation's third row, from the other two columns of the first two."""
+    return one.real * other.imag - one.imag * other.real
 
 
-def _closed_form(x: list[float], y: list[float]) -> tuple[Rows, float]:
-    """Turn an affine projection (its row for the image's x and for y) into the nearest rotation and scale: polar decomposition."""
-    p, q, r = _dot(x, x), _dot(x, y), _dot(y, y)
-    root = sqrt(max(p * r - q * q, 1e-12))  # M (M'M)^(-1/2) for the 2x2 Gram matrix [[p, q], [q, r]]
-    trace = sqrt(max(p + r + 2 * root, 1e-12))
-    k = 1 / (root * trace)
-    u, v, w = (r + root) * k, -q * k, (p + root) * k
-    first = [u * a + v * b for a, b in zip(x, y, strict=True)]
-    second = [v * a + w * b for a, b in zip(x, y, strict=True)]
-    return [first, second, _cross(first, second)], trace / 2
+def _closed_form(axes: list[complex]) -> tuple[list[complex], float]:
+    """Turn an affine projection (where it takes the head's three axes) into the nearest rotation and scale: polar decomposition."""
+    x, y, z = axes
+    total = abs(x) ** 2 + abs(y) ** 2 + abs(z) ** 2
+    skew = x * x + y * y + z * z  # 0 for a rotation: its rows are as long as each other and perpendicular
+    root = 0.5 * sqrt(max(total * total - abs(skew) ** 2, 1e-12))
+    square = max(total + 2 * root, 1e-12)
+    trace = sqrt(square)
+    k = 0.5 / (root * trace)
+    return [k * (square * axis - skew * axis.conjugate()) for axis in axes], trace / 2
 
 
-def _cross(a: list[float], b: list[float]) -> list[float]:
-    return [a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0]]
-
-
-def _refine(image_x, image_y, rotation: Rows, scale: float) -> tuple[Rows, float, float, float]:
+def _refine(image: list[complex], axes: list[complex], scale: float) -> tuple[list[complex], float, float, float]:
     """Take one Gauss-Newton step over log scale, three small rotations, and the face's width and length (from 1)."""
-    (a, b, c), (d, e, f), _ = rotation
-    roll = atan2(d, a)
-    cosine, sine = cos(roll), sin(roll)
-    residual_x = [i / scale - _dot((a, b, c), point) for i, point in zip(image_x, _CENTRED, strict=True)]
-    residual_y = [i / scale - _dot((d, e, f), point) for i, point in zip(image_y, _CENTRED, strict=True)]
-    upright = [cosine * x + sine * y for x, y in zip(residual_x, residual_y, strict=True)]
-    upright += [cosine * y - sine * x for x, y in zip(residual_x, residual_y, strict=True)]
-    upright.append(1.0)
-    tilt = asin(max(-1.0, min(1.0, cosine * f - sine * c)))
-    turn = atan2(cosine * c + sine * f, a * e - b * d)
+    first, second, third = axes
+    roll = first / max(abs(first), 1e-12)
+    upright = roll.conjugate()
+    turned, shrunk = [axis * upright for axis in axes], upright / scale
+    a, b, c = turned
+    residual = [point * shrunk - (x * a + y * b + z * c) for point, (x, y, z) in zip(image, _CENTRED, strict=True)]
+    flat = [part.real for part in residual] + [part.imag for part in residual] + [1.0]
+    tilt = asin(max(-1.0, min(1.0, c.imag)))
+    turn = atan2(c.real, _depth(first, second))
     gain = _gain(round(turn / _BIN), round(tilt / _BIN))
-    growth, x, y, z, wider, longer = (_dot(row, upright) for row in gain)
-    step = _small_rotation(cosine * x - sine * y, sine * x + cosine * y, z)
-    first, second = ([_dot(row, column) for column in zip(*rotation, strict=True)] for row in step[:2])
+    growth, x, y, z, wider, longer = [sum(map(mul, row, flat)) for row in gain]
+    axis = roll * complex(x, y)
+    step = _small_rotation(axis.real, axis.imag, z)
+    depths = _depth(second, third), _depth(third, first), _depth(first, second)
+    moved = [_turned(step, axis, depth) for axis, depth in zip(axes, depths, strict=True)]
     width, length = min(max(1 + wider, 0.75), 1.3), min(max(1 + longer, 0.75), 1.3)
-    return [first, second, _cross(first, second)], scale * (1 + min(max(growth, -0.5), 0.5)), width, length
+    return moved, scale * (1 + min(max(growth, -0.5), 0.5)), width, length
+
+
+def _turned(step: Rows, column: complex, depth: float) -> complex:
+    (a, b, c), (d, e, f) = step
+    x, y = column.real, column.imag
+    return complex(a * x + b * y + c * depth, d * x + e * y + f * depth)
 
 
 @lru_cache(maxsize=4096)
@@ -161,13 +167,12 @@ def _gain(turn: int, tilt: int) -> Rows:
 
 
 def _small_rotation(x: float, y: float, z: float) -> Rows:
-    """Rotation matrix of a rotation vector (Rodrigues)."""
+    """First two rows of the matrix of a rotation vector (Rodrigues)."""
     angle = sqrt(x * x + y * y + z * z)
     s, c = (sin(angle) / angle, (1 - cos(angle)) / (angle * angle)) if angle > 1e-9 else (1.0, 0.5)
     return [
         [1 - c * (y * y + z * z), c * x * y - s * z, c * x * z + s * y],
         [c * x * y + s * z, 1 - c * (x * x + z * z), c * y * z - s * x],
-        [c * x * z - s * y, c * y * z + s * x, 1 - c * (x * x + y * y)],
     ]
 
 

@@ -1,7 +1,8 @@
 """Draw one mask on one face: `render` is the only door, used by the transform, by `augment` and by the training loader alike."""
 
 from collections.abc import Callable
-from math import hypot
+from math import cos, hypot, pi, sin, sqrt
+from operator import itemgetter
 
 import cv2
 import numpy as np
@@ -15,11 +16,9 @@ from mfr_kit.masks.wear import Wear
 NODES = 14
 """Mesh nodes along the longer side of the mask's region: finer does not show (see benchmarks/masks.py)."""
 _MARGIN_MM = 3.5  # how far the shadow reaches beyond what is painted
-_TO_GREY = np.array([[0.299, 0.587, 0.114]] * 3, np.float32)
 _PHOTO = 160  # pixels of the shorter side from which an image counts as a photograph that still has its JPEG grid
-_PIXEL = 16  # levels of the silhouette channel per pixel
-_STEP = np.clip(np.arange(256) - 128 + _PIXEL // 2, 0, _PIXEL).astype(np.float32) * (255 / _PIXEL)
-_SILHOUETTE = (255 - _STEP).astype(np.uint8)
+_WORN = itemgetter("top", "bottom", "width", "shift", "tilt_deg")
+_LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 
 
 def render(
@@ -43,25 +42,24 @@ def render(
     image, coverage = face.copy(), np.zeros(face.shape[:2], np.uint8)
     pose = estimate(landmarks)
     fit = mask.look.fit
-    model = fit.sections if pose.jaw == 1.0 else fit.sections.widened(pose.jaw)
-    wear = Wear(*(mask.parameters[name] for name in ("top", "bottom", "width", "shift", "tilt_deg")))
-    left, top, right, bottom = _box(mask, wear, pose)
-    left, top, right, bottom = max(left, 0), max(top, 0), min(right, face.shape[1]), min(bottom, face.shape[0])
+    model = fit.sections.widened(pose.jaw)
+    wear = Wear(*_WORN(mask.parameters))
+    height, width = coverage.shape
+    reach = _box(mask, wear, pose)
+    left, top, right, bottom = box = max(reach[0], 0), max(reach[1], 0), min(reach[2], width), min(reach[3], height)
     if right - left < 1 or bottom - top < 1:
         return image, coverage
-    mesh = surface.solve(pose, model, (left, top, right, bottom), nodes)
-    width, height = min(mesh.size[0], face.shape[1] - mesh.left), min(mesh.size[1], face.shape[0] - mesh.top)
-    window = slice(mesh.top, mesh.top + height), slice(mesh.left, mesh.left + width)
-    region = np.ascontiguousarray(face[window])
+    window = slice(top, bottom), slice(left, right)
+    region = image[window]
     found = grade.measure(region)
-    layers, alpha = _sample(mask, wear, mesh, pose.scale, hypot(found.blur, mask.parameters["softness"]))
-    layers, alpha = np.ascontiguousarray(layers[:height, :width]), np.ascontiguousarray(alpha[:height, :width])
-    image[window] = _compose(region, layers, alpha, mask, pose.scale, found.grain, rng)
+    mesh = surface.solve(pose, model, reach, (width, height), nodes)
+    layers, alpha = _sample(mask, wear, mesh, (width, height), pose.scale, hypot(found.blur, mask.parameters["softness"]))
     coverage[window] = alpha
-    if min(face.shape[:2]) >= _PHOTO and not mask.look.flat:
-        quality = grade.jpeg_quality(region, mesh.left, mesh.top)
-        if quality is not None:
-            grade.recompress(image, coverage, (mesh.left, mesh.top, mesh.left + width, mesh.top + height), quality)
+    is_photo = min(face.shape[:2]) >= _PHOTO and not mask.look.flat
+    quality = grade.jpeg_quality(region, left, top) if is_photo else None
+    _compose(region, layers, alpha, mask, pose.scale, found.grain, rng)
+    if quality is not None:
+        grade.recompress(image, coverage, box, quality)
     return image, coverage
 
 
@@ -80,76 +78,80 @@ def _box(mask: Mask, wear: Wear, pose: Pose) -> tuple[int, int, int, int]:
     stretch, offset = wear.heights(mask.look.fit)
     scale, length = pose.scale, pose.scale * pose.length
     (xx, xy, xz), (yx, yy, yz), _ = pose.rotation.tolist()
-    across = scale * pose.width * max(wear.width, 1.0)
-    matrix = np.array([[across * xx, across * yx], [stretch * length * xy, stretch * length * yy], [scale * xz, scale * yz]])
-    spots = mask.look.rim @ matrix
-    spots += (pose.shift[0] + offset * length * xy, pose.shift[1] + offset * length * yy)
-    (left, top), (right, bottom) = spots.min(axis=0).tolist(), spots.max(axis=0).tolist()
-    margin = (_MARGIN_MM + abs(wear.shift)) * pose.scale + 2
-    return int(left - margin), int(top - margin), int(right + margin) + 1, int(bottom + margin) + 1
+    across, along = scale * pose.width * max(wear.width, 1.0), stretch * length
+    shift_x, shift_y = pose.shift.tolist()
+    matrix = [(across * xx, along * xy, scale * xz, shift_x + offset * length * xy)]
+    matrix.append((across * yx, along * yy, scale * yz, shift_y + offset * length * yy))
+    left, top, width, height = cv2.boundingRect(cv2.transform(mask.look.rim, np.array(matrix)))
+    margin = int((_MARGIN_MM + abs(wear.shift)) * scale + 2)
+    return left - margin, top - margin, left + width + margin, top + height + margin
 
 
-def _sample(mask: Mask, wear: Wear, mesh: surface.Mesh, scale: float, blur: float) -> tuple[np.ndarray, np.ndarray]:
-    """Read the texture through the mesh: (h, w, 3) uint8 colours or weights, and (h, w) uint8 opacity."""
+def _sample(mask: Mask, wear: Wear, mesh: surface.Mesh, size: tuple[int, int], scale: float, blur: float) -> tuple[np.ndarray, np.ndarray]:
+    """Read the texture through the mesh where it lies in an image of `size`.
+
+    Returns (h, w, 3) uint8 colours or weights, and (h, w) uint8 opacity.
+    """
     look = mask.look
-    u, v = wear.to_texture(mesh.u, mesh.v, look.fit)
     left, top, right, bottom = look.box
     texture = look.levels[look.level(scale, blur)]
-    across, down = texture.shape[1] / (right - left), texture.shape[0] / (bottom - top)
-    nodes = np.empty((*u.shape, 2), np.float32)
-    nodes[..., 0] = u * np.float32(across) - np.float32(left * across + 0.5)
-    nodes[..., 1] = v * np.float32(down) - np.float32(top * down + 0.5)
-    maps = cv2.resize(nodes, mesh.size, interpolation=cv2.INTER_LINEAR)
-    sampled = cv2.remap(texture, maps, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=(0, 0, 128, 0))
-    layers, alpha = np.empty((*sampled.shape[:2], 3), np.uint8), np.empty((*sampled.shape[:2], 1), np.uint8)
-    cv2.mixChannels([sampled], [layers, alpha], [0, 0, 1, 1, 2, 2, 3, 3])
-    signed = np.minimum(np.maximum(mesh.miss * np.float32(_PIXEL * scale) + np.float32(128), 0), 255).astype(np.uint8)
-    return layers, cv2.min(alpha[..., 0], cv2.LUT(cv2.resize(signed, mesh.size, interpolation=cv2.INTER_LINEAR), _SILHOUETTE))
+    texels = texture.shape[1] / (right - left), texture.shape[0] / (bottom - top)
+    x, y = wear.to_texture(mesh.chart, look.fit, texels, (left, top))
+    x, y, miss = mesh.spread(x, *size), mesh.spread(y, *size), mesh.spread(mesh.miss, *size)
+    sampled = cv2.remap(texture, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=(0, 0, 128, 0))
+    silhouette = cv2.addWeighted(miss, -255 * scale, miss, 0, 127.5, dtype=cv2.CV_8U)  # one pixel wide
+    return cv2.cvtColor(sampled, cv2.COLOR_RGBA2RGB), cv2.min(cv2.extractChannel(sampled, 3), silhouette, dst=silhouette)
 
 
 def _compose(
     region: np.ndarray, layers: np.ndarray, alpha: np.ndarray, mask: Mask, scale: float, grain: float, rng: np.random.Generator
-) -> np.ndarray:
-    """Colour and light the mask, give it the photo's grain and lay it over the region."""
+) -> None:
+    """Colour and light the mask, give it the photo's grain and lay it over the region, in place."""
     values, look = mask.parameters, mask.look
     lit = light.measure(region, alpha)
     colour = cv2.transform(layers, _colours(mask, lit))
-    if look.flat:
-        clear = cv2.bitwise_not(alpha)
-    else:
-        colour = light.shine(colour, light.stained(lit.gain, values["seed"], values["crumple"], values["dirt"]))
-        colour = grade.grained(colour, grain, rng)
+    clear = cv2.bitwise_not(alpha)
+    if not look.flat:
+        light.shine(colour, light.stained(lit.gain, values["seed"], values["crumple"], values["dirt"]))
+        grade.add_grain(colour, grain, rng)
         reach = max(3, int(2 * _MARGIN_MM * scale) | 1)
-        shadow = cv2.LUT(cv2.blur(alpha, (reach, reach)), light.shadow_curve(values["shadow"]))
-        clear = cv2.multiply(cv2.bitwise_not(alpha), shadow, scale=1 / 255)
+        shadow = cv2.blur(alpha, (reach, reach))  # from how much mask is near to how much of the light still reaches the skin there
+        cv2.convertScaleAbs(shadow, dst=shadow, alpha=-values["shadow"], beta=255)
+        cv2.multiply(clear, shadow, dst=clear, scale=1 / 255)
     if look.noise:
         noise = rng.standard_normal(colour.shape, np.float32)
         colour = cv2.add(colour, noise * np.float32(look.noise), dtype=cv2.CV_8U)
-    over = cv2.multiply(colour, cv2.cvtColor(alpha, cv2.COLOR_GRAY2RGB), scale=1 / 255)
-    return cv2.add(over, cv2.multiply(region, cv2.cvtColor(clear, cv2.COLOR_GRAY2RGB), scale=1 / 255))
+    cv2.multiply(colour, cv2.cvtColor(alpha, cv2.COLOR_GRAY2RGB), dst=colour, scale=1 / 255)
+    cv2.multiply(region, cv2.cvtColor(clear, cv2.COLOR_GRAY2RGB), dst=region, scale=1 / 255)
+    cv2.add(region, colour, dst=region)
 
 
 def _colours(mask: Mask, lit: light.Light) -> np.ndarray:
-    """The (3, 4) matrix that turns a texture's channels into RGB."""
+    """The (3, 4) matrix that turns a texture's channels into RGB, tinted by the light where the look takes any."""
     values = mask.parameters
     if mask.look.mode == "colour":
-        matrix = _toned(*values["tone"])
+        rows = _toned(*values["tone"])
     else:
-        skin = lit.skin.tolist()
-        base, dyed, trim = (
-            skin if values.get(part, (230,))[0] < 0 else values.get(part, (230, 230, 230)) for part in ("base", "print", "trim")
-        )
+        base, dyed, trim = (_colour(values.get(part), lit) for part in ("base", "print", "trim"))
         depth = values["relief"] * (0.25 + 0.75 * sum(base) / 765)
-        rows = [[(dyed[i] - base[i]) / 255, (trim[i] - base[i]) / 255, depth, base[i] - 127.5 * depth] for i in range(3)]
-        matrix = np.array(rows, np.float32)
+        rows = [((d - b) / 255, (t - b) / 255, depth, b - 127.5 * depth) for b, d, t in zip(base, dyed, trim, strict=True)]
+    matrix = np.array(rows, np.float32)
     if lit.grey:
-        matrix = _TO_GREY @ matrix
+        matrix[:] = _LUMA @ matrix
+    elif not mask.look.flat:
+        matrix *= lit.tint
     return matrix
 
 
-def _toned(hue: float, saturation: float, value: float) -> np.ndarray:
-    """A (3, 4) colour matrix: rotate hue (turns) about the grey axis, scale saturation and value."""
-    cos, sin = saturation * np.cos(2 * np.pi * hue), saturation * np.sin(2 * np.pi * hue) / np.sqrt(3)
-    grey = np.full((3, 3), 1 / 3)
-    cross = np.array([[0, -1, 1], [1, 0, -1], [-1, 1, 0]])
-    return np.concatenate([value * (grey + cos * (np.eye(3) - grey) + sin * cross), np.zeros((3, 1))], axis=1).astype(np.float32)
+def _colour(value: list[int] | None, lit: light.Light) -> tuple[float, float, float]:
+    """A drawn colour; light grey where a look has none, and the skin's where it says so (negative values)."""
+    if value is None:
+        return 230, 230, 230
+    return lit.skin if value[0] < 0 else value
+
+
+def _toned(hue: float, saturation: float, value: float) -> list[tuple[float, float, float, float]]:
+    """The rows of a (3, 4) colour matrix: rotate hue (turns) about the grey axis, scale saturation and value."""
+    along, across = value * saturation * cos(2 * pi * hue), value * saturation * sin(2 * pi * hue) / sqrt(3)
+    own, rest = (value + 2 * along) / 3, (value - along) / 3
+    return [(own, rest - across, rest + across, 0.0), (rest + across, own, rest - across, 0.0), (rest - across, rest + across, own, 0.0)]

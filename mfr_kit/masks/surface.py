@@ -5,104 +5,160 @@ the head the nearest to the camera counts, so the far cheek foreshortens and end
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
+from math import atan2, cos, hypot, sin
 
+import cv2
 import numpy as np
 
 from mfr_kit.masks.head import ARC, EAR_Z, Sections
 from mfr_kit.masks.pose import Pose
 
 _BLEND = 5.0  # mm over which nose and cheek run into each other
+_TURN = 0.005  # radians of turn to the side within which the head counts as seen from the same direction: 0.2 mm at the ears
+_NOTHING, _HALF, _ONE, _SMOOTH, _ARC = np.float32([0, 0.5, 1, _BLEND, ARC])  # NumPy takes its own scalars faster than Python's
+_BEND = 0.012**0.5  # seen from above a face is roughly the parabola z = 8 - (_BEND x)^2, in mm
 
 
 @dataclass(frozen=True)
 class Mesh:
-    """Nodes over a region of the image, `cell` pixels apart.
+    """Nodes spread evenly over a box of the image (left, top, right, bottom; it may reach beyond the image).
 
-    `u`, `v` and `miss` are (rows, columns) float32: chart coordinates in mm, and by how many mm the ray passes outside the head
-    (negative: it hits). `left`, `top` are the pixel coordinates of the region's corner; node (0, 0) lies at the centre of the first cell.
+    `chart` is (3, rows, columns) float32: chart coordinates U and V in mm, and ones (so that a matrix maps it with an offset); `miss`
+    is (rows, columns) float32, by how many mm the ray passes outside the head (negative: it hits).
     """
 
-    u: np.ndarray
-    v: np.ndarray
+    chart: np.ndarray
     miss: np.ndarray
-    left: int
-    top: int
-    cell: int
+    box: tuple[int, int, int, int]
 
-    @property
-    def size(self) -> tuple[int, int]:
-        """Width and height of the region in pixels."""
-        return self.u.shape[1] * self.cell, self.u.shape[0] * self.cell
+    def spread(self, values: np.ndarray, width: int, height: int) -> np.ndarray:
+        """Interpolate (rows, columns) values between the nodes: at each pixel of the box that lies in an image of this size."""
+        left, top, right, bottom = self.box
+        whole = cv2.resize(values, (right - left, bottom - top), interpolation=cv2.INTER_LINEAR)
+        return whole[max(-top, 0) : height - top, max(-left, 0) : width - left]
 
 
-def solve(pose: Pose, model: Sections, box: tuple[int, int, int, int], nodes: int = 20) -> Mesh:
-    """Find the chart coordinates of every node of a region.
+def solve(pose: Pose, model: Sections, box: tuple[int, int, int, int], size: tuple[int, int], nodes: int = 20) -> Mesh:
+    """Find the chart coordinates of nodes over the part of a box that lies in the image.
 
     Args:
         pose: where the head is.
         model: its cross-sections, with the mask on.
-        box: left, top, right, bottom in pixels.
-        nodes: nodes along the longer side of the box; more is finer and slower (see benchmarks/masks.py).
+        box: left, top, right, bottom in pixels; must share a pixel with the image.
+        size: width and height of the image.
+        nodes: nodes along the longer side; more is finer and slower (see benchmarks/masks.py).
     """
-    left, top, right, bottom = box
-    cell = max(1, -(-max(right - left, bottom - top) // nodes))
-    columns, rows = -(-(right - left) // cell), -(-(bottom - top) // cell)
-    half = (cell - 1) / 2
-    x = np.arange(columns, dtype=np.float32) * np.float32(cell / pose.scale) + np.float32((left + half - pose.shift[0]) / pose.scale)
-    y = np.arange(rows, dtype=np.float32) * np.float32(cell / pose.scale) + np.float32((top + half - pose.shift[1]) / pose.scale)
-    return Mesh(*_intersect(pose, model, x, y[:, None]), left, top, cell)
+    left, top, right, bottom = max(box[0], 0), max(box[1], 0), min(box[2], size[0]), min(box[3], size[1])
+    half = -(-max(right - left, bottom - top) // (2 * nodes))  # a cell's half: so far beyond the image's edge lies the outermost node
+    left, top, right, bottom = max(box[0], -half), max(box[1], -half), min(box[2], size[0] + half), min(box[3], size[1] + half)
+    width, height = right - left, bottom - top
+    cell = max(1, -(-max(width, height) // nodes))
+    columns, rows = -(-width // cell), -(-height // cell)
+    scale, (shift_x, shift_y) = pose.scale, pose.shift.tolist()
+    across, down = width / columns / scale, height / rows / scale
+    x = across, (left - 0.5 - shift_x) / scale + across / 2
+    y = down, (top - 0.5 - shift_y) / scale + down / 2
+    chart, miss = _intersect(pose, model, _grid(columns, rows), x, y)
+    return Mesh(chart.reshape(3, rows, columns), miss.reshape(rows, columns), (left, top, right, bottom))
 
 
-def _intersect(pose: Pose, model: Sections, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Meet the rays through view coordinates (x, y) in mm with the head; returns U, V and the miss of a mesh.
+@lru_cache(maxsize=64)
+def _grid(columns: int, rows: int) -> np.ndarray:
+    """(3, rows * columns) float32: column, row and 1 of every node."""
+    row, column = np.mgrid[:rows, :columns].reshape(2, -1)
+    return np.stack([column, row, np.ones_like(row)]).astype(np.float32)
 
-    The section a ray meets depends on the height at which it meets it: with a nodding head that is solved by a few repetitions.
+
+def _intersect(
+    pose: Pose, model: Sections, grid: np.ndarray, x: tuple[float, float], y: tuple[float, float]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Meet the rays through the nodes of a grid with the head; `x` and `y` are its step and its first node in the view, in mm.
+
+    Returns the chart (3, nodes) and the miss (nodes,), see `Mesh`. The section a ray meets depends on the height at which it meets it:
+    with a nodding head that is solved by a few repetitions.
+
+    A ray is known by `aside`, how far it passes from the head's axis as seen from above, and by the height at which it comes `nearest`
+    to it; where it meets the head is counted in `reach` from there, in mm as seen from above.
     """
-    r = pose.rotation.astype(np.float32)
-    origin_x = x * (r[0, 0] / np.float32(pose.width)) + y * (r[1, 0] / np.float32(pose.width))
-    origin_y = x * (r[0, 1] / np.float32(pose.length)) + y * (r[1, 1] / np.float32(pose.length))
-    origin_z = x * r[0, 2] + y * r[1, 2]
-    along_x, along_y, along_z = np.float32(r[2, 0] / pose.width), np.float32(r[2, 1] / pose.length), r[2, 2]
-    tilt = abs(float(along_y))
-    level = origin_y + (np.float32(8) - np.float32(0.012) * (x * x)) * along_y  # a face is roughly a parabola
+    (xx, xy, xz), (yx, yy, yz), (dx, dy, dz) = pose.rotation.tolist()
+    xx, yx, dx = xx / pose.width, yx / pose.width, dx / pose.width
+    xy, yy, dy = xy / pose.length, yy / pose.length, dy / pose.length
+    length = max(hypot(dx, dz), 1e-3)
+    dx, dy, dz = dx / length, dy / length, dz / length
+    planes = [
+        (xx * dz - xz * dx, yx * dz - yz * dx, 0.0),
+        (xy - (xx * dx + xz * dz) * dy, yy - (yx * dx + yz * dz) * dy, 0.0),
+        (xy, yy, 8 * dy),  # a first guess of the level: the height at which the ray would meet the parabola, with the next
+        (_BEND * abs(dy) ** 0.5, 0.0, 0.0),
+    ]
+    (across, first_x), (down, first_y) = x, y
+    matrix = [(a * across, b * down, a * first_x + b * first_y + c) for a, b, c in planes]
+    aside, nearest, level, bow = np.array(matrix, np.float32) @ grid
+    bow *= bow
+    level = level - bow if dy > 0 else level + bow
+    view = _seen_from(model, round(atan2(dx, dz) / _TURN))
+    tilt, dy = abs(dy), np.float32(dy)
     for _ in range(0 if tilt < 0.15 else 1 if tilt < 0.3 else 2 if tilt < 0.45 else 4):
-        reach, *_ = _meet(model, level, origin_x, origin_z, along_x, along_z)
-        level = origin_y + reach * along_y
-    reach, miss, narrow, flat = _meet(model, level, origin_x, origin_z, along_x, along_z)
-    level = origin_y + reach * along_y
-    angle = np.arctan2((origin_x + reach * along_x) * narrow, (origin_z + reach * along_z - np.float32(EAR_Z)) * flat)
-    return angle * np.float32(ARC), level, miss
+        level = _meet(view, level, aside)[0]
+        level *= dy
+        level += nearest
+    reach, miss, outer = _meet(view, level, aside)
+    spot = outer[:2] * aside
+    spot += outer[2:4] * reach
+    spot[1] += outer[4]
+    chart = np.empty((3, len(reach)), np.float32)
+    np.arctan2(spot[0], spot[1], out=chart[0])
+    chart[0] *= _ARC
+    reach *= dy
+    np.add(nearest, reach, out=chart[1])
+    chart[2] = _ONE
+    return chart, miss
 
 
-def _meet(model: Sections, level: np.ndarray, x: np.ndarray, z: np.ndarray, dx: np.float32, dz: np.float32) -> tuple[np.ndarray, ...]:
-    """Meet rays (x, z) + t (dx, dz) with the two ellipses of their level.
+@lru_cache(maxsize=2048)  # 8 KiB each; faces turned by up to 15 degrees need about a hundred for each kind of mask
+def _seen_from(model: Sections, turn: int) -> np.ndarray:
+    """(17, rows) float32: all that `_meet` needs to know of the sections when the rays come from so many _TURNs to the side.
 
-    Returns the greatest t, smoothed; by how many mm the ray misses; and 1 / half width and 1 / depth of the outer ellipse there.
+    With half width a, depth b and centre z = c of an ellipse, and rays (x, z) + t (dx, dz), what is tabulated for the skull and for the
+    nose is: how far aside the ray passes, in half widths as seen from there (factor and offset); half the length of the longest
+    chord; where its middle lies (factor of aside, and offset); and the mm of a unit of the first. Then what takes (aside, reach) to x
+    and z over the outer ellipse's half width and depth, (2 + 2 factors, and an offset of z), which defines the angle around the head.
     """
-    section = model.ellipses.take(model.rows(level), axis=1, mode="clip")
-    narrow, shallow, centre = section[:6].reshape(3, 2, *level.shape)
-    outer_width, outer_depth = narrow[0], section[6]
-    x, z = x * narrow, (z - centre) * shallow
-    dx, dz = dx * narrow, dz * shallow
-    square = dx * dx + dz * dz
-    across = x * dz
-    across -= z * dx
-    miss = np.abs(across)
-    miss /= np.sqrt(square)
-    miss -= 1
-    miss /= np.maximum(narrow, shallow)
-    reach = square - across * across
-    np.maximum(reach, 0, out=reach)
+    dx, dz = sin(turn * _TURN), cos(turn * _TURN)
+    (a, b, c), (outer_a, outer_b) = model.ellipses
+    square = (dx / a) ** 2 + (dz / b) ** 2
+    factor = 1 / (a * b * np.sqrt(square))
+    middle = dx * dz * (b**-2 - a**-2) / square
+    table = [factor, factor * c * dx, square**-0.5, middle, c * dz / b**2 / square, np.minimum(a, b)]
+    return np.concatenate([*table, [dz / outer_a, -dx / outer_b, dx / outer_a, dz / outer_b, -EAR_Z / outer_b]]).astype(np.float32)
+
+
+def _meet(view: np.ndarray, level: np.ndarray, aside: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Meet rays, as `_intersect` knows them, with the two ellipses of their level.
+
+    Returns the greatest reach, smoothed; by how many mm the ray misses; and the view's rows for the outer ellipse there.
+    """
+    section = view.take(Sections.rows(level), axis=1, mode="clip")
+    beside, offset, chord, middle, depth, radius = section[:12].reshape(6, 2, -1)
+    beside *= aside
+    beside += offset
+    np.abs(beside, out=beside)
+    reach = beside * beside
+    np.subtract(_ONE, reach, out=reach)
+    np.maximum(reach, _NOTHING, out=reach)
     np.sqrt(reach, out=reach)
-    reach -= x * dx
-    reach -= z * dz
-    reach /= square
-    reach -= np.maximum(miss, 0)
-    near, nose = reach
-    gap = near - nose
-    return (
-        np.float32(0.5) * (near + nose + np.sqrt(gap * gap + np.float32(_BLEND**2))),
-        np.minimum(miss[0], miss[1]),
-        outer_width,
-        outer_depth,
-    )
+    reach *= chord
+    middle *= aside
+    reach += middle
+    reach += depth
+    miss = beside
+    miss -= _ONE
+    miss *= radius
+    reach -= np.maximum(miss, _NOTHING)
+    skull, nose = reach
+    smooth = np.hypot(skull - nose, _SMOOTH)
+    smooth += skull
+    smooth += nose
+    smooth *= _HALF
+    return smooth, np.minimum(miss[0], miss[1]), section[12:]

@@ -14,6 +14,7 @@ from mfr_kit.options import read_toml
 from mfr_kit.registry import unknown
 
 MODES = ("palette", "colour")
+LEVELS_PER_OCTAVE = 2
 _OCTAVES_PER_BLUR = 1.0  # bilinear sampling of a texture coarser by an octave looks like a blur of about one pixel
 _TABLES = {"title", "kind", "licence", "author", "fit", "recipe", "look"}
 _LOOK = {"name", "colours", "pattern", "pattern_size", "texture", "mode", "box", "weight", "noise", "flat"}
@@ -76,7 +77,7 @@ class Look:
 
     @cached_property
     def levels(self) -> list[np.ndarray]:
-        """The texture, then each smaller by LEVEL_STEP: (H, W, 4) uint8, print/trim/relief/alpha or RGBA.
+        """The texture, then each smaller by half an octave: (H, W, 4) uint8, print/trim/relief/alpha or RGBA.
 
         Read from `texture_path`; a recipe whose PNG was not rendered yet is drawn on the spot.
         """
@@ -86,18 +87,17 @@ class Look:
 
     @cached_property
     def rim(self) -> np.ndarray:
-        """(N, 3) head points in mm around everything the texture paints, to find the region of a photo it touches."""
+        """(N, 1, 3) float32 head points in mm around everything the texture paints, to find the region of a photo it touches."""
         from mfr_kit.masks import texture
 
         return texture.rim(self)
 
     def level(self, pixels_per_mm: float, blur: float = 0.0) -> int:
         """Choose the entry of `levels` for a face of this scale, and coarser by what a blur of that many pixels takes away."""
-        finest = self.levels[0].shape[1] / (self.box[2] - self.box[0])
-        steps = log2(finest / pixels_per_mm) + 0.2 + _OCTAVES_PER_BLUR * blur
-        from mfr_kit.masks.texture import LEVEL_STEP
-
-        return min(max(round(steps / log2(LEVEL_STEP)), 0), len(self.levels) - 1)
+        levels = self.levels
+        finest = levels[0].shape[1] / (self.box[2] - self.box[0])
+        octaves = log2(finest / pixels_per_mm) + 0.2 + _OCTAVES_PER_BLUR * blur
+        return min(max(round(octaves * LEVELS_PER_OCTAVE), 0), len(levels) - 1)
 
 
 def read(path: Path) -> list[Look]:

@@ -8,8 +8,8 @@ import numpy as np
 from mfr_kit.errors import KitError
 from mfr_kit.masks import recipe
 from mfr_kit.masks.head import ARC, EAR_Z
+from mfr_kit.masks.template import LEVELS_PER_OCTAVE
 
-LEVEL_STEP = 2**0.5  # from one level of a texture to the next
 _SMALLEST = 24
 
 
@@ -34,7 +34,7 @@ def levels(look) -> list[np.ndarray]:
     image = read(look.texture_path) if look.texture_path.exists() or look.texture else drawn(look)
     pyramid, factor = [image], 1.0
     while min(image.shape[:2]) * factor > _SMALLEST:
-        factor /= LEVEL_STEP
+        factor /= 2 ** (1 / LEVELS_PER_OCTAVE)
         source = pyramid[-2] if len(pyramid) > 1 else image  # always from twice the size, so that nothing is blurred more than once
         pyramid.append(_shrink(source, round(image.shape[1] * factor), round(image.shape[0] * factor)))
     return pyramid
@@ -58,7 +58,7 @@ def drawn(look) -> np.ndarray:
 
 
 def rim(look) -> np.ndarray:
-    """Find the head points, (N, 3) in mm, along the convex hull of the texels that are not transparent, and on the ridge between.
+    """Find the head points, (N, 1, 3) float32 in mm, along the convex hull of the texels that are not transparent, and the ridge between.
 
     The ridge (nose and beak) is the silhouette of a turned head, though it lies inside the hull on the chart.
     """
@@ -73,7 +73,8 @@ def rim(look) -> np.ndarray:
     around = np.concatenate([hull, (hull + np.roll(hull, 1, axis=0)) / 2, *inside])
     width, _, ridge = look.fit.sections.at(around[:, 1]).T
     angle = around[:, 0] / ARC
-    return np.stack([width * np.sin(angle), around[:, 1], EAR_Z + (ridge - EAR_Z) * np.cos(angle)], axis=1)
+    points = np.stack([width * np.sin(angle), around[:, 1], EAR_Z + (ridge - EAR_Z) * np.cos(angle)], axis=1)
+    return points[:, None].astype(np.float32)
 
 
 def _shrink(image: np.ndarray, width: int, height: int) -> np.ndarray:

@@ -6,6 +6,7 @@ from math import radians, tan
 import numpy as np
 
 _EAR = 106.0  # U from which on a loop no longer moves with the mask's body
+_NOTHING, _ALL = np.float32([0, 1])
 
 
 @dataclass(frozen=True)
@@ -18,20 +19,37 @@ class Wear:
     shift: float
     tilt_deg: float
 
-    def to_texture(self, u: np.ndarray, v: np.ndarray, fit) -> tuple[np.ndarray, np.ndarray]:
-        """Find where on the texture's chart the face's chart points (u, v) lie, as float32 of the same shape."""
-        moved = u - np.float32(self.shift)
+    def to_texture(self, chart: np.ndarray, fit, texels: tuple[float, float], origin: tuple[float, float]) -> np.ndarray:
+        """Find where on the texture the face's chart points lie.
+
+        Args:
+            chart: (3, ...) float32, U and V in mm and ones.
+            fit: the mask's `template.Fit`.
+            texels: per mm of the texture's chart, across and down.
+            origin: the texture's corner on its chart, U and V in mm.
+        Returns:
+            (2, ...) float32 x and y in texels, whole numbers at their centres.
+        """
         rate = (fit.bottom - fit.top) / (self.bottom - self.top)
-        edge = fit.side * self.width
-        held = np.abs(moved)
-        held -= np.float32(edge)
-        held *= np.float32(1 / max(_EAR - edge, 1.0))
-        np.maximum(held, 0, out=held)
-        np.minimum(held, 1, out=held)
-        body_v = v * np.float32(rate) + np.float32(fit.top - self.top * rate)
-        body_v -= moved * np.float32(tan(radians(self.tilt_deg)) * rate)
-        body_u = moved * np.float32(1 / self.width)
-        return body_u + (u - body_u) * held, body_v + (v - body_v) * held
+        lean = tan(radians(self.tilt_deg)) * rate
+        edge, (across, down), (left, top) = fit.side * self.width, texels, origin
+        held = 1 / max(_EAR - edge, 1.0)
+        body_u, body_v = 1 / self.width, fit.top - self.top * rate + self.shift * lean
+        matrix = [
+            (across * body_u, 0.0, across * (-self.shift * body_u - left) - 0.5),
+            (-down * lean, down * rate, down * (body_v - top) - 0.5),
+            (across * (1 - body_u), 0.0, across * self.shift * body_u),  # from here to where the loops' ends are held, in texels
+            (down * lean, down * (1 - rate), -down * body_v),
+            (held, 0.0, -held * self.shift),
+        ]
+        planes = np.array(matrix, np.float32) @ chart.reshape(3, -1)
+        share = np.abs(planes[4], out=planes[4])
+        share -= np.float32(held * edge)
+        np.maximum(share, _NOTHING, out=share)
+        np.minimum(share, _ALL, out=share)
+        planes[2:4] *= share
+        planes[:2] += planes[2:4]
+        return planes[:2].reshape(2, *chart.shape[1:])
 
     def heights(self, fit) -> tuple[float, float]:
         """Where the texture's heights come to lie on the face (tilt apart), as factor and offset in mm: bounds what is covered."""

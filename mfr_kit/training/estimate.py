@@ -13,7 +13,7 @@ from torch import nn
 from mfr_kit import registry
 from mfr_kit.data.faceset import FaceSet
 from mfr_kit.models.embedders import Embedder, load_embedder
-from mfr_kit.training import bank, drift, mining, optimise, people, prepare
+from mfr_kit.training import bank, drift, memory, mining, optimise, people, prepare
 from mfr_kit.training import ranks as distributed
 from mfr_kit.training.loader import StudentViews
 from mfr_kit.training.options import METHODS, RunOptions
@@ -29,13 +29,15 @@ def estimate(options: RunOptions) -> str:
     """
     if options.threads:
         torch.set_num_threads(options.threads)
+    memory.keep_freed()
     device, ranks = prepare.device_of(options.device), distributed.join(options.device)
     faces, _, seen = people.split(options)
     teacher = load_embedder(options.teacher, normalisation=options.normalisation, threads=options.threads, device=device.type)
     persons = len(set(faces.identities))
     per_epoch, total = prepare.length(options, len(faces), ranks.world)
     root = mining.cache_root(options.out, options.bank)
-    left = bank.missing(root, faces, teacher, options.bank_dtype)
+    banked = len(faces) if prepare.is_taught(options) else 0
+    left = bank.missing(root, faces, teacher, options.bank_dtype) if banked else 0
     bank_s = left / options.bank_batch * _teacher_s(faces, teacher, options.bank_batch)
     view_s = _view_s(options, faces, drift.measured(seen))
     student, _, _ = prepare.make_student(options, teacher)
@@ -43,15 +45,17 @@ def estimate(options: RunOptions) -> str:
     state_mib += _head_mib(options, persons, teacher.embedding_size)
     waiting_s = view_s * options.batch_size * options.accumulate / max(options.workers, 1)
     each_s = max(step_s, waiting_s) if options.workers else step_s + waiting_s
-    bank_mib = len(faces) * 2 * teacher.embedding_size * np.dtype(options.bank_dtype).itemsize / 2**20
+    bank_mib = banked * 2 * teacher.embedding_size * np.dtype(options.bank_dtype).itemsize / 2**20
     disk_mib = bank_mib + state_mib + persons * getattr(options, "neighbours", 0) * 4 / 2**20
     slower = "the loader" if waiting_s > step_s else "the student"
+    on_device = f", {torch.cuda.max_memory_allocated(device) / 2**20:.0f} MiB on the GPU" if device.type == "cuda" else ""
     lines = (
         f"{options.data}: {len(faces):,} clean faces of {persons:,} people to train on; {ranks.world} rank(s)",
         f"steps: {total:,} of {options.batch_size * options.accumulate * ranks.world} faces, {per_epoch:,.0f} a pass over the faces",
         f"time: about {(bank_s + total * each_s) / 3600:.2f} h on this machine, of which {bank_s / 3600:.2f} h for the teacher's bank "
         f"({left:,} faces missing); a step takes {each_s:.2f} s, {slower} being the slower; validation comes on top",
-        f"memory: about {_peak_mib() + WORKER_MIB * options.workers:.0f} MiB a rank, and {bank_mib:.0f} MiB of the bank in the page cache",
+        f"memory: about {_peak_mib() + WORKER_MIB * options.workers:.0f} MiB a rank{on_device}, and {bank_mib:.0f} MiB of the bank "
+        "in the page cache",
         f"disk: about {disk_mib:.0f} MiB (bank {bank_mib:.0f}, checkpoints {state_mib:.0f}); {_free_mib(root):,.0f} MiB are free",
     )
     return "\n".join(lines) if ranks.first else ""

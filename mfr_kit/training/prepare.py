@@ -31,9 +31,9 @@ INIT_STREAM = 3
 class Relations:
     """What the losses know of the training set; `labels` number the identities in alphabetical order."""
 
-    bank: bank.Bank
+    bank: bank.Bank | None  # None where no loss looks at the teacher
     labels: np.ndarray  # (N,) int64
-    prototypes: Tensor  # (C, D) unit rows, on the device
+    prototypes: Tensor  # (C, D) unit rows, on the device; (C, 0) without a bank
     partners: mining.Partners | None  # for methods that mine
 
 
@@ -159,12 +159,18 @@ def is_taught(options: RunOptions) -> bool:
 
 
 def relations(options: RunOptions, faces: FaceSet, teacher: Embedder, device: torch.device, ranks: Ranks) -> Relations:
-    """Fill the bank (the first rank does), average it into prototypes and, for a method that mines, find the partners."""
+    """Fill the bank (the first rank does), average it into prototypes and, for a method that mines, find the partners.
+
+    A student that learns from labels alone needs no bank and gets none.
+    """
     root = mining.cache_root(options.out, options.bank)
+    names, labels = np.unique(faces.identities.astype(str), return_inverse=True)
+    labels = labels.astype(np.int64)
+    if not is_taught(options):
+        return Relations(None, labels, torch.empty(len(names), 0, device=device), None)
 
     def build() -> Relations:
         stored = bank.fill(root, faces, teacher, batch=options.bank_batch, dtype=options.bank_dtype, progress=ranks.first)
-        labels = np.unique(faces.identities.astype(str), return_inverse=True)[1].astype(np.int64)
         prototypes = mining.prototypes(stored, labels).to(device)
         if not getattr(registry.get(METHODS, options.method), "MINES", False):
             return Relations(stored, labels, prototypes, None)

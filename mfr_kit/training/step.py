@@ -73,7 +73,7 @@ class Stepper:
         partners = self.relations.partners
         return Batch(
             student,
-            self._targets(views, indices, mirrored),
+            torch.zeros_like(student) if self.relations.bank is None else self._targets(views, indices, mirrored),
             labels,
             self.relations.prototypes,
             None if partners is None else partners.of(student, labels, epochs, indices),

@@ -89,3 +89,20 @@ def test_embeddings_without_a_direction_are_refused_by_name(twins) -> None:
     with pytest.raises(KitError, match="embed this very set"):
         from_set(random(twins)[1:], twins)
     assert np.allclose(np.linalg.norm(unit(random(twins) * 1e18, twins.keys), axis=1), 1)
+
+
+@pytest.mark.parametrize("twin_found", [True, False])
+def test_a_twin_whose_clean_face_was_lost_is_still_the_same_picture(twins, twin_found: bool) -> None:
+    """The lost clean face has no key, so its photograph is named by its source; the twin must not become a genuine pair with it."""
+    whole = from_set(random(twins), twins)
+    twin = int(np.flatnonzero(twins.conditions == "mask")[5])
+    clean = int(np.flatnonzero(twins.keys == twins.clean_keys[twin])[0])
+    gone = [clean] if twin_found else [clean, twin]
+    fewer = twins.select(~np.isin(np.arange(len(twins)), gone))
+    rows = [{name: twins.table[name][row].as_py() for name in ("source", "identity", "condition", "clean_key")} for row in gone]
+    fewer.skipped = [{**row, "reason": "no_face", "detail": ""} for row in rows]
+    faces = from_set(random(fewer), fewer)
+    for protocol in (nonmask_nonmask, mask_nonmask, mask_mask):
+        before, after = protocol.pairs(whole).count, protocol.pairs(faces).count
+        assert (after.genuine, after.impostor) == (before.genuine, before.impostor)
+    assert len(set(faces.photos)) == len(set(whole.photos)) == 24

@@ -30,6 +30,11 @@ def test_a_dry_run_writes_nothing_and_counts_what_the_run_then_has(make_options)
     assert "steps: 9" in told and "(0 faces missing)" in estimate(options)
 
 
+def test_without_a_teacher_there_is_no_bank_to_fill(make_options):
+    assert "(24 faces missing)" in estimate(make_options(method="arcface"))
+    assert "(0 faces missing)" in estimate(make_options(method="arcface", fcd_weight=0.0))
+
+
 def test_the_disk_it_foretells_is_the_disk_it_takes(make_options):
     options = make_options(steps=2, width=0.5, embedding_size=64, method="arcface")
     foretold = number(r"disk: about (\d+) MiB", estimate(options))

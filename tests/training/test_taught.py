@@ -27,6 +27,7 @@ def test_a_method_by_itself_learns_the_same_from_any_teacher(make_options, anoth
     states = [run.model.state_dict() for run in runs]
     assert all(torch.equal(states[0][key], states[1][key]) for key in states[0])
     assert [run.lineage["teacher"] for run in runs] == [None, None]
+    assert not (tmp_path / "one" / "bank").exists()  # hours, for a set of millions
 
 
 def test_beside_fcd_the_teacher_is_an_ancestor(make_options, another_teacher, tmp_path):
@@ -36,3 +37,4 @@ def test_beside_fcd_the_teacher_is_an_ancestor(make_options, another_teacher, tm
     states = [run.model.state_dict() for run in runs]
     assert not all(torch.equal(states[0][key], states[1][key]) for key in states[0])
     assert all(run.lineage["teacher"]["trained_on"] == ["made up"] for run in runs)
+    assert (tmp_path / "one" / "bank").exists()
