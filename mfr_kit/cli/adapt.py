@@ -12,7 +12,7 @@ def add_to(app) -> None:
 def adapt(options: AdaptOptions) -> None:
     """Adapt any recogniser to masks by a small network behind it; the recogniser's own weights stay as they are.
 
-    For a recogniser whose weights load into one of the kit's networks, `distill --init teacher` gains more. docs/adapting.md
+    Where the recogniser's weights load into one of the kit's networks, `distill --init teacher` trains all of it: docs/adapting.md.
     """
     from mfr_kit.pipelines.adapt import adapt as run
 

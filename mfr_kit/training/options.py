@@ -199,7 +199,7 @@ class AdaptOptions:
     srt_margin: float = option(2.0, help="m of the self-restrained triplet, >= 0; unrelated people are 2 apart.")
     clean_weight: float = option(1.0, help="Weight of FCD from clean embeddings to themselves, >= 0: bare faces stay where they are.")
     hidden: int = option(512, help="Width of the adapter's two hidden layers.")
-    views: int = option(2, help="Masked views drawn of each face; the recogniser embeds each and its mirror image, once.")
+    views: int = option(1, help="Masked views drawn of each face; the recogniser embeds each and its mirror image, once.")
     batch_size: int = option(512, help="Faces a step.")
     epochs: int = option(10, help="Passes over all stored views, >= 1.")
     learning_rate: float = like(RunOptions, "learning_rate")
