@@ -1,5 +1,7 @@
 """Put an adapter behind the graph of the recogniser it was trained on: one ONNX file, read like any other."""
 
+import copy
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +21,7 @@ OLDEST_OPSET = 7  # from here on Gemm and Add broadcast by themselves
 OLDEST_IR = 4  # from here on initializers need not be inputs too
 TOLERANCE = 1e-5  # largest difference between the file and adapter(recogniser), of the largest value
 BATCHES = (1, 2, 32)
+Embed = Callable[[np.ndarray], np.ndarray]  # faces -> embeddings
 
 
 def append(embedder: Embedder, adapter: Adapter, path: Path, metadata: dict[str, str]) -> float:
@@ -37,6 +40,7 @@ def append(embedder: Embedder, adapter: Adapter, path: Path, metadata: dict[str,
         KitError: an ensemble, a graph that nothing can be put behind, or a file that disagrees.
     """
     recogniser = graph_of(embedder)
+    embed = _embed_of(embedder, recogniser)
     normalisation = getattr(embedder, "normalisation", "minus1_to_1")
     stored = {
         **{item.key: item.value for item in recogniser.metadata_props},
@@ -53,7 +57,7 @@ def append(embedder: Embedder, adapter: Adapter, path: Path, metadata: dict[str,
             continue
         helper.set_model_props(proto, dict(sorted(stored.items())))
         try:
-            difference = compare(proto, embedder, adapter, normalisation, batches)
+            difference = compare(proto, embed, adapter, normalisation, batches)
         except Exception as error:  # noqa: BLE001  onnxruntime's exceptions share no base class: a graph may not bear a free batch
             failure = error
             continue
@@ -72,7 +76,7 @@ def graph_of(embedder: Embedder) -> onnx.ModelProto:
         KitError: an ensemble, or an opset before 7.
     """
     if isinstance(embedder, TorchEmbedder):
-        return export.export_graph(embedder.model.cpu(), export.OPSETS[0])[0]
+        return export.export_graph(copy.deepcopy(embedder.model).cpu(), export.OPSETS[0])[0]
     if not isinstance(embedder, OnnxEmbedder):
         raise KitError(f"{embedder.name} is several networks: adapt one of them, or distil them into one (kit.py distill --teacher A,B)")
     proto = onnx.load(str(embedder.path))
@@ -123,16 +127,28 @@ def joined(recogniser: onnx.ModelProto, adapter: Adapter, free: bool) -> onnx.Mo
     return proto
 
 
-def compare(proto: onnx.ModelProto, embedder: Embedder, adapter: Adapter, normalisation: str, batches: tuple[int, ...]) -> float:
+def compare(proto: onnx.ModelProto, embed: Embed, adapter: Adapter, normalisation: str, batches: tuple[int, ...]) -> float:
     """The largest difference, of the largest value, between a file and adapter(recogniser) on made-up faces."""
     session, worst = open_session(proto.SerializeToString()), 0.0
     for count in batches:
         faces = export.colour_faces(count)
         with torch.inference_mode():
-            wanted = adapter(torch.from_numpy(embedder.embed(faces))).numpy()
+            wanted = adapter(torch.from_numpy(embed(faces))).numpy()
         found = session.run(None, {_image(proto.graph).name: preprocess.to_input(faces, normalisation)})[0]
         worst = max(worst, float(np.abs(found - wanted).max() / np.abs(wanted).max()))
     return worst
+
+
+def _embed_of(embedder: Embedder, graph: onnx.ModelProto) -> Embed:
+    """What the file is compared with: the recogniser; of a torch one its export, after that was compared with it as `export` does."""
+    if not isinstance(embedder, TorchEmbedder):
+        return embedder.embed
+    data = graph.SerializeToString()
+    parity = export.compare(copy.deepcopy(embedder.model).cpu(), data)
+    if not all(difference <= export.TOLERANCE for difference in parity.values()):  # a NaN fails too
+        raise KitError(f"the export of {embedder.name} disagrees with torch, cosine differences {parity}; nothing was written")
+    session = open_session(data)
+    return lambda faces: session.run(None, {export.INPUT: preprocess.to_input(faces, "minus1_to_1")})[0]
 
 
 def _image(graph: onnx.GraphProto) -> onnx.ValueInfoProto:

@@ -205,6 +205,19 @@ def test_any_onnx_recogniser_takes_an_adapter(tmp_path, make_adapt, graph):
     assert load_embedder(twice.path).embed(faces).shape == (5, 5)
 
 
+def test_a_plain_state_dict_is_exported_first(tmp_path, make_adapt):
+    torch.manual_seed(3)
+    model = weights.build_backbone("mobilefacenet").eval()
+    torch.save(model.state_dict(), tmp_path / "theirs.pth")
+    done = adapt(make_adapt(teacher=str(tmp_path / "theirs.pth"), epochs=1))
+    made = adapter.Adapter(128, 8)
+    weights.load_state(made, weights.read_state(done.path.parent / "adapter.pt"), "adapter.pt")
+    faces = export.colour_faces(2)
+    with torch.inference_mode():
+        wanted = made(model(preprocess.to_tensor(faces))).numpy()
+    np.testing.assert_allclose(load_embedder(done.path).embed(faces), wanted, rtol=1e-3, atol=1e-4 * np.abs(wanted).max())
+
+
 def test_bad_input_is_one_line_and_exit_code_2(tmp_path, set_folder, teacher_folder, capsys):
     def complaint(*changes):
         arguments = ["adapt", "--data", str(set_folder), "--out", str(tmp_path / "out"), "--teacher", str(teacher_folder), *changes]
