@@ -26,6 +26,12 @@ def option(default: Any = dataclasses.MISSING, *, help: str, argument: bool = Fa
     return dataclasses.field(default=default, metadata={"help": help, "argument": argument, "choices": choices})
 
 
+def like(cls: type, name: str) -> Any:
+    """Declare a field of an options dataclass as another one has it: the same default, help and choices."""
+    entry = cls.__dataclass_fields__[name]
+    return dataclasses.field(default=entry.default, metadata=entry.metadata)
+
+
 def load(cls: type[T], config: Path | None, flags: dict[str, Any]) -> T:
     """Merge a TOML file and command-line flags (flags win) into a checked options object.
 

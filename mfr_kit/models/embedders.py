@@ -12,6 +12,7 @@ from mfr_kit.models import preprocess
 from mfr_kit.models.ensemble import EnsembleEmbedder
 from mfr_kit.models.runtime import open_session
 
+ADAPTED = "student.onnx"  # the result in a run folder of `kit.py adapt`
 ASSET_NORMALISATION = {"sface": "raw_0_255"}  # the assets that are recognisers; sface-int8 is what OpenCV alone can run
 
 
@@ -53,6 +54,8 @@ def load_embedder(spec: str | Path, *, normalisation: str | None = None, threads
     path = Path(spec)
     if path.suffix == ".onnx" and path.is_file():
         return OnnxEmbedder(path, normalisation, threads)
+    if (path / ADAPTED).is_file() and not (path / "student.pt").is_file():
+        return OnnxEmbedder(path / ADAPTED, normalisation, threads, name=path.name)
     if path.is_dir() or (path.suffix in (".pt", ".pth") and path.is_file()):
         if normalisation not in (None, "minus1_to_1"):
             raise KitError(f"our backbones take minus1_to_1, not --normalisation {normalisation}: leave the flag out")
@@ -62,10 +65,10 @@ def load_embedder(spec: str | Path, *, normalisation: str | None = None, threads
 
 
 class OnnxEmbedder:
-    """An ONNX recogniser on the CPU. A graph with a fixed batch size is fed batches of that size, the last one padded."""
+    """An ONNX recogniser on the CPU, read from `path`. A graph with a fixed batch size is fed batches of that size, the last one padded."""
 
     def __init__(self, path: Path, normalisation: str | None, threads: int = 0, *, name: str | None = None, lineage: dict | None = None):
-        self._session = open_session(path, threads)
+        self.path, self._session = path, open_session(path, threads)
         meta = self._session.get_modelmeta().custom_metadata_map
         self.normalisation = _normalisation(path, normalisation, meta.get(preprocess.META_NORMALISATION))
         self.name = name or path.stem
@@ -113,7 +116,7 @@ class TorchEmbedder:
         else:
             model, self.embedding_size = weights.backbone_of(weights.read_state(path), str(path))
             self.name, self.fingerprint, self.lineage = path.stem, weights.sha256_of(path), None
-        self._model, self._device = model.to(device), device
+        self.model, self._device = model.to(device), device
 
     def embed(self, faces: np.ndarray) -> np.ndarray:
         """(B, 112, 112, 3) uint8 RGB -> (B, D) float32, not normalised."""
@@ -123,7 +126,7 @@ class TorchEmbedder:
             return np.zeros((0, self.embedding_size), np.float32)
         with torch.inference_mode():
             batch = torch.from_numpy(np.ascontiguousarray(faces)).to(self._device)
-            return self._model(preprocess.to_tensor(batch)).float().cpu().numpy()
+            return self.model(preprocess.to_tensor(batch)).float().cpu().numpy()
 
 
 def _normalisation(path: Path, given: str | None, stored: str | None) -> str:

@@ -1,7 +1,8 @@
 """Save and load weights strictly, and read the folder a training run leaves behind.
 
 A run folder: config.toml (every resolved option), lineage.json, metrics.jsonl, last.pt (full training state),
-best.pt (weights at the best validation so far), student.pt (the run's result: weights only), bank/.
+best.pt (weights at the best validation so far), student.pt (the run's result: weights only), bank/. Of `kit.py adapt` it holds
+student.onnx, the result, and adapter.pt in their place.
 """
 
 import hashlib
@@ -19,6 +20,7 @@ from torch import Tensor, nn
 
 from mfr_kit import registry
 from mfr_kit.errors import KitError
+from mfr_kit.models.embedders import ADAPTED
 
 BACKBONES = "mfr_kit.models.backbones"
 CONFIG, LINEAGE, METRICS, LAST, BEST, STUDENT = "config.toml", "lineage.json", "metrics.jsonl", "last.pt", "best.pt", "student.pt"
@@ -74,6 +76,8 @@ def load_run(path: Path | str) -> Run:
     folder, file = (path, path / STUDENT) if path.is_dir() else (path.parent, path)
     if not (folder / CONFIG).is_file():
         raise KitError(f"{folder} is not a run folder: it has no {CONFIG}. Give the --out folder of a `kit.py distill` run.")
+    if not file.is_file() and (folder / ADAPTED).is_file():
+        raise KitError(f"{folder} holds a run of `kit.py adapt`: its result is {folder / ADAPTED}, an ONNX file and no backbone of the kit")
     if not file.is_file():
         raise KitError(f"{file} does not exist: the run did not finish. Continue it with --resume, or name {folder / BEST}.")
     config = tomllib.loads((folder / CONFIG).read_text(encoding="utf-8"))

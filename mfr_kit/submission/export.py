@@ -87,7 +87,7 @@ def export_module(model: nn.Module, path: Path, metadata: dict[str, str], opset:
             f"the exported file disagrees with torch: "
             f"cosine difference {parity[worst]:.2e} on '{worst}', at most {TOLERANCE:.0e}; nothing was written"
         )
-    _write(proto, path)
+    write(proto, path)
     return Exported(path, path.stat().st_size, size, parity, counts)
 
 
@@ -181,7 +181,8 @@ def _trace(model: nn.Module, opset: int) -> onnx.ModelProto:
     return proto
 
 
-def _write(proto: onnx.ModelProto, path: Path) -> None:
+def write(proto: onnx.ModelProto, path: Path) -> None:
+    """Write a model under a temporary name, then rename; folders are made."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.{os.getpid()}.part")

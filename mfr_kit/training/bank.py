@@ -1,4 +1,4 @@
-"""The teacher's embeddings of every clean face and of its mirror image, computed once and kept on disk as a memory map."""
+"""A teacher's embeddings of every picture of a set and of its mirror image, computed once and kept on disk as a memory map."""
 
 import json
 import os
@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 from tqdm import tqdm
@@ -18,6 +19,20 @@ from mfr_kit.models.weights import write_text
 EMBEDDINGS, ABOUT = "embeddings.npy", "bank.json"
 SAVE_EVERY = 128  # batches; what an interruption costs at most
 DECODERS = 2  # threads that read faces while the teacher computes; OpenCV's decoder releases Python's lock
+
+
+class Pictures(Protocol):
+    """What a bank is made of: a face set, or views drawn of one (training/masked.py). `fingerprint` names the pictures."""
+
+    name: str
+    fingerprint: str
+    keys: np.ndarray
+
+    def __len__(self) -> int: ...
+
+    def image(self, index: int) -> np.ndarray:
+        """(112, 112, 3) uint8 RGB; called from several threads."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -39,22 +54,31 @@ class Bank:
 
 
 def fill(root: Path, faces: FaceSet, teacher: Embedder, *, batch: int = 8, dtype: str = "float32", progress: bool = True) -> Bank:
-    """Open the bank of this set and teacher under `root`, computing what is missing of it.
+    """Open the bank of clean faces that targets are taken from; see `store`.
+
+    Raises:
+        KitError: a masked face in the set, or what `store` raises.
+    """
+    if (faces.conditions == MASK).any():
+        raise KitError(f"{faces.name} holds masked faces: the teacher's bank is made of clean ones only")
+    return store(root, faces, teacher, batch=batch, dtype=dtype, progress=progress)
+
+
+def store(root: Path, faces: Pictures, teacher: Embedder, *, batch: int = 8, dtype: str = "float32", progress: bool = True) -> Bank:
+    """Open the bank of these pictures and this teacher under `root`, computing what is missing of it.
 
     A bank is named by what it was made from, so several share a root; one that was interrupted is continued where it stopped.
 
     Args:
         root: folder of banks.
-        faces: clean faces only.
+        faces: pictures of faces, masked or not.
         teacher: what embeds them.
         batch: faces a teacher call (twice as many images).
         dtype: "float32" or "float16" on disk.
         progress: show a bar.
     Raises:
-        KitError: a masked face in the set, or a bank on disk that is not what its name says.
+        KitError: a bank on disk that is not what its name says, or a teacher that gives what is not finite.
     """
-    if (faces.conditions == MASK).any():
-        raise KitError(f"{faces.name} holds masked faces: the teacher's bank is made of clean ones only")
     folder, about = _place(root, faces, teacher, dtype)
     done = _rows_done(folder, about)
     if done == 0:
@@ -66,12 +90,12 @@ def fill(root: Path, faces: FaceSet, teacher: Embedder, *, batch: int = 8, dtype
     return Bank(folder, np.load(folder / EMBEDDINGS, mmap_mode="r"))
 
 
-def missing(root: Path, faces: FaceSet, teacher: Embedder, dtype: str) -> int:
+def missing(root: Path, faces: Pictures, teacher: Embedder, dtype: str) -> int:
     """Count the faces that `fill` would still have to embed."""
     return len(faces) - _rows_done(*_place(root, faces, teacher, dtype))
 
 
-def _place(root: Path, faces: FaceSet, teacher: Embedder, dtype: str) -> tuple[Path, dict]:
+def _place(root: Path, faces: Pictures, teacher: Embedder, dtype: str) -> tuple[Path, dict]:
     about = {
         "set": faces.fingerprint,
         "teacher": teacher.fingerprint,
@@ -82,9 +106,9 @@ def _place(root: Path, faces: FaceSet, teacher: Embedder, dtype: str) -> tuple[P
     return root / f"{teacher.name.replace('/', '-')}-{teacher.fingerprint[:8]}-{faces.fingerprint[:8]}-{dtype}", about
 
 
-def _compute(folder: Path, faces: FaceSet, teacher: Embedder, about: dict, *, done: int, batch: int, progress: bool) -> None:
+def _compute(folder: Path, faces: Pictures, teacher: Embedder, about: dict, *, done: int, batch: int, progress: bool) -> None:
     table = np.load(folder / EMBEDDINGS, mmap_mode="r+")
-    bar = tqdm(total=len(faces), initial=done, unit=" faces", desc=f"bank of {teacher.name}", disable=not progress)
+    bar = tqdm(total=len(faces), initial=done, unit=" faces", desc=f"{teacher.name} on {faces.name}", disable=not progress)
     with bar:
         for number, (start, images) in enumerate(_images(faces, done, batch), start=1):
             both = teacher.embed(np.concatenate([images, images[:, :, ::-1]]))
@@ -98,7 +122,7 @@ def _compute(folder: Path, faces: FaceSet, teacher: Embedder, about: dict, *, do
                 write_text(folder / ABOUT, json.dumps({**about, "done": start + len(images)}, indent=2))
 
 
-def _images(faces: FaceSet, done: int, batch: int) -> Iterator[tuple[int, np.ndarray]]:
+def _images(faces: Pictures, done: int, batch: int) -> Iterator[tuple[int, np.ndarray]]:
     """Yield (first row, (B, 112, 112, 3) uint8) with the next batch being read meanwhile."""
 
     def read(start: int) -> np.ndarray:

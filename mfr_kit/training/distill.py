@@ -12,6 +12,7 @@ from mfr_kit.errors import KitError
 from mfr_kit.masks import library
 from mfr_kit.models import weights
 from mfr_kit.models.embedders import load_embedder
+from mfr_kit.models.lineage import ancestor
 from mfr_kit.training import checkpoint, drift, memory, optimise, people, prepare
 from mfr_kit.training import ranks as distributed
 from mfr_kit.training.board import Board
@@ -39,7 +40,8 @@ def distill(options: RunOptions) -> Path:
     teacher = load_embedder(options.teacher, normalisation=options.normalisation, threads=options.threads, device=device.type)
     student, size, parent = prepare.make_student(options, teacher)
     if ranks.first:
-        prepare.open_folder(options, size, prepare.describe(options, faces, drift.told(drifts), teacher, parent))
+        taught = ancestor(teacher.name, teacher.fingerprint, teacher.lineage) if prepare.is_taught(options) else None
+        prepare.open_folder(options, size, prepare.describe(options, faces, drift.told(drifts), taught, parent))
         print(f"alignment drift: {drift.told(drifts)}")
     ranks.wait()
     relations = prepare.relations(options, faces, teacher, device, ranks)

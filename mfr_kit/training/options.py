@@ -1,4 +1,4 @@
-"""The options of `kit.py average` and of `kit.py distill`: what every run has, plus the union of what the methods in losses/ declare."""
+"""The options of `kit.py distill` (what every run has, plus the union of what the methods in losses/ declare), `adapt` and `average`."""
 
 import functools
 from dataclasses import MISSING, dataclass, field, fields, make_dataclass
@@ -7,18 +7,21 @@ from typing import TYPE_CHECKING, Any
 
 from mfr_kit import registry
 from mfr_kit.errors import KitError
-from mfr_kit.options import flag_of, option
+from mfr_kit.options import flag_of, like, option
 
 if TYPE_CHECKING:
     from mfr_kit.training.views import Recipe
 
 METHODS = "mfr_kit.losses"
 BACKBONES = "mfr_kit.models.backbones"
-POSITIVE = ("width", "batch_size", "learning_rate", "accumulate", "epochs", "log_every", "save_every", "bank_batch", "layer_decay")
+POSITIVE = (
+    *("width", "batch_size", "learning_rate", "accumulate", "epochs", "log_every", "save_every", "bank_batch", "layer_decay"),
+    *("hidden", "views"),
+)
 SHARES = ("mask_ratio", "degrade", "warmup", "keep", "ema", "layer_decay")
 NOT_NEGATIVE = (
     *("drift", "drift_clean", "photometric", "weight_decay", "clip", "l2_sp"),
-    *("freeze_layers", "workers", "threads", "seed", "val_every"),
+    *("freeze_layers", "workers", "threads", "seed", "val_every", "clean_weight", "srt_weight", "srt_margin"),
 )
 
 
@@ -109,14 +112,7 @@ class RunOptions:
     val_every: int = option(0, help="Steps between validations; 0: once an epoch.")
 
     def __post_init__(self) -> None:
-        for names, holds, wanted in (
-            (POSITIVE, lambda value: value > 0, "above 0"),
-            (SHARES, lambda value: 0 <= value <= 1, "between 0 and 1"),
-            (NOT_NEGATIVE, lambda value: value >= 0, "0 or more"),
-        ):
-            for name in names:
-                if not holds(getattr(self, name)):
-                    raise KitError(f"--{name.replace('_', '-')} must be {wanted}, not {getattr(self, name)}")
+        _refuse_out_of_range(self)
         if self.steps is not None and self.steps < 1:
             raise KitError(f"--steps must be at least 1, not {self.steps}")
         if self.teacher_view == "same" and self.target == "sum":
@@ -150,6 +146,18 @@ class RunOptions:
                 raise KitError(f"{flag_of(entry)} is an option of {entry.metadata['methods']}, not of --method {self.method}")
 
 
+def _refuse_out_of_range(options: Any) -> None:
+    """Check the fields that the options have of POSITIVE, SHARES and NOT_NEGATIVE."""
+    for names, holds, wanted in (
+        (POSITIVE, lambda value: value > 0, "above 0"),
+        (SHARES, lambda value: 0 <= value <= 1, "between 0 and 1"),
+        (NOT_NEGATIVE, lambda value: value >= 0, "0 or more"),
+    ):
+        for name in names:
+            if hasattr(options, name) and not holds(getattr(options, name)):
+                raise KitError(f"--{name.replace('_', '-')} must be {wanted}, not {getattr(options, name)}")
+
+
 @functools.cache
 def distill_options() -> type[RunOptions]:
     """Return the dataclass of all flags: `RunOptions` and every method's options, each of the latter tagged with its methods."""
@@ -166,6 +174,67 @@ def distill_options() -> type[RunOptions]:
         metadata = {**entry.metadata, "help": f"({owners}) {entry.metadata['help']}", "methods": owners}
         extra.append((name, entry.type, field(default=entry.default, metadata=metadata)))
     return make_dataclass("DistillOptions", extra, bases=(RunOptions,), frozen=True)
+
+
+@dataclass(frozen=True)
+class AdaptOptions:
+    """What `kit.py adapt` trains on the embeddings of a frozen recogniser, and on which."""
+
+    data: Path = like(RunOptions, "data")
+    out: Path = option(help="Run folder to write; a command that was stopped goes on with the embeddings it had stored.")
+    train_people: Path | None = like(RunOptions, "train_people")
+    val_people: Path | None = option(None, help="List of names to choose the best epoch on; left out: the last epoch.")
+    holdout_people: list[Path] | None = like(RunOptions, "holdout_people")
+    allow_shared_people: bool = like(RunOptions, "allow_shared_people")
+    teacher: str = option("sface", help="The recogniser: an asset, .onnx file, state dict (.pth) or run folder. It stays as it is.")
+    normalisation: str | None = option(
+        None, help="Input of an .onnx recogniser that does not say.", choices=lambda: ["minus1_to_1", "raw_0_255"]
+    )
+    method: str = option(
+        "both",
+        help="fcd: draw masked embeddings to their clean ones. srt: self-restrained triplet. both: their weighted sum.",
+        choices=lambda: ["fcd", "srt", "both"],
+    )
+    srt_weight: float = option(1.0, help="Weight of the self-restrained triplet with --method both, >= 0.")
+    srt_margin: float = option(2.0, help="m of the self-restrained triplet, >= 0; unrelated people are 2 apart.")
+    clean_weight: float = option(1.0, help="Weight of FCD from clean embeddings to themselves, >= 0: bare faces stay where they are.")
+    hidden: int = option(512, help="Width of the adapter's two hidden layers.")
+    views: int = option(1, help="Masked views drawn of each face; the recogniser embeds each and its mirror image, once.")
+    batch_size: int = option(512, help="Faces a step.")
+    epochs: int = option(10, help="Passes over all stored views, >= 1.")
+    learning_rate: float = like(RunOptions, "learning_rate")
+    weight_decay: float = like(RunOptions, "weight_decay")
+    masks: list[str] | None = like(RunOptions, "masks")
+    mask_folder: Path | None = like(RunOptions, "mask_folder")
+    mask_mix: Path | None = like(RunOptions, "mask_mix")
+    degrade: float = like(RunOptions, "degrade")
+    drift: float = like(RunOptions, "drift")
+    photometric: float = like(RunOptions, "photometric")
+    seed: int = option(0, help="Of everything random: views, first weights, order.")
+    threads: int = option(0, help="CPU threads of torch and of the recogniser; 0 for all.")
+    device: str = option("auto", help="Where a recogniser that is a torch network runs.", choices=lambda: ["auto", "cpu", "cuda"])
+    bank: Path | None = option(None, help="Folder of stored embeddings, shared with distill and between runs; default: OUT/bank.")
+    bank_dtype: str = like(RunOptions, "bank_dtype")
+    bank_batch: int = like(RunOptions, "bank_batch")
+
+    def __post_init__(self) -> None:
+        _refuse_out_of_range(self)
+        if self.method != "both" and self.srt_weight != AdaptOptions.srt_weight:
+            raise KitError(f"--srt-weight weighs the two terms of --method both; --method {self.method} has one")
+        if self.method == "fcd" and self.srt_margin != AdaptOptions.srt_margin:
+            raise KitError("--srt-margin is an option of --method srt and both, not of fcd")
+
+    @property
+    def mask_ratio(self) -> float:
+        """Every stored view wears a mask; the clean faces are stored beside them."""
+        return 1.0
+
+    @property
+    def recipe(self) -> "Recipe":
+        """How the views are drawn; their mirror images are stored too."""
+        from mfr_kit.training.views import Recipe
+
+        return Recipe(self.mask_ratio, self.drift, 0.0, self.photometric, mirror=0.0, degrade=self.degrade)
 
 
 @dataclass(frozen=True)

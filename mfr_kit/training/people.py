@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 from mfr_kit.data.faceset import FaceSet, read_people
 from mfr_kit.errors import KitError
-from mfr_kit.training.options import RunOptions
+from mfr_kit.training.options import AdaptOptions, RunOptions
 
 
 class Split(NamedTuple):
@@ -15,7 +15,7 @@ class Split(NamedTuple):
     seen: FaceSet  # clean and masked faces of the training people: what may be measured of them
 
 
-def split(options: RunOptions) -> Split:
+def split(options: RunOptions | AdaptOptions) -> Split:
     """Open the face set and divide its people.
 
     Raises:
@@ -45,13 +45,13 @@ def split(options: RunOptions) -> Split:
     return Split(train, chosen, seen)
 
 
-def _names(options: RunOptions, name: str) -> set[str]:
+def _names(options: RunOptions | AdaptOptions, name: str) -> set[str]:
     value = getattr(options, name)
     paths = value if isinstance(value, list) else [value] if value else []
     return {person for path in paths for person in read_people(path)}
 
 
-def _refuse_shared(options: RunOptions, shared: set[str], one: str, other: str) -> None:
+def _refuse_shared(options: RunOptions | AdaptOptions, shared: set[str], one: str, other: str) -> None:
     if not shared:
         return
     some = f"{one} and {other} share {len(shared)} people ({', '.join(sorted(shared)[:5])}{', ...' if len(shared) > 5 else ''})"

@@ -19,7 +19,7 @@ from mfr_kit.models.embedders import ASSET_NORMALISATION, Embedder
 from mfr_kit.models.lineage import UNKNOWN, ancestor
 from mfr_kit.seeding import rng_for
 from mfr_kit.training import bank, mining
-from mfr_kit.training.options import METHODS, RunOptions
+from mfr_kit.training.options import METHODS, AdaptOptions, RunOptions
 from mfr_kit.training.ranks import Ranks
 
 # What a resumed run may change: where things lie (the lineage says whether they are the same) and what the machine offers.
@@ -112,7 +112,10 @@ def _teachers_weights(options: RunOptions, teacher: Embedder) -> tuple[dict[str,
         return _weights_of(path)
     module = registry.get(weights.BACKBONES, options.student)
     if not hasattr(module, "state_from_onnx"):
-        raise KitError(f"--init teacher: a {options.student} cannot take the weights of the ONNX file {options.teacher}; use --init random")
+        raise KitError(
+            f"--init teacher: a {options.student} cannot take the weights of the ONNX file {options.teacher}; "
+            "use --init random, or `kit.py adapt` to put an adapter behind it"
+        )
     file = assets.path(options.teacher) if options.teacher in ASSET_NORMALISATION else path
     return module.state_from_onnx(file), ancestor(teacher.name, teacher.fingerprint, teacher.lineage)
 
@@ -124,12 +127,20 @@ def _weights_of(path: Path) -> tuple[dict[str, Tensor], dict]:
     return weights.read_state(path), {"name": path.name, "sha256": weights.sha256_of(path), "trained_on": [UNKNOWN]}
 
 
-def describe(options: RunOptions, faces: FaceSet, drift: str, teacher: Embedder, parent: dict | None) -> dict[str, Any]:
-    """Compose the run's lineage (models/lineage.py); `drift` says where the masked faces' alignment drift comes from."""
+def describe(options: RunOptions | AdaptOptions, faces: FaceSet, drift: str, teacher: dict | None, parent: dict | None) -> dict[str, Any]:
+    """Compose the run's lineage (models/lineage.py).
+
+    Args:
+        options: of the run.
+        faces: trained on.
+        drift: where the masked faces' alignment drift comes from.
+        teacher: lineage entry of what taught it, None if nothing did.
+        parent: lineage entry of the initial weights, None for random ones.
+    """
     people = len(set(faces.identities))
     return {
         "training_sets": [{"name": faces.name, "fingerprint": faces.fingerprint, "faces": len(faces), "people": people}],
-        "teacher": ancestor(teacher.name, teacher.fingerprint, teacher.lineage) if is_taught(options) else None,
+        "teacher": teacher,
         "initial_weights": parent,
         "masks": {
             "ratio": options.mask_ratio,

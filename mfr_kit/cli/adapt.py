@@ -1,0 +1,25 @@
+"""`kit.py adapt`."""
+
+from mfr_kit.options import command
+from mfr_kit.training.options import AdaptOptions
+
+
+def add_to(app) -> None:
+    """Register the command."""
+    app.command("adapt", rich_help_panel="Train")(command(AdaptOptions, adapt, with_config=True))
+
+
+def adapt(options: AdaptOptions) -> None:
+    """Adapt any recogniser to masks by a small network behind it; the recogniser's own weights stay as they are.
+
+    Where the recogniser's weights load into one of the kit's networks, `distill --init teacher` trains all of it: docs/adapting.md.
+    """
+    from mfr_kit.pipelines.adapt import adapt as run
+
+    done = run(options)
+    if done.epoch == 0:
+        print("no epoch was better than the recogniser on the validation people: the adapter changes nothing")
+    elif options.val_people:
+        print(f"kept epoch {done.epoch}")
+    print(f"parity with recogniser and adapter one after the other: {done.parity:.1e} of the largest value")
+    print(f"student: {done.path}")

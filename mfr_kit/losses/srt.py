@@ -1,0 +1,76 @@
+"""Self-restrained triplet: a masked face goes to its own clean embedding, and away from somebody else's only while that is too near."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from mfr_kit.errors import KitError
+from mfr_kit.losses._batch import Batch, Terms, unit
+from mfr_kit.losses.fcd import add_fcd, fcd_weight
+from mfr_kit.options import option
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Options:
+    """The margin is the published code's."""
+
+    fcd_weight: float = fcd_weight()
+    srt_weight: float = option(1.0, help="Weight of the self-restrained triplet, >= 0.")
+    srt_margin: float = option(2.0, help="m: margin between squared distances of unit embeddings, >= 0; unrelated people are 2 apart.")
+
+    def __post_init__(self) -> None:
+        if min(self.fcd_weight, self.srt_weight, self.srt_margin) < 0:
+            raise KitError("--fcd-weight, --srt-weight and --srt-margin must not be negative")
+
+
+def terms(batch: Batch, options: Options, head: None) -> Terms:
+    """FCD plus the self-restrained triplet; the figure says whether the batch was restrained."""
+    loss, restrained = self_restrained_triplet_loss(batch.student, batch.teacher, batch.labels, options.srt_margin)
+    return add_fcd({"srt": options.srt_weight * loss}, batch, options.fcd_weight), {"restrained": float(restrained)}
+
+
+def self_restrained_triplet_loss(student: "Tensor", teacher: "Tensor", labels: "Tensor", margin: float = 2.0) -> "tuple[Tensor, Tensor]":
+    """Triplet loss whose negative side stops pulling once anchors are as far from their negatives as the positives are.
+
+    The anchor is the student's embedding of a masked face, the positive the teacher's of the same face clean, the negative the teacher's
+    of the next face in the batch that is somebody else's (batches are shuffled: a random one). With d the squared distance of unit
+    vectors and means over the batch::
+
+        mean d(a, n) <  mean d(p, n):  mean max(d(a, p) - d(a, n) + m, 0)
+        mean d(a, n) >= mean d(p, n):  mean max(d(a, p) - mean d(p, n) + m, 0)
+
+    so that the restrained form has the gradient of FCD, as unrelated faces are about 2 apart.
+
+    Args:
+        student: (B, D) embeddings, any norm.
+        teacher: (B, D) embeddings, any norm; receives no gradient.
+        labels: (B,) identities.
+        margin: m >= 0.
+    Returns:
+        Scalar >= 0, and whether the batch was restrained.
+    Raises:
+        KitError: a batch of one person, where nobody has a negative.
+    Source: Boutros, Damer, Kirchbuchner, Kuijper, *Self-restrained Triplet Loss for Accurate Masked Face Recognition* (Pattern
+        Recognition 124, 2022; arXiv 2103.01716), in the form of the authors' code (github.com/fdbtrs/Self-restrained-Triplet-Loss).
+    """
+    anchor, positive = unit(student), unit(teacher.detach())
+    negative = positive[_next_of_another(labels)]
+    near, far, given = ((a - b).square().sum(dim=1) for a, b in ((anchor, positive), (anchor, negative), (positive, negative)))
+    restrained = far.detach().mean() >= given.mean()
+    away = given.mean() if restrained else far
+    return (near - away + margin).relu().mean(), restrained
+
+
+def _next_of_another(labels: "Tensor") -> "Tensor":
+    """For each sample the index of the next one, going round, that has another label."""
+    import torch
+
+    count = len(labels)
+    steps = (torch.arange(count, device=labels.device) - torch.arange(count, device=labels.device)[:, None] - 1) % count
+    steps = torch.where(labels == labels[:, None], count, steps)
+    least, index = steps.min(dim=1)
+    if (least == count).any():
+        raise KitError("a batch of one person has no negatives: raise --batch-size")
+    return index

@@ -1,0 +1,103 @@
+"""`kit.py adapt`: store what a frozen recogniser sees in bare and masked faces, train an adapter on that, put it behind the recogniser."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from mfr_kit import options as flags
+from mfr_kit.data.faceset import FaceSet
+from mfr_kit.errors import KitError
+from mfr_kit.masks import library
+from mfr_kit.models import preprocess, weights
+from mfr_kit.models.embedders import ADAPTED, Embedder, load_embedder
+from mfr_kit.models.lineage import ancestor
+from mfr_kit.submission.append import append, graph_of
+from mfr_kit.training import adapter, bank, drift, people, prepare
+from mfr_kit.training.masked import MaskedViews
+from mfr_kit.training.mining import cache_root
+from mfr_kit.training.options import AdaptOptions
+from mfr_kit.training.validation import Result, Validation
+
+WEIGHTS = "adapter.pt"
+
+
+@dataclass(frozen=True)
+class Adapted:
+    """A finished run: `epoch` is that of the weights, 0 for the recogniser as it was; `parity` see `submission.append`."""
+
+    path: Path
+    epoch: int
+    parity: float
+
+
+def adapt(options: AdaptOptions) -> Adapted:
+    """Adapt a recogniser to masks without touching its weights; OUT/student.onnx is the whole.
+
+    Raises:
+        KitError: anything about data, options, recogniser or folder that the user can mend.
+    """
+    if (options.out / weights.CONFIG).exists():
+        raise KitError(f"{options.out} holds a run already: choose another --out")
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    faces, held, seen = people.split(options)
+    drifts = drift.measured(seen)
+    masks = library.load(options.masks, options.mask_folder, options.mask_mix).preload()
+    device = prepare.device_of(options.device).type
+    recogniser = load_embedder(options.teacher, normalisation=options.normalisation, threads=options.threads, device=device)
+    graph_of(recogniser)  # what cannot be written is refused before the hours of embedding
+    options.out.mkdir(parents=True, exist_ok=True)
+    print(f"alignment drift: {drift.told(drifts)}")
+    validate = _validator(held, masks, recogniser) if held else None
+    stored = _stored(options, faces, masks, drifts, recogniser)
+    trained = adapter.train(options, stored, validate, print)
+    parent = ancestor(recogniser.name, recogniser.fingerprint, recogniser.lineage)
+    lineage = prepare.describe(options, faces, drift.told(drifts), parent, parent)
+    parity = _write(options, recogniser, trained, lineage)
+    return Adapted(options.out / ADAPTED, trained.epoch, parity)
+
+
+def _stored(
+    options: AdaptOptions, faces: FaceSet, masks: library.Library, drifts: np.ndarray | None, recogniser: Embedder
+) -> adapter.Stored:
+    """Open the banks of bare and masked faces, embedding what is missing."""
+    root = cache_root(options.out, options.bank)
+    how = {"batch": options.bank_batch, "dtype": options.bank_dtype}
+    clean = bank.fill(root, faces, recogniser, **how)
+    passes = (MaskedViews(faces, masks, options, drifts, number) for number in range(options.views))
+    masked = [bank.store(root, views, recogniser, **how) for views in passes]
+    labels = np.unique(faces.identities.astype(str), return_inverse=True)[1].astype(np.int64)
+    return adapter.Stored(clean, masked, labels)
+
+
+def _validator(held: FaceSet, masks: library.Library, recogniser: Embedder):
+    """Embed the validation faces once; returns what measures an adapter on them."""
+    validation = Validation(held, lambda: masks)
+    print(f"embedding {len(held)} validation faces")
+    first, second = validation.embedded(recogniser.embed)
+
+    def validate(network: nn.Module) -> Result:
+        with torch.inference_mode():
+            return validation.compare(*(network(torch.from_numpy(rows)).numpy() for rows in (first, second)))
+
+    return validate
+
+
+def _write(options: AdaptOptions, recogniser: Embedder, trained: adapter.Trained, lineage: dict) -> float:
+    """Fill the run folder; its config comes last and says that the run is whole."""
+    out = options.out
+    weights.save_student(out / WEIGHTS, trained.adapter.state_dict())
+    metadata = {
+        preprocess.META_LINEAGE: json.dumps(lineage, sort_keys=True),
+        preprocess.META_FINGERPRINT: weights.sha256_of(out / WEIGHTS),
+    }
+    parity = append(recogniser, trained.adapter, out / ADAPTED, metadata)
+    weights.write_text(out / weights.METRICS, "".join(json.dumps(line) + "\n" for line in trained.lines))
+    weights.write_text(out / weights.LINEAGE, json.dumps(lineage, indent=2) + "\n")
+    config = flags.as_dict(options) | {"adapted_epoch": trained.epoch}
+    weights.write_text(out / weights.CONFIG, weights.to_toml(config))
+    return parity
