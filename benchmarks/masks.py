@@ -106,11 +106,11 @@ def torch_inputs(face: np.ndarray, landmarks: np.ndarray, mask: library.Mask) ->
     """What the pixels of one render are made from, over the whole crop: all that `compose_batch` needs of it."""
     pose, look, values = estimate(landmarks), mask.look, mask.parameters
     wear = Wear(*(values[name] for name in ("top", "bottom", "width", "shift", "tilt_deg")))
-    mesh = surface.solve(pose, look.fit.sections, (0, 0, SIZE, SIZE), (SIZE, SIZE), NODES)
+    mesh = surface.solve(pose, look.fit.sections, (0, 0, SIZE, SIZE), NODES)
     (left, top, right, bottom), texture = look.box, look.levels[look.level(pose.scale, values["softness"])]
     height, width = texture.shape[:2]
     places = wear.to_texture(mesh.chart, look.fit, (width / (right - left), height / (bottom - top)), (left, top))
-    lit = light.measure(face, renderer._sample(mask, wear, mesh, (SIZE, SIZE), pose.scale, values["softness"])[1])
+    lit = light.measure(face, renderer._sample(mask, wear, mesh, pose.scale, values["softness"])[1])
     gain = light.stained(lit.gain, values["seed"], values["crumple"], 0.0)
     nodes = np.stack([*places, mesh.miss * np.float32(pose.scale)])
     found = {"face": face.transpose(2, 0, 1), "texture": texture.transpose(2, 0, 1), "nodes": nodes, "gain": gain[None]}
@@ -122,7 +122,8 @@ def compose_batch(face, texture, nodes, gain, colours, shadow):
     import torch
     from torch.nn.functional import avg_pool2d, grid_sample, interpolate
 
-    spread = interpolate(nodes, size=(SIZE, SIZE), mode="bilinear")
+    rim = SIZE // (2 * NODES)
+    spread = interpolate(nodes, size=(SIZE + 2 * rim, SIZE + 2 * rim), mode="bilinear")[..., rim : rim + SIZE, rim : rim + SIZE]
     size = torch.tensor(texture.shape[:1:-1], device=texture.device).view(1, 2, 1, 1)
     sampled = grid_sample(texture, ((2 * spread[:, :2] + 1) / size - 1).permute(0, 2, 3, 1), align_corners=False)
     alpha = torch.minimum(sampled[:, 3:] / 255, (0.5 - spread[:, 2:]).clamp(0, 1))

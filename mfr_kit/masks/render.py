@@ -52,8 +52,8 @@ def render(
     window = slice(top, bottom), slice(left, right)
     region = image[window]
     found = grade.measure(region)
-    mesh = surface.solve(pose, model, reach, (width, height), nodes)
-    layers, alpha = _sample(mask, wear, mesh, (width, height), pose.scale, hypot(found.blur, mask.parameters["softness"]))
+    mesh = surface.solve(pose, model, box, nodes)
+    layers, alpha = _sample(mask, wear, mesh, pose.scale, hypot(found.blur, mask.parameters["softness"]))
     coverage[window] = alpha
     is_photo = min(face.shape[:2]) >= _PHOTO and not mask.look.flat
     quality = grade.jpeg_quality(region, left, top) if is_photo else None
@@ -87,17 +87,14 @@ def _box(mask: Mask, wear: Wear, pose: Pose) -> tuple[int, int, int, int]:
     return left - margin, top - margin, left + width + margin, top + height + margin
 
 
-def _sample(mask: Mask, wear: Wear, mesh: surface.Mesh, size: tuple[int, int], scale: float, blur: float) -> tuple[np.ndarray, np.ndarray]:
-    """Read the texture through the mesh where it lies in an image of `size`.
-
-    Returns (h, w, 3) uint8 colours or weights, and (h, w) uint8 opacity.
-    """
+def _sample(mask: Mask, wear: Wear, mesh: surface.Mesh, scale: float, blur: float) -> tuple[np.ndarray, np.ndarray]:
+    """Read the texture through the mesh: (h, w, 3) uint8 colours or weights, and (h, w) uint8 opacity."""
     look = mask.look
     left, top, right, bottom = look.box
     texture = look.levels[look.level(scale, blur)]
     texels = texture.shape[1] / (right - left), texture.shape[0] / (bottom - top)
     x, y = wear.to_texture(mesh.chart, look.fit, texels, (left, top))
-    x, y, miss = mesh.spread(x, *size), mesh.spread(y, *size), mesh.spread(mesh.miss, *size)
+    x, y, miss = mesh.spread(x), mesh.spread(y), mesh.spread(mesh.miss)
     sampled = cv2.remap(texture, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=(0, 0, 128, 0))
     silhouette = cv2.addWeighted(miss, -255 * scale, miss, 0, 127.5, dtype=cv2.CV_8U)  # one pixel wide
     return cv2.cvtColor(sampled, cv2.COLOR_RGBA2RGB), cv2.min(cv2.extractChannel(sampled, 3), silhouette, dst=silhouette)

@@ -22,7 +22,7 @@ _BEND = 0.012**0.5  # seen from above a face is roughly the parabola z = 8 - (_B
 
 @dataclass(frozen=True)
 class Mesh:
-    """Nodes spread evenly over a box of the image (left, top, right, bottom; it may reach beyond the image).
+    """Nodes spread evenly over a box of the image, (left, top, right, bottom), and by `rim` pixels beyond it on every side.
 
     `chart` is (3, rows, columns) float32: chart coordinates U and V in mm, and ones (so that a matrix maps it with an offset); `miss`
     is (rows, columns) float32, by how many mm the ray passes outside the head (negative: it hits).
@@ -31,27 +31,28 @@ class Mesh:
     chart: np.ndarray
     miss: np.ndarray
     box: tuple[int, int, int, int]
+    rim: int
 
-    def spread(self, values: np.ndarray, width: int, height: int) -> np.ndarray:
-        """Interpolate (rows, columns) values between the nodes: at each pixel of the box that lies in an image of this size."""
-        left, top, right, bottom = self.box
-        whole = cv2.resize(values, (right - left, bottom - top), interpolation=cv2.INTER_LINEAR)
-        return whole[max(-top, 0) : height - top, max(-left, 0) : width - left]
+    def spread(self, values: np.ndarray) -> np.ndarray:
+        """Interpolate (rows, columns) values between the nodes: at each pixel of the box."""
+        (left, top, right, bottom), rim = self.box, self.rim
+        width, height = right - left, bottom - top
+        whole = cv2.resize(values, (width + 2 * rim, height + 2 * rim), interpolation=cv2.INTER_LINEAR)
+        return whole[rim : rim + height, rim : rim + width]
 
 
-def solve(pose: Pose, model: Sections, box: tuple[int, int, int, int], size: tuple[int, int], nodes: int = 20) -> Mesh:
-    """Find the chart coordinates of nodes over the part of a box that lies in the image.
+def solve(pose: Pose, model: Sections, box: tuple[int, int, int, int], nodes: int = 20) -> Mesh:
+    """Find the chart coordinates of nodes over a box.
 
     Args:
         pose: where the head is.
         model: its cross-sections, with the mask on.
-        box: left, top, right, bottom in pixels; must share a pixel with the image.
-        size: width and height of the image.
+        box: left, top, right, bottom in pixels, not empty.
         nodes: nodes along the longer side; more is finer and slower (see benchmarks/masks.py).
     """
-    left, top, right, bottom = max(box[0], 0), max(box[1], 0), min(box[2], size[0]), min(box[3], size[1])
-    half = -(-max(right - left, bottom - top) // (2 * nodes))  # a cell's half: so far beyond the image's edge lies the outermost node
-    left, top, right, bottom = max(box[0], -half), max(box[1], -half), min(box[2], size[0] + half), min(box[3], size[1] + half)
+    left, top, right, bottom = box
+    rim = max(right - left, bottom - top) // (2 * nodes)  # half a cell: the outermost nodes lie at the edge of the box or beyond
+    left, top, right, bottom = left - rim, top - rim, right + rim, bottom + rim
     width, height = right - left, bottom - top
     cell = max(1, -(-max(width, height) // nodes))
     columns, rows = -(-width // cell), -(-height // cell)
@@ -60,7 +61,7 @@ def solve(pose: Pose, model: Sections, box: tuple[int, int, int, int], size: tup
     x = across, (left - 0.5 - shift_x) / scale + across / 2
     y = down, (top - 0.5 - shift_y) / scale + down / 2
     chart, miss = _intersect(pose, model, _grid(columns, rows), x, y)
-    return Mesh(chart.reshape(3, rows, columns), miss.reshape(rows, columns), (left, top, right, bottom))
+    return Mesh(chart.reshape(3, rows, columns), miss.reshape(rows, columns), box, rim)
 
 
 @lru_cache(maxsize=64)

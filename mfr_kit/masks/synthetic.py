@@ -38,7 +38,7 @@ def draw(
     pose = Pose(rotation(yaw_deg, pitch_deg, roll_deg), scale, np.array([size / 2, size * 0.44]), 1.0, 1.0)
     middle = pose.rotation @ np.array([0.0, 35.0, -40.0])
     pose = Pose(pose.rotation, scale, pose.shift - scale * (middle[:2] - (0, 35)), 1.0, 1.0)
-    mesh = surface.solve(pose, head.sections(), (0, 0, size, size), (size, size), nodes=size)
+    mesh = surface.solve(pose, head.sections(), (0, 0, size, size), nodes=size)
     (u, v, _), hit = mesh.chart, mesh.miss < 0
     rng = np.random.default_rng(person)
     skin, hair = _SKINS[person % len(_SKINS)], _HAIRS[(3 * person + 1) % len(_HAIRS)]
