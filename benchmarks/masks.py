@@ -105,7 +105,7 @@ def tables(faces: list) -> None:
 def torch_inputs(face: np.ndarray, landmarks: np.ndarray, mask: library.Mask) -> dict[str, np.ndarray]:
     """What the pixels of one render are made from, over the whole crop: all that `compose_batch` needs of it."""
     pose, look, values = estimate(landmarks), mask.look, mask.parameters
-    wear = Wear(*(values[name] for name in ("top", "bottom", "width", "shift", "tilt_deg")))
+    wear = Wear(*renderer._WORN(values))
     mesh = surface.solve(pose, look.fit.sections, (0, 0, SIZE, SIZE), NODES)
     (left, top, right, bottom), texture = look.box, look.levels[look.level(pose.scale, values["softness"])]
     height, width = texture.shape[:2]

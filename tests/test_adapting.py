@@ -1,6 +1,5 @@
 """The commands of docs/adapting.md are run as they stand there, on the ORL faces and somebody else's ONNX file."""
 
-import shlex
 import shutil
 import zipfile
 from pathlib import Path
@@ -9,11 +8,11 @@ import onnx
 import pytest
 import torch
 
-from mfr_kit import assets, cli
+from mfr_kit import assets
 from mfr_kit.models import preprocess, weights
 from mfr_kit.submission import export
 
-from .test_readme import ROOT, SHORTER, commands_of
+from .test_readme import ROOT, SHORTER, run_commands
 
 SHORT = {**SHORTER, "adapt": ["--views", "1", "--epochs", "2", "--batch-size", "16"]}
 
@@ -37,11 +36,7 @@ def workplace(tmp_path_factory) -> Path:
 def test_the_commands_adapt_what_the_reader_brings(workplace, monkeypatch, capfd):
     monkeypatch.chdir(workplace)
     monkeypatch.setenv("COLUMNS", "200")
-    ran = []
-    for command in commands_of("docs/adapting.md"):
-        code = cli.main([*command, *SHORT.get(command[0], [])])
-        assert code == 0, f"python kit.py {shlex.join(command)} -> {code}\n{capfd.readouterr().err[-2000:]}"
-        ran.append(command[0])
+    ran = run_commands("docs/adapting.md", SHORT, capfd)
     assert ran == ["augment", "distill", "adapt", "evaluate", "check", "make-submission"]
     made = onnx.load(workplace / "runs/adapted/student.onnx")
     assert {item.key for item in made.metadata_props} >= {preprocess.META_LINEAGE, preprocess.META_NORMALISATION}

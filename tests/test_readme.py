@@ -21,6 +21,16 @@ def commands_of(document: str) -> list[list[str]]:
     return [shlex.split(line, comments=True)[2:] for line in lines if line.startswith("python kit.py ")]
 
 
+def run_commands(document: str, shorter: dict[str, list[str]], capfd) -> list[str]:
+    """Run a document's commands in the current folder, each with the flags that make it short; returns their names."""
+    ran = []
+    for command in commands_of(document):
+        code = cli.main([*command, *shorter.get(command[0], [])])
+        assert code == 0, f"python kit.py {shlex.join(command)} -> {code}\n{capfd.readouterr().err[-2000:]}"
+        ran.append(command[0])
+    return ran
+
+
 @pytest.fixture(scope="module")
 def workplace(tmp_path_factory) -> Path:
     """What the README's reader has: photos/, val.txt and holdout.txt, and the shipped configs."""
@@ -38,11 +48,7 @@ def workplace(tmp_path_factory) -> Path:
 def test_the_readmes_commands_run_in_their_order(workplace, monkeypatch, capfd):
     monkeypatch.chdir(workplace)
     monkeypatch.setenv("COLUMNS", "200")
-    ran = []
-    for command in commands_of("README.md"):
-        code = cli.main([*command, *SHORTER.get(command[0], [])])
-        assert code == 0, f"python kit.py {shlex.join(command)} -> {code}\n{capfd.readouterr().err[-2000:]}"
-        ran.append(command[0])
+    ran = run_commands("README.md", SHORTER, capfd)
     assert {"augment", "distill", "evaluate", "export-onnx", "check", "make-submission"} <= set(ran)
     for made in (
         "faces/faces.parquet",

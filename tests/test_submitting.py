@@ -1,7 +1,6 @@
 """The commands of docs/submitting.md are run as they stand there, from photographs and from an InsightFace .rec, to accepted zips."""
 
 import json
-import shlex
 import shutil
 import zipfile
 from pathlib import Path
@@ -13,7 +12,7 @@ from mfr_kit import assets, cli
 from mfr_kit.data.faceset import FaceSet
 
 from .conftest import write_faceset
-from .test_readme import SHORTER, commands_of
+from .test_readme import SHORTER, run_commands
 
 DOCUMENT = "docs/submitting.md"
 
@@ -36,11 +35,7 @@ def workplace(tmp_path_factory) -> Path:
 def test_the_commands_lead_to_accepted_zips(workplace, monkeypatch, capfd):
     monkeypatch.chdir(workplace)
     monkeypatch.setenv("COLUMNS", "200")
-    ran = []
-    for command in commands_of(DOCUMENT):
-        code = cli.main([*command, *SHORTER.get(command[0], [])])
-        assert code == 0, f"python kit.py {shlex.join(command)} -> {code}\n{capfd.readouterr().err[-2000:]}"
-        ran.append(command[0])
+    ran = run_commands(DOCUMENT, SHORTER, capfd)
     wanted = {"tracks", "fit", "augment", "convert", "distill", "export-onnx", "check", "evaluate", "make-submission", "verify"}
     assert wanted <= set(ran)
     taken = FaceSet.open(workplace / "ms1mv3")
