@@ -68,7 +68,7 @@ class OnnxEmbedder:
     """An ONNX recogniser on the CPU, read from `path`. A graph with a fixed batch size is fed batches of that size, the last one padded."""
 
     def __init__(self, path: Path, normalisation: str | None, threads: int = 0, *, name: str | None = None, lineage: dict | None = None):
-        self.path, self._session = path, open_session(path, threads)
+        self.path, self._session = path, open_session(path, threads, quick=True)
         meta = self._session.get_modelmeta().custom_metadata_map
         self.normalisation = _normalisation(path, normalisation, meta.get(preprocess.META_NORMALISATION))
         self.name = name or path.stem
