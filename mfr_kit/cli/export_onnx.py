@@ -14,7 +14,7 @@ def export_onnx(options: ExportOptions) -> None:
     from mfr_kit.submission.sources import open_source
 
     faces = open_source(options.faces).read(0, 256) if options.faces else None
-    done = export.export_run(options.run, options.out, options.opset, faces)
+    done = export.export_run(options.run, options.out, options.opset, faces, for_cpu=options.runs_on == "cpu")
     for name, difference in done.parity.items():
         print(f"parity with torch, {name}: cosine difference {difference:.1e} (at most {export.TOLERANCE:g})")
     counts = done.counts

