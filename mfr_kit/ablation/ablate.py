@@ -6,7 +6,7 @@ import json
 import subprocess
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import numpy as np
@@ -66,7 +66,7 @@ def ablate(options: AblateOptions) -> str:
             continue
         path = options.records / table.name / f"{cell.name}.json"
         key = key_of(table, cell, sets)
-        if path.is_file() and json.loads(path.read_text(encoding="utf-8"))["key"] == key:
+        if path.is_file() and _stands(json.loads(path.read_text(encoding="utf-8")), key, table, cell):
             told.append(f"{cell.name}: recorded")
         elif options.dry_run:
             told.append(f"{cell.name}: missing")
@@ -93,12 +93,29 @@ def key_of(table: Table, cell: Cell, sets: dict[str, FaceSet]) -> str:
     return _digest([table.teacher, table.resamples, measured, None if cell.setting == TEACHER else _weights_key(table, cell)])
 
 
+def _stands(record: dict, key: str, table: Table, cell: Cell) -> bool:
+    """Whether a record is still that of its cell: the key says so, and no default has changed since that its run took over."""
+    if record["key"] != key:
+        return False
+    if cell.setting == TEACHER or table.setting(cell.setting).of is not None:
+        return True
+    now = as_dict(table.options(table.setting(cell.setting), out=Path("-"), seed=cell.seed))
+    return all(now[name] == value for name, value in record["options"].items() if name in now and name not in (*UNTOLD, "embedding_size"))
+
+
 def _weights_key(table: Table, cell: Cell) -> str:
-    """Name what a cell's weights depend on: part of its folder's name, so that another setting never finds this one's run."""
+    """Name what a cell's weights depend on: part of its folder's name, so that another setting never finds this one's run.
+
+    Options at their defaults are left out, so that a new option of `kit.py distill` outdates no record.
+    """
     setting = table.setting(cell.setting)
     source = setting if setting.of is None else table.setting(setting.of)
-    given = as_dict(table.options(source, out=Path("-"), seed=0))
-    told = {name: value for name, value in given.items() if name not in (*UNTOLD, "seed", "data")}
+    options = table.options(source, out=Path("-"), seed=0)
+    usual = {entry.name: entry.default for entry in fields(options)}
+    given = as_dict(options)
+    told = {
+        name: value for name, value in given.items() if name not in (*UNTOLD, "seed", "data") and getattr(options, name) != usual[name]
+    }
     seeds = list(table.seeds) if cell.seed == MEAN else [cell.seed]
     return _digest([told, _fingerprint(given["data"]), setting.of is not None, setting.keep, seeds])
 

@@ -133,10 +133,11 @@ def _validate(validation: Validation, stepper: Stepper, state: State, journal: J
     if better:
         state.best = result.score
         weights.save_student(stepper.options.out / weights.BEST, state.result(), _matrix(state.projector))
-    journal.write({"step": state.step, "validation": {**asdict(result), "score": result.score}}, {"score": result.score})
-    mark = " (best)" if better else ""
+    about = validation.about
+    journal.write({"step": state.step, "validation": {**asdict(result), "score": result.score, **about}}, {"score": result.score})
     journal.say(
-        f"step {state.step}: masked {result.masked:.4f}, clean {result.clean:.4f} at FAR {result.far:g}, score {result.score:.4f}{mark}"
+        f"step {state.step}: masked {result.masked:.4f}, clean {result.clean:.4f} at FAR {result.far:g}, score {result.score:.4f}"
+        f"{' (best)' if better else ''}; {about['set']}, {about['people']} people, masks {about['masks']}"
     )
     journal.rate()
 

@@ -16,14 +16,15 @@ def make_optimiser(student: nn.Module, others: list[nn.Module], options: RunOpti
     """Make the optimiser; each group carries the `factor` by which `set_learning_rate` scales its rate.
 
     Args:
-        student: its layers get `layer_decay`; its first `freeze_layers` need no gradient from here on.
+        student: its layers get `layer_decay`; what `freeze_layers`, `freeze_last_layers` and `train_only` leave as it is needs no gradient
+            from here on.
         others: projector and heads; full rate.
-        options: `optimiser`, `learning_rate`, `weight_decay`, `momentum`, `layer_decay`, `freeze_layers`.
+        options: of the run.
     Raises:
         KitError: no layer is left to train.
     """
     groups = []
-    moving = _scaled(_unfrozen(student, options.freeze_layers), options.layer_decay)
+    moving = _scaled(_unfrozen(student, options), options.layer_decay)
     for factor, parameters in [*moving, *((1.0, list(module.parameters())) for module in others)]:
         for decay, chosen in ((options.weight_decay, [p for p in parameters if p.ndim > 1]), (0.0, [p for p in parameters if p.ndim <= 1])):
             if chosen:
@@ -80,15 +81,19 @@ def frozen(model: nn.Module) -> nn.Module:
     return model
 
 
-def _unfrozen(model: nn.Module, frozen_layers: int) -> list[list[Tensor]]:
-    """Take the first layers out of training (autograd then stops before them) and return the parameters of the others, layer by layer."""
+def _unfrozen(model: nn.Module, options: RunOptions) -> list[list[Tensor]]:
+    """Take what shall not move out of training (autograd stops before the first layers) and return the other parameters, layer by layer."""
     layers = _layers(model)
-    if frozen_layers >= len(layers):
-        raise KitError(f"--freeze-layers {frozen_layers}: the student has {len(layers)} layers, and one at least must be trained")
-    for parameters in layers[:frozen_layers]:
-        for parameter in parameters:
+    first, last = options.freeze_layers, len(layers) - options.freeze_last_layers
+    if first >= last:
+        flags = f"--freeze-layers {options.freeze_layers} and --freeze-last-layers {options.freeze_last_layers}"
+        raise KitError(f"{flags}: the student has {len(layers)} layers, and one at least must be trained")
+    moving = [[p for p in layer if options.train_only == "all" or p.ndim == 1] for layer in layers[first:last]]
+    kept = {id(parameter) for layer in moving for parameter in layer}
+    for parameter in model.parameters():
+        if id(parameter) not in kept:
             parameter.requires_grad_(False)
-    return layers[frozen_layers:]
+    return moving
 
 
 def _scaled(layers: list[list[Tensor]], decay: float) -> list[tuple[float, list[Tensor]]]:

@@ -21,7 +21,7 @@ POSITIVE = (
 SHARES = ("mask_ratio", "degrade", "warmup", "keep", "ema", "layer_decay")
 NOT_NEGATIVE = (
     *("drift", "drift_clean", "photometric", "weight_decay", "clip", "l2_sp"),
-    *("freeze_layers", "workers", "threads", "seed", "val_every", "clean_weight", "srt_weight", "srt_margin"),
+    *("freeze_layers", "freeze_last_layers", "workers", "threads", "seed", "val_every", "clean_weight", "srt_weight", "srt_margin"),
 )
 
 
@@ -76,6 +76,14 @@ class RunOptions:
     layer_decay: float = option(1.0, help="Learning-rate factor from each layer to the one before it, in (0, 1].")
     freeze_layers: int = option(
         0, help="First layers that keep their initial weights; they cost no backward pass, which on a CPU is most of a step."
+    )
+    freeze_last_layers: int = option(
+        0, help="Last layers that keep their initial weights, so that what maps features to people stays as it is."
+    )
+    train_only: str = option(
+        "all",
+        help="norms: only the scales and shifts of batch norms, slopes and biases move, a few thousand numbers.",
+        choices=lambda: ["all", "norms"],
     )
     clip: float = option(5.0, help="Largest gradient norm; 0 for none.")
     freeze_bn: bool | None = option(None, help="Keep batch-norm statistics as they start; default: unless --init random.")

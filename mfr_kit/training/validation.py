@@ -43,6 +43,8 @@ class Validation:
     The masked faces are the set's own (twins, or really masked photographs; a twin whose face was not found counts as a
     non-match); a set without any gets one drawn on every clean face, with the measured alignment drift, the same every time.
 
+    `about` names what the figures belong to: the set, how many people, whose masks.
+
     Args:
         faces: clean and masked faces of the validation people.
         load_masks: gives the mask library, called only if masks must be drawn.
@@ -55,6 +57,7 @@ class Validation:
         self._views = Views(RECIPE, load_masks()) if self.drawn else None
         dummy = np.ones((len(faces), 1), np.float32)
         clean, masked = self._sides(dummy, dummy)
+        self.about = {"set": faces.name, "people": len(set(faces.identities)), "masks": "drawn here" if self.drawn else "the set's own"}
         self.far = _smallest_far(min(Pairs(clean).count.impostor, Pairs(masked, clean).count.impostor), faces.name)
 
     def measure(self, student: nn.Module) -> Result:

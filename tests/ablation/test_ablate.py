@@ -100,6 +100,19 @@ def test_changed_settings_are_done_anew(folder, options, records):
     assert json.loads((folder / "new" / "small" / "slow-0.json").read_text())["options"]["learning_rate"] == 1e-5
 
 
+def test_an_option_that_came_later_outdates_nothing_and_a_changed_default_does(folder, options, records):
+    copy = folder / "copies"
+    (copy / "small").mkdir(parents=True, exist_ok=True)
+
+    def missing(**changes):
+        kept = {name: value for name, value in records["bare-0"]["options"].items() if name != "ema"} | changes
+        (copy / "small" / "bare-0.json").write_text(json.dumps({**records["bare-0"], "options": kept}))
+        return ablate(AblateOptions(table=options.table, work=options.work, records=copy, only=["bare"], dry_run=True)).splitlines()
+
+    assert missing() == ["bare-0: recorded", "bare-1: missing"]
+    assert missing(clip=1.0) == ["bare-0: missing", "bare-1: missing"]
+
+
 def test_the_page_says_what_the_records_say(folder, records):
     page = folder / "docs" / "results.md"
     assert "7 records of 1 table(s)" in write(ResultsOptions(records=folder / "docs" / "results", out=page))

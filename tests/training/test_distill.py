@@ -153,6 +153,7 @@ def test_the_best_weights_are_kept_and_then_brought_nearer_to_the_start(make_opt
     distill(options)
     told = [line for line in lines(options.out) if "validation" in line]
     assert [line["step"] for line in told] == [2, 4]
+    assert told[0]["validation"]["set"] == val_folder.name and told[0]["validation"]["far"] == 0.1
     best, kept = weights.read_state(options.out / "best.pt"), weights.read_state(options.out / "student.pt")
     start = weights.load_run(options.teacher).model.state_dict()
     for key, value in kept.items():

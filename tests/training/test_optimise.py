@@ -52,10 +52,21 @@ def test_frozen_layers_are_the_first_and_get_no_gradient(make_options):
     assert moved == {id(p) for p in model.parameters() if p.requires_grad}
 
 
+def test_the_last_layers_stay_and_norms_alone_may_move(make_options):
+    model = build_backbone("sface", 16, 0.125)
+    optimise.make_optimiser(model, [], make_options(freeze_layers=1, freeze_last_layers=3, train_only="norms"))
+    moving = {name for name, p in model.named_parameters() if p.requires_grad}
+    assert not any(name.startswith(("conv_1.", "bn1", "pre_fc1", "fc1")) for name in moving)
+    assert {name.split(".")[1] for name in moving} == {"1", "2"}  # of convolution, norm, slopes
+    assert "conv_14.1.weight" in moving and "conv_2_dw.2.weight" in moving
+
+
 def test_freezing_everything_is_refused(make_options):
     model = build_backbone("sface", 16, 0.125)
     with pytest.raises(KitError, match="30 layers"):
         optimise.make_optimiser(model, [], make_options(freeze_layers=30))
+    with pytest.raises(KitError, match="--freeze-layers 20 and --freeze-last-layers 10: the student has 30 layers"):
+        optimise.make_optimiser(model, [], make_options(freeze_layers=20, freeze_last_layers=10))
 
 
 def test_l2_sp_is_the_gradient_of_the_squared_distance():
