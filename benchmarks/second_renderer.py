@@ -5,11 +5,11 @@ relative to the five landmarks, bent by a thin-plate spline fitted to a few cont
 lit by two brightness samples of the cheeks, and blended with a feathered edge. Evaluation only: never train with it.
 
     python benchmarks/second_renderer.py SHEET.png                            a sheet on heads of the kit's own drawing
-    python benchmarks/second_renderer.py PHOTOS SET [--people LIST] [--robust] [--tight]
+    python benchmarks/second_renderer.py PHOTOS SET [--people LIST] [--robust] [--tight] [--on crop]
                                                                           a face set with a masked twin of every face
 
 `--tight` cuts the photographs close around the face first and makes them 160x192, as press crops come (RMFRD): landmarks get worse, and the
-aligned face ends where the crop ends.
+aligned face ends where the crop ends. `--on crop` draws on the aligned face: what perfect landmarks would be worth.
 
 The twins of a set know the photograph they were made of, so that no protocol compares them with it.
 """
@@ -158,8 +158,8 @@ def crop_tightly(source: Path, target: Path, people: Path | None) -> None:
         (target / photo.source).write_bytes(encode(image))
 
 
-def make_set(source: Path, target: Path, people: Path | None, robust: bool) -> None:
-    """Write a face set of a folder of photographs with a twin of every face: masked on the photograph by this renderer, detected again."""
+def make_set(source: Path, target: Path, people: Path | None, robust: bool, mask_on: str) -> None:
+    """Write a face set of a folder of photographs with a twin of every face, masked by this renderer (on the photograph: detected again)."""
     from mfr_kit.pipelines import augment, shards
     from mfr_kit.pipelines.options import AugmentOptions
 
@@ -167,7 +167,7 @@ def make_set(source: Path, target: Path, people: Path | None, robust: bool) -> N
         return *draw(image, landmarks, rng), {"look": "second renderer"}
 
     alignment = "robust" if robust else "plain"
-    options = AugmentOptions(src=source, dst=target, people=people, ratio=1.0, alignment=alignment, workers=0)
+    options = AugmentOptions(src=source, dst=target, people=people, ratio=1.0, alignment=alignment, mask_on=mask_on, workers=0)
     augment.begin(options)
     with shards.crew(options, replace(shards.load_maker(options), put_on=put_on)) as submit:
         shards.make_shard(options, 0, submit)
@@ -182,15 +182,16 @@ def main() -> None:
     parser.add_argument("--people", type=Path, help="names, one a line: only these")
     parser.add_argument("--robust", action="store_true", help="robust alignment")
     parser.add_argument("--tight", action="store_true", help="cut the photographs close around the face first")
+    parser.add_argument("--on", choices=["photo", "crop"], default="photo", help="draw on the photograph, or on the aligned face")
     given = parser.parse_args()
     if given.target is None:
         sheet(given.source)
     elif given.tight:
         with tempfile.TemporaryDirectory() as folder:
             crop_tightly(given.source, Path(folder), given.people)
-            make_set(Path(folder), given.target, given.people, given.robust)
+            make_set(Path(folder), given.target, given.people, given.robust, given.on)
     else:
-        make_set(given.source, given.target, given.people, given.robust)
+        make_set(given.source, given.target, given.people, given.robust, given.on)
 
 
 if __name__ == "__main__":
