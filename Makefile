@@ -18,8 +18,8 @@ setup: .venv/.installed ## make .venv, or bring it up to date
 demo: setup ## the main job on the embedded faces: augment, distil, export, check, evaluate, pack
 	$(PY) kit.py demo
 
-test: setup ## all tests
-	$(PY) -m pytest
+test: setup ## all tests, in two processes
+	$(PY) -m pytest -n 2 --dist loadscope
 
 lint: setup ## ruff, rules and format
 	$(PY) -m ruff check .

@@ -159,7 +159,7 @@ def crop_tightly(source: Path, target: Path, people: Path | None) -> None:
 
 
 def make_set(source: Path, target: Path, people: Path | None, robust: bool, mask_on: str) -> None:
-    """Write a face set of a folder of photographs with a twin of every face, masked by this renderer (on the photograph: detected again)."""
+    """Write a face set of photographs with a twin of every face, masked by this renderer (and, on the photograph, detected again)."""
     from mfr_kit.pipelines import augment, shards
     from mfr_kit.pipelines.options import AugmentOptions
 

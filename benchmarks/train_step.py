@@ -4,7 +4,7 @@
 
 `bank_step`: uint8 views to moved weights (targets and partners from the bank, FCD and RAD), against forward, backward and optimiser of
 the same student on ready float tensors with a sum for a loss. `--loop` adds the usual way, the teacher's forward pass in every step,
-and says how many times slower it is; `--malloc` times the step before and after `training/memory.py` told the C library to keep
+and says how many times slower it is; `--malloc` times the step before and after `models/memory.py` told the C library to keep
 freed blocks. Peak memory beside it. Exit code 1 if the promise is missed.
 """
 
@@ -24,9 +24,10 @@ import torch
 from torch import nn
 
 from mfr_kit.losses import coupleface
+from mfr_kit.models import memory
 from mfr_kit.models.embedders import load_embedder
 from mfr_kit.models.weights import build_backbone
-from mfr_kit.training import memory, mining, optimise
+from mfr_kit.training import mining, optimise
 from mfr_kit.training.bank import Bank
 from mfr_kit.training.checkpoint import State
 from mfr_kit.training.loader import ViewBatch

@@ -113,9 +113,7 @@ def _weights_key(table: Table, cell: Cell) -> str:
     options = table.options(source, out=Path("-"), seed=0)
     usual = {entry.name: entry.default for entry in fields(options)}
     given = as_dict(options)
-    told = {
-        name: value for name, value in given.items() if name not in (*UNTOLD, "seed", "data") and getattr(options, name) != usual[name]
-    }
+    told = {name: value for name, value in given.items() if name not in (*UNTOLD, "seed", "data") and getattr(options, name) != usual[name]}
     seeds = list(table.seeds) if cell.seed == MEAN else [cell.seed]
     return _digest([told, _fingerprint(given["data"]), setting.of is not None, setting.keep, seeds])
 

@@ -105,8 +105,9 @@ class TorchEmbedder:
     def __init__(self, path: Path, threads: int = 0, device: str = "cpu"):
         import torch
 
-        from mfr_kit.models import weights
+        from mfr_kit.models import memory, weights
 
+        memory.keep_freed()
         if threads:
             torch.set_num_threads(threads)
         if path.is_dir() or (path.parent / weights.CONFIG).is_file():

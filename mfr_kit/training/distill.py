@@ -10,10 +10,10 @@ from torch import Tensor, nn
 from mfr_kit import registry
 from mfr_kit.errors import KitError
 from mfr_kit.masks import library
-from mfr_kit.models import weights
+from mfr_kit.models import memory, weights
 from mfr_kit.models.embedders import load_embedder
 from mfr_kit.models.lineage import ancestor
-from mfr_kit.training import checkpoint, drift, memory, optimise, people, prepare
+from mfr_kit.training import checkpoint, drift, optimise, people, prepare
 from mfr_kit.training import ranks as distributed
 from mfr_kit.training.board import Board
 from mfr_kit.training.checkpoint import State
@@ -63,8 +63,8 @@ def _begin(options: RunOptions, student: nn.Module, sizes: tuple[int, int], clas
     method, own = registry.get(METHODS, options.method), options.of_method()
     head = method.head(own, classes, sizes[1]) if hasattr(method, "head") else None
     projector = nn.Identity() if sizes[0] == sizes[1] else nn.Linear(*sizes, bias=False)
-    memory = torch.channels_last if options.channels_last else torch.contiguous_format
-    student = student.to(device, memory_format=memory)
+    layout = torch.channels_last if options.channels_last else torch.contiguous_format
+    student = student.to(device, memory_format=layout)
     projector, kept_head = projector.to(device), nn.Identity() if head is None else head.to(device)
     optimiser = optimise.make_optimiser(student, [projector, kept_head], options)
     initial = {key: value.detach().clone() for key, value in student.state_dict().items()}

@@ -12,8 +12,9 @@ from torch import nn
 
 from mfr_kit import registry
 from mfr_kit.data.faceset import FaceSet
+from mfr_kit.models import memory
 from mfr_kit.models.embedders import Embedder, load_embedder
-from mfr_kit.training import bank, drift, memory, mining, optimise, people, prepare
+from mfr_kit.training import bank, drift, mining, optimise, people, prepare
 from mfr_kit.training import ranks as distributed
 from mfr_kit.training.loader import StudentViews
 from mfr_kit.training.options import METHODS, RunOptions

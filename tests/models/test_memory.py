@@ -8,7 +8,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 SCRIPT = """
 import resource, torch
-from mfr_kit.training import memory
+from mfr_kit.models import memory
 kept = memory.keep_freed()
 def faults():
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
