@@ -48,9 +48,11 @@ def rates(label: str, smallest: float) -> Axis:
     return Axis(label, [10.0**power for power in powers], math.log10, lambda value: f"{value:g}")
 
 
-def percents(label: str) -> Axis:
-    """A linear axis from 0 to 1, written in percent."""
-    return Axis(label, [tenth / 5 for tenth in range(6)], float, lambda value: f"{100 * value:.0f} %")
+def percents(label: str, least: float = 0.0) -> Axis:
+    """A linear axis up to 1, written in percent, from the round share below `least`: curves of good models would lie on one another."""
+    step = 0.2 if least < 0.5 else 0.1 if least < 0.8 else 0.05 if least < 0.9 else 0.02
+    first = min(math.floor(least / step + 1e-9), round(1 / step) - 1)
+    return Axis(label, [step * number for number in range(first, round(1 / step) + 1)], float, lambda value: f"{100 * value:.0f} %")
 
 
 def deviates(label: str, smallest: float) -> Axis:

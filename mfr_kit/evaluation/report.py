@@ -63,7 +63,7 @@ def page(report: dict) -> str:
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     shelf = Environment(loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined, trim_blocks=True)
-    shelf.globals.update(percent=_percent, number=_number, count=_count, tar=_tar, steepest=_steepest, where=_where)
+    shelf.globals.update(percent=_percent, number=_number, count=_count, tar=_tar, change=_change, steepest=_steepest, where=_where)
     first = next(iter(next(iter(report["protocols"].values()))["models"].values()))
     fars = [row["far"] for row in first["tar_at_far"]]
     plots = {name: _plots(entry) for name, entry in report["protocols"].items()}
@@ -110,7 +110,8 @@ def _plots(entry: dict) -> list[dict]:
         for name, result in models.items()
     }
     far, top = "false-accept rate (FAR)", "true-accept rate (TAR)"
-    roc = plot.chart("ROC", plot.rates(far, smallest), plot.percents(top), points, marks)
+    upward = plot.percents(top, min(min(tars) for result in models.values() if (tars := result["roc"]["tar"])))
+    roc = plot.chart("ROC", plot.rates(far, smallest), upward, points, marks)
     missed = {name: [(a, 1 - b) for a, b in row] for name, row in points.items()}
     lowest = min((b for row in missed.values() for _, b in row if b > 0), default=1e-3)
     det = plot.chart("DET", plot.deviates(far, max(smallest, 1e-6)), plot.deviates("false non-match rate", max(lowest, 1e-4)), missed, {})
@@ -118,7 +119,8 @@ def _plots(entry: dict) -> list[dict]:
         {
             "title": "ROC",
             "svg": roc,
-            "note": "Dots: the rates of the table. The curve begins at the first false accept; its left end rests on a few comparisons.",
+            "note": "Dots: the rates of the table. The curve begins at the first false accept; its left end rests on a few comparisons."
+            + (f" The upward axis begins at {100 * upward.ticks[0]:.0f} %." if upward.ticks[0] else ""),
         },
         {"title": "DET", "svg": det, "note": "Both axes in normal deviates; lower is better."},
     ]
@@ -188,6 +190,15 @@ def _number(value: float | None) -> str:
 
 def _count(value: int | None) -> str:
     return "" if value is None else f"{value:,}"
+
+
+def _change(entry: dict, model: str, far: float) -> str:
+    """What a model's TAR is more or less than the first model's, in points, with its paired interval; "" where nothing is claimed."""
+    row = next((row for row in entry["differences"] if row["model"] == model and row["far"] == far), None)
+    if row is None:
+        return ""
+    low, high = (100 * row["interval"][end] for end in ("low", "high"))
+    return f"{100 * row['tar_difference']:+.2f} ({low:+.2f} to {high:+.2f})"
 
 
 def _tar(row: dict) -> str:

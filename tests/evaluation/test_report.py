@@ -16,7 +16,7 @@ import pytest
 from mfr_kit import cli
 from mfr_kit.data.faceset import FaceSet
 from mfr_kit.data.images import decode_rgb
-from mfr_kit.evaluation import run
+from mfr_kit.evaluation import plot, run
 from mfr_kit.evaluation.synthetic import MaskedFaces
 from tests.conftest import write_faceset
 from tests.evaluation.fakes import ColourEmbedder
@@ -59,12 +59,21 @@ def test_two_models_side_by_side(evaluated, tmp_path) -> None:
     assert "[1] only " in text and masked["whole"]["tar_at_far"][2]["tar"] is None
     page = (tmp_path / "out" / "report.html").read_text()
     assert f"{100 * upper['tar']:.2f} %" in page and report["set"]["fingerprint"] in page and "no claim" in page
+    summary = page[page.index('id="summary"') : page.index("<section")]
+    for row in report["protocols"]["mask-nonmask"]["differences"]:
+        assert f"<small>{100 * row['tar_difference']:+.2f} ({100 * row['interval']['low']:+.2f} to " in summary
     with (tmp_path / "out" / "report.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert (
         len(rows) == 4 * 2 * 3
         and float(rows[0]["tar"]) == report["protocols"]["nonmask-nonmask"]["models"]["whole"]["tar_at_far"][0]["tar"]
     )
+
+
+@pytest.mark.parametrize(("least", "first"), [(0.0, 0.0), (0.31, 0.2), (0.79, 0.7), (0.886, 0.85), (0.991, 0.98), (1.0, 0.98)])
+def test_the_roc_begins_a_little_below_its_lowest_point(least, first) -> None:
+    axis = plot.percents("TAR", least)
+    assert axis.ticks[0] == pytest.approx(first) and axis.ticks[-1] == pytest.approx(1) and len(axis.ticks) >= 2
 
 
 def test_the_page_is_whole_and_needs_nothing_beside_it(evaluated, tmp_path) -> None:
