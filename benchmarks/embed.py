@@ -25,6 +25,7 @@ from mfr_kit.data.images import encode, read_rgb
 from mfr_kit.evaluation.embed import embed_set
 from mfr_kit.models.embedders import load_embedder
 from mfr_kit.models.preprocess import to_input
+from mfr_kit.models.runtime import open_session
 
 WANTED = 0.9
 
@@ -60,8 +61,6 @@ def seconds(work, *arguments, **options) -> float:
 
 
 def main() -> int:
-    import onnxruntime
-
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repeats", type=int, default=9)
     parser.add_argument("--faces", type=int, default=256)
@@ -70,19 +69,24 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         faces = make_set(Path(folder), options.faces)
         embedder = load_embedder("sface")
-        session = onnxruntime.InferenceSession(str(assets.path("sface")), providers=["CPUExecutionProvider"])
+        session = open_session(assets.path("sface"), quick=True)  # the graph that ours runs
+        plain = open_session(assets.path("sface"))
         starts = range(0, options.faces, options.batch)
         pixels = [np.stack([faces.image(i) for i in range(at, min(at + options.batch, options.faces))]) for at in starts]
         batches = [to_input(batch, "raw_0_255") for batch in pixels]
         bare(session, batches[:1])
+        bare(plain, batches[:1])
         ratios, rates = [], []
         for _ in range(options.repeats):
             yardstick = seconds(bare, session, batches)
             ours = seconds(embed_set, embedder, faces, batch=options.batch)
             ratios.append(yardstick / ours)
             rates.append(options.faces / ours)
+        as_it_is = options.faces / statistics.median(seconds(bare, plain, batches) for _ in range(3))
     ratio = statistics.median(ratios)
-    print(f"# {options.faces} faces in batches of {options.batch}: {statistics.median(rates):.0f} faces/s")
+    print(
+        f"# {options.faces} faces in batches of {options.batch}: {statistics.median(rates):.0f} faces/s, the file as it is {as_it_is:.0f}"
+    )
     print(f'promise embed ratio={ratio:.2f} wanted>={WANTED} yardstick="bare onnxruntime session, prepared batches"')
     return 0 if ratio >= WANTED else 1
 
