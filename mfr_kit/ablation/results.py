@@ -80,11 +80,11 @@ def _changes(by_setting: dict[str, list[dict]]) -> list[str]:
     options = {name: records[0]["options"] for name, records in by_setting.items() if "options" in records[0]}
     names = sorted({key for values in options.values() for key in values} - set(HIDDEN))
     differing = [key for key in names if len({json.dumps(values.get(key)) for values in options.values()}) > 1]
-    lines = ["| setting | seeds | " + " | ".join(differing) + " |", "| --- | --- |" + " --- |" * len(differing)]
+    lines = ["| " + " | ".join(["setting", "seeds", *differing]) + " |", "| --- | --- |" + " --- |" * len(differing)]
     for name, records in by_setting.items():
         seeds = ", ".join(str(record["seed"]) for record in records if record["seed"] is not None) or "-"
         values = [_plain(options[name].get(key)) if name in options else "-" for key in differing]
-        lines.append(f"| {name} | {seeds} | " + " | ".join(values) + " |")
+        lines.append("| " + " | ".join([name, seeds, *values]) + " |")
     return lines
 
 
