@@ -79,6 +79,11 @@ def test_every_cell_is_recorded_once(options, records, monkeypatch):
     ]
 
 
+def test_a_record_is_json_of_a_line_for_each_part(folder, records):
+    text = (folder / "docs" / "results" / "small" / "bare-0.json").read_text()
+    assert len(text.splitlines()) == len(records["bare-0"]) + 2 and json.loads(text) == records["bare-0"]
+
+
 def test_a_record_tells_what_it_rests_on(records):
     record = records["slow-1"]
     assert record["options"]["learning_rate"] == 1e-6 and record["options"]["seed"] == 1
