@@ -60,6 +60,7 @@ def test_two_models_side_by_side(evaluated, tmp_path) -> None:
     page = (tmp_path / "out" / "report.html").read_text()
     assert f"{100 * upper['tar']:.2f} %" in page and report["set"]["fingerprint"] in page and "no claim" in page
     summary = page[page.index('id="summary"') : page.index("<section")]
+    assert "more or less than whole, measured" in summary
     for row in report["protocols"]["mask-nonmask"]["differences"]:
         assert f"<small>{100 * row['tar_difference']:+.2f} ({100 * row['interval']['low']:+.2f} to " in summary
     with (tmp_path / "out" / "report.csv").open() as file:
