@@ -151,7 +151,7 @@ def crop_tightly(source: Path, target: Path, people: Path | None) -> None:
             scale = TIGHT_SIZE[1] / side
             shift = np.array(TIGHT_SIZE) / 2 - middle * scale
             matrix = np.array([[scale, 0, shift[0]], [0, scale, shift[1]]])
-            image = cv2.warpAffine(image, matrix, TIGHT_SIZE, flags=cv2.INTER_AREA, borderMode=cv2.BORDER_REPLICATE)
+            image = cv2.warpAffine(image, matrix, TIGHT_SIZE, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
         else:
             image = cv2.resize(image, TIGHT_SIZE, interpolation=cv2.INTER_AREA)
         (target / photo.source).parent.mkdir(parents=True, exist_ok=True)

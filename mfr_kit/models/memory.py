@@ -9,9 +9,9 @@ _TRIM_THRESHOLD, _MMAP_MAX = -1, -4  # M_* of glibc's malloc.h
 def keep_freed() -> bool:
     """Make the C library keep freed blocks, however large, for the next request; returns whether it could (Linux with glibc).
 
-    By default every activation of a network, tens of megabytes each, is mapped and unmapped, and the kernel zeroes its pages anew: a
-    third of a CPU training step's time, half of a forward pass's. The price is that the process stays as large as it once was.
-    `benchmarks/train_step.py --malloc` measures both.
+    By default every activation of a network, tens of megabytes each, is mapped and unmapped, and the kernel zeroes its pages anew, in a
+    training step (`benchmarks/train_step.py --malloc` times it both ways) as in a forward pass. The price is that the process stays as
+    large as it once was.
     """
     if sys.platform != "linux":
         return False
