@@ -1,18 +1,22 @@
 """The page of tables and plots made from records; every figure in it is one of theirs or computed from them here."""
 
+import functools
 import json
-from collections import defaultdict
+import os
+from collections import Counter, defaultdict
+from dataclasses import MISSING, fields
 from pathlib import Path
 
 import numpy as np
 
-from mfr_kit.ablation.ablate import SCHEMA, TEACHER
+from mfr_kit.ablation.ablate import SCHEMA, TEACHER, UNTOLD
 from mfr_kit.ablation.options import ResultsOptions
 from mfr_kit.errors import KitError
 from mfr_kit.evaluation import plot
 from mfr_kit.evaluation.bootstrap import LEVEL
 from mfr_kit.evaluation.verification import CLAIM, COMPARE
 from mfr_kit.models.weights import write_text
+from mfr_kit.training.options import distill_options
 
 BARE, MASKED = "nonmask-nonmask", "mask-nonmask"
 HIDDEN = ("seed", "workers", "threads", "device", "log_every", "save_every", "tensorboard")  # options that tell settings apart for nobody
@@ -31,7 +35,8 @@ def write(options: ResultsOptions) -> str:
         "Made by `python kit.py results` from the records of `python kit.py ablate TABLE.toml`; nothing here is typed by hand. TAR in %.",
         "A figure of several seeds is their mean, the least and the greatest in brackets. Differences are to the teacher, in points, with",
         f"{LEVEL:.0%} intervals: people are resampled, the same ones for both, and the mean over the seeds is taken in each resample; so",
-        "they tell what other people would change, not what other seeds would.",
+        "they tell what other people would change, not what other seeds would. Hours are the cells' own: weights made from other cells'",
+        "runs count none of those runs' training. After each table's settings all sets stand side by side, at the least FAR with a figure for all.",
         f"Fewer than {CLAIM} false accepts: no figure; fewer than {COMPARE}: no difference.",
     ]
     for name, records in sorted(tables.items()):
@@ -51,10 +56,18 @@ def _read(folder: Path) -> dict[str, list[dict]]:
             raise KitError(f"{path}: not a readable record ({error})") from None
         if record.get("schema") != SCHEMA:
             raise KitError(f"{path}: no record of this version of `kit.py ablate`; delete it, and run the table again")
+        if "options" in record:
+            record["options"] = {**_usual(), **record["options"]}
         tables[record["table"]].append(record)
     if not tables:
         raise KitError(f"no records under {folder}: `kit.py ablate TABLE.toml` makes them")
     return tables
+
+
+@functools.cache
+def _usual() -> dict[str, object]:
+    """What a run has whose record is older than an option: `ablate` outdates records whose defaults have changed, so today's are theirs."""
+    return {entry.name: entry.default for entry in fields(distill_options()) if entry.default is not MISSING and entry.name not in UNTOLD}
 
 
 def _section(name: str, records: list[dict], folder: Path, page: Path) -> list[str]:
@@ -64,32 +77,52 @@ def _section(name: str, records: list[dict], folder: Path, page: Path) -> list[s
     hours = sum(sum(record["seconds"].values()) for record in records) / 3600
     commits = sorted({(record["commit"] or "unknown")[:8] for record in records})
     lines = [f"## {records[0]['title']}", "", f"`{name}`: {len(records)} cells, {hours:.1f} h, at commit {', '.join(commits)}."]
-    lines += ["", *_changes(by_setting)]
+    lines += ["", *_changes(by_setting), "", *_overview(by_setting)]
     for set_name, shape in records[0]["sets"].items():
         for protocol in shape["protocols"]:
             lines += ["", f"**{set_name}, {protocol}** ({shape['faces']} faces of {shape['people']} people)", ""]
             lines += _figures(by_setting, set_name, protocol)
     for title, file, svg in _plots(by_setting):
         write_text(folder / file, svg)
-        lines += ["", f"![{title}]({(folder / file).relative_to(page).as_posix()})"]
+        lines += ["", f"![{title}]({Path(os.path.relpath(folder / file, page)).as_posix()})"]
     return lines
 
 
 def _changes(by_setting: dict[str, list[dict]]) -> list[str]:
-    """Say by which options the settings differ."""
+    """Say by which options the settings differ: what most of them have, and what each has instead."""
     options = {name: records[0]["options"] for name, records in by_setting.items() if "options" in records[0]}
     names = sorted({key for values in options.values() for key in values} - set(HIDDEN))
-    differing = [key for key in names if len({json.dumps(values.get(key)) for values in options.values()}) > 1]
-    lines = ["| " + " | ".join(["setting", "seeds", *differing]) + " |", "| --- | --- |" + " --- |" * len(differing)]
+    told = {name: {key: _plain(values.get(key)) for key in names} for name, values in options.items()}
+    usual = {key: Counter(values[key] for values in told.values()).most_common(1)[0][0] for key in names}
+    differing = [key for key in names if any(values[key] != usual[key] for values in told.values())]
+    lines = ["| setting | seeds | changed |", "| --- | --- | --- |"]
     for name, records in by_setting.items():
         seeds = ", ".join(str(record["seed"]) for record in records if record["seed"] is not None) or "-"
-        values = [_plain(options[name].get(key)) if name in options else "-" for key in differing]
-        lines.append("| " + " | ".join([name, seeds, *values]) + " |")
+        own = [f"{key} = {told[name][key]}" for key in differing if told[name][key] != usual[key]] if name in told else []
+        lines.append(f"| {name} | {seeds} | {', '.join(own) or '-'} |")
+    if differing:
+        lines += ["", f"What is not changed: {', '.join(f'{key} = {usual[key]}' for key in differing)}."]
     return lines
 
 
 def _plain(value: object) -> str:
     return "default" if value is None else ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def _overview(by_setting: dict[str, list[dict]]) -> list[str]:
+    """All settings and sets in one table: the mean TAR at the least FAR that every setting can be given a figure for."""
+    columns = []
+    for set_name, shape in next(iter(by_setting.values()))[0]["sets"].items():
+        for protocol, rows in shape["protocols"].items():
+            for place, row in sorted(enumerate(rows), key=lambda entry: entry[1]["far"]):
+                tars = {name: _tar(records, set_name, protocol, place) for name, records in by_setting.items()}
+                if None not in tars.values():
+                    columns.append((f"{set_name}, {protocol} @ {row['far']:g}", tars))
+                    break
+    if not columns:
+        return []
+    lines = ["| setting | " + " | ".join(title for title, _ in columns) + " |", "| --- |" + " --- |" * len(columns)]
+    return lines + [f"| {name} | " + " | ".join(f"{tars[name]:.2f}" for _, tars in columns) + " |" for name in by_setting]
 
 
 def _figures(by_setting: dict[str, list[dict]], set_name: str, protocol: str) -> list[str]:
@@ -163,8 +196,8 @@ def _mean_curve(records: list[dict]) -> list[tuple[float, float]]:
     return [(column[0][0], float(np.mean([loss for _, loss in column]))) for column in columns]
 
 
-def _tar(records: list[dict], set_name: str, protocol: str) -> float | None:
-    rows = [record["sets"][set_name]["protocols"][protocol][0] for record in records]
+def _tar(records: list[dict], set_name: str, protocol: str, place: int = 0) -> float | None:
+    rows = [record["sets"][set_name]["protocols"][protocol][place] for record in records]
     return 100 * float(np.mean([row["tar"] for row in rows])) if _claimed(rows, CLAIM) else None
 
 
@@ -173,10 +206,10 @@ def _ends(values: list[float]) -> tuple[float, float]:
 
 
 def _by_ratio(by_setting: dict[str, list[dict]], set_name: str) -> list[tuple[float, float]]:
-    """Mask ratio and masked TAR of the settings that differ in nothing else."""
+    """Mask ratio and masked TAR of the settings that were trained and differ in nothing else."""
     found = defaultdict(dict)
     for records in by_setting.values():
-        options = records[0].get("options")
+        options = records[0].get("options") if records[0].get("curve") else None
         tar = _tar(records, set_name, MASKED) if MASKED in records[0]["sets"][set_name]["protocols"] else None
         if options and tar is not None:
             rest = {key: value for key, value in options.items() if key not in (*HIDDEN, "mask_ratio")}

@@ -139,6 +139,36 @@ def test_the_page_says_what_the_records_say(folder, records):
     assert "curves.svg" in page.read_text()
 
 
+def test_a_page_may_lie_anywhere_and_names_its_plots_from_there(folder, records, tmp_path):
+    page = tmp_path / "page.md"
+    write(ResultsOptions(records=folder / "docs" / "results", out=page))
+    plots = re.findall(r"\((\S+\.svg)\)", page.read_text())
+    assert plots and all((tmp_path / plot).is_file() for plot in plots)
+
+
+def test_mask_ratios_are_plotted_though_a_record_is_older_than_an_option(records, tmp_path):
+    """An option that a record does not know stands at its default there; it is no difference between settings."""
+    folder, ratios = tmp_path / "results" / "small", (0.0, 0.35, 0.7)
+    folder.mkdir(parents=True)
+    for ratio in ratios:
+        record = {**records["bare-0"], "setting": f"ratio {ratio}", "options": {**records["bare-0"]["options"], "mask_ratio": ratio}}
+        if ratio == 0.7:
+            del record["options"]["degrade"], record["options"]["freeze_last_layers"]
+        record["sets"] = json.loads(json.dumps(record["sets"]))
+        for measured in record["sets"].values():
+            measured["protocols"] = {"nonmask-nonmask": (rows := measured["protocols"]["nonmask-nonmask"]), "mask-nonmask": rows}
+            for row in rows:
+                row["false_accepts"] = 100
+        (folder / f"{ratio}.json").write_text(json.dumps(record))
+    write(ResultsOptions(records=tmp_path / "results", out=tmp_path / "page.md"))
+    page = (tmp_path / "page.md").read_text()
+    assert "against mask ratio on others" in page and (folder / "mask-ratio-0.svg").is_file()
+    assert "| ratio 0.7 | 0 | mask_ratio = 0.7 |" in page
+    tar = 100 * records["bare-0"]["sets"]["others"]["protocols"]["nonmask-nonmask"][1]["tar"]
+    assert "| setting | others, nonmask-nonmask @ 0.2 | others, mask-nonmask @ 0.2 |" in page
+    assert f"| ratio 0.7 | {tar:.2f} | {tar:.2f} |" in page
+
+
 def test_the_commands(folder, options, records, capsys):
     assert main(["ablate", str(options.table), "--work", str(options.work), "--records", str(options.records), "--only", "bare"]) == 0
     assert capsys.readouterr().out.splitlines() == ["bare-0: recorded", "bare-1: recorded"]
