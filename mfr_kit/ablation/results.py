@@ -36,7 +36,8 @@ def write(options: ResultsOptions) -> str:
         "A figure of several seeds is their mean, the least and the greatest in brackets. Differences are to the teacher, in points, with",
         f"{LEVEL:.0%} intervals: people are resampled, the same ones for both, and the mean over the seeds is taken in each resample; so",
         "they tell what other people would change, not what other seeds would. Hours are the cells' own: weights made from other cells'",
-        "runs count none of those runs' training. After each table's settings all sets stand side by side, at the least FAR with a figure for all.",
+        "runs count none of those runs' training.",
+        "After a table's settings all sets stand side by side, each at the least FAR that gives all of them a figure.",
         f"Fewer than {CLAIM} false accepts: no figure; fewer than {COMPARE}: no difference.",
     ]
     for name, records in sorted(tables.items()):

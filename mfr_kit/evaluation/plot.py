@@ -74,18 +74,27 @@ def span(label: str, low: float, high: float) -> Axis:
 def standalone(
     title: str, x: Axis, y: Axis, series: dict[str, list[tuple[float, float]]], marks: dict[str, list[tuple[float, float]]]
 ) -> str:
-    """Draw like `chart`, as a file of its own: with its colours, its title and a key below."""
-    height = HEIGHT + 22 + 16 * len(series)
+    """Draw like `chart`, as a file of its own: with its colours, its title and a key below.
+
+    More series than there are colours are numbered too, at their mark or their end, and in the key.
+    """
+    numbered, half = len(series) > COLOURS, -(-len(series) // 2)
+    height = HEIGHT + 22 + 16 * (half if numbered else len(series))
     body = chart(title, x, y, series, marks).partition(">")[2]
-    key = [
-        f'<polyline class="line s{at % COLOURS}" points="{LEFT},{HEIGHT + 12 + 16 * at} {LEFT + 26},{HEIGHT + 12 + 16 * at}"/>'
-        f'<circle class="dot s{at % COLOURS}" cx="{LEFT + 13}" cy="{HEIGHT + 12 + 16 * at}" r="4"/>'
-        f'<text class="name" x="{LEFT + 34}" y="{HEIGHT + 16 + 16 * at}">{escape(name)}</text>'
-        for at, name in enumerate(series)
-    ]
+    key, numbers = [], []
+    for at, (name, points) in enumerate(series.items()):
+        column, row = divmod(at, half) if numbered else (0, at)
+        left, middle = LEFT + column * (WIDTH - LEFT) // 2, HEIGHT + 12 + 16 * row
+        key += [
+            f'<polyline class="line s{at % COLOURS}" points="{left},{middle} {left + 26},{middle}"/>',
+            f'<circle class="dot s{at % COLOURS}" cx="{left + 13}" cy="{middle}" r="4"/>',
+            f'<text class="name" x="{left + 34}" y="{middle + 4}">{f"{at + 1}  " if numbered else ""}{escape(name)}</text>',
+        ]
+        for a, b in (marks.get(name) or points[-1:]) if numbered else ():
+            numbers.append(f'<text class="tick" x="{_x(x, a) + 5:.1f}" y="{_y(y, b) - 4:.1f}">{at + 1}</text>')
     opened = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" role="img" aria-label="{escape(title, quote=True)}">'
     ground = f'<rect width="{WIDTH}" height="{height}" fill="#fff"/>'
-    return "".join([opened, f"<style>{_STYLE}</style>", ground, body.removesuffix("</svg>"), *key, "</svg>"]) + "\n"
+    return "".join([opened, f"<style>{_STYLE}</style>", ground, body.removesuffix("</svg>"), *numbers, *key, "</svg>"]) + "\n"
 
 
 def chart(title: str, x: Axis, y: Axis, series: dict[str, list[tuple[float, float]]], marks: dict[str, list[tuple[float, float]]]) -> str:
