@@ -10,7 +10,7 @@ from mfr_kit.evaluation import plot
 @pytest.mark.parametrize("count", [plot.COLOURS, plot.COLOURS + 5])
 def test_series_beyond_the_colours_are_numbered_at_their_mark_and_in_the_key(count):
     marks = {f"model {at}": [(at / count, 0.5)] for at in range(count)}
-    svg = plot.standalone("Trade-off", plot.span("x", 0, 1), plot.span("y", 0, 1), dict.fromkeys(marks, []), marks)
+    svg = plot.standalone("Trade-off", plot.span("x", 0, 1), plot.span("y", 0, 1), {key: [] for key in marks}, marks)
     names = re.findall(r'class="name"[^>]*>([^<]*model \d+)<', svg)
     numbers = re.findall(r'class="tick" x="([\d.]+)" y="[\d.]+">(\d+)<', svg)
     if count == plot.COLOURS:
