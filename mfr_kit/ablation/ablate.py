@@ -95,7 +95,9 @@ def cells(table: Table) -> Iterator[Cell]:
 
 def key_of(table: Table, cell: Cell, sets: dict[str, FaceSet]) -> str:
     """Name what a record depends on: the options of the runs, the training set, the sets measured and how."""
-    measured = [(entry.name, sets[entry.name].fingerprint, entry.fars, entry.protocols) for entry in table.sets]
+    measured = [
+        (entry.name, sets[entry.name].fingerprint, entry.fars, entry.protocols, *(["flip"] if entry.flip else [])) for entry in table.sets
+    ]
     return _digest([table.teacher, table.resamples, measured, None if cell.setting == TEACHER else _weights_key(table, cell)])
 
 
@@ -205,7 +207,7 @@ def _about_run(run: Path) -> dict:
 
 def _measured(embedder: Embedder, entry: Measured, faces: FaceSet, resamples: int) -> dict:
     """TARs of a model on a set by protocol and FAR, with those of the resamples (the same people for every model) for paired intervals."""
-    embedded = from_set(embed_set(embedder, faces, cache=cache_folder()), faces)
+    embedded = from_set(embed_set(embedder, faces, flip=entry.flip, cache=cache_folder()), faces)
     found = measure(embedded, Plan(entry.fars, resamples), entry.protocols)
     told = {}
     for protocol, outcome in found.items():

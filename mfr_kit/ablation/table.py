@@ -11,20 +11,21 @@ from mfr_kit.registry import unknown
 from mfr_kit.training.options import RunOptions, distill_options
 
 TOP = {"title", "config", "seeds", "teacher", "resamples", "common", "sets", "setting"}
-SET = {"name", "data", "people", "fars", "protocols"}
+SET = {"name", "data", "people", "fars", "protocols", "flip"}
 DERIVED = {"name", "of", "keep", "average"}
 OWN = ("out", "bank", "seed")  # the table's own business, not a setting's
 
 
 @dataclass(frozen=True)
 class Measured:
-    """A face set that finished students are measured on."""
+    """A face set that finished students are measured on; `flip` adds the embedding of the mirrored face."""
 
     name: str
     data: Path
     people: Path | None
     fars: tuple[float, ...]
     protocols: tuple[str, ...] | None
+    flip: bool = False
 
 
 @dataclass(frozen=True)
@@ -143,7 +144,7 @@ def _set(entry: dict, path: Path) -> Measured:
         raise KitError(f"{path}: every [[sets]] needs name, data and fars")
     protocols = tuple(entry["protocols"]) if "protocols" in entry else None
     people = Path(entry["people"]) if "people" in entry else None
-    return Measured(entry["name"], Path(entry["data"]), people, tuple(map(float, entry["fars"])), protocols)
+    return Measured(entry["name"], Path(entry["data"]), people, tuple(map(float, entry["fars"])), protocols, bool(entry.get("flip", False)))
 
 
 def _setting(entry: dict, path: Path) -> Setting:

@@ -12,7 +12,13 @@ from mfr_kit.ablation.options import AblateOptions, ResultsOptions
 from mfr_kit.ablation.results import write
 from mfr_kit.ablation.table import read
 from mfr_kit.cli import main
+from mfr_kit.data.faceset import FaceSet
 from mfr_kit.errors import KitError
+from mfr_kit.evaluation.compare import measure
+from mfr_kit.evaluation.embed import embed_set
+from mfr_kit.evaluation.faces import from_set
+from mfr_kit.evaluation.verification import Plan
+from mfr_kit.models.embedders import load_embedder
 from tests.training.conftest import write_set
 
 TABLE = """
@@ -103,6 +109,21 @@ def test_changed_settings_are_done_anew(folder, options, records):
     assert [line for line in told if line.endswith("missing")] == ["slow-0: missing", "slow-1: missing"]
     ablate(AblateOptions(table=changed, work=options.work, records=folder / "new", workers=0, only=["slow"]))
     assert json.loads((folder / "new" / "small" / "slow-0.json").read_text())["options"]["learning_rate"] == 1e-5
+
+
+def test_a_set_may_be_measured_with_the_mirrored_face(folder, options, records):
+    flipped = folder / "flipped" / "small.toml"
+    flipped.parent.mkdir(exist_ok=True)
+    flipped.write_text(TABLE.replace("fars = [0.5, 0.2]", "fars = [0.5, 0.2]\nflip = true"))
+    ablate(AblateOptions(table=flipped, work=options.work, records=folder / "mirrored", workers=0, only=["bare"]))
+    record = json.loads((folder / "mirrored" / "small" / "bare-0.json").read_text())
+    assert record["key"] != records["bare-0"]["key"]
+    (run,) = (options.work / "small").glob("bare-0-*")
+    faces = FaceSet.open(folder / "others")
+    found = measure(from_set(embed_set(load_embedder(run), faces, flip=True), faces), Plan((0.5, 0.2), 20), ("nonmask-nonmask",))
+    told = record["sets"]["others"]["protocols"]["nonmask-nonmask"]
+    assert [row["tar"] for row in told] == [row["tar"] for row in found["nonmask-nonmask"].result["tar_at_far"]]
+    assert told != records["bare-0"]["sets"]["others"]["protocols"]["nonmask-nonmask"]
 
 
 def test_an_option_that_came_later_outdates_nothing_and_a_changed_default_does(folder, options, records):
