@@ -137,7 +137,9 @@ def _digest(parts: list) -> str:
 
 
 def _folder(table: Table, cell: Cell, options: AblateOptions) -> Path:
-    return options.work / table.name / f"{cell.name}-{_weights_key(table, cell)[:8]}"
+    """A cell's run folder: under the table's name, unless a run of these very options lies under another row's or table's."""
+    key = _weights_key(table, cell)[:8]
+    return next(iter(sorted(options.work.glob(f"*/*-{key}"))), options.work / table.name / f"{cell.name}-{key}")
 
 
 def _open(entry: Measured) -> FaceSet:

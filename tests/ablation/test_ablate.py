@@ -111,6 +111,17 @@ def test_changed_settings_are_done_anew(folder, options, records):
     assert json.loads((folder / "new" / "small" / "slow-0.json").read_text())["options"]["learning_rate"] == 1e-5
 
 
+def test_a_run_of_the_same_options_is_shared_by_rows_and_tables(folder, options, records, monkeypatch):
+    other = folder / "other.toml"
+    other.write_text(TABLE.replace('name = "slow"', 'name = "creeping"').replace('title = "A', 'title = "Another'))
+    trained = []
+    monkeypatch.setattr(module.distill, "distill", trained.append)
+    ablate(AblateOptions(table=other, work=options.work, records=folder / "shared", workers=0, only=["creeping"]))
+    assert not trained and not (options.work / "other").exists()
+    shared = json.loads((folder / "shared" / "other" / "creeping-1.json").read_text())
+    assert shared["options"] == records["slow-1"]["options"] and shared["sets"] == records["slow-1"]["sets"]
+
+
 def test_a_set_may_be_measured_with_the_mirrored_face(folder, options, records):
     flipped = folder / "flipped" / "small.toml"
     flipped.parent.mkdir(exist_ok=True)
