@@ -6,7 +6,7 @@ import json
 import subprocess
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +24,7 @@ from mfr_kit.models import weights
 from mfr_kit.models.embedders import Embedder, load_embedder
 from mfr_kit.options import as_dict
 from mfr_kit.training import average, distill
-from mfr_kit.training.options import AverageOptions
+from mfr_kit.training.options import AverageOptions, distill_options
 
 SCHEMA = "mfr-kit/ablation/1"
 TEACHER = "teacher"  # the row that is not trained
@@ -119,11 +119,19 @@ def _weights_key(table: Table, cell: Cell) -> str:
     setting = table.setting(cell.setting)
     source = setting if setting.of is None else table.setting(setting.of)
     options = table.options(source, out=Path("-"), seed=0)
-    usual = {entry.name: entry.default for entry in fields(options)}
     given = as_dict(options)
-    told = {name: value for name, value in given.items() if name not in (*UNTOLD, "seed", "data") and getattr(options, name) != usual[name]}
+    told = {name: given[name] for name, value in usual().items() if name != "seed" and getattr(options, name) != value}
     seeds = list(table.seeds) if cell.seed == MEAN else [cell.seed]
     return _digest([told, _fingerprint(given["data"]), setting.of is not None, setting.keep, seeds])
+
+
+@functools.cache
+def usual() -> dict[str, object]:
+    """Defaults of the options that a key or a record tells: what a run has whose record is older than an option.
+
+    `_stands` outdates a record whose defaults have changed since, so today's are also those it was made with.
+    """
+    return {entry.name: entry.default for entry in fields(distill_options()) if entry.default is not MISSING and entry.name not in UNTOLD}
 
 
 @functools.cache

@@ -1,22 +1,19 @@
 """The page of tables and plots made from records; every figure in it is one of theirs or computed from them here."""
 
-import functools
 import json
 import os
 from collections import Counter, defaultdict
-from dataclasses import MISSING, fields
 from pathlib import Path
 
 import numpy as np
 
-from mfr_kit.ablation.ablate import SCHEMA, TEACHER, UNTOLD
+from mfr_kit.ablation.ablate import SCHEMA, TEACHER, usual
 from mfr_kit.ablation.options import ResultsOptions
 from mfr_kit.errors import KitError
 from mfr_kit.evaluation import plot
 from mfr_kit.evaluation.bootstrap import LEVEL
 from mfr_kit.evaluation.verification import CLAIM, COMPARE
 from mfr_kit.models.weights import write_text
-from mfr_kit.training.options import distill_options
 
 BARE, MASKED = "nonmask-nonmask", "mask-nonmask"
 HIDDEN = ("seed", "workers", "threads", "device", "log_every", "save_every", "tensorboard")  # options that tell settings apart for nobody
@@ -58,22 +55,16 @@ def _read(folder: Path) -> dict[str, list[dict]]:
         if record.get("schema") != SCHEMA:
             raise KitError(f"{path}: no record of this version of `kit.py ablate`; delete it, and run the table again")
         if "options" in record:
-            record["options"] = {**_usual(), **record["options"]}
+            record["options"] = {**usual(), **record["options"]}
         tables[record["table"]].append(record)
     if not tables:
         raise KitError(f"no records under {folder}: `kit.py ablate TABLE.toml` makes them")
     return tables
 
 
-@functools.cache
-def _usual() -> dict[str, object]:
-    """What a run has whose record is older than an option: `ablate` outdates records whose defaults have changed, so today's are theirs."""
-    return {entry.name: entry.default for entry in fields(distill_options()) if entry.default is not MISSING and entry.name not in UNTOLD}
-
-
 def _section(name: str, records: list[dict], folder: Path, page: Path) -> list[str]:
     by_setting = defaultdict(list)
-    for record in sorted(records, key=lambda record: (record["setting"] != TEACHER, record.get("when", ""))):
+    for record in sorted(records, key=lambda record: record["setting"] != TEACHER):
         by_setting[record["setting"]].append(record)
     hours = sum(sum(record["seconds"].values()) for record in records) / 3600
     commits = sorted({(record["commit"] or "unknown")[:8] for record in records})
@@ -94,15 +85,15 @@ def _changes(by_setting: dict[str, list[dict]]) -> list[str]:
     options = {name: records[0]["options"] for name, records in by_setting.items() if "options" in records[0]}
     names = sorted({key for values in options.values() for key in values} - set(HIDDEN))
     told = {name: {key: _plain(values.get(key)) for key in names} for name, values in options.items()}
-    usual = {key: Counter(values[key] for values in told.values()).most_common(1)[0][0] for key in names}
-    differing = [key for key in names if any(values[key] != usual[key] for values in told.values())]
+    most = {key: Counter(values[key] for values in told.values()).most_common(1)[0][0] for key in names}
+    differing = [key for key in names if any(values[key] != most[key] for values in told.values())]
     lines = ["| setting | seeds | changed |", "| --- | --- | --- |"]
     for name, records in by_setting.items():
         seeds = ", ".join(str(record["seed"]) for record in records if record["seed"] is not None) or "-"
-        own = [f"{key} = {told[name][key]}" for key in differing if told[name][key] != usual[key]] if name in told else []
+        own = [f"{key} = {told[name][key]}" for key in differing if told[name][key] != most[key]] if name in told else []
         lines.append(f"| {name} | {seeds} | {', '.join(own) or '-'} |")
     if differing:
-        lines += ["", f"What is not changed: {', '.join(f'{key} = {usual[key]}' for key in differing)}."]
+        lines += ["", f"What is not changed: {', '.join(f'{key} = {most[key]}' for key in differing)}."]
     return lines
 
 
