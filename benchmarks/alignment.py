@@ -43,7 +43,10 @@ def moved(found: np.ndarray, clean: np.ndarray) -> tuple[float, float]:
     frame = estimate_similarity(clean)
     points = transform_points(found, frame) - transform_points(clean, frame)
     laid = transform_points(TEMPLATE, cv2.invertAffineTransform(estimate_similarity(found)))
-    return tuple(float(np.linalg.norm(away, axis=1).mean()) for away in (points, transform_points(laid, frame) - TEMPLATE))
+    return tuple(
+        float(np.linalg.norm(away, axis=1).mean())
+        for away in (points, transform_points(laid, frame) - TEMPLATE)
+    )
 
 
 def landmark_errors(folder: Path, people: set[str], count: int) -> None:
@@ -77,18 +80,42 @@ def landmark_errors(folder: Path, people: set[str], count: int) -> None:
         print(f"  {name:9} {told}", flush=True)
 
 
-def rates(photos: Path, people: Path | None, ratio: float, protocols: tuple[str, ...], fars: tuple[float, ...], workers: int) -> None:
+def rates(
+    photos: Path,
+    people: Path | None,
+    ratio: float,
+    protocols: tuple[str, ...],
+    fars: tuple[float, ...],
+    workers: int,
+) -> None:
     """Print SFace's TAR on a folder, for plain and robust alignment."""
     embedder = load_embedder("sface", threads=workers)
     for name in ALIGNMENTS:
         with tempfile.TemporaryDirectory() as folder:
             target = Path(folder) / "set"
-            augment(AugmentOptions(src=photos, dst=target, people=people, ratio=ratio, alignment=name, workers=workers))
+            augment(
+                AugmentOptions(
+                    src=photos,
+                    dst=target,
+                    people=people,
+                    ratio=ratio,
+                    alignment=name,
+                    workers=workers,
+                )
+            )
             faces = FaceSet.open(target)
-            results = evaluate_set(embed_set(embedder, faces), faces, fars=fars, protocols=list(protocols))
-        shown = [f"{protocol} {' / '.join(map(percent, result['tar_at_far']))}" for protocol, result in results.items()]
+            results = evaluate_set(
+                embed_set(embedder, faces), faces, fars=fars, protocols=list(protocols)
+            )
+        shown = [
+            f"{protocol} {' / '.join(map(percent, result['tar_at_far']))}"
+            for protocol, result in results.items()
+        ]
         asked = " / ".join(f"{far:g}" for far in fars)
-        print(f"  {name:9} {len(faces)} faces, {len(faces.skipped)} lost; TAR at FAR {asked}: {'  '.join(shown)}", flush=True)
+        print(
+            f"  {name:9} {len(faces)} faces, {len(faces.skipped)} lost; TAR at FAR {asked}: {'  '.join(shown)}",
+            flush=True,
+        )
 
 
 def percent(row: dict) -> str:
@@ -96,11 +123,19 @@ def percent(row: dict) -> str:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--photos", type=int, default=2000, help="photographs for the landmark errors")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--photos", type=int, default=2000, help="photographs for the landmark errors"
+    )
     parser.add_argument("--workers", type=int, default=2)
-    parser.add_argument("--only", choices=("landmarks", "lfw", "rmfrd"), help="one part instead of all three")
-    parser.add_argument("--people", choices=("val", "holdout"), default="val", help="whose photographs of LFW")
+    parser.add_argument(
+        "--only", choices=("landmarks", "lfw", "rmfrd"), help="one part instead of all three"
+    )
+    parser.add_argument(
+        "--people", choices=("val", "holdout"), default="val", help="whose photographs of LFW"
+    )
     options = parser.parse_args()
     data = os.environ.get("MFR_KIT_DATA")
     if not data or not Path(data).is_dir():
@@ -114,7 +149,14 @@ def main() -> int:
         rates(lfw, people, 1.0, ("nonmask-nonmask", "mask-nonmask"), (1e-3, 1e-4), options.workers)
     if options.only in (None, "rmfrd"):
         print("rmfrd-dev, real masks:")
-        rates(Path(data) / "rmfrd-dev", None, 0.0, ("nonmask-nonmask", "mask-nonmask"), (1e-2, 1e-3), options.workers)
+        rates(
+            Path(data) / "rmfrd-dev",
+            None,
+            0.0,
+            ("nonmask-nonmask", "mask-nonmask"),
+            (1e-2, 1e-3),
+            options.workers,
+        )
     return 0
 
 

@@ -45,7 +45,9 @@ def orl_photos(folder: Path, count: int) -> Path:
     sources = sorted(assets.path("orl-faces").glob("s*/*.pgm"))
     for number in range(count):
         photo = np.full((SIDE, SIDE, 3), 90 + number % 60, np.uint8)
-        photo[35:215, 50:198] = cv2.resize(read_rgb(sources[number % len(sources)]), (148, 180), interpolation=cv2.INTER_CUBIC)
+        photo[35:215, 50:198] = cv2.resize(
+            read_rgb(sources[number % len(sources)]), (148, 180), interpolation=cv2.INTER_CUBIC
+        )
         path = folder / f"p{number // 16:05d}" / f"{number:06d}.jpg"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(encode(photo))
@@ -112,7 +114,10 @@ def one_process(name: str, photos: Path, repeats: int) -> float:
     paths, detector = sorted(photos.glob("*/*.jpg")), load_detector()
     options = AugmentOptions(src=photos, dst=photos.with_name("one"), workers=0, mask_on="crop")
     ratios, on_photo, rates = [], [], []
-    with ready(options) as crop, ready(replace(options, dst=photos.with_name("drawn"), mask_on="photo")) as drawn:
+    with (
+        ready(options) as crop,
+        ready(replace(options, dst=photos.with_name("drawn"), mask_on="photo")) as drawn,
+    ):
         for _ in range(repeats):
             yardstick = seconds(bare, paths, detector)
             ours = crop()
@@ -124,7 +129,10 @@ def one_process(name: str, photos: Path, repeats: int) -> float:
         f"# {name}: {len(paths)} photographs, one process {statistics.median(rates):.0f} photographs/s, {ratio:.2f} of decode + detect;",
         end=" ",
     )
-    print(f"masks drawn on the photograph and detected again (35 %): {statistics.median(on_photo):.2f}", flush=True)
+    print(
+        f"masks drawn on the photograph and detected again (35 %): {statistics.median(on_photo):.2f}",
+        flush=True,
+    )
     return ratio
 
 
@@ -146,7 +154,10 @@ def two_processes(name: str, photos: Path, repeats: int) -> float:
             gains.append((alone / both, bare_alone / bare_both))
             ratios.append(gains[-1][0] / gains[-1][1])
     ours, loops = (statistics.median(column) for column in zip(*gains, strict=True))
-    print(f"# {name}: a second process makes augment {ours:.2f} times as fast, a bare loop {loops:.2f} times", flush=True)
+    print(
+        f"# {name}: a second process makes augment {ours:.2f} times as fast, a bare loop {loops:.2f} times",
+        flush=True,
+    )
     return statistics.median(ratios)
 
 
@@ -154,7 +165,10 @@ def peak_mib(photos: Path, target: Path) -> float:
     """Run the command with two workers and return the greatest resident memory of it and its children together, in MiB."""
     kit = Path(__file__).resolve().parents[1] / "kit.py"
     command = [sys.executable, str(kit), "augment", str(photos), str(target), "--workers", "2"]
-    process, highest = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL), 0.0
+    process, highest = (
+        subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL),
+        0.0,
+    )
     while process.poll() is None:
         highest = max(highest, tree_mib(process.pid))
         time.sleep(0.05)
@@ -171,7 +185,10 @@ def tree_mib(root: int) -> float:
             fields = status.read_text().rpartition(")")[2].split()
         except OSError:  # it has ended
             continue
-        parents[int(status.parent.name)], pages[int(status.parent.name)] = int(fields[1]), int(fields[21])
+        parents[int(status.parent.name)], pages[int(status.parent.name)] = (
+            int(fields[1]),
+            int(fields[21]),
+        )
     family, grown = {root}, True
     while grown:
         more = {pid for pid, parent in parents.items() if parent in family} - family
@@ -189,16 +206,22 @@ def memory(folder: Path, sizes: list[int]) -> bool:
         photos = orl_photos(folder / f"{size}", size)
         peaks.append(peak_mib(photos, folder / "set"))
         shutil.rmtree(folder / "set")
-        print(f"# {size} photographs, two workers: peak memory of the process tree {peaks[-1]:.0f} MiB", flush=True)
+        print(
+            f"# {size} photographs, two workers: peak memory of the process tree {peaks[-1]:.0f} MiB",
+            flush=True,
+        )
     growth = peaks[-1] / peaks[0]
     print(
-        f'promise augment_memory ratio={growth:.2f} wanted<={GROWTH_WANTED} yardstick="peak memory at {sizes[0]} photographs"', flush=True
+        f'promise augment_memory ratio={growth:.2f} wanted<={GROWTH_WANTED} yardstick="peak memory at {sizes[0]} photographs"',
+        flush=True,
     )
     return growth <= GROWTH_WANTED
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--photos", type=int, default=512)
     parser.add_argument("--repeats", type=int, default=9)
     parser.add_argument("--sizes", type=int, nargs="+", default=[2_000, 20_000], help="0 for none")
@@ -213,7 +236,9 @@ def main() -> int:
             ones.append(one_process(name, photos, options.repeats))
             twos.append(two_processes(name, photos, options.repeats))
         one, two = min(ones), min(twos)
-        print(f'promise one_process ratio={one:.2f} wanted>={ONE_WANTED} yardstick="decode + detector alone"')
+        print(
+            f'promise one_process ratio={one:.2f} wanted>={ONE_WANTED} yardstick="decode + detector alone"'
+        )
         print(
             f'promise two_processes ratio={two:.2f} wanted>={TWO_WANTED} yardstick="gain of a bare Python loop from two processes"',
             flush=True,

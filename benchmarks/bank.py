@@ -31,12 +31,28 @@ def make_set(folder: Path, count: int) -> faceset.FaceSet:
     """Write smooth noise as faces of `count` people: decoding it costs what decoding a face costs."""
     rows, rng = [], np.random.default_rng(0)
     for number in range(count):
-        key, data = f"faces/{number:05d}/0.jpg", encode(rng.integers(0, 256, (14, 14, 3), dtype=np.uint8).repeat(8, 0).repeat(8, 1))
+        key, data = (
+            f"faces/{number:05d}/0.jpg",
+            encode(rng.integers(0, 256, (14, 14, 3), dtype=np.uint8).repeat(8, 0).repeat(8, 1)),
+        )
         (folder / key).parent.mkdir(parents=True)
         (folder / key).write_bytes(data)
-        row = {"key": key, "source": key, "identity": f"{number:05d}", "condition": faceset.NONMASK, "score": 1.0, "clean_key": ""}
+        row = {
+            "key": key,
+            "source": key,
+            "identity": f"{number:05d}",
+            "condition": faceset.NONMASK,
+            "score": 1.0,
+            "clean_key": "",
+        }
         rows.append(
-            {**row, "landmarks": TEMPLATE.ravel().tolist(), "similarity": faceset.ALIGNED, "mask": "", "digest": faceset.digest_of(data)}
+            {
+                **row,
+                "landmarks": TEMPLATE.ravel().tolist(),
+                "similarity": faceset.ALIGNED,
+                "mask": "",
+                "digest": faceset.digest_of(data),
+            }
         )
     faceset.write_rows(folder, [(rows, [])], {})
     return faceset.FaceSet.open(folder)
@@ -49,7 +65,9 @@ def seconds(work) -> float:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--repeats", type=int, default=9)
     parser.add_argument("--faces", type=int, default=256)
     parser.add_argument("--batch", type=int, default=8)
@@ -59,7 +77,9 @@ def main() -> int:
 
     with tempfile.TemporaryDirectory() as folder:
         faces = make_set(Path(folder), given.faces)
-        shown = np.stack([faces.image(row) for row in range(given.batch)])  # how long a network takes depends on what it sees
+        shown = np.stack(
+            [faces.image(row) for row in range(given.batch)]
+        )  # how long a network takes depends on what it sees
         planes = to_input(np.concatenate([shown, shown[:, :, ::-1]]), "raw_0_255")
 
         def bare() -> None:
@@ -70,12 +90,18 @@ def main() -> int:
         ratios, rates = [], []
         for number in range(given.repeats):
             yardstick = seconds(bare)
-            ours = seconds(lambda at=Path(folder) / f"bank{number}": bank.fill(at, faces, teacher, batch=given.batch, progress=False))
+            ours = seconds(
+                lambda at=Path(folder) / f"bank{number}": bank.fill(
+                    at, faces, teacher, batch=given.batch, progress=False
+                )
+            )
             ratios.append(yardstick / ours)
             rates.append(2 * given.faces / ours)
     ratio = statistics.median(ratios)
     print(f"{statistics.median(rates):.1f} images/s")
-    print(f'promise bank_fill ratio={ratio:.3f} wanted>={WANTED:.2f} yardstick="bare onnxruntime session, prepared batches"')
+    print(
+        f'promise bank_fill ratio={ratio:.3f} wanted>={WANTED:.2f} yardstick="bare onnxruntime session, prepared batches"'
+    )
     return int(ratio < WANTED)
 
 

@@ -40,9 +40,22 @@ def make_set(folder: Path, count: int) -> faceset.FaceSet:
         data = encode(cv2.resize(read_rgb(source), (SIZE, SIZE)))
         (folder / key).parent.mkdir(parents=True, exist_ok=True)
         (folder / key).write_bytes(data)
-        row = {"key": key, "source": source.name, "identity": source.parent.name, "condition": "nonmask", "score": 1.0, "clean_key": ""}
+        row = {
+            "key": key,
+            "source": source.name,
+            "identity": source.parent.name,
+            "condition": "nonmask",
+            "score": 1.0,
+            "clean_key": "",
+        }
         rows.append(
-            {**row, "landmarks": TEMPLATE.ravel().tolist(), "similarity": faceset.ALIGNED, "mask": "", "digest": faceset.digest_of(data)}
+            {
+                **row,
+                "landmarks": TEMPLATE.ravel().tolist(),
+                "similarity": faceset.ALIGNED,
+                "mask": "",
+                "digest": faceset.digest_of(data),
+            }
         )
     faceset.write_rows(folder, [(rows, [])], {})
     return faceset.FaceSet.open(folder)
@@ -61,7 +74,9 @@ def seconds(work, *arguments, **options) -> float:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--repeats", type=int, default=9)
     parser.add_argument("--faces", type=int, default=256)
     parser.add_argument("--batch", type=int, default=64)
@@ -72,7 +87,10 @@ def main() -> int:
         session = open_session(assets.path("sface"), quick=True)  # the graph that ours runs
         plain = open_session(assets.path("sface"))
         starts = range(0, options.faces, options.batch)
-        pixels = [np.stack([faces.image(i) for i in range(at, min(at + options.batch, options.faces))]) for at in starts]
+        pixels = [
+            np.stack([faces.image(i) for i in range(at, min(at + options.batch, options.faces))])
+            for at in starts
+        ]
         batches = [to_input(batch, "raw_0_255") for batch in pixels]
         bare(session, batches[:1])
         bare(plain, batches[:1])
@@ -82,12 +100,16 @@ def main() -> int:
             ours = seconds(embed_set, embedder, faces, batch=options.batch)
             ratios.append(yardstick / ours)
             rates.append(options.faces / ours)
-        as_it_is = options.faces / statistics.median(seconds(bare, plain, batches) for _ in range(3))
+        as_it_is = options.faces / statistics.median(
+            seconds(bare, plain, batches) for _ in range(3)
+        )
     ratio = statistics.median(ratios)
     print(
         f"# {options.faces} faces in batches of {options.batch}: {statistics.median(rates):.0f} faces/s, the file as it is {as_it_is:.0f}"
     )
-    print(f'promise embed ratio={ratio:.2f} wanted>={WANTED} yardstick="bare onnxruntime session, prepared batches"')
+    print(
+        f'promise embed ratio={ratio:.2f} wanted>={WANTED} yardstick="bare onnxruntime session, prepared batches"'
+    )
     return 0 if ratio >= WANTED else 1
 
 

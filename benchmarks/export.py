@@ -20,16 +20,25 @@ import torch
 from mfr_kit.models.weights import build_backbone
 from mfr_kit.submission.export import export_graph
 
-MODELS = (("mobilefacenet", 1.0, True), ("iresnet50", 1.0, True), ("mobilefacenet", 0.5, False), ("mobilefacenet", 0.25, False))
+MODELS = (
+    ("mobilefacenet", 1.0, True),
+    ("iresnet50", 1.0, True),
+    ("mobilefacenet", 0.5, False),
+    ("mobilefacenet", 0.25, False),
+)
 BATCHES = {"single_image": 1, "batch_32": 32}
 
 
 def session_of(proto, optimise):
     options = onnxruntime.SessionOptions()
     options.graph_optimization_level = (
-        onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL if optimise else onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+        onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
+        if optimise
+        else onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     )
-    return onnxruntime.InferenceSession(proto.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    return onnxruntime.InferenceSession(
+        proto.SerializeToString(), options, providers=["CPUExecutionProvider"]
+    )
 
 
 def timed(work, count):
@@ -43,14 +52,19 @@ def compare(model, session, others, batch, repeats):
     """Median rate of the session over torch's, and over those of other sessions of the network, from interleaved repeats."""
     planes = np.random.default_rng(0).uniform(-1, 1, (batch, 3, 112, 112)).astype(np.float32)
     tensor = torch.from_numpy(planes)
-    works = [lambda: model(tensor), *(lambda s=s: s.run(None, {"input": planes}) for s in (session, *others))]
+    works = [
+        lambda: model(tensor),
+        *(lambda s=s: s.run(None, {"input": planes}) for s in (session, *others)),
+    ]
     count = max(1, int(0.2 / timed(works[1], 2)))
     rows = []
     with torch.inference_mode():
         for _ in range(repeats + 1):
             rows.append([timed(work, count) for work in works])
     eager, ours, *theirs = (np.array(column) for column in zip(*rows[1:], strict=True))
-    return float(np.median(ours)) * 1000 / batch, *(statistics.median(other / ours) for other in (eager, *theirs))
+    return float(np.median(ours)) * 1000 / batch, *(
+        statistics.median(other / ours) for other in (eager, *theirs)
+    )
 
 
 def main():
@@ -72,7 +86,9 @@ def main():
             if promised:
                 worst[label] = min(worst[label], ratio)
     for label, ratio in worst.items():
-        print(f'promise {label} ratio={ratio:.2f} wanted>=1 yardstick="torch eager, worse of MobileFaceNet and IResNet50"')
+        print(
+            f'promise {label} ratio={ratio:.2f} wanted>=1 yardstick="torch eager, worse of MobileFaceNet and IResNet50"'
+        )
     return int(any(ratio < 1 for ratio in worst.values()))
 
 

@@ -34,7 +34,11 @@ REPEATS, SAMPLE = 9, 2000
 
 def make(folder, count):
     """Write `count` faces (64 kinds, copied) and their list, and the model."""
-    export_module(build_backbone("mobilefacenet", 128, 0.25), folder / "model.onnx", {preprocess.META_NORMALISATION: "minus1_to_1"})
+    export_module(
+        build_backbone("mobilefacenet", 128, 0.25),
+        folder / "model.onnx",
+        {preprocess.META_NORMALISATION: "minus1_to_1"},
+    )
     kinds = [encode(cv2.GaussianBlur(face, (9, 9), 3)) for face in colour_faces(64)]
     for index in range(count):
         (folder / f"{index}.jpg").write_bytes(kinds[index % 64])
@@ -43,15 +47,24 @@ def make(folder, count):
 
 
 def ours(folder, which):
-    write_features(load_embedder(folder / "model.onnx"), open_source(folder / f"{which}.txt"), folder / f"{which}.npy", "npy")
+    write_features(
+        load_embedder(folder / "model.onnx"),
+        open_source(folder / f"{which}.txt"),
+        folder / f"{which}.npy",
+        "npy",
+    )
 
 
 def bare(folder):
     session = open_session(folder / "model.onnx", quick=True)  # the graph that ours runs
     names = (folder / "sample.txt").read_text().split()
     for start in range(0, len(names), BATCH):
-        faces = np.stack([cv2.imread(str(folder / name))[:, :, ::-1] for name in names[start : start + BATCH]])
-        planes = (np.ascontiguousarray(faces.transpose(0, 3, 1, 2), dtype=np.float32) - 127.5) / 127.5
+        faces = np.stack(
+            [cv2.imread(str(folder / name))[:, :, ::-1] for name in names[start : start + BATCH]]
+        )
+        planes = (
+            np.ascontiguousarray(faces.transpose(0, 3, 1, 2), dtype=np.float32) - 127.5
+        ) / 127.5
         session.run(None, {"input": planes})
 
 
@@ -63,7 +76,9 @@ def timed(work):
 
 def peak_mib(folder, which):
     call = [sys.executable, __file__, "--peak", str(folder), which]
-    return float(subprocess.run(call, check=True, capture_output=True, text=True).stdout.split()[-1])
+    return float(
+        subprocess.run(call, check=True, capture_output=True, text=True).stdout.split()[-1]
+    )
 
 
 def main():
@@ -84,12 +99,19 @@ def main():
             loop, writer = timed(lambda: bare(folder)), timed(lambda: ours(folder, "sample"))
             ratios.append(loop / writer)
         whole = timed(lambda: ours(folder, "all"))
-        ratio, memory = statistics.median(ratios), peak_mib(folder, "all") / peak_mib(folder, "tenth")
+        ratio, memory = (
+            statistics.median(ratios),
+            peak_mib(folder, "all") / peak_mib(folder, "tenth"),
+        )
     finally:
         shutil.rmtree(folder)
     print(f"{options.faces} faces in {whole:.1f} s, {options.faces / whole:.0f} faces/s")
-    print(f'promise features ratio={ratio:.2f} wanted>=0.9 yardstick="bare loop of read, decode and session.run"')
-    print(f'promise features_memory ratio={memory:.2f} wanted<=1.1 yardstick="peak memory at a tenth of the faces"')
+    print(
+        f'promise features ratio={ratio:.2f} wanted>=0.9 yardstick="bare loop of read, decode and session.run"'
+    )
+    print(
+        f'promise features_memory ratio={memory:.2f} wanted<=1.1 yardstick="peak memory at a tenth of the faces"'
+    )
     return int(ratio < 0.9 or memory > 1.1)
 
 

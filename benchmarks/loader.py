@@ -49,8 +49,20 @@ def make_set(folder: Path, count: int, records: bool) -> FaceSet:
         data = encode(cv2.resize(small, (112, 112), interpolation=cv2.INTER_CUBIC))
         person = f"{number // 4:05d}"
         key = f"faces/{person}/{number % 4}.jpg"
-        row = {"key": key, "source": key, "identity": person, "condition": faceset.NONMASK, "score": 1.0, "clean_key": "", "mask": ""}
-        row |= {"landmarks": TEMPLATE.ravel().tolist(), "similarity": faceset.ALIGNED, "digest": faceset.digest_of(data)}
+        row = {
+            "key": key,
+            "source": key,
+            "identity": person,
+            "condition": faceset.NONMASK,
+            "score": 1.0,
+            "clean_key": "",
+            "mask": "",
+        }
+        row |= {
+            "landmarks": TEMPLATE.ravel().tolist(),
+            "similarity": faceset.ALIGNED,
+            "digest": faceset.digest_of(data),
+        }
         if writer:
             row |= {"shard": 0, "record": writer.append(number // 4, data)}
         else:
@@ -87,8 +99,14 @@ class TightLoop:
 
         data = done(self.faces.encoded(index))
         image = done(decode_rgb(data, "a face"))
-        image = done(render(image, self.faces.points(index), self.masks.draw(rng), rng)[0] if masked else image)
-        image = done(move(image, drift.drawn(rng, RECIPE.drift if masked else RECIPE.drift_clean), mirrored))
+        image = done(
+            render(image, self.faces.points(index), self.masks.draw(rng), rng)[0]
+            if masked
+            else image
+        )
+        image = done(
+            move(image, drift.drawn(rng, RECIPE.drift if masked else RECIPE.drift_clean), mirrored)
+        )
         self.photometry.set_random_state(rng, random.Random(int(rng.integers(1 << 62))))
         image = done(self.photometry(image=image)["image"])
         tensor = done(torch.from_numpy(np.ascontiguousarray(image)))
@@ -131,7 +149,9 @@ def loader_rate(faces: FaceSet, batch: int, count: int, seed: int) -> float:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--repeats", type=int, default=9)
     parser.add_argument("--faces", type=int, default=768)
     parser.add_argument("--batch", type=int, default=32)
@@ -139,12 +159,18 @@ def main() -> int:
     parser.add_argument("--records", action="store_true")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        faces = FaceSet.open(given.data).clean() if given.data else make_set(Path(folder), given.faces, given.records)
+        faces = (
+            FaceSet.open(given.data).clean()
+            if given.data
+            else make_set(Path(folder), given.faces, given.records)
+        )
         count = min(given.faces, len(faces))
         pipes = []
         for _ in range(WORKERS):
             ours, theirs = multiprocessing.Pipe()
-            multiprocessing.Process(target=serve, args=(theirs, faces, given.batch), daemon=True).start()
+            multiprocessing.Process(
+                target=serve, args=(theirs, faces, given.batch), daemon=True
+            ).start()
             pipes.append(ours)
         for pipe in pipes:
             pipe.recv()
@@ -159,9 +185,14 @@ def main() -> int:
     ratio, each_us = statistics.median(ratios), 1e6 * spent / (count * given.repeats)
     print(
         f"{statistics.median(rates):.0f} faces/s; a face: "
-        + ", ".join(f"{n} {us:.0f} us ({us / each_us.sum():.0%})" for n, us in zip(PARTS, each_us, strict=True))
+        + ", ".join(
+            f"{n} {us:.0f} us ({us / each_us.sum():.0%})"
+            for n, us in zip(PARTS, each_us, strict=True)
+        )
     )
-    print(f'promise loader ratio={ratio:.3f} wanted>={WANTED:.2f} yardstick="the parts in a tight loop on each of two cores"')
+    print(
+        f'promise loader ratio={ratio:.3f} wanted>={WANTED:.2f} yardstick="the parts in a tight loop on each of two cores"'
+    )
     return int(ratio < WANTED)
 
 

@@ -74,9 +74,13 @@ def ratios(faces: list, repeats: int) -> tuple[dict[str, np.ndarray], np.ndarray
     found, decodes = {kind: [] for kind in works}, []
     for _ in range(repeats):
         for kind, work in works.items():
-            before = seconds_each(lambda i: cv2.imdecode(jpegs[i % len(jpegs)], cv2.IMREAD_COLOR), 96)
+            before = seconds_each(
+                lambda i: cv2.imdecode(jpegs[i % len(jpegs)], cv2.IMREAD_COLOR), 96
+            )
             taken = seconds_each(work, 192 if kind == "mix" else 32)
-            after = seconds_each(lambda i: cv2.imdecode(jpegs[i % len(jpegs)], cv2.IMREAD_COLOR), 96)
+            after = seconds_each(
+                lambda i: cv2.imdecode(jpegs[i % len(jpegs)], cv2.IMREAD_COLOR), 96
+            )
             found[kind].append(taken / (0.5 * (before + after)))
             decodes.append(0.5 * (before + after))
     return {kind: np.array(values) for kind, values in found.items()}, np.array(decodes)
@@ -88,33 +92,70 @@ def tables(faces: list) -> None:
     draws = [lib.draw(rng_for(0, index)) for index in range(48)]
     print(f"\n{'size':>5} {'ms':>8}   (mean of {len(draws)} draws of the mix, {NODES} nodes)")
     for size in (SIZE, 2 * SIZE, 4 * SIZE):
-        scaled = [(cv2.resize(face, (size, size), interpolation=cv2.INTER_CUBIC), points * (size / SIZE)) for face, points in faces]
-        times = [seconds_each(lambda i, s=scaled: render(*s[i % len(s)], draws[i % len(draws)], rng_for(1)), 48) for _ in range(5)]
+        scaled = [
+            (cv2.resize(face, (size, size), interpolation=cv2.INTER_CUBIC), points * (size / SIZE))
+            for face, points in faces
+        ]
+        times = [
+            seconds_each(
+                lambda i, s=scaled: render(*s[i % len(s)], draws[i % len(draws)], rng_for(1)), 48
+            )
+            for _ in range(5)
+        ]
         print(f"{size:5} {1e3 * np.median(times):8.3f}")
-    print(f"\n{'nodes':>5} {'ms':>8} {'coverage differs':>17}   (mean share of the mask's area, against 112 nodes; at 112x112)")
-    exact = [render(*faces[i % len(faces)], mask, rng_for(1), nodes=SIZE)[1].astype(float) for i, mask in enumerate(draws)]
+    print(
+        f"\n{'nodes':>5} {'ms':>8} {'coverage differs':>17}   (mean share of the mask's area, against 112 nodes; at 112x112)"
+    )
+    exact = [
+        render(*faces[i % len(faces)], mask, rng_for(1), nodes=SIZE)[1].astype(float)
+        for i, mask in enumerate(draws)
+    ]
     for nodes in (6, 10, 14, 20, 28, 40, 56):
-        times = [seconds_each(lambda i, n=nodes: render(*faces[i % len(faces)], draws[i % 48], rng_for(1), nodes=n), 48) for _ in range(5)]
+        times = [
+            seconds_each(
+                lambda i, n=nodes: render(
+                    *faces[i % len(faces)], draws[i % 48], rng_for(1), nodes=n
+                ),
+                48,
+            )
+            for _ in range(5)
+        ]
         off = [
-            np.abs(render(*faces[i % len(faces)], m, rng_for(1), nodes=nodes)[1] - exact[i]).sum() / exact[i].sum()
+            np.abs(render(*faces[i % len(faces)], m, rng_for(1), nodes=nodes)[1] - exact[i]).sum()
+            / exact[i].sum()
             for i, m in enumerate(draws)
         ]
         print(f"{nodes:5} {1e3 * np.median(times):8.3f} {100 * np.mean(off):16.2f}%")
 
 
-def torch_inputs(face: np.ndarray, landmarks: np.ndarray, mask: library.Mask) -> dict[str, np.ndarray]:
+def torch_inputs(
+    face: np.ndarray, landmarks: np.ndarray, mask: library.Mask
+) -> dict[str, np.ndarray]:
     """What the pixels of one render are made from, over the whole crop: all that `compose_batch` needs of it."""
     pose, look, values = estimate(landmarks), mask.look, mask.parameters
     wear = Wear(*renderer._WORN(values))
     mesh = surface.solve(pose, look.fit.sections, (0, 0, SIZE, SIZE), NODES)
-    (left, top, right, bottom), texture = look.box, look.levels[look.level(pose.scale, values["softness"])]
+    (left, top, right, bottom), texture = (
+        look.box,
+        look.levels[look.level(pose.scale, values["softness"])],
+    )
     height, width = texture.shape[:2]
-    places = wear.to_texture(mesh.chart, look.fit, (width / (right - left), height / (bottom - top)), (left, top))
+    places = wear.to_texture(
+        mesh.chart, look.fit, (width / (right - left), height / (bottom - top)), (left, top)
+    )
     lit = light.measure(face, renderer._sample(mask, wear, mesh, pose.scale, values["softness"])[1])
     gain = light.stained(lit.gain, values["seed"], values["crumple"], 0.0)
     nodes = np.stack([*places, mesh.miss * np.float32(pose.scale)])
-    found = {"face": face.transpose(2, 0, 1), "texture": texture.transpose(2, 0, 1), "nodes": nodes, "gain": gain[None]}
-    return found | {"colours": renderer._colours(mask, lit), "shadow": np.full((1, 1, 1), values["shadow"])}
+    found = {
+        "face": face.transpose(2, 0, 1),
+        "texture": texture.transpose(2, 0, 1),
+        "nodes": nodes,
+        "gain": gain[None],
+    }
+    return found | {
+        "colours": renderer._colours(mask, lit),
+        "shadow": np.full((1, 1, 1), values["shadow"]),
+    }
 
 
 def compose_batch(face, texture, nodes, gain, colours, shadow):
@@ -123,11 +164,19 @@ def compose_batch(face, texture, nodes, gain, colours, shadow):
     from torch.nn.functional import avg_pool2d, grid_sample, interpolate
 
     rim = SIZE // (2 * NODES)
-    spread = interpolate(nodes, size=(SIZE + 2 * rim, SIZE + 2 * rim), mode="bilinear")[..., rim : rim + SIZE, rim : rim + SIZE]
+    spread = interpolate(nodes, size=(SIZE + 2 * rim, SIZE + 2 * rim), mode="bilinear")[
+        ..., rim : rim + SIZE, rim : rim + SIZE
+    ]
     size = torch.tensor(texture.shape[:1:-1], device=texture.device).view(1, 2, 1, 1)
-    sampled = grid_sample(texture, ((2 * spread[:, :2] + 1) / size - 1).permute(0, 2, 3, 1), align_corners=False)
+    sampled = grid_sample(
+        texture, ((2 * spread[:, :2] + 1) / size - 1).permute(0, 2, 3, 1), align_corners=False
+    )
     alpha = torch.minimum(sampled[:, 3:] / 255, (0.5 - spread[:, 2:]).clamp(0, 1))
-    colour = (colours[:, :, :3] @ sampled[:, :3].flatten(2) + colours[:, :, 3:]).clamp(0, 255).view_as(face)
+    colour = (
+        (colours[:, :, :3] @ sampled[:, :3].flatten(2) + colours[:, :, 3:])
+        .clamp(0, 255)
+        .view_as(face)
+    )
     clear = (1 - alpha) * (1 - shadow * avg_pool2d(alpha, 3, 1, 1))
     lit = (colour * interpolate(gain, size=(SIZE, SIZE), mode="bilinear")).clamp(0, 255)
     return (lit * alpha + face * clear).round().byte()
@@ -144,8 +193,13 @@ def torch_table(faces: list, repeats: int) -> None:
     height, width = np.max([sample["texture"].shape[1:] for sample in samples], axis=0)
     for sample in samples:  # one size for all textures: zeros, transparent, around the smaller ones
         rows, columns = sample["texture"].shape[1:]
-        sample["texture"] = np.pad(sample["texture"], ((0, 0), (0, height - rows), (0, width - columns)))
-    batch = {name: torch.from_numpy(np.stack([sample[name] for sample in samples])).float() for name in samples[0]}
+        sample["texture"] = np.pad(
+            sample["texture"], ((0, 0), (0, height - rows), (0, width - columns))
+        )
+    batch = {
+        name: torch.from_numpy(np.stack([sample[name] for sample in samples])).float()
+        for name in samples[0]
+    }
     for device in ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]:
         placed, times = {name: values.to(device) for name, values in batch.items()}, []
         for _ in range(repeats + 1):
@@ -157,24 +211,37 @@ def torch_table(faces: list, repeats: int) -> None:
                 draw_one(faces, draws, index)
             times.append((middle - start, time.perf_counter() - middle))
         batched, single = 1e3 / 64 * np.median(times[1:], axis=0)  # the first was for warming up
-        verdict = "worth an option" if batched < 0.7 * single else "not clearly faster, so it stays in this benchmark"
+        verdict = (
+            "worth an option"
+            if batched < 0.7 * single
+            else "not clearly faster, so it stays in this benchmark"
+        )
         print(
-            f"torch on {device}: pixels alone {batched:.3f} ms a face in batches of 64, whole renders one by one {single:.3f} ms; ", end=""
+            f"torch on {device}: pixels alone {batched:.3f} ms a face in batches of 64, whole renders one by one {single:.3f} ms; ",
+            end="",
         )
         print(f"ratio {batched / single:.2f}: {verdict}")
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--repeats", type=int, default=9)
     parser.add_argument("--faces", type=int, default=24)
-    parser.add_argument("--tables", action="store_true", help="also print cost against image size and mesh density")
-    parser.add_argument("--torch", action="store_true", help="also time the pixel part in torch, in batches of 64")
+    parser.add_argument(
+        "--tables", action="store_true", help="also print cost against image size and mesh density"
+    )
+    parser.add_argument(
+        "--torch", action="store_true", help="also time the pixel part in torch, in batches of 64"
+    )
     options = parser.parse_args()
     cv2.setNumThreads(1)
     sets = {"ORL": load_faces(assets.path("orl-faces"), "*/*.pgm", options.faces)}
     if os.environ.get("MFR_KIT_DATA"):
-        sets["LFW"] = load_faces(Path(os.environ["MFR_KIT_DATA"]) / "lfw" / "images", "*/*.jpg", options.faces)
+        sets["LFW"] = load_faces(
+            Path(os.environ["MFR_KIT_DATA"]) / "lfw" / "images", "*/*.jpg", options.faces
+        )
     else:
         print("LFW left out: MFR_KIT_DATA is not set")
     worst_mean, worst_kind = 0.0, 0.0
@@ -182,15 +249,27 @@ def main() -> int:
         found, decodes = ratios(faces, options.repeats)
         medians = {kind: float(np.median(values)) for kind, values in found.items()}
         mean = medians.pop("mix")
-        print(f"{name}: {len(faces)} faces, decode {1e3 * np.median(decodes):.4f} ms; mix {mean:.2f} decodes; by kind:")
-        print("  " + ", ".join(f"{kind} {value:.2f}" for kind, value in sorted(medians.items(), key=lambda item: item[1])))
+        print(
+            f"{name}: {len(faces)} faces, decode {1e3 * np.median(decodes):.4f} ms; mix {mean:.2f} decodes; by kind:"
+        )
+        print(
+            "  "
+            + ", ".join(
+                f"{kind} {value:.2f}"
+                for kind, value in sorted(medians.items(), key=lambda item: item[1])
+            )
+        )
         worst_mean, worst_kind = max(worst_mean, mean), max(worst_kind, *medians.values())
     if options.tables:
         tables(sets.get("LFW", sets["ORL"]))
     if options.torch:
         torch_table(sets.get("LFW", sets["ORL"]), options.repeats)
-    print(f'promise render_mean ratio={worst_mean:.2f} wanted<={MEAN_WANTED:g} yardstick="{YARDSTICK}"')
-    print(f'promise render_slowest ratio={worst_kind:.2f} wanted<={SLOWEST_WANTED:g} yardstick="{YARDSTICK}"')
+    print(
+        f'promise render_mean ratio={worst_mean:.2f} wanted<={MEAN_WANTED:g} yardstick="{YARDSTICK}"'
+    )
+    print(
+        f'promise render_slowest ratio={worst_kind:.2f} wanted<={SLOWEST_WANTED:g} yardstick="{YARDSTICK}"'
+    )
     return int(worst_mean > MEAN_WANTED or worst_kind > SLOWEST_WANTED)
 
 

@@ -71,17 +71,25 @@ def peak_above_mib(work, *arguments) -> float:
 
 def compare_faiss(points: Tensor, count: int) -> None:
     """Print time and recall of `approximate.nearest` on these prototypes and on clustered ones."""
-    spread = unit(points[: len(points) // 20].repeat_interleave(20, 0) + 0.8 * points[: len(points) // 20 * 20])
+    spread = unit(
+        points[: len(points) // 20].repeat_interleave(20, 0)
+        + 0.8 * points[: len(points) // 20 * 20]
+    )
     for name, rows in (("no clusters", points), ("clusters of 20", spread)):
         exact, started = mining.nearest(rows, count), time.perf_counter()
         found = approximate.nearest(rows, count)
         took = time.perf_counter() - started
-        hits = sum(len(np.intersect1d(one, other)) for one, other in zip(exact.numpy(), found.numpy(), strict=True))
+        hits = sum(
+            len(np.intersect1d(one, other))
+            for one, other in zip(exact.numpy(), found.numpy(), strict=True)
+        )
         print(f"faiss, {name}: {took:.1f} s, recall {hits / exact.numel():.3f}")
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--classes", type=int, default=20_000)
     parser.add_argument("--repeats", type=int, default=9)
     parser.add_argument("--size", type=int, default=512)
@@ -94,11 +102,19 @@ def main() -> int:
         torch.set_num_threads(given.threads)
     points = made_up(given.classes, given.size)
     above = peak_above_mib(mining.nearest, points, given.neighbours)
-    pairs = [(seconds(bare, points), seconds(mining.nearest, points, given.neighbours)) for _ in range(given.repeats)]
-    ratio, took = statistics.median(ours / base for base, ours in pairs), statistics.median(ours for _, ours in pairs)
+    pairs = [
+        (seconds(bare, points), seconds(mining.nearest, points, given.neighbours))
+        for _ in range(given.repeats)
+    ]
+    ratio, took = (
+        statistics.median(ours / base for base, ours in pairs),
+        statistics.median(ours for _, ours in pairs),
+    )
     product = statistics.median(base for base, _ in pairs)
     gflop = 2 * given.classes**2 * given.size / 1e9
-    print(f"{given.classes:,} identities: {took:.1f} s, the product alone {product:.1f} s ({gflop / product:.0f} GFLOP/s)")
+    print(
+        f"{given.classes:,} identities: {took:.1f} s, the product alone {product:.1f} s ({gflop / product:.0f} GFLOP/s)"
+    )
     if given.growth:
         for part in (4, 2):
             print(
@@ -107,8 +123,12 @@ def main() -> int:
     if given.faiss:
         compare_faiss(points, given.neighbours)
     name = f"mining_{round(given.classes / 1000)}k"
-    print(f'promise {name} ratio={ratio:.3f} wanted<={WANTED:.2f} yardstick="the bare product in the same row blocks"')
-    print(f'promise {name}_memory ratio={above / MEMORY_MIB:.3f} wanted<=1.00 yardstick="1 GiB above the prototypes ({above:.0f} MiB)"')
+    print(
+        f'promise {name} ratio={ratio:.3f} wanted<={WANTED:.2f} yardstick="the bare product in the same row blocks"'
+    )
+    print(
+        f'promise {name}_memory ratio={above / MEMORY_MIB:.3f} wanted<=1.00 yardstick="1 GiB above the prototypes ({above:.0f} MiB)"'
+    )
     return int(ratio > WANTED or above > MEMORY_MIB)
 
 

@@ -27,7 +27,12 @@ def insightface_head() -> np.ndarray | None:
     try:
         from importlib.resources import files
 
-        points = np.array(pickle.loads((files("insightface") / "data" / "objects" / "meanshape_68.pkl").read_bytes()), np.float64)
+        points = np.array(
+            pickle.loads(
+                (files("insightface") / "data" / "objects" / "meanshape_68.pkl").read_bytes()
+            ),
+            np.float64,
+        )
     except (ImportError, FileNotFoundError):
         return None
     left, right = points[36:42].mean(axis=0), points[42:48].mean(axis=0)
@@ -36,7 +41,9 @@ def insightface_head() -> np.ndarray | None:
 
 def five_of(points: np.ndarray) -> np.ndarray:
     """Eyes, nose tip and mouth corners of 68 points."""
-    return np.stack([points[36:42].mean(axis=0), points[42:48].mean(axis=0), points[30], points[48], points[54]])
+    return np.stack(
+        [points[36:42].mean(axis=0), points[42:48].mean(axis=0), points[30], points[48], points[54]]
+    )
 
 
 def errors(points: np.ndarray, yaw: float, draws: int) -> np.ndarray:
@@ -44,14 +51,22 @@ def errors(points: np.ndarray, yaw: float, draws: int) -> np.ndarray:
     rng, found = np.random.default_rng(int(yaw)), np.empty(draws)
     for number in range(draws):
         signed = yaw * rng.choice([-1, 1])
-        true = pose.Pose(rotation(signed, rng.normal(0, 8), rng.normal(0, 10)), SCALE, np.array([56.0, 52.0]), 1.0, 1.0)
+        true = pose.Pose(
+            rotation(signed, rng.normal(0, 8), rng.normal(0, 10)),
+            SCALE,
+            np.array([56.0, 52.0]),
+            1.0,
+            1.0,
+        )
         seen = true.project(points * rng.uniform(0.9, 1.1, 3)) + rng.normal(0, 1, (len(points), 2))
         found[number] = abs(pose.estimate(seen).yaw - signed)
     return found
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--draws", type=int, default=2000)
     draws = parser.parse_args().draws
     heads = {"the kit's head, 5 points": head.LANDMARKS}
@@ -60,10 +75,15 @@ def main() -> None:
         print("insightface's head left out: insightface is not installed")
     else:
         heads |= {"insightface's, 5 of 68": five_of(other), "insightface's, all 68": other}
-    print(f"{'error of yaw in degrees':26}" + "".join(f"  at {yaw:2}: median   p95" for yaw in YAWS))
+    print(
+        f"{'error of yaw in degrees':26}" + "".join(f"  at {yaw:2}: median   p95" for yaw in YAWS)
+    )
     for name, points in heads.items():
         cells = [np.percentile(errors(points, yaw, draws), [50, 95]) for yaw in YAWS]
-        print(f"{name:26}" + "".join(f"{middle:15.1f} {high:5.1f}" for middle, high in cells), flush=True)
+        print(
+            f"{name:26}" + "".join(f"{middle:15.1f} {high:5.1f}" for middle, high in cells),
+            flush=True,
+        )
 
 
 if __name__ == "__main__":

@@ -62,7 +62,9 @@ def promise(name, wanted, bare, ours, count, yardstick):
         times.append((first, second))
     ratio = statistics.median(ratios)
     micros = [statistics.median(column) / count * 1e6 for column in zip(*times, strict=True)]
-    print(f"  {name}: {micros[1]:.2f} us a record, yardstick {micros[0]:.2f} us; ratios {min(ratios):.2f} .. {max(ratios):.2f}")
+    print(
+        f"  {name}: {micros[1]:.2f} us a record, yardstick {micros[0]:.2f} us; ratios {min(ratios):.2f} .. {max(ratios):.2f}"
+    )
     print(f'promise {name} ratio={ratio:.2f} wanted>={wanted} yardstick="{yardstick}"', flush=True)
     return ratio >= wanted
 
@@ -88,8 +90,17 @@ def measure(path, count):
         for (_, payload), _ in zip(reader, ordered, strict=False):
             bytes(payload)
 
-    kept = promise("random_read", 0.5, lambda: pread(spans), at_random, sample, "os.pread of the same ranges")
-    kept &= promise("sequential_read", 0.8, lambda: pread(ordered), in_order, sample, "os.pread of each record in order")
+    kept = promise(
+        "random_read", 0.5, lambda: pread(spans), at_random, sample, "os.pread of the same ranges"
+    )
+    kept &= promise(
+        "sequential_read",
+        0.8,
+        lambda: pread(ordered),
+        in_order,
+        sample,
+        "os.pread of each record in order",
+    )
     os.close(descriptor)
     return kept
 
@@ -103,7 +114,10 @@ def peak(path, count):
     random.Random(2).shuffle(keys)
     for key in keys:
         reader.read(key * 7919 % count)
-    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1 << 10 if sys.platform != "darwin" else 1 << 20))
+    print(
+        resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        / (1 << 10 if sys.platform != "darwin" else 1 << 20)
+    )
 
 
 def main():
@@ -129,16 +143,26 @@ def main():
             back = time.perf_counter() - start
             assert wanted.digest() == found.digest(), "what was read is not what was written"
             command = [sys.executable, __file__, "--peak", str(path), "--records", str(count)]
-            peak_mb = float(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+            peak_mb = float(
+                subprocess.run(command, capture_output=True, text=True, check=True).stdout
+            )
             print(
-                f"{count} records, {path.stat().st_size / 1e9:.2f} GB: written in {wrote:.1f} s, read back equal in {back:.1f} s", end="; "
+                f"{count} records, {path.stat().st_size / 1e9:.2f} GB: written in {wrote:.1f} s, read back equal in {back:.1f} s",
+                end="; ",
             )
             print(f"peak memory of a reader {peak_mb:.0f} MB", flush=True)
             if count != given.records:
                 path.unlink()
         kept = measure(path, given.records)
         if mxnet := os.environ.get("MFR_KIT_MXNET_PYTHON"):
-            command = [mxnet, "-c", MXNET, str(path), str(given.records), str(min(SAMPLE, given.records))]
+            command = [
+                mxnet,
+                "-c",
+                MXNET,
+                str(path),
+                str(given.records),
+                str(min(SAMPLE, given.records)),
+            ]
             told = float(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
             print(f"  mxnet's own reader, the same random keys: {told:.2f} us a record")
         else:

@@ -36,24 +36,41 @@ def weights(faces: FaceSet, folder: Path, count: int, teacher_name: str) -> None
     prototypes = mining.prototypes(stored, labels)
     rows = rng_for(0).choice(len(clean), count, replace=False)
     views = Views(Recipe(), library.load(), drifts)
-    drawn = [views.draw(clean.image(row), clean.points(row), rng_for(0, 0, int(row))) for row in rows]
+    drawn = [
+        views.draw(clean.image(row), clean.points(row), rng_for(0, 0, int(row))) for row in rows
+    ]
     student = torch.from_numpy(teacher.embed(np.stack([view.image for view in drawn])))
     target = torch.from_numpy(stored.rows(rows, np.array([int(view.mirrored) for view in drawn])))
-    cosines, masked = torch.cosine_similarity(student, target).numpy(), np.array([view.masked for view in drawn])
+    cosines, masked = (
+        torch.cosine_similarity(student, target).numpy(),
+        np.array([view.masked for view in drawn]),
+    )
     near = f"cosine to the target {cosines[masked].mean():.2f} masked, {cosines[~masked].mean():.2f} bare"
     print(f"{len(prototypes)} identities, {count} views; {near}")
-    print("\n| mining | K | active | normalise active | normalise all |\n| --- | --- | --- | --- | --- |")
+    print(
+        "\n| mining | K | active | normalise active | normalise all |\n| --- | --- | --- | --- | --- |"
+    )
     for side in ("teacher", "student", "both"):
         for neighbours in (20, 100):
-            partners = mining.Partners(stored, labels, prototypes, mining.Draw("image", side, neighbours, 0))
-            chosen = partners.of(student, torch.from_numpy(labels[rows]), np.zeros(count, np.int64), rows)
+            partners = mining.Partners(
+                stored, labels, prototypes, mining.Draw("image", side, neighbours, 0)
+            )
+            chosen = partners.of(
+                student, torch.from_numpy(labels[rows]), np.zeros(count, np.int64), rows
+            )
             found = [_ratio(student, target, chosen, normalise) for normalise in ("active", "all")]
-            print(f"| {side} | {neighbours} | {100 * found[0][1]:.1f} % | {found[0][0]:.2f} | {found[1][0]:.3f} |")
+            print(
+                f"| {side} | {neighbours} | {100 * found[0][1]:.1f} % | {found[0][0]:.2f} | {found[1][0]:.3f} |"
+            )
 
 
-def _ratio(student: torch.Tensor, target: torch.Tensor, partners: torch.Tensor, normalise: str) -> tuple[float, float]:
+def _ratio(
+    student: torch.Tensor, target: torch.Tensor, partners: torch.Tensor, normalise: str
+) -> tuple[float, float]:
     leaf = student.clone().requires_grad_()
-    loss, active = coupleface.relation_aware_loss(leaf, target, partners, tolerance=0.03, form="hinge", normalise=normalise)
+    loss, active = coupleface.relation_aware_loss(
+        leaf, target, partners, tolerance=0.03, form="hinge", normalise=normalise
+    )
     ours = torch.autograd.grad(loss, leaf)[0].norm()
     base = torch.autograd.grad(fcd.feature_consistency_loss(leaf, target), leaf)[0].norm()
     return float(ours / base), float(active)
@@ -69,19 +86,31 @@ def drifts_of(faces: FaceSet) -> None:
         matrix = drift.drawn(rng, 1.0)
         turn, shift = complex(matrix[0, 0], matrix[1, 0]), matrix @ centre - centre[:2]
         constants.append((np.log(abs(turn)), np.angle(turn), *shift))
-    print("| | scale | rotation | shift x, y (px) | shift in all: median, 95 %, 99 % |\n| --- | --- | --- | --- | --- |")
-    for name, table in ((f"{faces.name}, {0 if found is None else len(found)} twins", found), ("the constants", np.array(constants))):
+    print(
+        "| | scale | rotation | shift x, y (px) | shift in all: median, 95 %, 99 % |\n| --- | --- | --- | --- | --- |"
+    )
+    for name, table in (
+        (f"{faces.name}, {0 if found is None else len(found)} twins", found),
+        ("the constants", np.array(constants)),
+    ):
         if table is None:
             print(f"| {name}: too few | | | | |")
             continue
         length = np.percentile(np.hypot(table[:, 2], table[:, 3]), [50, 95, 99])
         scale = f"{np.exp(table[:, 0]).mean():.3f} +- {np.exp(table[:, 0]).std():.3f}"
-        turned, moved = f"+- {np.degrees(table[:, 1].std()):.1f} degrees", f"+- {table[:, 2].std():.1f}, {table[:, 3].std():.1f}"
-        print(f"| {name} | {scale} | {turned} | {moved} | {length[0]:.1f}, {length[1]:.1f}, {length[2]:.1f} |")
+        turned, moved = (
+            f"+- {np.degrees(table[:, 1].std()):.1f} degrees",
+            f"+- {table[:, 2].std():.1f}, {table[:, 3].std():.1f}",
+        )
+        print(
+            f"| {name} | {scale} | {turned} | {moved} | {length[0]:.1f}, {length[1]:.1f}, {length[2]:.1f} |"
+        )
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("set", type=Path)
     parser.add_argument("--bank", type=Path)
     parser.add_argument("--teacher", default="sface")

@@ -27,15 +27,38 @@ import numpy as np
 
 # Border in a frame where the pupils lie at (-1, 0) and (1, 0) and the mouth's middle at (0, 2); right half, top to bottom.
 BORDERS = (
-    ((0.0, 0.62), (0.45, 0.78), (1.1, 0.95), (1.75, 0.9), (1.8, 1.9), (1.45, 2.7), (0.7, 3.25), (0.0, 3.4)),
+    (
+        (0.0, 0.62),
+        (0.45, 0.78),
+        (1.1, 0.95),
+        (1.75, 0.9),
+        (1.8, 1.9),
+        (1.45, 2.7),
+        (0.7, 3.25),
+        (0.0, 3.4),
+    ),
     ((0.0, 0.75), (0.6, 0.85), (1.5, 0.8), (1.6, 2.2), (1.2, 2.9), (0.0, 3.05)),
     ((0.0, 0.5), (0.4, 0.75), (0.9, 1.15), (1.45, 1.5), (1.3, 2.3), (0.75, 3.0), (0.0, 3.3)),
 )
-TIGHT_SIZE, TIGHT = (160, 192), (0.9, 1.1)  # pixels across and down; height of the crop over the detector's box
-PALETTE = ((214, 228, 236), (120, 170, 205), (40, 42, 48), (150, 190, 165), (205, 196, 186), (70, 84, 120), (168, 74, 78), (236, 236, 232))
+TIGHT_SIZE, TIGHT = (
+    (160, 192),
+    (0.9, 1.1),
+)  # pixels across and down; height of the crop over the detector's box
+PALETTE = (
+    (214, 228, 236),
+    (120, 170, 205),
+    (40, 42, 48),
+    (150, 190, 165),
+    (205, 196, 186),
+    (70, 84, 120),
+    (168, 74, 78),
+    (236, 236, 232),
+)
 
 
-def draw(face: np.ndarray, landmarks: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+def draw(
+    face: np.ndarray, landmarks: np.ndarray, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
     """Put a mask on a face.
 
     Args:
@@ -46,23 +69,39 @@ def draw(face: np.ndarray, landmarks: np.ndarray, rng: np.random.Generator) -> t
         A new image, and coverage (H, W) uint8.
     """
     points = np.asarray(landmarks, np.float64)
-    border = np.array(BORDERS[rng.integers(len(BORDERS))]) * rng.uniform(0.95, 1.08, 2) + (0, rng.normal(0, 0.08))
+    border = np.array(BORDERS[rng.integers(len(BORDERS))]) * rng.uniform(0.95, 1.08, 2) + (
+        0,
+        rng.normal(0, 0.08),
+    )
     ring = np.concatenate([border, border[::-1] * (-1, 1)])
-    bend = thin_plate(np.array([[-1, 0], [1, 0], [0, 1.08], [-0.8, 2], [0.8, 2], [0, 3.4]]), _targets(points))
+    bend = thin_plate(
+        np.array([[-1, 0], [1, 0], [0, 1.08], [-0.8, 2], [0.8, 2], [0, 3.4]]), _targets(points)
+    )
     outline = bend(_densify(ring))
     shape = face.shape[:2]
     alpha = np.zeros(shape, np.uint8)
     cv2.fillPoly(alpha, [np.rint(outline * 16).astype(np.int32)], 255, cv2.LINE_AA, shift=4)
     unit = max(float(np.linalg.norm(points[1] - points[0])), 4.0)
     for side in (-1, 1):
-        for corner, ear in (((side * 1.6, 1.0), (side * 2.2, 0.1)), ((side * 1.4, 2.5), (side * 2.2, 1.4))):
+        for corner, ear in (
+            ((side * 1.6, 1.0), (side * 2.2, 0.1)),
+            ((side * 1.4, 2.5), (side * 2.2, 1.4)),
+        ):
             ends = bend(np.array([corner, ear]))
-            cv2.line(alpha, *np.rint(ends).astype(int).tolist(), 255, max(1, round(unit / 28)), cv2.LINE_AA)
+            cv2.line(
+                alpha,
+                *np.rint(ends).astype(int).tolist(),
+                255,
+                max(1, round(unit / 28)),
+                cv2.LINE_AA,
+            )
     colour = _fill(shape, outline, face, points, rng)
     feather = max(0.4, unit / 60)
     weight = cv2.GaussianBlur(alpha, (0, 0), feather).astype(np.float32)[..., None] / 255
     masked = face.astype(np.float32) * (1 - weight) + colour * weight
-    return np.clip(np.rint(masked), 0, 255).astype(np.uint8), np.rint(weight[..., 0] * 255).astype(np.uint8)
+    return np.clip(np.rint(masked), 0, 255).astype(np.uint8), np.rint(weight[..., 0] * 255).astype(
+        np.uint8
+    )
 
 
 def thin_plate(source: np.ndarray, target: np.ndarray, stiffness: float = 0.05):
@@ -89,17 +128,27 @@ def _targets(points: np.ndarray) -> np.ndarray:
 
 def _densify(ring: np.ndarray) -> np.ndarray:
     after = np.roll(ring, -1, axis=0)
-    return np.concatenate([ring[:, None] + (after - ring)[:, None] * t for t in np.linspace(0, 1, 6, endpoint=False)], axis=1).reshape(
-        -1, 2
-    )
+    return np.concatenate(
+        [ring[:, None] + (after - ring)[:, None] * t for t in np.linspace(0, 1, 6, endpoint=False)],
+        axis=1,
+    ).reshape(-1, 2)
 
 
-def _fill(shape: tuple[int, int], outline: np.ndarray, face: np.ndarray, points: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def _fill(
+    shape: tuple[int, int],
+    outline: np.ndarray,
+    face: np.ndarray,
+    points: np.ndarray,
+    rng: np.random.Generator,
+) -> np.ndarray:
     """Colours of the mask, (H, W, 3) float32: a tint, a print or folds, and a sideways gradient between the cheeks' brightness."""
     tint = np.array(PALETTE[rng.integers(len(PALETTE))], np.float32) * rng.uniform(0.85, 1.08)
     rows, columns = np.mgrid[: shape[0], : shape[1]].astype(np.float32)
     low, high = outline.min(axis=0), outline.max(axis=0)
-    across, down = (columns - low[0]) / max(high[0] - low[0], 1), (rows - low[1]) / max(high[1] - low[1], 1)
+    across, down = (
+        (columns - low[0]) / max(high[0] - low[0], 1),
+        (rows - low[1]) / max(high[1] - low[1], 1),
+    )
     kind, turns = rng.integers(4), rng.uniform(3, 9)
     wave = (
         np.sin(down * turns * 6.28),
@@ -109,7 +158,9 @@ def _fill(shape: tuple[int, int], outline: np.ndarray, face: np.ndarray, points:
     )[kind]
     shade = 1 + (0.06, 0.22, 0.08, 0.0)[kind] * wave - 0.25 * (2 * across - 1) ** 2
     eyes = points[:2].mean(axis=0)
-    cheeks = [0.5 * (points[side] + points[3 + side]) + 0.15 * (points[side] - eyes) for side in (0, 1)]
+    cheeks = [
+        0.5 * (points[side] + points[3 + side]) + 0.15 * (points[side] - eyes) for side in (0, 1)
+    ]
     left, right = (_brightness(face, cheek) for cheek in cheeks)
     light = np.clip((left + (right - left) * np.clip(across, 0, 1)) / 150, 0.3, 1.15)
     return tint * (shade * light)[..., None]
@@ -151,7 +202,9 @@ def crop_tightly(source: Path, target: Path, people: Path | None) -> None:
             scale = TIGHT_SIZE[1] / side
             shift = np.array(TIGHT_SIZE) / 2 - middle * scale
             matrix = np.array([[scale, 0, shift[0]], [0, scale, shift[1]]])
-            image = cv2.warpAffine(image, matrix, TIGHT_SIZE, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+            image = cv2.warpAffine(
+                image, matrix, TIGHT_SIZE, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+            )
         else:
             image = cv2.resize(image, TIGHT_SIZE, interpolation=cv2.INTER_AREA)
         (target / photo.source).parent.mkdir(parents=True, exist_ok=True)
@@ -163,11 +216,21 @@ def make_set(source: Path, target: Path, people: Path | None, robust: bool, mask
     from mfr_kit.pipelines import augment, shards
     from mfr_kit.pipelines.options import AugmentOptions
 
-    def put_on(image: np.ndarray, landmarks: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, dict]:
+    def put_on(
+        image: np.ndarray, landmarks: np.ndarray, rng: np.random.Generator
+    ) -> tuple[np.ndarray, np.ndarray, dict]:
         return *draw(image, landmarks, rng), {"look": "second renderer"}
 
     alignment = "robust" if robust else "plain"
-    options = AugmentOptions(src=source, dst=target, people=people, ratio=1.0, alignment=alignment, mask_on=mask_on, workers=0)
+    options = AugmentOptions(
+        src=source,
+        dst=target,
+        people=people,
+        ratio=1.0,
+        alignment=alignment,
+        mask_on=mask_on,
+        workers=0,
+    )
     augment.begin(options)
     with shards.crew(options, replace(shards.load_maker(options), put_on=put_on)) as submit:
         shards.make_shard(options, 0, submit)
@@ -176,13 +239,22 @@ def make_set(source: Path, target: Path, people: Path | None, robust: bool, mask
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("source", type=Path)
     parser.add_argument("target", type=Path, nargs="?")
     parser.add_argument("--people", type=Path, help="names, one a line: only these")
     parser.add_argument("--robust", action="store_true", help="robust alignment")
-    parser.add_argument("--tight", action="store_true", help="cut the photographs close around the face first")
-    parser.add_argument("--on", choices=["photo", "crop"], default="photo", help="draw on the photograph, or on the aligned face")
+    parser.add_argument(
+        "--tight", action="store_true", help="cut the photographs close around the face first"
+    )
+    parser.add_argument(
+        "--on",
+        choices=["photo", "crop"],
+        default="photo",
+        help="draw on the photograph, or on the aligned face",
+    )
     given = parser.parse_args()
     if given.target is None:
         sheet(given.source)

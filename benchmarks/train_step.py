@@ -47,8 +47,19 @@ class NoTeacher:
 
 def make_state(options) -> State:
     torch.manual_seed(0)
-    student = build_backbone(options.student, SIZE, options.width).to(memory_format=torch.channels_last).train()
-    return State(student, nn.Identity(), nn.Identity(), optimise.make_optimiser(student, [], options), {}, None)
+    student = (
+        build_backbone(options.student, SIZE, options.width)
+        .to(memory_format=torch.channels_last)
+        .train()
+    )
+    return State(
+        student,
+        nn.Identity(),
+        nn.Identity(),
+        optimise.make_optimiser(student, [], options),
+        {},
+        None,
+    )
 
 
 def make_stepper(options, state: State, folder: Path, teacher) -> Stepper:
@@ -56,21 +67,39 @@ def make_stepper(options, state: State, folder: Path, teacher) -> Stepper:
     rng = np.random.default_rng(0)
     path = folder / "embeddings.npy"
     np.save(path, rng.standard_normal((FACES, 2, SIZE), np.float32))
-    stored, labels = Bank(folder, np.load(path, mmap_mode="r")), np.sort(rng.permutation(FACES) % PEOPLE)
+    stored, labels = (
+        Bank(folder, np.load(path, mmap_mode="r")),
+        np.sort(rng.permutation(FACES) % PEOPLE),
+    )
     prototypes = mining.prototypes(stored, labels)
     own = options.of_method()
-    partners = mining.Partners(stored, labels, prototypes, mining.Draw(own.partners, own.mining, own.neighbours, 0))
+    partners = mining.Partners(
+        stored, labels, prototypes, mining.Draw(own.partners, own.mining, own.neighbours, 0)
+    )
     network = nn.Sequential(state.student, state.projector)
     relations = Relations(stored, labels, prototypes, partners)
     return Stepper(
-        options, network, lambda batch, _: coupleface.terms(batch, own, None), relations, teacher, None, Ranks(), torch.device("cpu")
+        options,
+        network,
+        lambda batch, _: coupleface.terms(batch, own, None),
+        relations,
+        teacher,
+        None,
+        Ranks(),
+        torch.device("cpu"),
     )
 
 
 def make_views(batch: int) -> ViewBatch:
     rng = np.random.default_rng(1)
     images = torch.from_numpy(rng.integers(0, 256, (batch, 112, 112, 3), dtype=np.uint8))
-    return ViewBatch(images, rng.integers(0, FACES, batch), np.zeros(batch, np.int64), rng.integers(0, 2, batch), np.zeros(batch, np.int64))
+    return ViewBatch(
+        images,
+        rng.integers(0, FACES, batch),
+        np.zeros(batch, np.int64),
+        rng.integers(0, 2, batch),
+        np.zeros(batch, np.int64),
+    )
 
 
 def bare(state: State, planes: torch.Tensor) -> None:
@@ -86,7 +115,9 @@ def seconds(work, *arguments) -> float:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--repeats", type=int, default=9)
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--student", default="mobilefacenet")
@@ -97,7 +128,9 @@ def main() -> int:
     given = parser.parse_args()
     if given.threads:
         torch.set_num_threads(given.threads)
-    options = distill_options()(data=Path("-"), out=Path("-"), student=given.student, width=given.width, learning_rate=1e-6)
+    options = distill_options()(
+        data=Path("-"), out=Path("-"), student=given.student, width=given.width, learning_rate=1e-6
+    )
     planes = torch.randn(given.batch, 3, 112, 112).contiguous(memory_format=torch.channels_last)
     views = make_views(given.batch)
     with tempfile.TemporaryDirectory() as folder:
@@ -106,23 +139,42 @@ def main() -> int:
         bare(yardstick, planes)
         stepper.step(ours, [views], False)
         if given.malloc:
-            before = statistics.median(seconds(stepper.step, ours, [views], False) for _ in range(given.repeats))
+            before = statistics.median(
+                seconds(stepper.step, ours, [views], False) for _ in range(given.repeats)
+            )
             kept = memory.keep_freed()
             stepper.step(ours, [views], False)
-            after = statistics.median(seconds(stepper.step, ours, [views], False) for _ in range(given.repeats))
+            after = statistics.median(
+                seconds(stepper.step, ours, [views], False) for _ in range(given.repeats)
+            )
             rates = given.batch / before, given.batch / after
-            print(f"freed blocks given back: {rates[0]:.1f} images/s, kept: {rates[1]:.1f} images/s (possible: {kept})")
+            print(
+                f"freed blocks given back: {rates[0]:.1f} images/s, kept: {rates[1]:.1f} images/s (possible: {kept})"
+            )
         memory.keep_freed()
-        pairs = [(seconds(bare, yardstick, planes), seconds(stepper.step, ours, [views], False)) for _ in range(given.repeats)]
+        pairs = [
+            (seconds(bare, yardstick, planes), seconds(stepper.step, ours, [views], False))
+            for _ in range(given.repeats)
+        ]
         ratio = statistics.median(mine / base for base, mine in pairs)
         rate = given.batch / statistics.median(mine for _, mine in pairs)
         peak_mib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
         print(f"{given.student} x{given.width:g}: {rate:.1f} images/s, peak {peak_mib:.0f} MiB")
         if given.loop:
-            looped = replace(stepper, options=replace(options, teacher_view="same"), teacher=load_embedder("sface", threads=given.threads))
-            slower = rate / given.batch * statistics.median(seconds(looped.step, ours, [views], False) for _ in range(3))
+            looped = replace(
+                stepper,
+                options=replace(options, teacher_view="same"),
+                teacher=load_embedder("sface", threads=given.threads),
+            )
+            slower = (
+                rate
+                / given.batch
+                * statistics.median(seconds(looped.step, ours, [views], False) for _ in range(3))
+            )
             print(f"with SFace in the loop: {slower:.1f} times the bank's step")
-    print(f'promise bank_step ratio={ratio:.3f} wanted<={WANTED:.2f} yardstick="forward, backward and optimiser of the same student"')
+    print(
+        f'promise bank_step ratio={ratio:.3f} wanted<={WANTED:.2f} yardstick="forward, backward and optimiser of the same student"'
+    )
     return int(ratio > WANTED)
 
 

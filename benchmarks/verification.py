@@ -48,14 +48,20 @@ def product(embeddings: np.ndarray) -> None:
         rows = embeddings[top : top + ROWS]
         for left in range(0, len(embeddings), COLUMNS):
             columns = embeddings[left : left + COLUMNS]
-            np.matmul(rows, columns.T, out=buffer.reshape(-1)[: len(rows) * len(columns)].reshape(len(rows), -1))
+            np.matmul(
+                rows,
+                columns.T,
+                out=buffer.reshape(-1)[: len(rows) * len(columns)].reshape(len(rows), -1),
+            )
 
 
 def measure(faces: Faces) -> list[int]:
     """What is promised: from labelled embeddings to TAR at five FARs and the EER."""
     scores = score(Pairs(faces), FARS)
     equal_error(scores)
-    return [at_far(scores, far).true_accepts for far in FARS if far * scores.pairs.count.impostor >= 1]
+    return [
+        at_far(scores, far).true_accepts for far in FARS if far * scores.pairs.count.impostor >= 1
+    ]
 
 
 def seconds(work, *arguments) -> float:
@@ -74,14 +80,21 @@ def promise(count: int, repeats: int) -> bool:
     ratio = statistics.median(ratios)
     pairs = count * (count - 1) // 2
     print(f"# {count} x {SIZE}: {pairs:,} pairs in {statistics.median(ours):.2f} s")
-    print(f'promise all_to_all ratio={ratio:.2f} wanted<={WANTED} yardstick="bare blocked GEMM of the full {count} x {count} square"')
+    print(
+        f'promise all_to_all ratio={ratio:.2f} wanted<={WANTED} yardstick="bare blocked GEMM of the full {count} x {count} square"'
+    )
     return ratio <= WANTED
 
 
 def growth(largest: int) -> None:
     print("# faces      pairs  seconds  peak MiB above the embeddings")
     for count in sorted({*(size for size in (5000, 20000, 50000) if size < largest), largest}):
-        done = subprocess.run([sys.executable, __file__, "--one", str(count)], capture_output=True, text=True, check=True)
+        done = subprocess.run(
+            [sys.executable, __file__, "--one", str(count)],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
         print(done.stdout, end="", flush=True)
 
 
@@ -105,16 +118,23 @@ def against_sklearn(count: int) -> None:
 
     def theirs() -> None:
         upper = np.triu_indices(count, 1)
-        roc_curve((people[:, None] == people[None, :])[upper], (faces.embeddings @ faces.embeddings.T)[upper])
+        roc_curve(
+            (people[:, None] == people[None, :])[upper],
+            (faces.embeddings @ faces.embeddings.T)[upper],
+        )
 
     ours, before = seconds(measure, faces), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     their = seconds(theirs)
     grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
-    print(f"# {count} faces: scikit-learn {their:.1f} s, ours {ours:.1f} s ({their / ours:.0f} times), and {grown:.0f} MiB more memory")
+    print(
+        f"# {count} faces: scikit-learn {their:.1f} s, ours {ours:.1f} s ({their / ours:.0f} times), and {grown:.0f} MiB more memory"
+    )
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--repeats", type=int, default=9)
     parser.add_argument("--faces", type=int, default=20000)
     parser.add_argument("--largest", type=int, default=100000)

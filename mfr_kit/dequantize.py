@@ -23,7 +23,9 @@ def write_float32(source: Path, target: Path, lineage: dict) -> None:
     nodes, renamed = [], {}
     for node in model.graph.node:
         if node.op_type == "DequantizeLinear":
-            tensors[node.output[0]] = _dequantize(*(tensors[name] for name in node.input), **_attributes(node))
+            tensors[node.output[0]] = _dequantize(
+                *(tensors[name] for name in node.input), **_attributes(node)
+            )
         elif node.op_type == "Reshape" and node.input[0] in tensors:
             tensors[node.output[0]] = tensors[node.input[0]].reshape(tensors[node.input[1]])
         elif node.op_type == "Dropout":
@@ -31,11 +33,18 @@ def write_float32(source: Path, target: Path, lineage: dict) -> None:
         elif node.op_type != "Constant":  # the only Constant is the Dropout's ratio
             nodes.append(
                 helper.make_node(
-                    node.op_type, [renamed.get(name, name) for name in node.input], node.output, node.name, **_attributes(node)
+                    node.op_type,
+                    [renamed.get(name, name) for name in node.input],
+                    node.output,
+                    node.name,
+                    **_attributes(node),
                 )
             )
     used = {name for node in nodes for name in node.input}
-    kept = [numpy_helper.from_array(np.ascontiguousarray(tensors[name]), name) for name in sorted(used & tensors.keys())]
+    kept = [
+        numpy_helper.from_array(np.ascontiguousarray(tensors[name]), name)
+        for name in sorted(used & tensors.keys())
+    ]
     inputs = [item for item in model.graph.input if item.name in used and item.name not in tensors]
     outputs = list(model.graph.output)
     for value in (*inputs, *outputs):
@@ -46,7 +55,13 @@ def write_float32(source: Path, target: Path, lineage: dict) -> None:
         ir_version=IR_VERSION,
         producer_name="mfr-kit",
     )
-    helper.set_model_props(made, {"mfr_kit.normalisation": "raw_0_255", "mfr_kit.lineage": json.dumps(lineage, sort_keys=True)})
+    helper.set_model_props(
+        made,
+        {
+            "mfr_kit.normalisation": "raw_0_255",
+            "mfr_kit.lineage": json.dumps(lineage, sort_keys=True),
+        },
+    )
     onnx.checker.check_model(made, full_check=True)
     temporary = target.with_suffix(".part")
     temporary.write_bytes(made.SerializeToString(deterministic=True))
@@ -59,8 +74,13 @@ def _attributes(node) -> dict:
     return {item.name: helper.get_attribute_value(item) for item in node.attribute}
 
 
-def _dequantize(quantised: np.ndarray, scale: np.ndarray, zero_point: np.ndarray, axis: int, block_size: int) -> np.ndarray:
+def _dequantize(
+    quantised: np.ndarray, scale: np.ndarray, zero_point: np.ndarray, axis: int, block_size: int
+) -> np.ndarray:
     """(q - zero_point) * scale, one scale per block along an axis (the last block may be shorter)."""
     length = quantised.shape[axis]
-    scale, zero_point = (np.repeat(item, block_size, axis=axis).take(range(length), axis=axis) for item in (scale, zero_point))
+    scale, zero_point = (
+        np.repeat(item, block_size, axis=axis).take(range(length), axis=axis)
+        for item in (scale, zero_point)
+    )
     return (quantised.astype(np.float32) - zero_point.astype(np.float32)) * scale

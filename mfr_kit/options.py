@@ -14,7 +14,13 @@ from mfr_kit.registry import unknown
 T = TypeVar("T")
 
 
-def option(default: Any = dataclasses.MISSING, *, help: str, argument: bool = False, choices: Callable[[], list[str]] | None = None) -> Any:
+def option(
+    default: Any = dataclasses.MISSING,
+    *,
+    help: str,
+    argument: bool = False,
+    choices: Callable[[], list[str]] | None = None,
+) -> Any:
     """Declare a field of an options dataclass.
 
     Args:
@@ -23,7 +29,9 @@ def option(default: Any = dataclasses.MISSING, *, help: str, argument: bool = Fa
         argument: positional on the command line (still a key of the TOML file).
         choices: returns the allowed values; called when a value is checked, so that plug-ins are found by folder.
     """
-    return dataclasses.field(default=default, metadata={"help": help, "argument": argument, "choices": choices})
+    return dataclasses.field(
+        default=default, metadata={"help": help, "argument": argument, "choices": choices}
+    )
 
 
 def like(cls: type, name: str) -> Any:
@@ -43,14 +51,24 @@ def load(cls: type[T], config: Path | None, flags: dict[str, Any]) -> T:
     for field in dataclasses.fields(cls):
         if field.name not in values and field.default is dataclasses.MISSING:
             where = f"in {config} or " if config else ""
-            raise KitError(f"{flag_of(field)} is missing: give it {where}on the command line ({field.metadata['help']})")
+            raise KitError(
+                f"{flag_of(field)} is missing: give it {where}on the command line ({field.metadata['help']})"
+            )
         choices = field.metadata.get("choices")
-        if choices and values.get(field.name) is not None and str(values[field.name]) not in choices():
-            raise KitError(unknown(f"value for {flag_of(field)}", str(values[field.name]), choices()))
+        if (
+            choices
+            and values.get(field.name) is not None
+            and str(values[field.name]) not in choices()
+        ):
+            raise KitError(
+                unknown(f"value for {flag_of(field)}", str(values[field.name]), choices())
+            )
     return cls(**values)
 
 
-def command(cls: type[T], run: Callable[[T], None], with_config: bool = False) -> Callable[..., None]:
+def command(
+    cls: type[T], run: Callable[[T], None], with_config: bool = False
+) -> Callable[..., None]:
     """Wrap `run(options)` in a function whose signature Typer turns into the flags of `cls`.
 
     Args:
@@ -71,14 +89,29 @@ def command(cls: type[T], run: Callable[[T], None], with_config: bool = False) -
             text += " [required]"
         hint = Annotated[_optional(field.type), make(help=text, show_default=shown)]
         hints[field.name] = hint
-        parameters.append(inspect.Parameter(field.name, inspect.Parameter.POSITIONAL_OR_KEYWORD, default=None, annotation=hint))
+        parameters.append(
+            inspect.Parameter(
+                field.name, inspect.Parameter.POSITIONAL_OR_KEYWORD, default=None, annotation=hint
+            )
+        )
     if with_config:
-        hints["config"] = Annotated[Path | None, typer.Option(help="TOML file with the same names; flags win.", show_default=False)]
-        parameters.append(inspect.Parameter("config", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=hints["config"]))
+        hints["config"] = Annotated[
+            Path | None,
+            typer.Option(help="TOML file with the same names; flags win.", show_default=False),
+        ]
+        parameters.append(
+            inspect.Parameter(
+                "config", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=hints["config"]
+            )
+        )
 
     def call(**flags: Any) -> None:
         config = flags.pop("config", None)
-        run(load(cls, config, {name: value for name, value in flags.items() if value not in ([], ())}))
+        run(
+            load(
+                cls, config, {name: value for name, value in flags.items() if value not in ([], ())}
+            )
+        )
 
     call.__name__, call.__doc__ = run.__name__, run.__doc__
     call.__signature__ = inspect.Signature(parameters)
@@ -109,7 +142,11 @@ def as_dict(options: Any) -> dict[str, Any]:
 
 def flag_of(field: dataclasses.Field) -> str:
     """Name a field as the user types it."""
-    return field.name.upper() if field.metadata.get("argument") else "--" + field.name.replace("_", "-")
+    return (
+        field.name.upper()
+        if field.metadata.get("argument")
+        else "--" + field.name.replace("_", "-")
+    )
 
 
 def _plain(value: Any) -> Any:
@@ -135,7 +172,11 @@ def _read(cls: type, config: Path) -> dict[str, Any]:
 
 
 def _cast(hint: Any, value: Any, where: str) -> Any:
-    kinds = [kind for kind in (typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)) if kind is not type(None)]
+    kinds = [
+        kind
+        for kind in (typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,))
+        if kind is not type(None)
+    ]
     for kind in kinds:
         if typing.get_origin(kind) is list and isinstance(value, list):
             return [_cast(typing.get_args(kind)[0], item, where) for item in value]

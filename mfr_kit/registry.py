@@ -17,7 +17,9 @@ def names(package: str) -> list[str]:
     if spec is None or not spec.submodule_search_locations:
         raise ModuleNotFoundError(package)
     folder = Path(next(iter(spec.submodule_search_locations)))
-    return sorted(path.stem.replace("_", "-") for path in folder.glob("*.py") if not path.stem.startswith("_"))
+    return sorted(
+        path.stem.replace("_", "-") for path in folder.glob("*.py") if not path.stem.startswith("_")
+    )
 
 
 def get(package: str, name: str) -> ModuleType:

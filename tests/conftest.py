@@ -20,18 +20,30 @@ def head(person: int, take: int = 0, size: int = 112) -> np.ndarray:
     """Draw an aligned colour head: the person decides its shape and colours, the take its light and noise."""
     own, rng = rng_for(11, person), rng_for(12, person, take)
     image = np.full((112, 112, 3), own.integers(30, 220, 3), np.uint8)
-    skin = tuple(int(v) for v in (own.integers(150, 240), own.integers(100, 180), own.integers(80, 150)))
-    cv2.ellipse(image, (56, 62), (int(own.integers(36, 46)), int(own.integers(46, 54))), 0, 0, 360, skin, -1)
+    skin = tuple(
+        int(v) for v in (own.integers(150, 240), own.integers(100, 180), own.integers(80, 150))
+    )
+    cv2.ellipse(
+        image, (56, 62), (int(own.integers(36, 46)), int(own.integers(46, 54))), 0, 0, 360, skin, -1
+    )
     for x, y in TEMPLATE[:2]:
         cv2.circle(image, (int(x), int(y)), int(own.integers(4, 8)), (250, 250, 250), -1)
         cv2.circle(image, (int(x), int(y)), 3, tuple(int(v) for v in own.integers(0, 120, 3)), -1)
-    cv2.line(image, (56, 50), tuple(int(v) for v in TEMPLATE[2]), tuple(int(v * 0.7) for v in skin), int(own.integers(2, 6)))
+    cv2.line(
+        image,
+        (56, 50),
+        tuple(int(v) for v in TEMPLATE[2]),
+        tuple(int(v * 0.7) for v in skin),
+        int(own.integers(2, 6)),
+    )
     cv2.ellipse(image, (56, 92), (15, int(own.integers(3, 7))), 0, 0, 360, (170, 40, 60), -1)
     lit = image * rng.uniform(0.7, 1.2) + rng.normal(0, 6, image.shape)
     return cv2.resize(np.clip(lit, 0, 255).astype(np.uint8), (size, size))
 
 
-def write_faceset(folder: Path, people: int = 6, takes: int = 4, twins: bool = True) -> faceset.FaceSet:
+def write_faceset(
+    folder: Path, people: int = 6, takes: int = 4, twins: bool = True
+) -> faceset.FaceSet:
     """Write a face set of drawn heads; a twin has its lower half painted blue."""
     rows = []
     for person in range(people):
@@ -40,7 +52,10 @@ def write_faceset(folder: Path, people: int = 6, takes: int = 4, twins: bool = T
             image = head(person, take)
             masked = image.copy()
             masked[66:] = (60, 110, 180)
-            for key, pixels, own in ((clean_key, image, ""), (f"faces/p{person:02d}/{take}.masked.jpg", masked, clean_key))[: 1 + twins]:
+            for key, pixels, own in (
+                (clean_key, image, ""),
+                (f"faces/p{person:02d}/{take}.masked.jpg", masked, clean_key),
+            )[: 1 + twins]:
                 data = encode(pixels)
                 (folder / key).parent.mkdir(parents=True, exist_ok=True)
                 (folder / key).write_bytes(data)

@@ -27,7 +27,10 @@ from mfr_kit.errors import KitError
 
 TELLING = [
     MAGIC_BYTES,
-    *(struct.pack("<I", number) for number in (0, 1, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF, 1 << 29, 3 << 29, (1 << 29) - 1)),
+    *(
+        struct.pack("<I", number)
+        for number in (0, 1, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF, 1 << 29, 3 << 29, (1 << 29) - 1)
+    ),
 ]
 TELLING += [struct.pack("<f", number) for number in (float("nan"), float("inf"), -1.0, 1e30)]
 DIGITS = [b"0", b"9" * 18, b"9" * 25, b"-1", b"\n", b"\t", b" ", b"\r", b"x"]
@@ -121,9 +124,14 @@ def one(kind, files, paths):
 
 def main(count, seed):
     draw, start, refused = random.Random(seed), time.monotonic(), 0
-    folder = Path(tempfile.mkdtemp(prefix="fuzz-", dir="/dev/shm" if Path("/dev/shm").is_dir() else None))
+    folder = Path(
+        tempfile.mkdtemp(prefix="fuzz-", dir="/dev/shm" if Path("/dev/shm").is_dir() else None)
+    )
     signal.signal(signal.SIGALRM, stop)
-    inputs, grown = list(seeds(folder)), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss + GROWTH_KIB
+    inputs, grown = (
+        list(seeds(folder)),
+        resource.getrusage(resource.RUSAGE_SELF).ru_maxrss + GROWTH_KIB,
+    )
     for number in range(count):
         kind, data, index = draw.choice(inputs)
         what = draw.randrange(4)
@@ -135,17 +143,29 @@ def main(count, seed):
         if error is None and resource.getrusage(resource.RUSAGE_SELF).ru_maxrss > grown:
             error = MemoryError(f"the process grew by over {GROWTH_KIB >> 10} MB")
         if error is not None:
-            print(f"input {number} ({kind}): {type(error).__name__}: {error}; it is kept in {folder}")
+            print(
+                f"input {number} ({kind}): {type(error).__name__}: {error}; it is kept in {folder}"
+            )
             return 1
         if number % 100_000 == 99_999:
-            print(f"{number + 1} inputs, {refused} refused, {time.monotonic() - start:.0f} s", flush=True)
+            print(
+                f"{number + 1} inputs, {refused} refused, {time.monotonic() - start:.0f} s",
+                flush=True,
+            )
     for path in folder.iterdir():
         path.unlink()
     folder.rmdir()
     spent = f"{time.monotonic() - start:.0f} s, seed {seed}"
-    print(f"{count} inputs: {refused} refused with a KitError, {count - refused} read, no crash, hang or growth; {spent}")
+    print(
+        f"{count} inputs: {refused} refused with a KitError, {count - refused} read, no crash, hang or growth; {spent}"
+    )
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main(int(sys.argv[1]) if len(sys.argv) > 1 else 1_000_000, int(sys.argv[2]) if len(sys.argv) > 2 else 1))
+    sys.exit(
+        main(
+            int(sys.argv[1]) if len(sys.argv) > 1 else 1_000_000,
+            int(sys.argv[2]) if len(sys.argv) > 2 else 1,
+        )
+    )

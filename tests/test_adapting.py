@@ -21,10 +21,16 @@ SHORT = {**SHORTER, "adapt": ["--views", "1", "--epochs", "2", "--batch-size", "
 def workplace(tmp_path_factory) -> Path:
     """What the reader has: photos/, val.txt, holdout.txt, configs/ and theirs.onnx, which says nothing of itself."""
     folder = tmp_path_factory.mktemp("adapter")
-    for name, numbers in {"train": range(1, 5), "val": range(5, 13), "holdout": range(13, 18)}.items():
+    for name, numbers in {
+        "train": range(1, 5),
+        "val": range(5, 13),
+        "holdout": range(13, 18),
+    }.items():
         (folder / f"{name}.txt").write_text("".join(f"s{n}\n" for n in numbers))
         for person in numbers:
-            shutil.copytree(assets.path("orl-faces") / f"s{person}", folder / "photos" / f"s{person}")
+            shutil.copytree(
+                assets.path("orl-faces") / f"s{person}", folder / "photos" / f"s{person}"
+            )
     shutil.copytree(ROOT / "configs", folder / "configs")
     torch.manual_seed(2)
     proto, _ = export.export_graph(weights.build_backbone("mobilefacenet", 32, 0.25).eval(), 11)
@@ -39,5 +45,10 @@ def test_the_commands_adapt_what_the_reader_brings(workplace, monkeypatch, capfd
     ran = run_commands("docs/adapting.md", SHORT, capfd)
     assert ran == ["augment", "distill", "adapt", "evaluate", "check", "make-submission"]
     made = onnx.load(workplace / "runs/adapted/student.onnx")
-    assert {item.key for item in made.metadata_props} >= {preprocess.META_LINEAGE, preprocess.META_NORMALISATION}
-    assert {"model.onnx", "manifest.json"} <= set(zipfile.ZipFile(workplace / "submission.zip").namelist())
+    assert {item.key for item in made.metadata_props} >= {
+        preprocess.META_LINEAGE,
+        preprocess.META_NORMALISATION,
+    }
+    assert {"model.onnx", "manifest.json"} <= set(
+        zipfile.ZipFile(workplace / "submission.zip").namelist()
+    )

@@ -18,7 +18,15 @@ def note(tmp_path, monkeypatch):
     """An asset that lies on a file URL."""
     upstream = tmp_path / "upstream.txt"
     upstream.write_bytes(b"weights")
-    entry = assets.Asset("note", "note.txt", hashlib.sha256(b"weights").hexdigest(), 7, "CC0", "a test", url=upstream.as_uri())
+    entry = assets.Asset(
+        "note",
+        "note.txt",
+        hashlib.sha256(b"weights").hexdigest(),
+        7,
+        "CC0",
+        "a test",
+        url=upstream.as_uri(),
+    )
     monkeypatch.setitem(assets.ASSETS, "note", entry)
     return upstream
 
@@ -48,7 +56,10 @@ def test_a_wrong_file_in_the_cache_names_file_expected_and_found(own_home, note)
     with pytest.raises(KitError) as caught:
         assets.path("note")
     found = hashlib.sha256(b"tampered").hexdigest()
-    assert all(text in str(caught.value) for text in (str(own_home / "note.txt"), assets.asset("note").sha256, found))
+    assert all(
+        text in str(caught.value)
+        for text in (str(own_home / "note.txt"), assets.asset("note").sha256, found)
+    )
 
 
 def test_the_users_own_path_wins_and_must_exist(own_home, note, tmp_path):
@@ -72,7 +83,9 @@ def test_sface_is_derived_once_and_equals_the_int8_model(own_home):
     session = onnxruntime.InferenceSession(str(made), providers=["CPUExecutionProvider"])
     ours = session.run(None, {"data": faces.transpose(0, 3, 1, 2).astype(np.float32)})[0]
     reference = cv2.FaceRecognizerSF.create(str(assets.path("sface-int8")), "")
-    theirs = np.concatenate([reference.feature(np.ascontiguousarray(face[..., ::-1])) for face in faces])
+    theirs = np.concatenate(
+        [reference.feature(np.ascontiguousarray(face[..., ::-1])) for face in faces]
+    )
     np.testing.assert_allclose(ours, theirs, atol=1e-5)
 
 

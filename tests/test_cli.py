@@ -12,17 +12,40 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess:
-    return subprocess.run([sys.executable, "kit.py", *arguments], cwd=ROOT, capture_output=True, text=True, check=False, timeout=120)
+    return subprocess.run(
+        [sys.executable, "kit.py", *arguments],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["augment", "--help"], ["distill", "--help"], ["evaluate", "--help"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--help"],
+        ["--version"],
+        ["augment", "--help"],
+        ["distill", "--help"],
+        ["evaluate", "--help"],
+    ],
+)
 def test_help_pulls_in_nothing_heavy(arguments):
     code = (
         "import sys; from mfr_kit.cli import main; code = main(sys.argv[1:]);"
         "heavy = {'torch', 'cv2', 'numpy', 'onnx', 'onnxruntime', 'albumentations', 'insightface', 'pyarrow', 'scipy'} & set(sys.modules);"
         "assert code == 0, code; assert not heavy, heavy"
     )
-    done = subprocess.run([sys.executable, "-c", code, *arguments], cwd=ROOT, capture_output=True, text=True, check=False, timeout=120)
+    done = subprocess.run(
+        [sys.executable, "-c", code, *arguments],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
     assert done.returncode == 0, done.stderr
 
 

@@ -28,7 +28,11 @@ def imported_rooms(path: Path) -> set[str]:
         if isinstance(node, ast.Import):
             modules = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.level == 0:
-            modules = [f"{node.module}.{alias.name}" for alias in node.names] if node.module == "mfr_kit" else [node.module]
+            modules = (
+                [f"{node.module}.{alias.name}" for alias in node.names]
+                if node.module == "mfr_kit"
+                else [node.module]
+            )
         else:
             assert not isinstance(node, ast.ImportFrom), f"{path}: relative import"
             continue
@@ -36,7 +40,9 @@ def imported_rooms(path: Path) -> set[str]:
     return rooms - {"__version__"}
 
 
-@pytest.mark.parametrize("path", sorted(ROOT.rglob("*.py")), ids=lambda path: path.relative_to(ROOT).as_posix())
+@pytest.mark.parametrize(
+    "path", sorted(ROOT.rglob("*.py")), ids=lambda path: path.relative_to(ROOT).as_posix()
+)
 def test_imports_go_down(path: Path):
     own = path.relative_to(ROOT).parts[0].removesuffix(".py")
     if own == "__init__":
@@ -44,11 +50,19 @@ def test_imports_go_down(path: Path):
         return
     assert own in FLOOR, f"{path} stands in no room of the plan"
     for room in imported_rooms(path):
-        assert FLOOR[room] <= FLOOR[own], f"{path.relative_to(ROOT)} imports {room}, which stands above it"
+        assert FLOOR[room] <= FLOOR[own], (
+            f"{path.relative_to(ROOT)} imports {room}, which stands above it"
+        )
         if FLOOR[own] == 0:
-            assert ORDER[0].index(room) < ORDER[0].index(own), f"{own} and {room} import each other's floor out of order"
+            assert ORDER[0].index(room) < ORDER[0].index(own), (
+                f"{own} and {room} import each other's floor out of order"
+            )
 
 
 def test_no_file_is_too_long():
-    long = {path.relative_to(ROOT).as_posix(): n for path in ROOT.rglob("*.py") if (n := len(path.read_text().splitlines())) > 320}
+    long = {
+        path.relative_to(ROOT).as_posix(): n
+        for path in ROOT.rglob("*.py")
+        if (n := len(path.read_text().splitlines())) > 320
+    }
     assert not long

@@ -11,14 +11,22 @@ from mfr_kit import assets, cli, options
 from mfr_kit.training.options import distill_options
 
 ROOT = Path(__file__).resolve().parent.parent
-SHORTER = {"distill": ["--steps", "2", "--batch-size", "4", "--workers", "0"], "augment": ["--workers", "0"], "check": ["--no-latency"]}
+SHORTER = {
+    "distill": ["--steps", "2", "--batch-size", "4", "--workers", "0"],
+    "augment": ["--workers", "0"],
+    "check": ["--no-latency"],
+}
 
 
 def commands_of(document: str) -> list[list[str]]:
     """The `python kit.py ...` lines of a document's sh blocks."""
     text = (ROOT / document).read_text(encoding="utf-8")
-    lines = "\n".join(re.findall(r"```sh\n(.*?)```", text, re.DOTALL)).replace("\\\n", " ").splitlines()
-    return [shlex.split(line, comments=True)[2:] for line in lines if line.startswith("python kit.py ")]
+    lines = (
+        "\n".join(re.findall(r"```sh\n(.*?)```", text, re.DOTALL)).replace("\\\n", " ").splitlines()
+    )
+    return [
+        shlex.split(line, comments=True)[2:] for line in lines if line.startswith("python kit.py ")
+    ]
 
 
 def run_commands(document: str, shorter: dict[str, list[str]], capfd) -> list[str]:
@@ -26,7 +34,9 @@ def run_commands(document: str, shorter: dict[str, list[str]], capfd) -> list[st
     ran = []
     for command in commands_of(document):
         code = cli.main([*command, *shorter.get(command[0], [])])
-        assert code == 0, f"python kit.py {shlex.join(command)} -> {code}\n{capfd.readouterr().err[-2000:]}"
+        assert code == 0, (
+            f"python kit.py {shlex.join(command)} -> {code}\n{capfd.readouterr().err[-2000:]}"
+        )
         ran.append(command[0])
     return ran
 
@@ -39,7 +49,9 @@ def workplace(tmp_path_factory) -> Path:
     for name, numbers in people.items():
         (folder / f"{name}.txt").write_text("".join(f"s{n}\n" for n in numbers))
         for person in numbers:
-            shutil.copytree(assets.path("orl-faces") / f"s{person}", folder / "photos" / f"s{person}")
+            shutil.copytree(
+                assets.path("orl-faces") / f"s{person}", folder / "photos" / f"s{person}"
+            )
     shutil.copytree(ROOT / "configs", folder / "configs")
     return folder
 
@@ -61,7 +73,9 @@ def test_the_readmes_commands_run_in_their_order(workplace, monkeypatch, capfd):
         assert (workplace / made).is_file(), made
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "configs").glob("*.toml")), ids=lambda path: path.name)
+@pytest.mark.parametrize(
+    "path", sorted((ROOT / "configs").glob("*.toml")), ids=lambda path: path.name
+)
 def test_shipped_configs_are_options_that_exist(path):
     # peers.md B5: a config nobody instantiates rots.
     made = options.load(distill_options(), path, {"data": Path("set"), "out": Path("run")})
@@ -71,7 +85,9 @@ def test_shipped_configs_are_options_that_exist(path):
 
 def test_every_file_the_readme_points_to_exists():
     text = (ROOT / "README.md").read_text(encoding="utf-8")
-    targets = re.findall(r"\]\((?!https?:)([^)#]+)\)", text) + re.findall(r"`((?:mfr_kit|masks|submission|tests|configs)/[\w./]*)`", text)
+    targets = re.findall(r"\]\((?!https?:)([^)#]+)\)", text) + re.findall(
+        r"`((?:mfr_kit|masks|submission|tests|configs)/[\w./]*)`", text
+    )
     assert len(targets) > 8
     assert [target for target in targets if not (ROOT / target).exists()] == []
 

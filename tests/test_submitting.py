@@ -24,9 +24,16 @@ def workplace(tmp_path_factory) -> Path:
     for person in ("s1", "s2", "s3", "s4"):
         (folder / "photos" / person).mkdir(parents=True)
         for take in (1, 2, 3, 4):
-            shutil.copy(assets.path("orl-faces") / person / f"{take}.pgm", folder / "photos" / person)
+            shutil.copy(
+                assets.path("orl-faces") / person / f"{take}.pgm", folder / "photos" / person
+            )
     write_faceset(folder / "drawn", people=5, takes=4, twins=False)
-    assert cli.main(["convert", str(folder / "drawn"), str(folder / "ms1m-retinaface-t1" / "train.rec")]) == 0
+    assert (
+        cli.main(
+            ["convert", str(folder / "drawn"), str(folder / "ms1m-retinaface-t1" / "train.rec")]
+        )
+        == 0
+    )
     (folder / "ms1m-retinaface-t1" / "train.people.txt").unlink()  # the download has numbers only
     return folder
 
@@ -36,18 +43,35 @@ def test_the_commands_lead_to_accepted_zips(workplace, monkeypatch, capfd):
     monkeypatch.chdir(workplace)
     monkeypatch.setenv("COLUMNS", "200")
     ran = run_commands(DOCUMENT, SHORTER, capfd)
-    wanted = {"tracks", "fit", "augment", "convert", "distill", "export-onnx", "check", "evaluate", "make-submission", "verify"}
+    wanted = {
+        "tracks",
+        "fit",
+        "augment",
+        "convert",
+        "distill",
+        "export-onnx",
+        "check",
+        "evaluate",
+        "make-submission",
+        "verify",
+    }
     assert wanted <= set(ran)
     taken = FaceSet.open(workplace / "ms1mv3")
-    assert len(taken) == 20 and not (workplace / "ms1mv3" / "faces").exists()  # records, not a file a face
+    assert (
+        len(taken) == 20 and not (workplace / "ms1mv3" / "faces").exists()
+    )  # records, not a file a face
     for name, trained_on, people in (("submission.zip", "faces", 4), ("ms1m.zip", "ms1mv3", 5)):
         with zipfile.ZipFile(workplace / name) as archive:
             told = json.loads(archive.read("manifest.json"))
-            assert {"model.onnx", "rerun/config.toml", "rerun/COMMANDS.txt"} <= set(archive.namelist())
+            assert {"model.onnx", "rerun/config.toml", "rerun/COMMANDS.txt"} <= set(
+                archive.namelist()
+            )
         (own,) = told["lineage"]["training_sets"]
         assert (told["lineage"]["teacher"] is None) == (told["track"]["name"] == "ms1m")
         assert (own["name"], own["people"]) == (trained_on, people)
         assert {row["verdict"] for row in told["rules"]} <= {"pass", "advisory"}
-    assert (workplace / "runs/x/model.int8.onnx").stat().st_size < (workplace / "runs/x/model.onnx").stat().st_size / 2
+    assert (workplace / "runs/x/model.int8.onnx").stat().st_size < (
+        workplace / "runs/x/model.onnx"
+    ).stat().st_size / 2
     rows = np.fromfile(workplace / "full.features.bin", "<i4", 4)
     assert rows[0] == len(FaceSet.open(workplace / "faces"))

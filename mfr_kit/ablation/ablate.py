@@ -29,7 +29,18 @@ from mfr_kit.training.options import AverageOptions, distill_options
 SCHEMA = "mfr-kit/ablation/1"
 TEACHER = "teacher"  # the row that is not trained
 MEAN = "mean"  # the "seed" of an average over seeds
-UNTOLD = ("out", "bank", "workers", "threads", "device", "resume", "dry_run", "log_every", "save_every", "tensorboard")  # not part of a key
+UNTOLD = (
+    "out",
+    "bank",
+    "workers",
+    "threads",
+    "device",
+    "resume",
+    "dry_run",
+    "log_every",
+    "save_every",
+    "tensorboard",
+)  # not part of a key
 SAVE_EVERY = 50  # steps that a stop costs at most
 POINTS = 60  # of a training curve in a record
 
@@ -43,7 +54,9 @@ class Cell:
 
     @property
     def name(self) -> str:
-        plain = "".join(character if character.isalnum() else "-" for character in self.setting.lower())
+        plain = "".join(
+            character if character.isalnum() else "-" for character in self.setting.lower()
+        )
         return plain if self.seed is None else f"{plain}-{self.seed}"
 
 
@@ -66,7 +79,9 @@ def ablate(options: AblateOptions) -> str:
             continue
         path = options.records / table.name / f"{cell.name}.json"
         key = key_of(table, cell, sets)
-        if path.is_file() and _stands(json.loads(path.read_text(encoding="utf-8")), key, table, cell):
+        if path.is_file() and _stands(
+            json.loads(path.read_text(encoding="utf-8")), key, table, cell
+        ):
             told.append(f"{cell.name}: recorded")
         elif options.dry_run:
             told.append(f"{cell.name}: missing")
@@ -74,14 +89,19 @@ def ablate(options: AblateOptions) -> str:
             record = _do(table, cell, sets, options)
             path.parent.mkdir(parents=True, exist_ok=True)
             weights.write_text(path, text_of({**record, "key": key}))
-            told.append(f"{cell.name}: done in {record['seconds']['train'] + record['seconds']['measure']:.0f} s")
+            told.append(
+                f"{cell.name}: done in {record['seconds']['train'] + record['seconds']['measure']:.0f} s"
+            )
             print(told[-1], flush=True)
     return "\n".join(told)
 
 
 def text_of(record: dict) -> str:
     """Write a record as JSON with a line for each of its parts: hundreds of resampled figures a line each are read by nobody."""
-    lines = (f"{json.dumps(name)}: {json.dumps(value, allow_nan=False)}" for name, value in record.items())
+    lines = (
+        f"{json.dumps(name)}: {json.dumps(value, allow_nan=False)}"
+        for name, value in record.items()
+    )
     return "{\n" + ",\n".join(lines) + "\n}\n"
 
 
@@ -96,9 +116,23 @@ def cells(table: Table) -> Iterator[Cell]:
 def key_of(table: Table, cell: Cell, sets: dict[str, FaceSet]) -> str:
     """Name what a record depends on: the options of the runs, the training set, the sets measured and how."""
     measured = [
-        (entry.name, sets[entry.name].fingerprint, entry.fars, entry.protocols, *(["flip"] if entry.flip else [])) for entry in table.sets
+        (
+            entry.name,
+            sets[entry.name].fingerprint,
+            entry.fars,
+            entry.protocols,
+            *(["flip"] if entry.flip else []),
+        )
+        for entry in table.sets
     ]
-    return _digest([table.teacher, table.resamples, measured, None if cell.setting == TEACHER else _weights_key(table, cell)])
+    return _digest(
+        [
+            table.teacher,
+            table.resamples,
+            measured,
+            None if cell.setting == TEACHER else _weights_key(table, cell),
+        ]
+    )
 
 
 def _stands(record: dict, key: str, table: Table, cell: Cell) -> bool:
@@ -108,7 +142,11 @@ def _stands(record: dict, key: str, table: Table, cell: Cell) -> bool:
     if cell.setting == TEACHER or table.setting(cell.setting).of is not None:
         return True
     now = as_dict(table.options(table.setting(cell.setting), out=Path("-"), seed=cell.seed))
-    return all(now[name] == value for name, value in record["options"].items() if name in now and name not in (*UNTOLD, "embedding_size"))
+    return all(
+        now[name] == value
+        for name, value in record["options"].items()
+        if name in now and name not in (*UNTOLD, "embedding_size")
+    )
 
 
 def _weights_key(table: Table, cell: Cell) -> str:
@@ -120,7 +158,11 @@ def _weights_key(table: Table, cell: Cell) -> str:
     source = setting if setting.of is None else table.setting(setting.of)
     options = table.options(source, out=Path("-"), seed=0)
     given = as_dict(options)
-    told = {name: given[name] for name, value in usual().items() if name != "seed" and getattr(options, name) != value}
+    told = {
+        name: given[name]
+        for name, value in usual().items()
+        if name != "seed" and getattr(options, name) != value
+    }
     seeds = list(table.seeds) if cell.seed == MEAN else [cell.seed]
     return _digest([told, _fingerprint(given["data"]), setting.of is not None, setting.keep, seeds])
 
@@ -131,7 +173,11 @@ def usual() -> dict[str, object]:
 
     `_stands` outdates a record whose defaults have changed since, so today's are also those it was made with.
     """
-    return {entry.name: entry.default for entry in fields(distill_options()) if entry.default is not MISSING and entry.name not in UNTOLD}
+    return {
+        entry.name: entry.default
+        for entry in fields(distill_options())
+        if entry.default is not MISSING and entry.name not in UNTOLD
+    }
 
 
 @functools.cache
@@ -147,7 +193,10 @@ def _digest(parts: list) -> str:
 def _folder(table: Table, cell: Cell, options: AblateOptions) -> Path:
     """A cell's run folder: under the table's name, unless a run of these very options lies under another row's or table's."""
     key = _weights_key(table, cell)[:8]
-    return next(iter(sorted(options.work.glob(f"*/*-{key}"))), options.work / table.name / f"{cell.name}-{key}")
+    return next(
+        iter(sorted(options.work.glob(f"*/*-{key}"))),
+        options.work / table.name / f"{cell.name}-{key}",
+    )
 
 
 def _open(entry: Measured) -> FaceSet:
@@ -160,11 +209,18 @@ def _do(table: Table, cell: Cell, sets: dict[str, FaceSet], options: AblateOptio
     spec, about = table.teacher, {}
     if cell.setting != TEACHER:
         setting = table.setting(cell.setting)
-        spec = _derived(table, setting, cell, options) if setting.of else _trained(table, setting, cell.seed, options)
+        spec = (
+            _derived(table, setting, cell, options)
+            if setting.of
+            else _trained(table, setting, cell.seed, options)
+        )
         about = _about_run(Path(spec))
     trained = time.perf_counter()
     embedder = load_embedder(spec, threads=options.threads)
-    figures = {entry.name: _measured(embedder, entry, sets[entry.name], table.resamples) for entry in table.sets}
+    figures = {
+        entry.name: _measured(embedder, entry, sets[entry.name], table.resamples)
+        for entry in table.sets
+    }
     return {
         "schema": SCHEMA,
         "table": table.name,
@@ -174,7 +230,10 @@ def _do(table: Table, cell: Cell, sets: dict[str, FaceSet], options: AblateOptio
         "sets": figures,
         **about,
         "resamples": table.resamples,
-        "seconds": {"train": round(trained - started, 1), "measure": round(time.perf_counter() - trained, 1)},
+        "seconds": {
+            "train": round(trained - started, 1),
+            "measure": round(time.perf_counter() - trained, 1),
+        },
         "kit_version": __version__,
         "commit": _commit(),
     }
@@ -183,7 +242,13 @@ def _do(table: Table, cell: Cell, sets: dict[str, FaceSet], options: AblateOptio
 def _trained(table: Table, setting: Setting, seed: int, options: AblateOptions) -> str:
     """Train a cell's run, or go on with it, or take it as it is; returns its folder."""
     out = _folder(table, Cell(setting.name, seed), options)
-    own = {"out": out, "bank": options.work / "bank", "seed": seed, "workers": options.workers, "threads": options.threads}
+    own = {
+        "out": out,
+        "bank": options.work / "bank",
+        "seed": seed,
+        "workers": options.workers,
+        "threads": options.threads,
+    }
     own["save_every"] = SAVE_EVERY
     if not (out / weights.STUDENT).is_file():
         distill.distill(table.options(setting, **own, resume=(out / weights.CONFIG).is_file()))
@@ -203,12 +268,24 @@ def _derived(table: Table, setting: Setting, cell: Cell, options: AblateOptions)
 def _about_run(run: Path) -> dict:
     """What a record keeps of a run: its options, lineage and training curve."""
     loaded = weights.load_run(run)
-    lines = (run / weights.METRICS).read_text(encoding="utf-8").splitlines() if (run / weights.METRICS).is_file() else []
+    lines = (
+        (run / weights.METRICS).read_text(encoding="utf-8").splitlines()
+        if (run / weights.METRICS).is_file()
+        else []
+    )
     steps = [line for line in map(json.loads, lines) if "loss" in line]
     chosen = steps[:: max(1, -(-len(steps) // POINTS))]
-    checks = [line["validation"] | {"step": line["step"]} for line in map(json.loads, lines) if "validation" in line]
+    checks = [
+        line["validation"] | {"step": line["step"]}
+        for line in map(json.loads, lines)
+        if "validation" in line
+    ]
     return {
-        "options": {name: value for name, value in loaded.config.items() if name not in ("out", "bank", "data")},
+        "options": {
+            name: value
+            for name, value in loaded.config.items()
+            if name not in ("out", "bank", "data")
+        },
         "training_sets": loaded.lineage["training_sets"],
         "curve": [[line["step"], round(line["loss"], 5)] for line in chosen],
         "validation": checks,
@@ -225,9 +302,21 @@ def _measured(embedder: Embedder, entry: Measured, faces: FaceSet, resamples: in
         for row in outcome.result["tar_at_far"]:
             values = outcome.resampled.get(figure(row["far"]), np.array([]))
             kept = [None if np.isnan(value) else round(float(value), 4) for value in values]
-            rows.append({"far": row["far"], "tar": row["tar"], "false_accepts": row["false_accepts"], "resampled": kept})
+            rows.append(
+                {
+                    "far": row["far"],
+                    "tar": row["tar"],
+                    "false_accepts": row["false_accepts"],
+                    "resampled": kept,
+                }
+            )
         told[protocol] = rows
-    return {"fingerprint": faces.fingerprint, "faces": len(faces), "people": len(faces.people), "protocols": told}
+    return {
+        "fingerprint": faces.fingerprint,
+        "faces": len(faces),
+        "people": len(faces.people),
+        "protocols": told,
+    }
 
 
 def _commit() -> str | None:

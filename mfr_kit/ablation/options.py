@@ -12,10 +12,16 @@ RECORDS = Path("docs/results")
 class AblateOptions:
     """Which table, and where runs and records lie."""
 
-    table: Path = option(argument=True, help="TOML with the settings, seeds and face sets (docs/ablations.md).")
-    work: Path = option(help="Folder for the runs and the teacher's bank; a later call goes on from what is there.")
+    table: Path = option(
+        argument=True, help="TOML with the settings, seeds and face sets (docs/ablations.md)."
+    )
+    work: Path = option(
+        help="Folder for the runs and the teacher's bank; a later call goes on from what is there."
+    )
     records: Path = option(RECORDS, help="Folder of the records, one small JSON a finished cell.")
-    only: list[str] | None = option(None, help="Settings to work at (repeat the flag); all if left out.")
+    only: list[str] | None = option(
+        None, help="Settings to work at (repeat the flag); all if left out."
+    )
     workers: int = option(2, help="Loader processes.")
     threads: int = option(0, help="CPU threads; 0 for all.")
     dry_run: bool = option(False, help="Say which cells are missing and train nothing.")
@@ -26,4 +32,6 @@ class ResultsOptions:
     """Where the records lie, and where the page goes."""
 
     records: Path = option(RECORDS, help="Folder of the records.")
-    out: Path = option(Path("docs/results.md"), help="Page to write; its plots go beside the records.")
+    out: Path = option(
+        Path("docs/results.md"), help="Page to write; its plots go beside the records."
+    )

@@ -16,7 +16,15 @@ from mfr_kit.evaluation.verification import CLAIM, COMPARE
 from mfr_kit.models.weights import write_text
 
 BARE, MASKED = "nonmask-nonmask", "mask-nonmask"
-HIDDEN = ("seed", "workers", "threads", "device", "log_every", "save_every", "tensorboard")  # options that tell settings apart for nobody
+HIDDEN = (
+    "seed",
+    "workers",
+    "threads",
+    "device",
+    "log_every",
+    "save_every",
+    "tensorboard",
+)  # options that tell settings apart for nobody
 
 
 def write(options: ResultsOptions) -> str:
@@ -53,7 +61,9 @@ def _read(folder: Path) -> dict[str, list[dict]]:
         except (OSError, ValueError) as error:
             raise KitError(f"{path}: not a readable record ({error})") from None
         if record.get("schema") != SCHEMA:
-            raise KitError(f"{path}: no record of this version of `kit.py ablate`; delete it, and run the table again")
+            raise KitError(
+                f"{path}: no record of this version of `kit.py ablate`; delete it, and run the table again"
+            )
         if "options" in record:
             record["options"] = {**usual(), **record["options"]}
         tables[record["table"]].append(record)
@@ -68,11 +78,19 @@ def _section(name: str, records: list[dict], folder: Path, page: Path) -> list[s
         by_setting[record["setting"]].append(record)
     hours = sum(sum(record["seconds"].values()) for record in records) / 3600
     commits = sorted({(record["commit"] or "unknown")[:8] for record in records})
-    lines = [f"## {records[0]['title']}", "", f"`{name}`: {len(records)} cells, {hours:.1f} h, at commit {', '.join(commits)}."]
+    lines = [
+        f"## {records[0]['title']}",
+        "",
+        f"`{name}`: {len(records)} cells, {hours:.1f} h, at commit {', '.join(commits)}.",
+    ]
     lines += ["", *_changes(by_setting), "", *_overview(by_setting)]
     for set_name, shape in records[0]["sets"].items():
         for protocol in shape["protocols"]:
-            lines += ["", f"**{set_name}, {protocol}** ({shape['faces']} faces of {shape['people']} people)", ""]
+            lines += [
+                "",
+                f"**{set_name}, {protocol}** ({shape['faces']} faces of {shape['people']} people)",
+                "",
+            ]
             lines += _figures(by_setting, set_name, protocol)
     for title, file, svg in _plots(by_setting):
         write_text(folder / file, svg)
@@ -82,23 +100,47 @@ def _section(name: str, records: list[dict], folder: Path, page: Path) -> list[s
 
 def _changes(by_setting: dict[str, list[dict]]) -> list[str]:
     """Say by which options the settings differ: what most of them have, and what each has instead."""
-    options = {name: records[0]["options"] for name, records in by_setting.items() if "options" in records[0]}
+    options = {
+        name: records[0]["options"]
+        for name, records in by_setting.items()
+        if "options" in records[0]
+    }
     names = sorted({key for values in options.values() for key in values} - set(HIDDEN))
-    told = {name: {key: _plain(values.get(key)) for key in names} for name, values in options.items()}
-    most = {key: Counter(values[key] for values in told.values()).most_common(1)[0][0] for key in names}
+    told = {
+        name: {key: _plain(values.get(key)) for key in names} for name, values in options.items()
+    }
+    most = {
+        key: Counter(values[key] for values in told.values()).most_common(1)[0][0] for key in names
+    }
     differing = [key for key in names if any(values[key] != most[key] for values in told.values())]
     lines = ["| setting | seeds | changed |", "| --- | --- | --- |"]
     for name, records in by_setting.items():
-        seeds = ", ".join(str(record["seed"]) for record in records if record["seed"] is not None) or "-"
-        own = [f"{key} = {told[name][key]}" for key in differing if told[name][key] != most[key]] if name in told else []
+        seeds = (
+            ", ".join(str(record["seed"]) for record in records if record["seed"] is not None)
+            or "-"
+        )
+        own = (
+            [f"{key} = {told[name][key]}" for key in differing if told[name][key] != most[key]]
+            if name in told
+            else []
+        )
         lines.append(f"| {name} | {seeds} | {', '.join(own) or '-'} |")
     if differing:
-        lines += ["", f"What is not changed: {', '.join(f'{key} = {most[key]}' for key in differing)}."]
+        lines += [
+            "",
+            f"What is not changed: {', '.join(f'{key} = {most[key]}' for key in differing)}.",
+        ]
     return lines
 
 
 def _plain(value: object) -> str:
-    return "default" if value is None else ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+    return (
+        "default"
+        if value is None
+        else ", ".join(map(str, value))
+        if isinstance(value, list)
+        else str(value)
+    )
 
 
 def _overview(by_setting: dict[str, list[dict]]) -> list[str]:
@@ -107,19 +149,31 @@ def _overview(by_setting: dict[str, list[dict]]) -> list[str]:
     for set_name, shape in next(iter(by_setting.values()))[0]["sets"].items():
         for protocol, rows in shape["protocols"].items():
             for place, row in sorted(enumerate(rows), key=lambda entry: entry[1]["far"]):
-                tars = {name: _tar(records, set_name, protocol, place) for name, records in by_setting.items()}
+                tars = {
+                    name: _tar(records, set_name, protocol, place)
+                    for name, records in by_setting.items()
+                }
                 if None not in tars.values():
                     columns.append((f"{set_name}, {protocol} @ {row['far']:g}", tars))
                     break
     if not columns:
         return []
-    lines = ["| setting | " + " | ".join(title for title, _ in columns) + " |", "| --- |" + " --- |" * len(columns)]
-    return lines + [f"| {name} | " + " | ".join(f"{tars[name]:.2f}" for _, tars in columns) + " |" for name in by_setting]
+    lines = [
+        "| setting | " + " | ".join(title for title, _ in columns) + " |",
+        "| --- |" + " --- |" * len(columns),
+    ]
+    return lines + [
+        f"| {name} | " + " | ".join(f"{tars[name]:.2f}" for _, tars in columns) + " |"
+        for name in by_setting
+    ]
 
 
 def _figures(by_setting: dict[str, list[dict]], set_name: str, protocol: str) -> list[str]:
     teacher = by_setting.get(TEACHER)
-    fars = [row["far"] for row in next(iter(by_setting.values()))[0]["sets"][set_name]["protocols"][protocol]]
+    fars = [
+        row["far"]
+        for row in next(iter(by_setting.values()))[0]["sets"][set_name]["protocols"][protocol]
+    ]
     lines = [
         "| setting | " + " | ".join(f"TAR @ {far:g} | less the teacher" for far in fars) + " |",
         "| --- |" + " --- | --- |" * len(fars),
@@ -128,7 +182,11 @@ def _figures(by_setting: dict[str, list[dict]], set_name: str, protocol: str) ->
         cells = []
         for place in range(len(fars)):
             rows = [record["sets"][set_name]["protocols"][protocol][place] for record in records]
-            base = teacher[0]["sets"][set_name]["protocols"][protocol][place] if teacher and name != TEACHER else None
+            base = (
+                teacher[0]["sets"][set_name]["protocols"][protocol][place]
+                if teacher and name != TEACHER
+                else None
+            )
             cells += [_mean(rows), _difference(rows, base)]
         lines.append(f"| {name} | " + " | ".join(cells) + " |")
     return lines
@@ -142,7 +200,9 @@ def _mean(rows: list[dict]) -> str:
     if not _claimed(rows, CLAIM):
         return "-"
     values = [100 * row["tar"] for row in rows]
-    return f"{np.mean(values):.2f}" + (f" ({min(values):.2f} to {max(values):.2f})" if len(values) > 1 else "")
+    return f"{np.mean(values):.2f}" + (
+        f" ({min(values):.2f} to {max(values):.2f})" if len(values) > 1 else ""
+    )
 
 
 def _difference(rows: list[dict], base: dict | None) -> str:
@@ -158,28 +218,66 @@ def _difference(rows: list[dict], base: dict | None) -> str:
 def _plots(by_setting: dict[str, list[dict]]) -> list[tuple[str, str, str]]:
     """Title, file name and SVG of each plot that the records can give."""
     made = []
-    curves = {name: _mean_curve(records) for name, records in by_setting.items() if records[0].get("curve")}
+    curves = {
+        name: _mean_curve(records)
+        for name, records in by_setting.items()
+        if records[0].get("curve")
+    }
     if curves:
         steps = [step for points in curves.values() for step, _ in points]
         losses = [loss for points in curves.values() for _, loss in points]
         axes = plot.span("step", 0, max(steps)), plot.span("loss", min(losses), max(losses))
-        made.append(("Training curves, mean over the seeds", "curves.svg", plot.standalone("Training curves", *axes, curves, {})))
+        made.append(
+            (
+                "Training curves, mean over the seeds",
+                "curves.svg",
+                plot.standalone("Training curves", *axes, curves, {}),
+            )
+        )
     for number, (set_name, shape) in enumerate(next(iter(by_setting.values()))[0]["sets"].items()):
         if not {BARE, MASKED} <= set(shape["protocols"]):
             continue
         far = shape["protocols"][BARE][0]["far"]
-        points = {name: (_tar(records, set_name, BARE), _tar(records, set_name, MASKED)) for name, records in by_setting.items()}
+        points = {
+            name: (_tar(records, set_name, BARE), _tar(records, set_name, MASKED))
+            for name, records in by_setting.items()
+        }
         points = {name: point for name, point in points.items() if None not in point}
         if points:
-            labels = (f"bare against bare, TAR at {far:g} in %", f"masked against bare, TAR at {far:g} in %")
-            axes = [plot.span(label, *_ends([point[at] for point in points.values()])) for at, label in enumerate(labels)]
-            svg = plot.standalone(f"Trade-off on {set_name}", *axes, {n: [] for n in points}, {n: [p] for n, p in points.items()})
+            labels = (
+                f"bare against bare, TAR at {far:g} in %",
+                f"masked against bare, TAR at {far:g} in %",
+            )
+            axes = [
+                plot.span(label, *_ends([point[at] for point in points.values()]))
+                for at, label in enumerate(labels)
+            ]
+            svg = plot.standalone(
+                f"Trade-off on {set_name}",
+                *axes,
+                {n: [] for n in points},
+                {n: [p] for n, p in points.items()},
+            )
             made.append((f"Trade-off on {set_name}", f"trade-off-{number}.svg", svg))
         ratios = _by_ratio(by_setting, set_name)
         if len(ratios) > 2:
-            axes = plot.span("mask ratio", 0, max(x for x, _ in ratios)), plot.span("TAR in %", *_ends([y for _, y in ratios]))
-            svg = plot.standalone(f"Mask ratio on {set_name}", *axes, {"masked against bare": ratios}, {"masked against bare": ratios})
-            made.append((f"TAR at {far:g} against mask ratio on {set_name}", f"mask-ratio-{number}.svg", svg))
+            axes = (
+                plot.span("mask ratio", 0, max(x for x, _ in ratios)),
+                plot.span("TAR in %", *_ends([y for _, y in ratios])),
+            )
+            svg = plot.standalone(
+                f"Mask ratio on {set_name}",
+                *axes,
+                {"masked against bare": ratios},
+                {"masked against bare": ratios},
+            )
+            made.append(
+                (
+                    f"TAR at {far:g} against mask ratio on {set_name}",
+                    f"mask-ratio-{number}.svg",
+                    svg,
+                )
+            )
     return made
 
 
@@ -202,9 +300,15 @@ def _by_ratio(by_setting: dict[str, list[dict]], set_name: str) -> list[tuple[fl
     found = defaultdict(dict)
     for records in by_setting.values():
         options = records[0].get("options") if records[0].get("curve") else None
-        tar = _tar(records, set_name, MASKED) if MASKED in records[0]["sets"][set_name]["protocols"] else None
+        tar = (
+            _tar(records, set_name, MASKED)
+            if MASKED in records[0]["sets"][set_name]["protocols"]
+            else None
+        )
         if options and tar is not None:
-            rest = {key: value for key, value in options.items() if key not in (*HIDDEN, "mask_ratio")}
+            rest = {
+                key: value for key, value in options.items() if key not in (*HIDDEN, "mask_ratio")
+            }
             found[json.dumps(rest, sort_keys=True)][options["mask_ratio"]] = tar
     most = max(found.values(), key=len, default={})
     return sorted(most.items())

@@ -74,7 +74,9 @@ class Table:
         known = distill_options().__dataclass_fields__
         for key in flags:
             if key not in known:
-                raise KitError(f"{self.path}: setting '{setting.name}': {unknown('option', key, sorted(known))}")
+                raise KitError(
+                    f"{self.path}: setting '{setting.name}': {unknown('option', key, sorted(known))}"
+                )
         paths = ("data", "mask_folder", "mask_mix", "train_people", "val_people", "out", "bank")
         flags.update({key: Path(flags[key]) for key in paths if flags.get(key) is not None})
         if flags.get("holdout_people"):
@@ -105,7 +107,9 @@ def read(path: Path) -> Table:
     trained = [setting.name for setting in settings if setting.of is None]
     for setting in settings:
         if setting.of is not None and setting.of not in trained:
-            raise KitError(f"{path}: setting '{setting.name}': {unknown('trained setting', setting.of, trained)}")
+            raise KitError(
+                f"{path}: setting '{setting.name}': {unknown('trained setting', setting.of, trained)}"
+            )
     return Table(
         path=Path(path),
         title=raw["title"],
@@ -144,7 +148,14 @@ def _set(entry: dict, path: Path) -> Measured:
         raise KitError(f"{path}: every [[sets]] needs name, data and fars")
     protocols = tuple(entry["protocols"]) if "protocols" in entry else None
     people = Path(entry["people"]) if "people" in entry else None
-    return Measured(entry["name"], Path(entry["data"]), people, tuple(map(float, entry["fars"])), protocols, bool(entry.get("flip", False)))
+    return Measured(
+        entry["name"],
+        Path(entry["data"]),
+        people,
+        tuple(map(float, entry["fars"])),
+        protocols,
+        bool(entry.get("flip", False)),
+    )
 
 
 def _setting(entry: dict, path: Path) -> Setting:
@@ -152,9 +163,18 @@ def _setting(entry: dict, path: Path) -> Setting:
         raise KitError(f"{path}: every [[setting]] needs a name")
     where = f"{path}: setting '{entry['name']}'"
     if "of" not in entry:
-        return Setting(entry["name"], _plain_options({key: value for key, value in entry.items() if key != "name"}, where))
+        return Setting(
+            entry["name"],
+            _plain_options({key: value for key, value in entry.items() if key != "name"}, where),
+        )
     _known(entry, DERIVED, where)
-    return Setting(entry["name"], {}, entry["of"], float(entry.get("keep", 1.0)), bool(entry.get("average", False)))
+    return Setting(
+        entry["name"],
+        {},
+        entry["of"],
+        float(entry.get("keep", 1.0)),
+        bool(entry.get("average", False)),
+    )
 
 
 def _plain_options(values: dict, where: str) -> dict[str, Any]:

@@ -5,7 +5,13 @@ import sys
 from mfr_kit import __version__, registry
 from mfr_kit.errors import KitError
 
-PANELS = ["Set up", "Data", "Train", "Measure", "Submit"]  # of the help page, in the order of the work
+PANELS = [
+    "Set up",
+    "Data",
+    "Train",
+    "Measure",
+    "Submit",
+]  # of the help page, in the order of the work
 
 
 def build_app():
@@ -23,14 +29,22 @@ def build_app():
     )
 
     @app.callback(invoke_without_command=True)
-    def root(version: bool = typer.Option(False, "--version", help="Print the version and exit.", is_eager=True)) -> None:
+    def root(
+        version: bool = typer.Option(
+            False, "--version", help="Print the version and exit.", is_eager=True
+        ),
+    ) -> None:
         if version:
             print(f"mfr-kit {__version__}")
             raise typer.Exit
 
     for name in registry.names(__name__):
         registry.get(__name__, name).add_to(app)
-    app.registered_commands.sort(key=lambda entry: PANELS.index(entry.rich_help_panel) if entry.rich_help_panel in PANELS else len(PANELS))
+    app.registered_commands.sort(
+        key=lambda entry: (
+            PANELS.index(entry.rich_help_panel) if entry.rich_help_panel in PANELS else len(PANELS)
+        )
+    )
     return app
 
 

@@ -18,8 +18,12 @@ def adapt(options: AdaptOptions) -> None:
 
     done = run(options)
     if done.epoch == 0:
-        print("no epoch was better than the recogniser on the validation people: the adapter changes nothing")
+        print(
+            "no epoch was better than the recogniser on the validation people: the adapter changes nothing"
+        )
     elif options.val_people:
         print(f"kept epoch {done.epoch}")
-    print(f"parity with recogniser and adapter one after the other: {done.parity:.1e} of the largest value")
+    print(
+        f"parity with recogniser and adapter one after the other: {done.parity:.1e} of the largest value"
+    )
     print(f"student: {done.path}")

@@ -5,7 +5,10 @@ def add_to(app) -> None:
     """Register the group of commands."""
     import typer
 
-    group = typer.Typer(help="Model and data files: what there is, whether it is sound, and fetching it.", no_args_is_help=True)
+    group = typer.Typer(
+        help="Model and data files: what there is, whether it is sound, and fetching it.",
+        no_args_is_help=True,
+    )
     group.command("list")(list_assets)
     group.command("verify")(verify)
     group.command("fetch")(fetch)
@@ -31,12 +34,16 @@ def verify() -> None:
     for entry in assets.ASSETS.values():
         found = assets.find(entry)
         try:
-            print(f"{entry.name:11} {'not on this machine' if found is None else f'ok  {assets.check(entry, found)}'}")
+            print(
+                f"{entry.name:11} {'not on this machine' if found is None else f'ok  {assets.check(entry, found)}'}"
+            )
         except KitError as error:
             print(f"{entry.name:11} WRONG  {error}")
             broken.append(entry.name)
     if broken:
-        raise KitError(f"wrong checksum: {', '.join(broken)}; delete the files named above and fetch them again")
+        raise KitError(
+            f"wrong checksum: {', '.join(broken)}; delete the files named above and fetch them again"
+        )
 
 
 def fetch(name: str) -> None:

@@ -11,14 +11,27 @@ from mfr_kit.options import command, option
 class AuditOptions:
     """What to look at, and how closely."""
 
-    src: Path = option(help="Training set: folder of people, .rec, image list or face set.", argument=True)
-    other: Path | None = option(None, help="A second set: whatever of SRC is also in it is reported.", argument=True)
-    out: Path = option(Path("audit"), help="Folder for findings.csv and exclude.txt (for `augment --exclude`).")
-    model: str = option("sface", help="Recogniser that compares aligned faces: an asset, an .onnx or a run folder; 'none' hashes only.")
-    normalisation: str | None = option(None, help="Input of an .onnx that does not say: minus1_to_1 or raw_0_255.")
+    src: Path = option(
+        help="Training set: folder of people, .rec, image list or face set.", argument=True
+    )
+    other: Path | None = option(
+        None, help="A second set: whatever of SRC is also in it is reported.", argument=True
+    )
+    out: Path = option(
+        Path("audit"), help="Folder for findings.csv and exclude.txt (for `augment --exclude`)."
+    )
+    model: str = option(
+        "sface",
+        help="Recogniser that compares aligned faces: an asset, an .onnx or a run folder; 'none' hashes only.",
+    )
+    normalisation: str | None = option(
+        None, help="Input of an .onnx that does not say: minus1_to_1 or raw_0_255."
+    )
     same_photo: float = option(0.95, help="Cosine from which two photos of a person are one.")
     same_person: float = option(0.65, help="Cosine from which two names are one person.")
-    label_error: float = option(0.2, help="Mean cosine to a person's other photos below which a photo is suspect.")
+    label_error: float = option(
+        0.2, help="Mean cosine to a person's other photos below which a photo is suspect."
+    )
     threads: int = option(0, help="CPU threads of the recogniser, 0 for all.")
 
 
@@ -32,7 +45,9 @@ def audit(options: AuditOptions) -> None:
     limits = run.Thresholds(options.same_photo, options.same_person, options.label_error)
     embedder = None
     if options.model != "none":
-        embedder = load_embedder(options.model, normalisation=options.normalisation, threads=options.threads)
+        embedder = load_embedder(
+            options.model, normalisation=options.normalisation, threads=options.threads
+        )
     one = run.scan(run.open_set(options.src), embedder)
     findings = list(run.within(one, limits))
     scans = [(options.src, one)]
@@ -46,11 +61,15 @@ def audit(options: AuditOptions) -> None:
             if embedder and scanned.embeddings is None
             else ""
         )
-        print(f"{path}: {len(scanned.source)} photographs of {len(set(scanned.source.labels.tolist()))} people, compared {how}{hint}")
+        print(
+            f"{path}: {len(scanned.source)} photographs of {len(set(scanned.source.labels.tolist()))} people, compared {how}{hint}"
+        )
     excluded = run.save(findings, options.out)
     for kind, count in Counter(finding.kind for finding in findings).items():
         print(f"  {kind:28} {count}")
-    print(f"{options.out / 'findings.csv'}: {len(findings)} findings; {options.out / 'exclude.txt'}: {excluded} photographs to leave out")
+    print(
+        f"{options.out / 'findings.csv'}: {len(findings)} findings; {options.out / 'exclude.txt'}: {excluded} photographs to leave out"
+    )
 
 
 def add_to(app: Any) -> None:

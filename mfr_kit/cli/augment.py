@@ -24,4 +24,6 @@ def augment(options: AugmentOptions) -> None:
     print(f"{options.dst}: {made} in {done.seconds:.1f} s ({done.faces_per_second:.0f} faces/s)")
     if done.counts["skipped"]:
         reasons = ", ".join(f"{count} {reason}" for reason, count in sorted(done.reasons.items()))
-        print(f"skipped {done.counts['skipped']}: {reasons}; each is listed in {options.dst / 'skipped.csv'}")
+        print(
+            f"skipped {done.counts['skipped']}: {reasons}; each is listed in {options.dst / 'skipped.csv'}"
+        )

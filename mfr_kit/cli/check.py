@@ -14,9 +14,13 @@ def check(options: CheckOptions) -> None:
     from mfr_kit.submission import check as checks
 
     rows = checks.check(options.model, options.track, options.run, options.latency)
-    print(checks.to_json(options.model, options.track, rows) if options.json else checks.table(rows))
+    print(
+        checks.to_json(options.model, options.track, rows) if options.json else checks.table(rows)
+    )
     broken = checks.failures(rows)
     if broken:
-        raise RuleError(f"{options.model} breaks {len(broken)} rule(s) of track {options.track}: {', '.join(row.rule for row in broken)}")
+        raise RuleError(
+            f"{options.model} breaks {len(broken)} rule(s) of track {options.track}: {', '.join(row.rule for row in broken)}"
+        )
     if not options.json:
         print(f"\n{options.model} keeps every rule of track {options.track}.")

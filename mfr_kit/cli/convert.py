@@ -14,14 +14,30 @@ def add_to(app: Any) -> None:
 
     @app.command("convert", rich_help_panel="Data")
     def convert(
-        src: Annotated[Path, typer.Argument(help="Training set: folder of people, .rec, image list or face set.")],
-        dst: Annotated[Path, typer.Argument(help="New set: .rec, .txt or .lst tell the format, a name without suffix is a folder.")],
-        read_as: Annotated[str | None, typer.Option("--from", help=f"Format of SRC where it does not tell: {known}.")] = None,
-        write_as: Annotated[str | None, typer.Option("--to", help=f"Format of DST where its name does not tell: {known}.")] = None,
+        src: Annotated[
+            Path,
+            typer.Argument(help="Training set: folder of people, .rec, image list or face set."),
+        ],
+        dst: Annotated[
+            Path,
+            typer.Argument(
+                help="New set: .rec, .txt or .lst tell the format, a name without suffix is a folder."
+            ),
+        ],
+        read_as: Annotated[
+            str | None,
+            typer.Option("--from", help=f"Format of SRC where it does not tell: {known}."),
+        ] = None,
+        write_as: Annotated[
+            str | None,
+            typer.Option("--to", help=f"Format of DST where its name does not tell: {known}."),
+        ] = None,
     ) -> None:
         """Copy a training set into another format, image bytes unchanged, and prove it by count and hash."""
         from mfr_kit.data.convert import convert as run
 
         proof = run(src, dst, read_as, write_as)
         print(f"{src} ({proof.read_as}) -> {dst} ({proof.written_as})")
-        print(f"read back equal: {proof.photographs} photographs, {proof.people} people, digest {proof.digest}")
+        print(
+            f"read back equal: {proof.photographs} photographs, {proof.people} people, digest {proof.digest}"
+        )

@@ -6,7 +6,9 @@ from mfr_kit.training.options import RunOptions, distill_options
 
 def add_to(app) -> None:
     """Register the command."""
-    app.command("distill", rich_help_panel="Train")(command(distill_options(), distill, with_config=True))
+    app.command("distill", rich_help_panel="Train")(
+        command(distill_options(), distill, with_config=True)
+    )
 
 
 def distill(options: RunOptions) -> None:

@@ -26,15 +26,29 @@ def fit(options: FitOptions) -> None:
     best = fitting.largest(found)
     if options.json:
         print(
-            json.dumps({"candidates": [dataclasses.asdict(one) for one in found], "largest": best and dataclasses.asdict(best)}, indent=2)
+            json.dumps(
+                {
+                    "candidates": [dataclasses.asdict(one) for one in found],
+                    "largest": best and dataclasses.asdict(best),
+                },
+                indent=2,
+            )
         )
         return
-    print(f"{'backbone':16}{'width':>6}{'D':>6}{'MiB':>9}{'GMAC':>9}{'est. ms on V100':>18}  verdict")
+    print(
+        f"{'backbone':16}{'width':>6}{'D':>6}{'MiB':>9}{'GMAC':>9}{'est. ms on V100':>18}  verdict"
+    )
     for one in found:
         times = f"{one.time_low_ms:.1f} to {one.time_high_ms:.1f}"
         verdict = f"too much {' and '.join(one.fails)}" if one.fails else "fits"
         print(
             f"{one.backbone:16}{one.width:6g}{one.embedding_size:6}{one.size_mib:9.1f}{one.multiply_adds / 1e9:9.2f}{times:>18}  {verdict}"
         )
-    print("Times are estimates from four published IResNet times (by work, by number of nodes), not measurements.")
-    print(f"Largest that fits {options.track}: {best.backbone} at width {best.width:g}" if best else f"Nothing fits {options.track}.")
+    print(
+        "Times are estimates from four published IResNet times (by work, by number of nodes), not measurements."
+    )
+    print(
+        f"Largest that fits {options.track}: {best.backbone} at width {best.width:g}"
+        if best
+        else f"Nothing fits {options.track}."
+    )

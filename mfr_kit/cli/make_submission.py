@@ -5,7 +5,9 @@ from mfr_kit.submission.options import SubmissionOptions
 
 
 def add_to(app) -> None:
-    app.command("make-submission", rich_help_panel="Submit")(command(SubmissionOptions, make_submission))
+    app.command("make-submission", rich_help_panel="Submit")(
+        command(SubmissionOptions, make_submission)
+    )
 
 
 def make_submission(options: SubmissionOptions) -> None:

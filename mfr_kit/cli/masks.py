@@ -8,7 +8,10 @@ def add_to(app) -> None:
     """Register the group of commands."""
     import typer
 
-    group = typer.Typer(help="The mask library: what there is, what it looks like, how often it is drawn.", no_args_is_help=True)
+    group = typer.Typer(
+        help="The mask library: what there is, what it looks like, how often it is drawn.",
+        no_args_is_help=True,
+    )
     group.command("list")(command(LibraryOptions, list_masks))
     group.command("preview")(command(SheetOptions, preview))
     group.command("stats")(command(StatsOptions, stats))

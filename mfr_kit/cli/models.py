@@ -18,4 +18,6 @@ def models(options: ModelsOptions) -> None:
     print(f"{'backbone':<16}{'D':>6}{'parameters':>14}{'GFLOP':>9}{'MiB':>9}")
     for name in registry.names(BACKBONES):
         cost = cost_of(name, options.embedding_size, options.width)
-        print(f"{name:<16}{cost.embedding_size:>6}{cost.parameters:>14,}{cost.flops / 1e9:>9.2f}{cost.size_mib:>9.1f}")
+        print(
+            f"{name:<16}{cost.embedding_size:>6}{cost.parameters:>14,}{cost.flops / 1e9:>9.2f}{cost.size_mib:>9.1f}"
+        )

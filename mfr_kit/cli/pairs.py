@@ -11,8 +11,14 @@ from mfr_kit.options import command, option
 class ShowOptions:
     """Which pairs."""
 
-    src: Path = option(help="Pairs: .bin, LFW's pairs.txt, or a .csv left,right,same[,left_masked,right_masked].", argument=True)
-    images: Path | None = option(None, help="Folder or face set that a text file's names are relative to; default: the file's folder.")
+    src: Path = option(
+        help="Pairs: .bin, LFW's pairs.txt, or a .csv left,right,same[,left_masked,right_masked].",
+        argument=True,
+    )
+    images: Path | None = option(
+        None,
+        help="Folder or face set that a text file's names are relative to; default: the file's folder.",
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,7 +26,9 @@ class PackOptions(ShowOptions):
     """What to pack, and where to."""
 
     dst: Path = option(help="Verification set to write, *.bin.", argument=True)
-    any_size: bool = option(False, help="Allow images that are not 112x112 (others' tools will resize or refuse them).")
+    any_size: bool = option(
+        False, help="Allow images that are not 112x112 (others' tools will resize or refuse them)."
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,8 +63,14 @@ def show(options: ShowOptions) -> None:
     for faces in pairs.batches(64):
         shape = faces.shape[1:]
     same = int(pairs.same.sum())
-    masked = "" if pairs.left_masked is None else f", {int((pairs.left_masked | pairs.right_masked).sum())} with a mask"
-    print(f"{len(pairs)} pairs ({same} same, {len(pairs) - same} different{masked}) of {len(pairs.names)} images, {shape[1]}x{shape[0]}")
+    masked = (
+        ""
+        if pairs.left_masked is None
+        else f", {int((pairs.left_masked | pairs.right_masked).sum())} with a mask"
+    )
+    print(
+        f"{len(pairs)} pairs ({same} same, {len(pairs) - same} different{masked}) of {len(pairs.names)} images, {shape[1]}x{shape[0]}"
+    )
 
 
 def add_to(app: Any) -> None:

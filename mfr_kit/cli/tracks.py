@@ -13,7 +13,9 @@ def tracks() -> None:
         track = known.load(name)
         print(f"{name}: {track.title}")
         print(f"    limits    {known.describe(track)}")
-        print(f"    data      {' or '.join(track.lineage.training_sets) if track.lineage.training_sets else 'any'}")
+        print(
+            f"    data      {' or '.join(track.lineage.training_sets) if track.lineage.training_sets else 'any'}"
+        )
         print(f"    runtime   {track.runtime}")
         print(f"    metric    {track.metric}")
         for note in track.notes:

@@ -18,6 +18,8 @@ def verify(options: VerifyOptions) -> None:
     print(check.to_json(options.package, "as packed", rows) if options.json else check.table(rows))
     broken = check.failures(rows)
     if broken:
-        raise RuleError(f"{options.package} fails {len(broken)} check(s): {', '.join(row.rule for row in broken)}")
+        raise RuleError(
+            f"{options.package} fails {len(broken)} check(s): {', '.join(row.rule for row in broken)}"
+        )
     if not options.json:
         print(f"\n{options.package} is sound.")

@@ -5,7 +5,16 @@ import numpy as np
 
 SIZE = 112
 # Eyes, nose tip, mouth corners of the published ArcFace template (112x112); the 96x112 one has x smaller by 8.
-TEMPLATE = np.array([[38.2946, 51.6963], [73.5318, 51.5014], [56.0252, 71.7366], [41.5493, 92.3655], [70.7299, 92.2041]], np.float32)
+TEMPLATE = np.array(
+    [
+        [38.2946, 51.6963],
+        [73.5318, 51.5014],
+        [56.0252, 71.7366],
+        [41.5493, 92.3655],
+        [70.7299, 92.2041],
+    ],
+    np.float32,
+)
 
 
 def estimate_similarity(landmarks: np.ndarray, template: np.ndarray = TEMPLATE) -> np.ndarray:
@@ -20,17 +29,33 @@ def estimate_similarity(landmarks: np.ndarray, template: np.ndarray = TEMPLATE) 
     Returns:
         (2, 3) float64 matrix for `warp` and `transform_points`.
     """
-    source, target = ([complex(x, y) for x, y in np.asarray(points, np.float64).tolist()] for points in (landmarks, template))
+    source, target = (
+        [complex(x, y) for x, y in np.asarray(points, np.float64).tolist()]
+        for points in (landmarks, template)
+    )
     here, there = sum(source) / len(source), sum(target) / len(target)
     spread = sum(abs(point - here) ** 2 for point in source)
-    turn = sum((point - here).conjugate() * (aim - there) for point, aim in zip(source, target, strict=True)) / spread
+    turn = (
+        sum(
+            (point - here).conjugate() * (aim - there)
+            for point, aim in zip(source, target, strict=True)
+        )
+        / spread
+    )
     shift = there - turn * here
     return np.array([[turn.real, -turn.imag, shift.real], [turn.imag, turn.real, shift.imag]])
 
 
 def warp(image: np.ndarray, matrix: np.ndarray, size: int = SIZE) -> np.ndarray:
     """Bring (H, W, 3) uint8 into the (size, size, 3) aligned frame, bilinear, black outside the photograph."""
-    return cv2.warpAffine(image, matrix, (size, size), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=(0, 0, 0))
+    return cv2.warpAffine(
+        image,
+        matrix,
+        (size, size),
+        flags=cv2.INTER_LINEAR,
+        borderMode=cv2.BORDER_CONSTANT,
+        borderValue=(0, 0, 0),
+    )
 
 
 def transform_points(points: np.ndarray, matrix: np.ndarray) -> np.ndarray:

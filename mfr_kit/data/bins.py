@@ -67,11 +67,27 @@ def read_bin(path: Path) -> tuple[list[memoryview | bytes], list[bool]]:
         content = machine.run()
         images, same = content
         images, same = [_bytes_of(image) for image in images], _flags_of(same)
-    except (_Refused, struct.error, IndexError, KeyError, TypeError, ValueError, AttributeError) as error:
-        problem = error if isinstance(error, _Refused) else "the pickle is damaged or holds something else"
-        raise KitError(f"{path}: byte {machine.position}: {problem}; a verification .bin holds (images, flags) and nothing else") from None
+    except (
+        _Refused,
+        struct.error,
+        IndexError,
+        KeyError,
+        TypeError,
+        ValueError,
+        AttributeError,
+    ) as error:
+        problem = (
+            error
+            if isinstance(error, _Refused)
+            else "the pickle is damaged or holds something else"
+        )
+        raise KitError(
+            f"{path}: byte {machine.position}: {problem}; a verification .bin holds (images, flags) and nothing else"
+        ) from None
     if len(images) != 2 * len(same):
-        raise KitError(f"{path}: {len(images)} images for {len(same)} pairs; there must be two images a pair")
+        raise KitError(
+            f"{path}: {len(images)} images for {len(same)} pairs; there must be two images a pair"
+        )
     return images, same
 
 
@@ -109,7 +125,9 @@ class _Machine:
             if code in _SIZED:
                 self.stack.append(self.take(self.number(_SIZED[code])))
             elif code in _TEXTS:
-                self.stack.append(str(self.take(self.number(_TEXTS[code])), "utf-8", "surrogatepass"))
+                self.stack.append(
+                    str(self.take(self.number(_TEXTS[code])), "utf-8", "surrogatepass")
+                )
             elif code in _CONSTANTS:
                 self.stack.append(_CONSTANTS[code])
             elif code in _ACTIONS:
@@ -172,7 +190,9 @@ class _Machine:
         if isinstance(target, _Array):  # (version, shape, dtype, column order, bytes)
             made = _array(state[4], state[2], state[1])
             target.data, target.is_bool = made.data, made.is_bool
-        elif not isinstance(target, str):  # a dtype's state (byte order, fields, ...) says nothing new of one-byte elements
+        elif not isinstance(
+            target, str
+        ):  # a dtype's state (byte order, fields, ...) says nothing new of one-byte elements
             raise _Refused("a state for what has none")
 
 
@@ -203,10 +223,21 @@ _MAKERS: dict[str, Callable] = {
     "encode": _encode,
     "bytes": lambda: b"",
 }
-_SIZED = {pickle.SHORT_BINBYTES: "<B", pickle.BINBYTES: "<I", pickle.BINBYTES8: "<Q", pickle.BYTEARRAY8: "<Q"}
+_SIZED = {
+    pickle.SHORT_BINBYTES: "<B",
+    pickle.BINBYTES: "<I",
+    pickle.BINBYTES8: "<Q",
+    pickle.BYTEARRAY8: "<Q",
+}
 _SIZED |= {pickle.SHORT_BINSTRING: "<B", pickle.BINSTRING: "<i"}  # Python 2's str
 _TEXTS = {pickle.SHORT_BINUNICODE: "<B", pickle.BINUNICODE: "<I", pickle.BINUNICODE8: "<Q"}
-_CONSTANTS = {pickle.NEWTRUE: True, pickle.NEWFALSE: False, pickle.NONE: None, pickle.EMPTY_TUPLE: (), pickle.MARK: MARK}
+_CONSTANTS = {
+    pickle.NEWTRUE: True,
+    pickle.NEWFALSE: False,
+    pickle.NONE: None,
+    pickle.EMPTY_TUPLE: (),
+    pickle.MARK: MARK,
+}
 _ACTIONS: dict[bytes, Callable[[_Machine], Any]] = {
     pickle.PROTO: lambda machine: machine.take(1),
     pickle.FRAME: lambda machine: machine.take(8),
@@ -221,14 +252,22 @@ _ACTIONS: dict[bytes, Callable[[_Machine], Any]] = {
     pickle.BININT: lambda machine: machine.push(machine.number("<i")),
     pickle.BININT1: lambda machine: machine.push(machine.number("<B")),
     pickle.BININT2: lambda machine: machine.push(machine.number("<H")),
-    pickle.INT: lambda machine: machine.push(int(machine.line())),  # protocols 0 and 1 write bools as I00 and I01
-    pickle.BINPUT: lambda machine: machine.memo.__setitem__(machine.number("<B"), machine.stack[-1]),
-    pickle.LONG_BINPUT: lambda machine: machine.memo.__setitem__(machine.number("<I"), machine.stack[-1]),
+    pickle.INT: lambda machine: machine.push(
+        int(machine.line())
+    ),  # protocols 0 and 1 write bools as I00 and I01
+    pickle.BINPUT: lambda machine: machine.memo.__setitem__(
+        machine.number("<B"), machine.stack[-1]
+    ),
+    pickle.LONG_BINPUT: lambda machine: machine.memo.__setitem__(
+        machine.number("<I"), machine.stack[-1]
+    ),
     pickle.MEMOIZE: lambda machine: machine.memo.__setitem__(len(machine.memo), machine.stack[-1]),
     pickle.BINGET: lambda machine: machine.push(machine.memo[machine.number("<B")]),
     pickle.LONG_BINGET: lambda machine: machine.push(machine.memo[machine.number("<I")]),
     pickle.GLOBAL: lambda machine: machine.name(machine.line(), machine.line()),
-    pickle.STACK_GLOBAL: lambda machine: machine.name(*reversed((machine.stack.pop(), machine.stack.pop()))),
+    pickle.STACK_GLOBAL: lambda machine: machine.name(
+        *reversed((machine.stack.pop(), machine.stack.pop()))
+    ),
     pickle.REDUCE: _Machine.reduce,
     pickle.BUILD: _Machine.build,
 }
@@ -242,7 +281,11 @@ def _bytes_of(image: Any) -> memoryview | bytes:
 
 
 def _flags_of(same: Any) -> list[bool]:
-    items = list(bytes(same.data)) if isinstance(same, _Array) else [item.data[0] if isinstance(item, _Array) else item for item in same]
+    items = (
+        list(bytes(same.data))
+        if isinstance(same, _Array)
+        else [item.data[0] if isinstance(item, _Array) else item for item in same]
+    )
     if any(item not in (0, 1) for item in items):
         raise _Refused("a flag is neither true nor false")
     return [bool(item) for item in items]

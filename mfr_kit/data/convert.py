@@ -31,9 +31,13 @@ def open_any(path: Path, format: str | None = None) -> tuple[str, TrainingSet]:
     if not path.exists():
         raise KitError(f"there is no {path}")
     known = registry.names(FORMATS)
-    chosen = format or next((name for name in known if registry.get(FORMATS, name).recognises(path)), None)
+    chosen = format or next(
+        (name for name in known if registry.get(FORMATS, name).recognises(path)), None
+    )
     if chosen is None:
-        raise KitError(f"{path}: no training set that the kit knows; say which with --from ({', '.join(known)})")
+        raise KitError(
+            f"{path}: no training set that the kit knows; say which with --from ({', '.join(known)})"
+        )
     source = registry.get(FORMATS, chosen).open_set(path)
     if not len(source):
         raise KitError(f"{path}: read as {chosen}, it holds no photograph")
@@ -58,12 +62,16 @@ def convert(src: Path, dst: Path, read_as: str | None = None, write_as: str | No
     wanted, found = digest(source), digest(writer.open_set(Path(dst)))
     if wanted != found:
         told = "{} photographs, {} people, digest {}"
-        raise KitError(f"{dst} differs from {src}: {told.format(*wanted)} were read, {told.format(*found)} are there; do not use it")
+        raise KitError(
+            f"{dst} differs from {src}: {told.format(*wanted)} were read, {told.format(*found)} are there; do not use it"
+        )
     return Proof(chosen, write_as, *found)
 
 
 def _format_for(dst: Path) -> str:
     suffixes = {".rec": "recordio", ".txt": "image-list", ".lst": "image-list", "": "folder"}
     if dst.suffix.lower() not in suffixes:
-        raise KitError(f"{dst}: which format? Say it with --to ({', '.join(registry.names(FORMATS))})")
+        raise KitError(
+            f"{dst}: which format? Say it with --to ({', '.join(registry.names(FORMATS))})"
+        )
     return suffixes[dst.suffix.lower()]

@@ -16,9 +16,13 @@ class Detection:
     """One face in a photograph, in the photograph's pixels."""
 
     box: np.ndarray  # (4,) float32: left, top, width, height; may reach over the photograph's edge
-    landmarks: np.ndarray  # (5, 2) float32: viewer's left eye, right eye, nose tip, left and right mouth corner
+    landmarks: (
+        np.ndarray
+    )  # (5, 2) float32: viewer's left eye, right eye, nose tip, left and right mouth corner
     score: float  # detector confidence in [0, 1]
-    dense: np.ndarray | None = None  # (68, 2) iBUG or (106, 2) InsightFace landmarks, float32, where the detector knows them
+    dense: np.ndarray | None = (
+        None  # (68, 2) iBUG or (106, 2) InsightFace landmarks, float32, where the detector knows them
+    )
 
     @property
     def points(self) -> np.ndarray:

@@ -20,12 +20,18 @@ NO_FACE = "no_face"  # the reason of a skipped row that an evaluation must count
 ROWS, SKIPPED, ABOUT = "faces.parquet", "skipped.csv", "faceset.json"
 SCHEMA = pa.schema(
     [
-        ("key", pa.string()),  # the image's path inside the set; its name, where the images are records
+        (
+            "key",
+            pa.string(),
+        ),  # the image's path inside the set; its name, where the images are records
         ("source", pa.string()),  # the photograph's path inside the folder it came from
         ("identity", pa.string()),
         ("condition", pa.string()),  # NONMASK or MASK (a twin, or a really masked photograph)
         ("landmarks", pa.list_(pa.float32())),  # x0, y0, x1, y1, ... in the aligned frame
-        ("similarity", pa.list_(pa.float32(), 4)),  # a, b, tx, ty of [[a, -b, tx], [b, a, ty]], from the photograph to the aligned frame
+        (
+            "similarity",
+            pa.list_(pa.float32(), 4),
+        ),  # a, b, tx, ty of [[a, -b, tx], [b, a, ty]], from the photograph to the aligned frame
         ("score", pa.float32()),  # detector confidence in [0, 1]; 1 where nobody detected
         ("clean_key", pa.string()),  # of a masked twin: the key of its clean face; else ""
         ("mask", pa.string()),  # JSON of the drawn mask's parameters; "" without one
@@ -33,7 +39,10 @@ SCHEMA = pa.schema(
     ]
 )
 ALIGNED = (1.0, 0.0, 0.0, 0.0)  # the `similarity` of a face that was aligned already
-RECORD_COLUMNS = (pa.field("shard", pa.int32()), pa.field("record", pa.int64()))  # only in a set of records: see storage.py
+RECORD_COLUMNS = (
+    pa.field("shard", pa.int32()),
+    pa.field("record", pa.int64()),
+)  # only in a set of records: see storage.py
 GROUP_ROWS = 8192  # rows of faces.parquet that are written (and held) together
 SKIPPED_COLUMNS = ("source", "identity", "condition", "clean_key", "reason", "detail")
 
@@ -49,7 +58,14 @@ class FaceSet:
         records: of a set of records, what reads them; shared by the selections of a set.
     """
 
-    def __init__(self, folder: Path, table: pa.Table, skipped: list[dict], about: dict, records: Records | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        table: pa.Table,
+        skipped: list[dict],
+        about: dict,
+        records: Records | None = None,
+    ) -> None:
         self.folder, self.table, self.skipped, self.about = folder, table, skipped, about
         self._records = records
 
@@ -62,14 +78,18 @@ class FaceSet:
         """
         folder = Path(folder)
         if not (folder / ROWS).is_file():
-            raise KitError(f"{folder} is not a face set (no {ROWS} in it): make one with `python kit.py augment PHOTOS {folder}`")
+            raise KitError(
+                f"{folder} is not a face set (no {ROWS} in it): make one with `python kit.py augment PHOTOS {folder}`"
+            )
         try:
             table = pq.read_table(folder / ROWS)
         except (pa.ArrowInvalid, OSError) as error:
             raise KitError(f"{folder / ROWS}: cannot be read as parquet ({error})") from None
         missing = [name for name in SCHEMA.names if name not in table.column_names]
         if missing:
-            raise KitError(f"{folder / ROWS}: column '{missing[0]}' is missing; make the face set again with this version of the kit")
+            raise KitError(
+                f"{folder / ROWS}: column '{missing[0]}' is missing; make the face set again with this version of the kit"
+            )
         skipped, about = [], {}
         if (folder / SKIPPED).is_file():
             with (folder / SKIPPED).open(encoding="utf-8", newline="") as file:
@@ -78,7 +98,9 @@ class FaceSet:
             about = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
         in_records = all(field.name in table.column_names for field in RECORD_COLUMNS)
         names = [*SCHEMA.names, *(field.name for field in RECORD_COLUMNS if in_records)]
-        return cls(folder, table.select(names), skipped, about, Records(folder) if in_records else None)
+        return cls(
+            folder, table.select(names), skipped, about, Records(folder) if in_records else None
+        )
 
     def __len__(self) -> int:
         return self.table.num_rows
@@ -126,12 +148,22 @@ class FaceSet:
     @functools.cached_property
     def similarities(self) -> np.ndarray:
         """(N, 4) float64 a, b, tx, ty of the matrices [[a, -b, tx], [b, a, ty]] from photographs to aligned frames."""
-        return self.table["similarity"].combine_chunks().flatten().to_numpy(zero_copy_only=False).reshape(-1, 4).astype(np.float64)
+        return (
+            self.table["similarity"]
+            .combine_chunks()
+            .flatten()
+            .to_numpy(zero_copy_only=False)
+            .reshape(-1, 4)
+            .astype(np.float64)
+        )
 
     @functools.cached_property
     def people(self) -> list[str]:
         """The names in this selection, sorted; with those of whom no face was found."""
-        return sorted(set(self.table["identity"].unique().to_pylist()) | {row["identity"] for row in self.skipped if row["identity"]})
+        return sorted(
+            set(self.table["identity"].unique().to_pylist())
+            | {row["identity"] for row in self.skipped if row["identity"]}
+        )
 
     @functools.cached_property
     def fingerprint(self) -> str:
@@ -140,7 +172,12 @@ class FaceSet:
         for name in ("key", "identity", "condition", "clean_key", "digest"):
             digest.update("\n".join(self.table[name].to_pylist()).encode() + b"\0")
         for row in self.skipped:
-            digest.update("\t".join(row[name] for name in ("source", "identity", "condition", "reason")).encode() + b"\n")
+            digest.update(
+                "\t".join(
+                    row[name] for name in ("source", "identity", "condition", "reason")
+                ).encode()
+                + b"\n"
+            )
         return digest.hexdigest()
 
     def points(self, index: int) -> np.ndarray:
@@ -154,23 +191,35 @@ class FaceSet:
             KitError: it is not there any more, or the .rec is damaged.
         """
         if self._records is not None:
-            return self._records.read(self.table["shard"][int(index)].as_py(), self.table["record"][int(index)].as_py())
+            return self._records.read(
+                self.table["shard"][int(index)].as_py(), self.table["record"][int(index)].as_py()
+            )
         path = self.folder / self.table["key"][int(index)].as_py()
         try:
             return path.read_bytes()
         except OSError as error:
-            raise KitError(f"{path}: named in {self.folder / ROWS} but cannot be read ({error.strerror})") from None
+            raise KitError(
+                f"{path}: named in {self.folder / ROWS} but cannot be read ({error.strerror})"
+            ) from None
 
     def image(self, index: int) -> np.ndarray:
         """(112, 112, 3) uint8 RGB pixels of a face."""
-        return decode_rgb(self.encoded(index), f"{self.folder / self.table['key'][int(index)].as_py()}")
+        return decode_rgb(
+            self.encoded(index), f"{self.folder / self.table['key'][int(index)].as_py()}"
+        )
 
     def select(self, rows: Sequence[int] | np.ndarray) -> "FaceSet":
         """Keep some rows, by index or by a boolean per row; the skipped photographs stay listed."""
         rows = np.asarray(rows)
         if rows.dtype == bool:
             rows = np.flatnonzero(rows)
-        return FaceSet(self.folder, self.table.take(pa.array(rows, pa.int64())), self.skipped, self.about, self._records)
+        return FaceSet(
+            self.folder,
+            self.table.take(pa.array(rows, pa.int64())),
+            self.skipped,
+            self.about,
+            self._records,
+        )
 
     def clean(self) -> "FaceSet":
         """Keep the faces, and the skipped photographs, without a mask: what a teacher's bank may hold."""
@@ -181,7 +230,9 @@ class FaceSet:
     def of_people(self, names: Iterable[str]) -> "FaceSet":
         """Keep some people, among the skipped photographs too."""
         wanted = set(names)
-        kept = self.select(np.fromiter((name in wanted for name in self.identities), bool, len(self)))
+        kept = self.select(
+            np.fromiter((name in wanted for name in self.identities), bool, len(self))
+        )
         kept.skipped = [row for row in self.skipped if row["identity"] in wanted]
         return kept
 
@@ -191,7 +242,11 @@ class FaceSet:
         if name in ("key", "source"):
             return column.to_numpy(zero_copy_only=False)
         encoded = column.dictionary_encode()
-        return encoded.dictionary.to_numpy(zero_copy_only=False)[encoded.indices.to_numpy()] if len(column) else np.empty(0, object)
+        return (
+            encoded.dictionary.to_numpy(zero_copy_only=False)[encoded.indices.to_numpy()]
+            if len(column)
+            else np.empty(0, object)
+        )
 
 
 def read_people(path: Path) -> list[str]:
@@ -215,7 +270,12 @@ def digest_of(encoded: bytes) -> str:
     return hashlib.blake2b(encoded, digest_size=8).hexdigest()
 
 
-def write_rows(folder: Path, chunks: Iterable[tuple[list[dict], list[dict]]], about: dict, in_records: bool = False) -> dict:
+def write_rows(
+    folder: Path,
+    chunks: Iterable[tuple[list[dict], list[dict]]],
+    about: dict,
+    in_records: bool = False,
+) -> dict:
     """Write `faces.parquet`, `skipped.csv` and `faceset.json` from chunks of (face rows, skipped rows), holding a few chunks at a time.
 
     The bytes depend on the rows alone, not on how they are divided into chunks.
@@ -230,14 +290,21 @@ def write_rows(folder: Path, chunks: Iterable[tuple[list[dict], list[dict]]], ab
     """
     schema = pa.schema([*SCHEMA, *RECORD_COLUMNS]) if in_records else SCHEMA
     counts = {"faces": 0, "twins": 0, "skipped": 0}
-    with pq.ParquetWriter(folder / ROWS, schema) as rows, (folder / SKIPPED).open("w", encoding="utf-8", newline="") as file:
+    with (
+        pq.ParquetWriter(folder / ROWS, schema) as rows,
+        (folder / SKIPPED).open("w", encoding="utf-8", newline="") as file,
+    ):
         skipped_rows = csv.DictWriter(file, SKIPPED_COLUMNS, lineterminator="\n")
         skipped_rows.writeheader()
         waiting: list[dict] = []
         for faces, skipped in chunks:
             skipped_rows.writerows(skipped)
             twins = sum(bool(face["clean_key"]) for face in faces)
-            for name, more in (("faces", len(faces) - twins), ("twins", twins), ("skipped", len(skipped))):
+            for name, more in (
+                ("faces", len(faces) - twins),
+                ("twins", twins),
+                ("skipped", len(skipped)),
+            ):
                 counts[name] += more
             waiting += faces
             while len(waiting) >= GROUP_ROWS:
@@ -245,5 +312,7 @@ def write_rows(folder: Path, chunks: Iterable[tuple[list[dict], list[dict]]], ab
                 waiting = waiting[GROUP_ROWS:]
         rows.write_table(pa.Table.from_pylist(waiting, schema))
     about = {**about, "counts": counts}
-    (folder / ABOUT).write_text(json.dumps(about, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    (folder / ABOUT).write_text(
+        json.dumps(about, indent=2, sort_keys=True) + "\n", encoding="utf-8"
+    )
     return about

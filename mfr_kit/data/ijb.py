@@ -48,7 +48,9 @@ class Enrolment:
     subjects: np.ndarray  # (n,) int32
 
 
-def open_searches(root: Path, name: str, templates: np.ndarray) -> tuple[dict[str, Enrolment], Enrolment] | None:
+def open_searches(
+    root: Path, name: str, templates: np.ndarray
+) -> tuple[dict[str, Enrolment], Enrolment] | None:
     """Read the lists of 1:N identification.
 
     Args:
@@ -68,7 +70,9 @@ def open_searches(root: Path, name: str, templates: np.ndarray) -> tuple[dict[st
     if len(missing) == len(paths):
         return None
     if missing:
-        raise KitError(f"{meta}: {missing[0]} is not there; 1:N needs all of {', '.join(path.name for path in paths.values())}")
+        raise KitError(
+            f"{meta}: {missing[0]} is not there; 1:N needs all of {', '.join(path.name for path in paths.values())}"
+        )
     known = np.unique(templates)
     lists = {part: _enrolment(path, known) for part, path in paths.items()}
     probes = lists.pop("probes")
@@ -86,11 +90,17 @@ def _enrolment(path: Path, known: np.ndarray) -> Enrolment:
             for number, fields in enumerate(csv.reader(file), 1):
                 if number == 1 or not fields:
                     continue
-                if len(fields) < 2 or not (fields[0].strip().isdigit() and fields[1].strip().isdigit()):
-                    raise KitError(f"{path}: line {number}: `template,subject,...` expected, found {','.join(fields)[:60]!r}")
+                if len(fields) < 2 or not (
+                    fields[0].strip().isdigit() and fields[1].strip().isdigit()
+                ):
+                    raise KitError(
+                        f"{path}: line {number}: `template,subject,...` expected, found {','.join(fields)[:60]!r}"
+                    )
                 template, subject = int(fields[0]), int(fields[1])
                 if subjects.setdefault(template, subject) != subject:
-                    raise KitError(f"{path}: line {number}: template {template} shows subject {subjects[template]} further up")
+                    raise KitError(
+                        f"{path}: line {number}: template {template} shows subject {subjects[template]} further up"
+                    )
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise KitError(f"cannot read {path}: {error}") from None
     templates = np.array(sorted(subjects), np.int32)
@@ -99,7 +109,9 @@ def _enrolment(path: Path, known: np.ndarray) -> Enrolment:
     unknown = templates[~np.isin(templates, known)]
     if len(unknown):
         raise KitError(f"{path}: no photograph belongs to template {unknown[0]}")
-    return Enrolment(templates, np.array([subjects[template] for template in templates.tolist()], np.int32))
+    return Enrolment(
+        templates, np.array([subjects[template] for template in templates.tolist()], np.int32)
+    )
 
 
 def open_layout(root: Path, name: str = "ijbc") -> TemplateSet:
@@ -117,15 +129,27 @@ def open_layout(root: Path, name: str = "ijbc") -> TemplateSet:
     same_names, coordinates = _rows(points, 11)
     if names != same_names:
         row = next(
-            (row for row, pair in enumerate(zip(names, same_names, strict=False)) if pair[0] != pair[1]), min(len(names), len(same_names))
+            (
+                row
+                for row, pair in enumerate(zip(names, same_names, strict=False))
+                if pair[0] != pair[1]
+            ),
+            min(len(names), len(same_names)),
         )
-        raise KitError(f"{points}: line {row + 1} and line {row + 1} of {members.name} are not of the same photograph")
+        raise KitError(
+            f"{points}: line {row + 1} and line {row + 1} of {members.name} are not of the same photograph"
+        )
     pairs = meta / f"{name}_template_pair_label.txt"
     left, right, same = _triples(pairs)
     unknown = np.flatnonzero(~np.isin(left, numbers[:, 0]) | ~np.isin(right, numbers[:, 0]))
     if len(unknown):
-        raise KitError(f"{pairs}: line {unknown[0] + 1}: a template that no photograph of {members.name} belongs to")
-    landmarks, scores = coordinates[:, :10].reshape(-1, 5, 2).astype(np.float32), coordinates[:, 10].astype(np.float32)
+        raise KitError(
+            f"{pairs}: line {unknown[0] + 1}: a template that no photograph of {members.name} belongs to"
+        )
+    landmarks, scores = (
+        coordinates[:, :10].reshape(-1, 5, 2).astype(np.float32),
+        coordinates[:, 10].astype(np.float32),
+    )
     templates, medias = numbers.astype(np.int32).T
     return TemplateSet(Path(root), names, landmarks, scores, templates, medias, left, right, same)
 
@@ -144,7 +168,9 @@ def _rows(path: Path, count: int) -> tuple[list[str], np.ndarray]:
                 raise ValueError
             numbers[row] = [float(field) for field in fields]
         except ValueError:
-            raise KitError(f"{path}: line {row + 1}: a name and {count} numbers expected, found {line[:60]!r}") from None
+            raise KitError(
+                f"{path}: line {row + 1}: a name and {count} numbers expected, found {line[:60]!r}"
+            ) from None
         names.append(name)
     return names, numbers
 
@@ -153,11 +179,15 @@ def _triples(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Read millions of lines `int int 0|1` at once."""
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("error", DeprecationWarning)  # what numpy says of text that is no number
+            warnings.simplefilter(
+                "error", DeprecationWarning
+            )  # what numpy says of text that is no number
             values = np.fromfile(path, np.int64, sep=" ").astype(np.int32)
     except (OSError, DeprecationWarning, ValueError) as error:
         raise KitError(f"cannot read {path} as lines `template template label`: {error}") from None
     rows = values[: len(values) // 3 * 3].reshape(-1, 3)
     if 3 * len(rows) != len(values) or not np.isin(rows[:, 2], (0, 1)).all():
-        raise KitError(f"{path}: lines `template template label` expected, the label 0 or 1; it was cut short or is another file")
+        raise KitError(
+            f"{path}: lines `template template label` expected, the label 0 or 1; it was cut short or is another file"
+        )
     return rows[:, 0].copy(), rows[:, 1].copy(), rows[:, 2] == 1

@@ -7,7 +7,20 @@ import numpy as np
 
 from mfr_kit.errors import KitError
 
-SUFFIXES = {".bmp", ".gif", ".jpeg", ".jpg", ".jp2", ".pbm", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"}
+SUFFIXES = {
+    ".bmp",
+    ".gif",
+    ".jpeg",
+    ".jpg",
+    ".jp2",
+    ".pbm",
+    ".pgm",
+    ".png",
+    ".ppm",
+    ".tif",
+    ".tiff",
+    ".webp",
+}
 
 
 def read_rgb(path: Path) -> np.ndarray:
@@ -45,7 +58,14 @@ def decode_rgb(data: bytes, where: str) -> np.ndarray:
 def encode(image: np.ndarray, suffix: str = ".jpg") -> bytes:
     """Encode (H, W, 3) uint8 RGB as JPEG quality 95 without chroma subsampling, or as PNG (suffix ".png")."""
     options = (
-        [cv2.IMWRITE_JPEG_QUALITY, 95, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444] if suffix == ".jpg" else []
+        [
+            cv2.IMWRITE_JPEG_QUALITY,
+            95,
+            cv2.IMWRITE_JPEG_SAMPLING_FACTOR,
+            cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444,
+        ]
+        if suffix == ".jpg"
+        else []
     )
     done, data = cv2.imencode(suffix, cv2.cvtColor(image, cv2.COLOR_RGB2BGR), options)
     if not done:

@@ -41,18 +41,34 @@ def feature_name(image: str, algorithm: str) -> str:
 
 
 def _part(root: Path, part: str) -> list[str]:
-    folder, listing, noises = root / f"{part}_images", root / f"{part}_lst", root / f"{part}_noises.txt"
+    folder, listing, noises = (
+        root / f"{part}_images",
+        root / f"{part}_lst",
+        root / f"{part}_noises.txt",
+    )
     if not folder.is_dir():
         raise KitError(f"{folder} is missing: MegaFace's layout is described in docs/formats.md")
     if listing.exists():
         names = _lines(listing)
     else:
-        names = sorted(item.relative_to(folder).as_posix() for item in folder.rglob("*") if item.suffix.lower() in SUFFIXES)
+        names = sorted(
+            item.relative_to(folder).as_posix()
+            for item in folder.rglob("*")
+            if item.suffix.lower() in SUFFIXES
+        )
     left_out = set(_lines(noises)) if noises.exists() else set()
-    kept = [name for name in names if name not in left_out and name.rpartition("/")[2] not in left_out]
-    gone = next((name for name in kept if not (folder / name).is_file()), None) if listing.exists() else None
+    kept = [
+        name for name in names if name not in left_out and name.rpartition("/")[2] not in left_out
+    ]
+    gone = (
+        next((name for name in kept if not (folder / name).is_file()), None)
+        if listing.exists()
+        else None
+    )
     if gone or not kept:
-        raise KitError(f"{listing}: {gone} is not in {folder}" if gone else f"{folder} holds no images")
+        raise KitError(
+            f"{listing}: {gone} is not in {folder}" if gone else f"{folder} holds no images"
+        )
     return kept
 
 

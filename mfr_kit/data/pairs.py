@@ -39,7 +39,9 @@ class PairSet:
     @property
     def folds(self) -> np.ndarray:
         """(P,) 0 .. 9: ten runs of consecutive pairs, not shuffled, as the published protocols have them."""
-        return np.concatenate([np.full(len(run), fold) for fold, run in enumerate(np.array_split(self.same, FOLDS))])
+        return np.concatenate(
+            [np.full(len(run), fold) for fold, run in enumerate(np.array_split(self.same, FOLDS))]
+        )
 
     def batches(self, size: int) -> Iterator[np.ndarray]:
         """Decode the images in order, (B, H, W, 3) uint8 RGB at a time, so that a set of any length fits into memory.
@@ -50,12 +52,16 @@ class PairSet:
         shape = None
         for start in range(0, len(self.names), size):
             rows = range(start, min(start + size, len(self.names)))
-            faces = [decode_rgb(self.encoded(row), f"{self.path}: {self.names[row]}") for row in rows]
+            faces = [
+                decode_rgb(self.encoded(row), f"{self.path}: {self.names[row]}") for row in rows
+            ]
             shape = shape or faces[0].shape
             for row, face in zip(rows, faces, strict=True):
                 if face.shape != shape:
                     found = f"{face.shape[1]}x{face.shape[0]}, others are {shape[1]}x{shape[0]}"
-                    raise KitError(f"{self.path}: {self.names[row]} is {found}; align all with `kit.py augment`")
+                    raise KitError(
+                        f"{self.path}: {self.names[row]} is {found}; align all with `kit.py augment`"
+                    )
             yield np.stack(faces)
 
 
@@ -73,20 +79,28 @@ def open_pairs(path: Path, images: Path | None = None, format: str | None = None
     if not path.is_file():
         raise KitError(f"there is no file {path}")
     known = registry.names(FORMATS)
-    chosen = format or next((name for name in known if registry.get(FORMATS, name).recognises(path)), None)
+    chosen = format or next(
+        (name for name in known if registry.get(FORMATS, name).recognises(path)), None
+    )
     if chosen is None:
         raise KitError(f"{path}: no pairs that the kit knows ({', '.join(known)})")
     return registry.get(FORMATS, chosen).open_pairs(path, images)
 
 
-def from_rows(path: Path, images: Path | None, rows: Iterable[tuple], masked: bool = False) -> PairSet:
+def from_rows(
+    path: Path, images: Path | None, rows: Iterable[tuple], masked: bool = False
+) -> PairSet:
     """Build a set from rows (line number, left, right, same[, left masked, right masked]), finding every image at once.
 
     Raises:
         KitError: no rows, or an image that is not there; names the line.
     """
     folder = Path(images) if images else path.parent
-    hint = "its skipped.csv says why" if (folder / "skipped.csv").exists() else "say where with --images"
+    hint = (
+        "its skipped.csv says why"
+        if (folder / "skipped.csv").exists()
+        else "say where with --images"
+    )
     find, encoded, names = _images(folder)
     numbers, sides, flags = {}, ([], []), []
     for line, left, right, *more in rows:
@@ -102,7 +116,15 @@ def from_rows(path: Path, images: Path | None, rows: Iterable[tuple], masked: bo
     where = list(numbers)
     left, right = (np.array(side, np.int64) for side in sides)
     shown = [names(item) for item in where]
-    return PairSet(path, shown, left, right, columns[0], *(columns[1:3] if masked else (None, None)), lambda row: encoded(where[row]))
+    return PairSet(
+        path,
+        shown,
+        left,
+        right,
+        columns[0],
+        *(columns[1:3] if masked else (None, None)),
+        lambda row: encoded(where[row]),
+    )
 
 
 def _images(root: Path) -> tuple[Callable, Callable, Callable]:
@@ -112,8 +134,14 @@ def _images(root: Path) -> tuple[Callable, Callable, Callable]:
     if not (root / "faces.parquet").exists():
         return lambda name: _file(root, name), lambda name: read_file(root / name, root), str
     faces, rows = FaceSet.open(root), {}
-    for row in np.argsort(faces.conditions != NONMASK, kind="stable"):  # a photograph's name means its clean face; a key means itself
-        for name in (faces.keys[row], faces.sources[row], str(Path(faces.sources[row]).with_suffix(""))):
+    for row in np.argsort(
+        faces.conditions != NONMASK, kind="stable"
+    ):  # a photograph's name means its clean face; a key means itself
+        for name in (
+            faces.keys[row],
+            faces.sources[row],
+            str(Path(faces.sources[row]).with_suffix("")),
+        ):
             rows.setdefault(name, int(row))
     return rows.get, faces.encoded, lambda row: faces.keys[row]
 
@@ -121,7 +149,14 @@ def _images(root: Path) -> tuple[Callable, Callable, Callable]:
 def _file(root: Path, name: str) -> str | None:
     if Path(name).suffix.lower() in SUFFIXES:
         return name if (root / name).is_file() else None
-    return next((name + suffix for suffix in (".jpg", ".png", *sorted(SUFFIXES)) if (root / (name + suffix)).is_file()), None)
+    return next(
+        (
+            name + suffix
+            for suffix in (".jpg", ".png", *sorted(SUFFIXES))
+            if (root / (name + suffix)).is_file()
+        ),
+        None,
+    )
 
 
 def pack_pairs(pairs: PairSet, dst: Path, any_size: bool = False) -> int:
@@ -136,14 +171,20 @@ def pack_pairs(pairs: PairSet, dst: Path, any_size: bool = False) -> int:
         height, width, _ = decode_rgb(pairs.encoded(row), f"{pairs.path}: {pairs.names[row]}").shape
         if (height, width) != (SIZE, SIZE):
             hint = "align the photographs with `kit.py augment` and give the face set as --images, or allow it with --any-size"
-            raise KitError(f"{pairs.path}: {pairs.names[row]} is {width}x{height}, not {SIZE}x{SIZE}: {hint}")
+            raise KitError(
+                f"{pairs.path}: {pairs.names[row]} is {width}x{height}, not {SIZE}x{SIZE}: {hint}"
+            )
     module = registry.get(FORMATS, "bin")
     module.write_pairs(dst, pairs)
     written = module.open_pairs(dst)
-    for number, (left, right, same) in enumerate(zip(pairs.left, pairs.right, pairs.same, strict=True)):
+    for number, (left, right, same) in enumerate(
+        zip(pairs.left, pairs.right, pairs.same, strict=True)
+    ):
         images = written.encoded(2 * number), written.encoded(2 * number + 1)
         if images != (pairs.encoded(left), pairs.encoded(right)) or written.same[number] != same:
-            raise KitError(f"{dst}: pair {number} differs from what was read from {pairs.path}; do not use it")
+            raise KitError(
+                f"{dst}: pair {number} differs from what was read from {pairs.path}; do not use it"
+            )
     return len(pairs)
 
 
@@ -163,7 +204,9 @@ def unpack_pairs(pairs: PairSet, dst: Path) -> int:
             data = pairs.encoded(row)
             names.append(f"images/{row:06d}{suffix_of(data, f'{pairs.path}: {name}')}")
             (temporary / names[-1]).write_bytes(data)
-        registry.get(FORMATS, "pairs-csv").write_pairs(temporary / "pairs.csv", dataclasses.replace(pairs, names=names))
+        registry.get(FORMATS, "pairs-csv").write_pairs(
+            temporary / "pairs.csv", dataclasses.replace(pairs, names=names)
+        )
         os.replace(temporary, dst)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)

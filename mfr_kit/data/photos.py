@@ -8,7 +8,13 @@ from pathlib import Path, PurePosixPath
 from mfr_kit.errors import KitError
 
 # A person's photographs may be sorted by condition, as in RMFRD: `person/bare/1.jpg`, `person/masked/2.jpg`.
-CONDITION_FOLDERS = {"bare": "nonmask", "nonmask": "nonmask", "unmasked": "nonmask", "masked": "mask", "mask": "mask"}
+CONDITION_FOLDERS = {
+    "bare": "nonmask",
+    "nonmask": "nonmask",
+    "unmasked": "nonmask",
+    "masked": "mask",
+    "mask": "mask",
+}
 TWIN = ".masked"  # ends the stem of a masked twin's image
 
 
@@ -32,14 +38,22 @@ def list_people(folder: Path, people: set[str] | None = None) -> list[str]:
         KitError: no such folder, no person's folder in it, or none of those asked for.
     """
     if not folder.is_dir():
-        raise KitError(f"{folder} is not a folder: give a folder that holds one folder of photographs per person")
-    persons = sorted(item.name for item in folder.iterdir() if item.is_dir() and not item.name.startswith("."))
+        raise KitError(
+            f"{folder} is not a folder: give a folder that holds one folder of photographs per person"
+        )
+    persons = sorted(
+        item.name for item in folder.iterdir() if item.is_dir() and not item.name.startswith(".")
+    )
     if not persons:
-        raise KitError(f"{folder} holds no folders: put the photographs of each person into a folder of their own, named after the person")
+        raise KitError(
+            f"{folder} holds no folders: put the photographs of each person into a folder of their own, named after the person"
+        )
     chosen = [person for person in persons if people is None or person in people]
     if not chosen:
         first = min(people or ())
-        raise KitError(f"none of the {len(people or ())} people asked for has a folder in {folder} (the first is '{first}')")
+        raise KitError(
+            f"none of the {len(people or ())} people asked for has a folder in {folder} (the first is '{first}')"
+        )
     return chosen
 
 
@@ -58,7 +72,11 @@ def strays(folder: Path) -> list[str]:
 
 def photos_of(folder: Path, person: str) -> Iterator[Photo]:
     """List every file of one person, at any depth, sorted."""
-    files = sorted(item.relative_to(folder).as_posix() for item in (folder / person).rglob("*") if item.is_file())
+    files = sorted(
+        item.relative_to(folder).as_posix()
+        for item in (folder / person).rglob("*")
+        if item.is_file()
+    )
     stems = Counter(str(PurePosixPath(source).with_suffix("")).lower() for source in files)
     taken = {stem for stem, count in stems.items() if count == 1 and not stem.endswith(TWIN)}
     for source in files:
@@ -74,4 +92,8 @@ def photos_of(folder: Path, person: str) -> Iterator[Photo]:
 
 
 def _condition(path: PurePosixPath) -> str:
-    return CONDITION_FOLDERS.get(path.parts[1].lower(), "nonmask") if len(path.parts) > 2 else "nonmask"
+    return (
+        CONDITION_FOLDERS.get(path.parts[1].lower(), "nonmask")
+        if len(path.parts) > 2
+        else "nonmask"
+    )

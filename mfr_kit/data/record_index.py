@@ -23,7 +23,13 @@ class KeyTable:
         where: names the index in errors.
     """
 
-    def __init__(self, offsets: np.ndarray, size_bytes: int, keys: np.ndarray | None = None, where: str = "the rebuilt index"):
+    def __init__(
+        self,
+        offsets: np.ndarray,
+        size_bytes: int,
+        keys: np.ndarray | None = None,
+        where: str = "the rebuilt index",
+    ):
         self._where, self._count, self._size, self._keys = where, len(offsets), size_bytes, keys
         self._in_order = keys is None and bool((offsets[1:] > offsets[:-1]).all())
         self._offsets = offsets
@@ -45,7 +51,9 @@ class KeyTable:
         return zip(memoryview(keys), memoryview(self._offsets[order]), strict=True)
 
     def _prepare(self) -> None:
-        self._at = memoryview(self._offsets)  # indexing it gives a plain int, twice as fast as an array would
+        self._at = memoryview(
+            self._offsets
+        )  # indexing it gives a plain int, twice as fast as an array would
         self._key_at = None if self._keys is None else memoryview(self._keys)
         self._last = self._count - 1
         self.find = self._find_in_order if self._in_order else self._find_any
@@ -60,16 +68,26 @@ class KeyTable:
 
     def _find_any(self, key: int) -> tuple[int, int]:
         position = key if self._keys is None else bisect_left(self._key_at, key)
-        if not 0 <= position < self._count or (self._keys is not None and self._key_at[position] != key):
+        if not 0 <= position < self._count or (
+            self._keys is not None and self._key_at[position] != key
+        ):
             raise self._unknown(key)
         return self._at[position], USUAL_BYTES
 
     def _unknown(self, key: int) -> KitError:
-        span = f"its {self._count} keys lie in {self.keys[0]} .. {self.keys[-1]}" if self._count else "it is empty"
+        span = (
+            f"its {self._count} keys lie in {self.keys[0]} .. {self.keys[-1]}"
+            if self._count
+            else "it is empty"
+        )
         return KitError(f"{self._where}: there is no key {key}; {span}")
 
     def __getstate__(self) -> dict:
-        return {name: value for name, value in self.__dict__.items() if name not in ("_at", "_key_at", "find")}
+        return {
+            name: value
+            for name, value in self.__dict__.items()
+            if name not in ("_at", "_key_at", "find")
+        }
 
     def __setstate__(self, state: dict) -> None:
         self.__dict__.update(state)
@@ -87,7 +105,9 @@ def read_index(path: Path, size_bytes: int) -> KeyTable:
     """
     try:
         with path.open("rb") as file:
-            count = sum(block.count(b"\n") for block in iter(lambda: file.read(BLOCK_BYTES), b"")) + 1
+            count = (
+                sum(block.count(b"\n") for block in iter(lambda: file.read(BLOCK_BYTES), b"")) + 1
+            )
         offsets, keys, filled = np.empty(count, np.int64), None, 0
         for numbers in _blocks(path):
             stop = filled + len(numbers)
@@ -104,13 +124,17 @@ def read_index(path: Path, size_bytes: int) -> KeyTable:
         row = int(np.argmax((offsets > size_bytes - 8) | (offsets < 0)))
         key = row if keys is None else int(keys[row])
         problem = f"offset {offsets[row]} lies past the end of the .rec ({size_bytes} bytes)"
-        raise KitError(f"{path}: key {key}: {problem}; the .rec was cut short, or the .idx is of another")
+        raise KitError(
+            f"{path}: key {key}: {problem}; the .rec was cut short, or the .idx is of another"
+        )
     if keys is not None:
         order = np.argsort(keys, kind="stable")
         offsets, keys = offsets[order], keys[order]
         twice = np.flatnonzero(keys[1:] == keys[:-1])
         if len(twice):
-            raise KitError(f"{path}: key {keys[twice[0]]} comes twice; delete the .idx to have it rebuilt from the .rec")
+            raise KitError(
+                f"{path}: key {keys[twice[0]]} comes twice; delete the .idx to have it rebuilt from the .rec"
+            )
     return KeyTable(offsets, size_bytes, keys, str(path))
 
 
@@ -133,13 +157,19 @@ def _numbers(path: Path, text: bytes, first_line: int) -> np.ndarray:
     """Turn whole lines into (n, 2) numbers, all at once where they are as a writer leaves them, else line by line."""
     lines = text.count(b"\n") + (not text.endswith(b"\n") and bool(text))
     if not text.translate(None, b"0123456789\t\r\n") and text.count(b"\t") == lines:
-        values = np.fromstring(text.decode("ascii"), np.int64, sep=" ") if text else np.empty(0, np.int64)
+        values = (
+            np.fromstring(text.decode("ascii"), np.int64, sep=" ")
+            if text
+            else np.empty(0, np.int64)
+        )
         if len(values) == 2 * lines:
             return values.reshape(-1, 2)
     rows = []
     for number, line in enumerate(text.split(b"\n"), first_line):
         fields = line.split()
-        if fields and not (len(fields) == 2 and all(field.isdigit() and len(field) < 19 for field in fields)):
+        if fields and not (
+            len(fields) == 2 and all(field.isdigit() and len(field) < 19 for field in fields)
+        ):
             raise _malformed(path, number, line)
         if fields:
             rows.append((int(fields[0]), int(fields[1])))
@@ -148,4 +178,6 @@ def _numbers(path: Path, text: bytes, first_line: int) -> np.ndarray:
 
 def _malformed(path: Path, number: int, line: bytes) -> KitError:
     shown = line[:40].decode("ascii", "replace")
-    return KitError(f"{path}: line {number}: `key <tab> offset` expected, found {shown!r}; delete the file to have it rebuilt")
+    return KitError(
+        f"{path}: line {number}: `key <tab> offset` expected, found {shown!r}; delete the file to have it rebuilt"
+    )

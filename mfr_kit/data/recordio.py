@@ -22,7 +22,9 @@ from mfr_kit.errors import KitError
 MAGIC = 0xCED7230A
 MAGIC_BYTES = struct.pack("<I", MAGIC)
 LENGTH_MASK = (1 << 29) - 1
-RESIDENT_BYTES = 32 << 20  # in order: the mapped pages go back to the system after this many bytes, so that memory stays flat
+RESIDENT_BYTES = (
+    32 << 20
+)  # in order: the mapped pages go back to the system after this many bytes, so that memory stays flat
 BLOCK_BYTES = 1 << 20  # at random: longer records than this are taken from the map
 _PART = struct.Struct("<II")
 _unpack_part = _PART.unpack_from
@@ -54,13 +56,23 @@ def unpack(payload: memoryview | bytes, where: str) -> Record:
         KitError: the payload is shorter than its header says; `where` names it.
     """
     if len(payload) < _HEADER.size:
-        raise KitError(f"{where}: {len(payload)} bytes are too few for an image record (24 at least); is this a set of images?")
+        raise KitError(
+            f"{where}: {len(payload)} bytes are too few for an image record (24 at least); is this a set of images?"
+        )
     flag, label, id_, id2 = _HEADER.unpack_from(payload)
     if flag == 0:
         return Record(0, (label,), id_, id2, memoryview(payload)[24:])
     if 24 + 4 * flag > len(payload):
-        raise KitError(f"{where}: the header announces {flag} labels, but only {len(payload) - 24} bytes follow; the record is damaged")
-    return Record(flag, struct.unpack_from(f"<{flag}f", payload, 24), id_, id2, memoryview(payload)[24 + 4 * flag :])
+        raise KitError(
+            f"{where}: the header announces {flag} labels, but only {len(payload) - 24} bytes follow; the record is damaged"
+        )
+    return Record(
+        flag,
+        struct.unpack_from(f"<{flag}f", payload, 24),
+        id_,
+        id2,
+        memoryview(payload)[24 + 4 * flag :],
+    )
 
 
 class RecordReader:
@@ -82,7 +94,11 @@ class RecordReader:
         self._map()
         index_path = Path(index) if index else self.path.with_suffix(".idx")
         self.rebuilt = index is None and not index_path.exists()
-        self._table = KeyTable(np.frombuffer(self._scan(), np.int64), self._size) if self.rebuilt else read_index(index_path, self._size)
+        self._table = (
+            KeyTable(np.frombuffer(self._scan(), np.int64), self._size)
+            if self.rebuilt
+            else read_index(index_path, self._size)
+        )
         self._find = self._table.find
 
     def __len__(self) -> int:
@@ -140,14 +156,21 @@ class RecordReader:
         """Read a record of any length and any number of parts; whatever is wrong with it is found here, off the fast path."""
         now = os.fstat(self._descriptor).st_size
         if now < self._size:
-            raise KitError(f"{self.path}: key {key}, offset {offset}: the file was cut from {self._size} to {now} bytes while in use")
+            raise KitError(
+                f"{self.path}: key {key}, offset {offset}: the file was cut from {self._size} to {now} bytes while in use"
+            )
         parts, start = [], offset
         while True:
             if not 0 <= offset <= self._size - 8:
                 raise self._damaged(key, offset)
             magic, word = _unpack_part(self._view, offset)
             flag, end = word >> 29, offset + 8 + (word & LENGTH_MASK)
-            if magic != MAGIC or end > self._size or flag > 3 or (flag in (0, 1)) != (offset == start):
+            if (
+                magic != MAGIC
+                or end > self._size
+                or flag > 3
+                or (flag in (0, 1)) != (offset == start)
+            ):
                 raise self._damaged(key, offset)
             parts.append(self._view[offset + 8 : end])
             offset = end + (-(end - offset) & 3)
@@ -195,7 +218,9 @@ class RecordReader:
             self._file = self.path.open("rb", buffering=0)  # closed with the reader
             self._descriptor = self._file.fileno()
             self._size = os.fstat(self._descriptor).st_size
-            self._mmap = mmap.mmap(self._descriptor, 0, access=mmap.ACCESS_READ) if self._size else None
+            self._mmap = (
+                mmap.mmap(self._descriptor, 0, access=mmap.ACCESS_READ) if self._size else None
+            )
         except OSError as error:
             raise KitError(f"{self.path}: cannot be read ({error.strerror})") from None
         self._view = memoryview(self._mmap) if self._mmap else memoryview(b"")
@@ -206,14 +231,21 @@ class RecordReader:
             self._mmap.madvise(mmap.MADV_DONTNEED)
 
     def __getstate__(self) -> dict:
-        return {"path": self.path, "rebuilt": self.rebuilt, "size": self._size, "table": self._table}
+        return {
+            "path": self.path,
+            "rebuilt": self.rebuilt,
+            "size": self._size,
+            "table": self._table,
+        }
 
     def __setstate__(self, state: dict) -> None:
         self.path, self.rebuilt, self._table = state["path"], state["rebuilt"], state["table"]
         self._find = self._table.find
         self._map()
         if self._size != state["size"]:
-            raise KitError(f"{self.path}: {self._size} bytes now, {state['size']} when it was opened first; do not change a set in use")
+            raise KitError(
+                f"{self.path}: {self._size} bytes now, {state['size']} when it was opened first; do not change a set in use"
+            )
 
 
 class RecordWriter:
@@ -227,8 +259,14 @@ class RecordWriter:
         if self.path.suffix != ".rec":
             raise KitError(f"{path}: a RecordIO file is called *.rec")
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        self._temporary = [self.path.with_name(f".{self.path.stem}.{os.getpid()}{suffix}.part") for suffix in (".rec", ".idx")]
-        self._records, self._index = self._temporary[0].open("wb", 1 << 20), self._temporary[1].open("w", encoding="ascii", newline="\n")
+        self._temporary = [
+            self.path.with_name(f".{self.path.stem}.{os.getpid()}{suffix}.part")
+            for suffix in (".rec", ".idx")
+        ]
+        self._records, self._index = (
+            self._temporary[0].open("wb", 1 << 20),
+            self._temporary[1].open("w", encoding="ascii", newline="\n"),
+        )
         self._offset, self._last_key = 0, -1
 
     def write(self, key: int, payload: bytes) -> None:
@@ -238,9 +276,13 @@ class RecordWriter:
             KitError: keys that do not ascend, or a payload of 2**29 bytes (512 MiB) or more, which the format cannot hold.
         """
         if key <= self._last_key:
-            raise KitError(f"{self.path}: key {key} comes after key {self._last_key}; keys must ascend")
+            raise KitError(
+                f"{self.path}: key {key} comes after key {self._last_key}; keys must ascend"
+            )
         if len(payload) > LENGTH_MASK:
-            raise KitError(f"{self.path}: key {key}: {len(payload)} bytes, but a record holds less than 512 MiB")
+            raise KitError(
+                f"{self.path}: key {key}: {len(payload)} bytes, but a record holds less than 512 MiB"
+            )
         block = frame(payload)
         self._records.write(block)
         self._index.write(f"{key}\t{self._offset}\n")
@@ -271,4 +313,11 @@ def frame(payload: bytes) -> bytes:
         start = at + 4
         at = payload.find(MAGIC_BYTES, start)
     length = len(payload) - start
-    return b"".join((*blocks, _PART.pack(MAGIC, (3 if start else 0) << 29 | length), payload[start:], b"\0" * (-length & 3)))
+    return b"".join(
+        (
+            *blocks,
+            _PART.pack(MAGIC, (3 if start else 0) << 29 | length),
+            payload[start:],
+            b"\0" * (-length & 3),
+        )
+    )

@@ -29,7 +29,9 @@ class Robust:
         mirror: look at the mirror images too.
     """
 
-    def __init__(self, detector: Detector, face_sides: tuple[int, ...] = FACE_SIDES, mirror: bool = True) -> None:
+    def __init__(
+        self, detector: Detector, face_sides: tuple[int, ...] = FACE_SIDES, mirror: bool = True
+    ) -> None:
         self._detector, self._face_sides, self._mirror = detector, face_sides, mirror
 
     def look(self, image: np.ndarray) -> list[Detection]:
@@ -49,17 +51,25 @@ class Robust:
         for side in self._face_sides:
             crop, scale, corner = _crop(image, face, side)
             for mirrored in (False, True)[: 1 + self._mirror]:
-                again = self._look(crop[:, ::-1] if mirrored else crop, scale, corner, face, mirrored)
+                again = self._look(
+                    crop[:, ::-1] if mirrored else crop, scale, corner, face, mirrored
+                )
                 if again is not None:
                     looks.append(again)
         tried = 1 + len(self._face_sides) * (1 + self._mirror)
         landmarks = np.median([look.landmarks for look in looks], axis=0).astype(np.float32)
-        settled = replace(face, landmarks=landmarks, score=float(sum(look.score for look in looks) / tried))
+        settled = replace(
+            face, landmarks=landmarks, score=float(sum(look.score for look in looks) / tried)
+        )
         return self._detector.settle(image, settled)
 
-    def _look(self, crop: np.ndarray, scale: float, corner: np.ndarray, face: Detection, mirrored: bool) -> Detection | None:
+    def _look(
+        self, crop: np.ndarray, scale: float, corner: np.ndarray, face: Detection, mirrored: bool
+    ) -> Detection | None:
         found = self._detector.look(np.ascontiguousarray(crop))
-        return same_face([_restore(look, crop.shape[1], scale, corner, mirrored) for look in found], face)
+        return same_face(
+            [_restore(look, crop.shape[1], scale, corner, mirrored) for look in found], face
+        )
 
 
 def _crop(image: np.ndarray, face: Detection, side: int) -> tuple[np.ndarray, float, np.ndarray]:
@@ -86,7 +96,9 @@ def _crop(image: np.ndarray, face: Detection, side: int) -> tuple[np.ndarray, fl
     return cv2.warpAffine(part, matrix, (size, size), flags=cv2.INTER_LINEAR), scale, corner
 
 
-def _restore(look: Detection, width: int, scale: float, corner: np.ndarray, mirrored: bool) -> Detection:
+def _restore(
+    look: Detection, width: int, scale: float, corner: np.ndarray, mirrored: bool
+) -> Detection:
     """Bring a look's box and landmarks back into the photograph's pixels."""
     box, landmarks = look.box.copy(), look.landmarks.copy()
     if mirrored:

@@ -73,7 +73,9 @@ class ShardWriter:
         for file, size in zip(files, sizes, strict=True):
             found = file.stat().st_size if file.exists() else 0
             if found < size:
-                raise KitError(f"{file}: {found} bytes, but {size} were written before the run was stopped; remove {path.parent}")
+                raise KitError(
+                    f"{file}: {found} bytes, but {size} were written before the run was stopped; remove {path.parent}"
+                )
         self._files = [file.open("r+b" if file.exists() else "w+b") for file in files]
         for file, size in zip(self._files, sizes, strict=True):
             file.truncate(size)
@@ -89,7 +91,9 @@ class ShardWriter:
             KitError: more images than a header record can count.
         """
         if self._key >= MOST_RECORDS - 1:
-            raise KitError(f"{self.path}: more than {MOST_RECORDS} images do not fit one .rec file: use more --shards")
+            raise KitError(
+                f"{self.path}: more than {MOST_RECORDS} images do not fit one .rec file: use more --shards"
+            )
         return self._write(pack(float(label), data, self._key))
 
     def position(self) -> Position:

@@ -43,12 +43,20 @@ class TrainingSet:
         return np.argsort(self.labels, kind="stable")
 
 
-def from_names(path: Path, identities: Sequence[str], names: Sequence[str], encoded: Callable[[int], bytes]) -> TrainingSet:
+def from_names(
+    path: Path, identities: Sequence[str], names: Sequence[str], encoded: Callable[[int], bytes]
+) -> TrainingSet:
     """Build a set from one identity a photograph; people are sorted by name (by number where all names are numbers)."""
     numeric = all(name.isascii() and name.isdigit() for name in set(identities))
     people = sorted(set(identities), key=(lambda name: (int(name), name)) if numeric else None)
     rows = {name: row for row, name in enumerate(people)}
-    return TrainingSet(path, people, np.fromiter((rows[name] for name in identities), np.int32, len(identities)), names, encoded)
+    return TrainingSet(
+        path,
+        people,
+        np.fromiter((rows[name] for name in identities), np.int32, len(identities)),
+        names,
+        encoded,
+    )
 
 
 def suffix_of(data: bytes, where: str) -> str:
@@ -62,7 +70,9 @@ def suffix_of(data: bytes, where: str) -> str:
             return suffix
     if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
         return ".webp"
-    raise KitError(f"{where}: not an image file (it begins with {bytes(data[:8])!r}); convert to a .rec, or leave it out")
+    raise KitError(
+        f"{where}: not an image file (it begins with {bytes(data[:8])!r}); convert to a .rec, or leave it out"
+    )
 
 
 def lay_out(source: TrainingSet) -> Iterator[tuple[int, str, str, bytes]]:
@@ -75,8 +85,12 @@ def lay_out(source: TrainingSet) -> Iterator[tuple[int, str, str, bytes]]:
     for index in source.by_person():
         if source.person(index) != person:
             person, taken = source.person(index), set()
-            if person in ("", ".", "..") or any(character in person for character in '/\\:*?"<>|\0\n'):
-                raise KitError(f"{source.path}: a person is called {person!r}, which cannot name a folder; rename the person first")
+            if person in ("", ".", "..") or any(
+                character in person for character in '/\\:*?"<>|\0\n'
+            ):
+                raise KitError(
+                    f"{source.path}: a person is called {person!r}, which cannot name a folder; rename the person first"
+                )
         data, name = source.encoded(index), source.names[index]
         suffix = suffix_of(data, f"{source.path}: {name}")
         inner = name.removeprefix(f"{person}/")
@@ -114,7 +128,9 @@ def read_file(path: Path, named_in: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        raise KitError(f"{path}: named in {named_in} but cannot be read ({error.strerror})") from None
+        raise KitError(
+            f"{path}: named in {named_in} but cannot be read ({error.strerror})"
+        ) from None
 
 
 @dataclass(frozen=True)

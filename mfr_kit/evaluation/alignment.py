@@ -26,21 +26,32 @@ def match(old: FaceSet, new: FaceSet) -> tuple[FaceSet, FaceSet, dict]:
     names = _people(old), _people(new)
     both = names[0].keys() & names[1].keys()
     if not both:
-        raise KitError(f"no photograph of {old.folder} is in {new.folder}: --realigned wants the same photographs, aligned in another way")
+        raise KitError(
+            f"no photograph of {old.folder} is in {new.folder}: --realigned wants the same photographs, aligned in another way"
+        )
     for photograph in sorted(both):
         here, there = names[0][photograph], names[1][photograph]
         if here != there:
-            raise KitError(f"{photograph[0]} shows {here} in {old.folder} and {there} in {new.folder}: --realigned wants the same people")
+            raise KitError(
+                f"{photograph[0]} shows {here} in {old.folder} and {there} in {new.folder}: --realigned wants the same people"
+            )
     about = [
         {"set": one.name, "fingerprint": one.fingerprint, "left_out": len(known) - len(both)}
         for one, known in zip((old, new), names, strict=True)
     ]
-    return _only(old, both), _only(new, both), {"old": about[0], "new": about[1], "photographs": len(both)}
+    return (
+        _only(old, both),
+        _only(new, both),
+        {"old": about[0], "new": about[1], "photographs": len(both)},
+    )
 
 
 def _faces(faceset: FaceSet) -> list[Photograph]:
     columns = (faceset.sources, faceset.conditions, faceset.clean_keys)
-    return [(str(source), str(condition), bool(clean)) for source, condition, clean in zip(*columns, strict=True)]
+    return [
+        (str(source), str(condition), bool(clean))
+        for source, condition, clean in zip(*columns, strict=True)
+    ]
 
 
 def _lost(row: dict) -> Photograph:
@@ -48,15 +59,27 @@ def _lost(row: dict) -> Photograph:
 
 
 def _people(faceset: FaceSet) -> dict[Photograph, str]:
-    lost = [row for row in faceset.skipped if row["reason"] == NO_FACE and row["condition"] in (NONMASK, MASK)]
+    lost = [
+        row
+        for row in faceset.skipped
+        if row["reason"] == NO_FACE and row["condition"] in (NONMASK, MASK)
+    ]
     every = [*_faces(faceset), *map(_lost, lost)]
     twice = [photograph for photograph, number in Counter(every).items() if number > 1]
     if twice:
-        raise KitError(f"{faceset.folder} holds {twice[0][0]} ({twice[0][1]}) more than once: it cannot be matched by its photographs")
-    return dict(zip(every, [*map(str, faceset.identities), *(row["identity"] for row in lost)], strict=True))
+        raise KitError(
+            f"{faceset.folder} holds {twice[0][0]} ({twice[0][1]}) more than once: it cannot be matched by its photographs"
+        )
+    return dict(
+        zip(every, [*map(str, faceset.identities), *(row["identity"] for row in lost)], strict=True)
+    )
 
 
 def _only(faceset: FaceSet, wanted: set[Photograph]) -> FaceSet:
-    kept = faceset.select(np.fromiter((photograph in wanted for photograph in _faces(faceset)), bool, len(faceset)))
-    kept.skipped = [row for row in faceset.skipped if row["reason"] != NO_FACE or _lost(row) in wanted]
+    kept = faceset.select(
+        np.fromiter((photograph in wanted for photograph in _faces(faceset)), bool, len(faceset))
+    )
+    kept.skipped = [
+        row for row in faceset.skipped if row["reason"] != NO_FACE or _lost(row) in wanted
+    ]
     return kept

@@ -47,7 +47,9 @@ class BinSet:
         self._path, self._images, self.same = Path(path), images, np.array(same, bool)
         self.name, self.protocol = self._path.name, f"bin-{self._path.stem}"
         if len(same) < FOLDS or self.same.all() or not self.same.any():
-            counted = f"{int(self.same.sum())} pairs of one person and {int((~self.same).sum())} of two"
+            counted = (
+                f"{int(self.same.sum())} pairs of one person and {int((~self.same).sum())} of two"
+            )
             raise KitError(f"{path}: {counted}; {FOLDS} folds need {FOLDS} pairs, and both kinds")
         self.fingerprint = assets.sha256_of(self._path)
 
@@ -63,7 +65,9 @@ class BinSet:
         where = f"{self._path}: image {index}"
         face = decode_rgb(self._images[index], where)
         if face.shape != (SIZE, SIZE, 3):
-            raise KitError(f"{where} has {face.shape[1]}x{face.shape[0]} pixels, aligned faces have {SIZE}x{SIZE}")
+            raise KitError(
+                f"{where} has {face.shape[1]}x{face.shape[0]} pixels, aligned faces have {SIZE}x{SIZE}"
+            )
         return face
 
     @property
@@ -74,7 +78,11 @@ class BinSet:
     @property
     def about(self) -> dict:
         """What a report says of the set."""
-        counted = {"pairs": len(self.same), "same": int(self.same.sum()), "fingerprint": self.fingerprint}
+        counted = {
+            "pairs": len(self.same),
+            "same": int(self.same.sum()),
+            "fingerprint": self.fingerprint,
+        }
         return {"name": self.name, "protocol": self.protocol, **counted}
 
 
@@ -93,7 +101,13 @@ def open_bins(paths: list[Path]) -> list[BinSet]:
 
 
 def measure(
-    embedder: Embedder, pairs: BinSet, plan: Plan, *, batch: int, cache: Path | None, progress: Callable[[int], None] = lambda done: None
+    embedder: Embedder,
+    pairs: BinSet,
+    plan: Plan,
+    *,
+    batch: int,
+    cache: Path | None,
+    progress: Callable[[int], None] = lambda done: None,
 ) -> Outcome:
     """Embed a verification set with a model and measure it.
 
@@ -117,7 +131,9 @@ def measure(
         result = verify(listed, replace(plan, resamples=0, worst=0)).result
     except KitError as error:
         raise KitError(f"{pairs.name}: {error}") from None
-    return Outcome({**result, "accuracy": insightface_accuracy(raw[left], raw[right], pairs.same)}, {})
+    return Outcome(
+        {**result, "accuracy": insightface_accuracy(raw[left], raw[right], pairs.same)}, {}
+    )
 
 
 def insightface_accuracy(left: np.ndarray, right: np.ndarray, same: np.ndarray) -> dict:
@@ -131,7 +147,10 @@ def insightface_accuracy(left: np.ndarray, right: np.ndarray, same: np.ndarray) 
         `mean` and `std` over the folds, `folds`, and `thresholds` (squared distances).
     Source: insightface, recognition/_evaluation_/verification.py.
     """
-    one, other = (rows / np.linalg.norm(rows, axis=1, keepdims=True) for rows in (left.astype(np.float64), right.astype(np.float64)))
+    one, other = (
+        rows / np.linalg.norm(rows, axis=1, keepdims=True)
+        for rows in (left.astype(np.float64), right.astype(np.float64))
+    )
     distances = ((one - other) ** 2).sum(axis=1)
     right_at = (distances[None, :] < THRESHOLDS[:, None]) == same[None, :]
     accuracies, chosen = [], []
@@ -140,11 +159,25 @@ def insightface_accuracy(left: np.ndarray, right: np.ndarray, same: np.ndarray) 
         best = int(elsewhere.argmax())
         accuracies.append(float(right_at[best, fold].mean()))
         chosen.append(float(THRESHOLDS[best]))
-    return {"mean": float(np.mean(accuracies)), "std": float(np.std(accuracies)), "folds": accuracies, "thresholds": chosen}
+    return {
+        "mean": float(np.mean(accuracies)),
+        "std": float(np.std(accuracies)),
+        "folds": accuracies,
+        "thresholds": chosen,
+    }
 
 
 def _faces(rows: np.ndarray) -> Faces:
     """Number the images: nobody is known, so every image is a person and a photograph of its own."""
     names = np.array([f"image {index}" for index in range(len(rows))], object)
     nothing = np.full(len(rows), "", object)
-    return Faces(rows, names, names, np.full(len(rows), NONMASK, object), np.ones(len(rows), bool), names, nothing, names)
+    return Faces(
+        rows,
+        names,
+        names,
+        np.full(len(rows), NONMASK, object),
+        np.ones(len(rows), bool),
+        names,
+        nothing,
+        names,
+    )

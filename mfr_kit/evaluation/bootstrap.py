@@ -17,7 +17,9 @@ CELLS = 20_000_000  # weights held at a time
 
 def draws(people: int, count: int, seed: int) -> np.ndarray:
     """Return (count, people) how often each person is drawn in each resample; the same for every model and protocol of that many people."""
-    return rng_for(seed, key_of("bootstrap")).multinomial(people, np.full(people, 1 / people), size=count)
+    return rng_for(seed, key_of("bootstrap")).multinomial(
+        people, np.full(people, 1 / people), size=count
+    )
 
 
 def resample(scores: Scores, fars: list[float], count: int, seed: int) -> dict[float, np.ndarray]:
@@ -36,7 +38,9 @@ def resample(scores: Scores, fars: list[float], count: int, seed: int) -> dict[f
         tail = _tail(scores.pairs, floor)
         refused = _thresholds(scores.pairs, tail, weights, usable)
         if floor <= edges()[1] or np.isfinite(refused).all():
-            return {far: _tars(scores, weights, at) for far, at in zip(usable, refused, strict=True)}
+            return {
+                far: _tars(scores, weights, at) for far, at in zip(usable, refused, strict=True)
+            }
         share *= 4
 
 
@@ -51,7 +55,13 @@ def _tail(pairs: Pairs, floor: np.float32) -> tuple[np.ndarray, np.ndarray, np.n
     for block in pairs.blocks():
         rows, columns = np.nonzero(block.impostors >= max(floor, np.nextafter(SKIP, np.float32(0))))
         top, left = block.first
-        parts.append((block.impostors[rows, columns], pairs.probe_people[top + rows], pairs.gallery_people[left + columns]))
+        parts.append(
+            (
+                block.impostors[rows, columns],
+                pairs.probe_people[top + rows],
+                pairs.gallery_people[left + columns],
+            )
+        )
     values, probe, gallery = (np.concatenate(part) for part in zip(*parts, strict=True))
     order = np.argsort(-values, kind="stable")
     return values[order], probe[order], gallery[order]
@@ -61,7 +71,11 @@ def _thresholds(pairs: Pairs, tail: tuple, weights: np.ndarray, fars: list[float
     """Return (FARs, resamples) the highest score that is refused; -inf where all of the tail is accepted."""
     values, probe, gallery = tail
     probes, others, _ = pairs.per_person()
-    own = ((weights**2) @ (probes * probes), 2) if pairs.symmetric else ((weights**2) @ (probes * others), 1)
+    own = (
+        ((weights**2) @ (probes * probes), 2)
+        if pairs.symmetric
+        else ((weights**2) @ (probes * others), 1)
+    )
     total = ((weights @ probes) * (weights @ others) - own[0]) // own[1]
     refused = np.full((len(fars), len(weights)), -np.inf, np.float32)
     step = max(CELLS // max(len(values), 1), 1)
@@ -87,7 +101,9 @@ def _tars(scores: Scores, weights: np.ndarray, refused: np.ndarray) -> np.ndarra
     everything = weights @ scores.pairs.per_person()[2]
     accepted = np.empty(len(weights))
     for index, (drawn, limit) in enumerate(zip(weights, refused, strict=True)):
-        accepted[index] = drawn[scores.genuine_people[np.searchsorted(scores.genuine, limit, "right") :]].sum()
+        accepted[index] = drawn[
+            scores.genuine_people[np.searchsorted(scores.genuine, limit, "right") :]
+        ].sum()
     with np.errstate(invalid="ignore"):
         return accepted / everything
 
@@ -95,5 +111,7 @@ def _tars(scores: Scores, weights: np.ndarray, refused: np.ndarray) -> np.ndarra
 def interval(values: np.ndarray) -> dict:
     """Return the percentile interval of resampled values."""
     known = values[np.isfinite(values)]
-    low, high = np.quantile(known, [(1 - LEVEL) / 2, (1 + LEVEL) / 2]) if len(known) else (np.nan, np.nan)
+    low, high = (
+        np.quantile(known, [(1 - LEVEL) / 2, (1 + LEVEL) / 2]) if len(known) else (np.nan, np.nan)
+    )
     return {"low": float(low), "high": float(high), "level": LEVEL, "resamples": len(known)}

@@ -6,7 +6,10 @@ from mfr_kit.evaluation.verification import Outcome, figure
 MASK_FAR, MR_ALL_FAR = 1e-4, 1e-6
 MASK_SHARE, MR_ALL_SHARE = 0.25, 0.75
 MASK = ("mask-nonmask",)
-MR_ALL = ("nonmask-nonmask", "all-to-all")  # MR-All has no masked faces; the first of these that was measured stands for it
+MR_ALL = (
+    "nonmask-nonmask",
+    "all-to-all",
+)  # MR-All has no masked faces; the first of these that was measured stands for it
 
 
 def challenge_scores(protocols: dict, outcomes: dict[str, dict[str, Outcome]]) -> dict | None:
@@ -28,7 +31,10 @@ def challenge_scores(protocols: dict, outcomes: dict[str, dict[str, Outcome]]) -
     parts = list(zip(("Mask", "MR-All"), chosen, (MASK_SHARE, MR_ALL_SHARE), strict=True))
     models = protocols[chosen[0]]["models"]
     return {
-        model: _score([_part(*part, protocols[part[1]]["models"][model]) for part in parts], [outcomes[model][name] for name in chosen])
+        model: _score(
+            [_part(*part, protocols[part[1]]["models"][model]) for part in parts],
+            [outcomes[model][name] for name in chosen],
+        )
         for model in models
     }
 
@@ -36,7 +42,11 @@ def challenge_scores(protocols: dict, outcomes: dict[str, dict[str, Outcome]]) -
 def _part(part: str, protocol: str, share: float, result: dict) -> dict:
     """Take the row at the challenge's FAR, or that at the smallest larger FAR which the set supports."""
     wanted = result["challenge"]
-    known = [row for row in (wanted, *result["tar_at_far"]) if row["tar"] is not None and row["far"] >= wanted["far"]]
+    known = [
+        row
+        for row in (wanted, *result["tar_at_far"])
+        if row["tar"] is not None and row["far"] >= wanted["far"]
+    ]
     used = min(known, key=lambda row: row["far"], default={"far": None, "tar": None})
     note = wanted["note"] if wanted["tar"] is None else ""
     return {
@@ -51,10 +61,19 @@ def _part(part: str, protocol: str, share: float, result: dict) -> dict:
 
 
 def _score(parts: list[dict], outcomes: list[Outcome]) -> dict:
-    total = None if any(part["tar"] is None for part in parts) else sum(part["share"] * part["tar"] for part in parts)
+    total = (
+        None
+        if any(part["tar"] is None for part in parts)
+        else sum(part["share"] * part["tar"] for part in parts)
+    )
     held = all(part["far"] == part["far_used"] for part in parts)
     span = None if total is None else _interval(parts, outcomes)
-    found = {"value": total if held else None, "instead": None if held else total, "interval": span, "parts": parts}
+    found = {
+        "value": total if held else None,
+        "instead": None if held else total,
+        "interval": span,
+        "parts": parts,
+    }
     return {**found, "text": _text(found)}
 
 
@@ -62,7 +81,10 @@ def _interval(parts: list[dict], outcomes: list[Outcome]) -> dict | None:
     """Add the halves up in every resample. Halves of equally many people are of the same ones, for those of one contain the other's."""
     if len({outcome.result["faces"]["people"] for outcome in outcomes}) > 1:
         return None
-    halves = [outcome.resampled.get(figure(part["far_used"])) for part, outcome in zip(parts, outcomes, strict=True)]
+    halves = [
+        outcome.resampled.get(figure(part["far_used"]))
+        for part, outcome in zip(parts, outcomes, strict=True)
+    ]
     if any(half is None for half in halves):
         return None
     return interval(sum(part["share"] * half for part, half in zip(parts, halves, strict=True)))
@@ -73,7 +95,9 @@ def _text(found: dict) -> str:
     between = f" ({100 * span['low']:.1f}-{100 * span['high']:.1f})" if span else ""
     if found["value"] is not None:
         return f"{100 * found['value']:.2f}{between} = {_sum(parts)}"
-    why = "; ".join(f"{part['part']} ({part['protocol']}): {part['note']}" for part in parts if part["note"])
+    why = "; ".join(
+        f"{part['part']} ({part['protocol']}): {part['note']}" for part in parts if part["note"]
+    )
     if found["instead"] is None:
         return f"none, {why}"
     return f"none, {why}. At larger FARs, so not comparable with the challenge's: {100 * found['instead']:.2f}{between} = {_sum(parts)}"
@@ -81,5 +105,6 @@ def _text(found: dict) -> str:
 
 def _sum(parts: list[dict]) -> str:
     return " + ".join(
-        f"{part['share']:g} x {100 * part['tar']:.2f} ({part['part']}: {part['protocol']} at FAR {part['far_used']:g})" for part in parts
+        f"{part['share']:g} x {100 * part['tar']:.2f} ({part['part']}: {part['protocol']} at FAR {part['far_used']:g})"
+        for part in parts
     )

@@ -16,7 +16,10 @@ PROTOCOLS = "mfr_kit.evaluation.protocols"
 
 
 def evaluate_set(
-    embeddings: np.ndarray, faceset: FaceSet, fars: Sequence[float] = DEFAULT_FARS, protocols: Sequence[str] | None = None
+    embeddings: np.ndarray,
+    faceset: FaceSet,
+    fars: Sequence[float] = DEFAULT_FARS,
+    protocols: Sequence[str] | None = None,
 ) -> dict:
     """Measure one model's embeddings of a face set, without intervals: for a training loop or a pipeline.
 
@@ -31,7 +34,10 @@ def evaluate_set(
         KitError: see `faces.from_set`; an unknown protocol, or nothing to compare under it.
     """
     faces = from_set(embeddings, faceset)
-    return {name: outcome.result for name, outcome in measure(faces, Plan(tuple(fars)), protocols).items()}
+    return {
+        name: outcome.result
+        for name, outcome in measure(faces, Plan(tuple(fars)), protocols).items()
+    }
 
 
 def measure(faces: Faces, plan: Plan, protocols: Sequence[str] | None = None) -> dict[str, Outcome]:
@@ -49,11 +55,15 @@ def possible(faces: Faces, plan: Plan) -> list[str]:
     known = {name: registry.get(PROTOCOLS, name) for name in registry.names(PROTOCOLS)}
     fitting = [name for name, protocol in known.items() if protocol.comparable(faces, plan)]
     if not fitting:
-        raise KitError("nothing to compare: no person of this set has two photographs (or all its photographs show one person)")
+        raise KitError(
+            "nothing to compare: no person of this set has two photographs (or all its photographs show one person)"
+        )
     return sorted(fitting, key=lambda name: known[name].ORDER)
 
 
-def side_by_side(outcomes: dict[str, dict[str, Outcome]], titles: dict[str, str] | None = None) -> dict:
+def side_by_side(
+    outcomes: dict[str, dict[str, Outcome]], titles: dict[str, str] | None = None
+) -> dict:
     """Join the outcomes of several models.
 
     Args:
@@ -68,11 +78,19 @@ def side_by_side(outcomes: dict[str, dict[str, Outcome]], titles: dict[str, str]
     for name in outcomes[first]:
         results = {model: outcome[name].result for model, outcome in outcomes.items()}
         pairs = [(first, other) for other in outcomes if other != first]
-        rows = [row for one, other in pairs for row in _differences(one, other, outcomes[one][name], outcomes[other][name])]
+        rows = [
+            row
+            for one, other in pairs
+            for row in _differences(one, other, outcomes[one][name], outcomes[other][name])
+        ]
         title = (titles or {}).get(name) or registry.get(PROTOCOLS, name).TITLE
         joined[name] = {"title": title, "models": results, "differences": rows}
         if searches_of(results[first]):
-            changes = [row for one, other in pairs for row in _searches(one, other, outcomes[one][name], outcomes[other][name])]
+            changes = [
+                row
+                for one, other in pairs
+                for row in _searches(one, other, outcomes[one][name], outcomes[other][name])
+            ]
             joined[name]["identification_differences"] = changes
     return joined
 
@@ -86,7 +104,13 @@ def _differences(one: str, other: str, before: Outcome, after: Outcome) -> list[
             continue
         change = after.resampled[key] - before.resampled[key]
         rows.append(
-            {"far": old["far"], "model": other, "against": one, "tar_difference": new["tar"] - old["tar"], "interval": interval(change)}
+            {
+                "far": old["far"],
+                "model": other,
+                "against": one,
+                "tar_difference": new["tar"] - old["tar"],
+                "interval": interval(change),
+            }
         )
     return rows
 
@@ -96,7 +120,15 @@ def _searches(one: str, other: str, before: Outcome, after: Outcome) -> list[dic
     for figure_name, (old, new) in _figures(before.result, after.result).items():
         if figure_name in before.resampled:
             change = interval(after.resampled[figure_name] - before.resampled[figure_name])
-            rows.append({"figure": figure_name, "model": other, "against": one, "difference": new - old, "interval": change})
+            rows.append(
+                {
+                    "figure": figure_name,
+                    "model": other,
+                    "against": one,
+                    "difference": new - old,
+                    "interval": change,
+                }
+            )
     return rows
 
 

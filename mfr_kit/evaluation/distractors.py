@@ -53,26 +53,48 @@ def choose(faces: Faces, others: Faces | None, seed: int) -> Chosen:
         KitError: nobody can be searched for, no distractor is left, or the two sets' embeddings differ in size.
     """
     able = _able(faces)
-    names = able if others is not None else [name for name in able if key_of(f"probed person {seed} {name}") % 2]
+    names = (
+        able
+        if others is not None
+        else [name for name in able if key_of(f"probed person {seed} {name}") % 2]
+    )
     if not names:
-        raise KitError(f"nobody to search for: {len(able)} people have an unmasked photograph and another one, the seed picks 0 of them")
+        raise KitError(
+            f"nobody to search for: {len(able)} people have an unmasked photograph and another one, the seed picks 0 of them"
+        )
     mine = np.isin(faces.people.astype(str), names)
     pool = faces.under(NONMASK) if others is None else _elsewhere(others.under(NONMASK))
     if pool.embeddings.shape[1] != faces.embeddings.shape[1]:
-        raise KitError(f"distractors of {pool.embeddings.shape[1]} numbers a face, the set's faces have {faces.embeddings.shape[1]}")
-    known = np.isin(pool.people.astype(str), names if others is None else np.unique(faces.people.astype(str)))
+        raise KitError(
+            f"distractors of {pool.embeddings.shape[1]} numbers a face, the set's faces have {faces.embeddings.shape[1]}"
+        )
+    known = np.isin(
+        pool.people.astype(str), names if others is None else np.unique(faces.people.astype(str))
+    )
     rows = np.flatnonzero(pool.found & ~known)
     if not len(rows):
-        where = "this set; give a second one with --distractors" if others is None else "the second set"
-        raise KitError(f"no distractors: of {len(pool)} unmasked faces {int(known.sum())} are of people who are probed, in {where}")
-    order = sorted(rows.tolist(), key=lambda row: (key_of(f"distractor {seed} {pool.keys[row]}"), str(pool.keys[row])))
-    left_out = {"people": 0 if others is None else int(known.sum()), "not_found": int((~pool.found & ~known).sum())}
+        where = (
+            "this set; give a second one with --distractors" if others is None else "the second set"
+        )
+        raise KitError(
+            f"no distractors: of {len(pool)} unmasked faces {int(known.sum())} are of people who are probed, in {where}"
+        )
+    order = sorted(
+        rows.tolist(),
+        key=lambda row: (key_of(f"distractor {seed} {pool.keys[row]}"), str(pool.keys[row])),
+    )
+    left_out = {
+        "people": 0 if others is None else int(known.sum()),
+        "not_found": int((~pool.found & ~known).sum()),
+    }
     return Chosen(faces.select(mine), pool.select(np.array(order)), left_out)
 
 
 def _elsewhere(others: Faces) -> Faces:
     """Name the photographs of a second set apart from those of the first, where another file may have the same path."""
-    return replace(others, photos=np.array([f"second set: {photo}" for photo in others.photos], object))
+    return replace(
+        others, photos=np.array([f"second set: {photo}" for photo in others.photos], object)
+    )
 
 
 def _able(faces: Faces) -> list[str]:
@@ -121,7 +143,13 @@ def pair_up(probes: Faces, gallery: Faces) -> Trials:
 def _rows_by_person(faces: Faces) -> dict[str, np.ndarray]:
     names, codes = np.unique(faces.people.astype(str), return_inverse=True)
     order = np.argsort(codes, kind="stable")
-    return dict(zip(names.tolist(), np.split(order, np.searchsorted(codes[order], np.arange(1, len(names)))), strict=True))
+    return dict(
+        zip(
+            names.tolist(),
+            np.split(order, np.searchsorted(codes[order], np.arange(1, len(names)))),
+            strict=True,
+        )
+    )
 
 
 def sizes(total: int) -> list[int]:
@@ -132,7 +160,9 @@ def sizes(total: int) -> list[int]:
     return [*below, total]
 
 
-def ranks(trials: Trials, distractors: np.ndarray, wanted: list[int]) -> Iterator[tuple[int, np.ndarray]]:
+def ranks(
+    trials: Trials, distractors: np.ndarray, wanted: list[int]
+) -> Iterator[tuple[int, np.ndarray]]:
     """Score every probe against every distractor once, block by block, and tell the ranks on the way.
 
     Memory: a block of scores and a few bytes a trial, whatever the number of distractors.
@@ -146,7 +176,9 @@ def ranks(trials: Trials, distractors: np.ndarray, wanted: list[int]) -> Iterato
         -inf: never found.
     """
     searched = np.flatnonzero(np.isfinite(trials.own))
-    order = searched[np.lexsort((trials.own[searched], trials.rows[searched]))]  # by probe, and there by score
+    order = searched[
+        np.lexsort((trials.own[searched], trials.rows[searched]))
+    ]  # by probe, and there by score
     rows, starts = np.unique(trials.rows[order], return_index=True)
     stops, own = np.append(starts[1:], len(order)), trials.own[order]
     above, done = np.zeros(len(order), np.int64), 0
@@ -158,14 +190,18 @@ def ranks(trials: Trials, distractors: np.ndarray, wanted: list[int]) -> Iterato
                 for at, line in enumerate(scores, top):
                     mine = own[starts[at] : stops[at]]
                     higher = np.sort(line[line >= mine[0]])
-                    above[starts[at] : stops[at]] += len(higher) - np.searchsorted(higher, mine, "left")
+                    above[starts[at] : stops[at]] += len(higher) - np.searchsorted(
+                        higher, mine, "left"
+                    )
         done = size
         rank = np.zeros(len(trials.own), np.int64)
         rank[order] = 1 + above
         yield size, rank
 
 
-def hit_rates(trials: Trials, rank: np.ndarray, within: tuple[int, ...], count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+def hit_rates(
+    trials: Trials, rank: np.ndarray, within: tuple[int, ...], count: int, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
     """Return (R,) the share of trials whose rank is at most each of `within`, and (count, R) the same in resamples over people.
 
     A person who is drawn twice counts with all their trials twice; the gallery stays as it is. A resample without trials gives NaN.
@@ -174,7 +210,11 @@ def hit_rates(trials: Trials, rank: np.ndarray, within: tuple[int, ...], count: 
     reached = np.stack([(rank >= 1) & (rank <= limit) for limit in within], 1)
     if not count:
         return reached.mean(axis=0), np.empty((0, len(within)))
-    hits = np.stack([np.bincount(codes, weights=column, minlength=len(names)) for column in reached.T], 1)
+    hits = np.stack(
+        [np.bincount(codes, weights=column, minlength=len(names)) for column in reached.T], 1
+    )
     weights = draws(len(names), count, seed).astype(np.float64)
     with np.errstate(invalid="ignore"):
-        return reached.mean(axis=0), weights @ hits / (weights @ np.bincount(codes, minlength=len(names)))[:, None]
+        return reached.mean(axis=0), weights @ hits / (
+            weights @ np.bincount(codes, minlength=len(names))
+        )[:, None]

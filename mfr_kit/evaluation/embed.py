@@ -17,7 +17,9 @@ from mfr_kit.models.embedders import Embedder
 
 BATCH = 64
 AHEAD = 3  # batches decoded before the network asks for them
-FORMAT = "1"  # part of a cached file's name; change it when the meaning of the stored numbers changes
+FORMAT = (
+    "1"  # part of a cached file's name; change it when the meaning of the stored numbers changes
+)
 
 
 def embed_set(
@@ -51,7 +53,9 @@ def embed_set(
     result = np.empty((len(faceset), embedder.embedding_size), np.float32)
     for start, faces in _batches(faceset, batch, workers):
         out = embedder.embed(faces)
-        result[start : start + len(faces)] = out + embedder.embed(faces[:, :, ::-1]) if flip else out
+        result[start : start + len(faces)] = (
+            out + embedder.embed(faces[:, :, ::-1]) if flip else out
+        )
         progress(len(faces))
     if stored:
         _store(stored, result)
@@ -65,7 +69,9 @@ def cache_folder() -> Path:
 
 def _batches(faceset: FaceSet, batch: int, workers: int) -> Iterator[tuple[int, np.ndarray]]:
     def read(start: int) -> tuple[int, np.ndarray]:
-        return start, np.stack([faceset.image(index) for index in range(start, min(start + batch, len(faceset)))])
+        return start, np.stack(
+            [faceset.image(index) for index in range(start, min(start + batch, len(faceset)))]
+        )
 
     with ThreadPoolExecutor(max(workers, 1)) as pool:
         waiting: deque = deque()
@@ -82,7 +88,13 @@ def _batches(faceset: FaceSet, batch: int, workers: int) -> Iterator[tuple[int, 
 
 
 def _name(embedder: Embedder, faceset: FaceSet, flip: bool) -> str:
-    parts = (FORMAT, faceset.fingerprint, embedder.fingerprint, str(embedder.embedding_size), "flip" if flip else "plain")
+    parts = (
+        FORMAT,
+        faceset.fingerprint,
+        embedder.fingerprint,
+        str(embedder.embedding_size),
+        "flip" if flip else "plain",
+    )
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
@@ -90,9 +102,13 @@ def _load(path: Path, rows: int, size: int) -> np.ndarray:
     try:
         known = np.load(path, allow_pickle=False)
     except (OSError, ValueError) as error:
-        raise KitError(f"stored embeddings {path} cannot be read ({error}): delete the file") from None
+        raise KitError(
+            f"stored embeddings {path} cannot be read ({error}): delete the file"
+        ) from None
     if known.shape != (rows, size) or known.dtype != np.float32:
-        raise KitError(f"stored embeddings {path} have shape {known.shape}, expected {(rows, size)}: delete the file")
+        raise KitError(
+            f"stored embeddings {path} have shape {known.shape}, expected {(rows, size)}: delete the file"
+        )
     return known
 
 

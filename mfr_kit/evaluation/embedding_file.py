@@ -56,7 +56,9 @@ class EmbeddingFile:
         """
         missing = [key for key in faceset.keys if key not in self._place]
         if missing:
-            raise KitError(f"{self._path}: no embedding of {len(missing)} of the {len(faceset)} faces of {faceset.name}, as {missing[0]}")
+            raise KitError(
+                f"{self._path}: no embedding of {len(missing)} of the {len(faceset)} faces of {faceset.name}, as {missing[0]}"
+            )
         return np.asarray(self._rows[[self._place[key] for key in faceset.keys]], np.float32)
 
 
@@ -83,7 +85,9 @@ def _read_npy(path: Path) -> np.ndarray:
     except (OSError, ValueError, EOFError) as error:
         raise KitError(f"{path}: cannot be read as .npy ({error})") from None
     if rows.ndim != 2 or rows.dtype.kind != "f" or not rows.shape[1]:
-        raise KitError(f"{path}: {rows.dtype} of shape {rows.shape}; embeddings are a matrix of floats, a row each face")
+        raise KitError(
+            f"{path}: {rows.dtype} of shape {rows.shape}; embeddings are a matrix of floats, a row each face"
+        )
     return rows
 
 
@@ -113,7 +117,11 @@ def _matrix(path: Path, table) -> np.ndarray:
 
     kinds = {field.name: field.type for field in table.schema}
     lists = [
-        name for name, kind in kinds.items() if pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)
+        name
+        for name, kind in kinds.items()
+        if pa.types.is_list(kind)
+        or pa.types.is_large_list(kind)
+        or pa.types.is_fixed_size_list(kind)
     ]
     numbers = [name for name, kind in kinds.items() if pa.types.is_floating(kind)]
     if len(lists) > 1 or not (lists or numbers):
@@ -127,8 +135,14 @@ def _matrix(path: Path, table) -> np.ndarray:
         return np.column_stack([table[name].to_numpy() for name in numbers]).astype(np.float32)
     column = table[lists[0]].combine_chunks()
     values = column.flatten()
-    if len(column) == 0 or len(values) % len(column) or len(set(column.value_lengths().to_pylist())) != 1:
+    if (
+        len(column) == 0
+        or len(values) % len(column)
+        or len(set(column.value_lengths().to_pylist())) != 1
+    ):
         raise KitError(f"{path}: the lists of column '{lists[0]}' are not all of one length")
     if not (pa.types.is_floating(values.type) and values.null_count == 0):
-        raise KitError(f"{path}: column '{lists[0]}' holds {values.type} or empty fields, not floats")
+        raise KitError(
+            f"{path}: column '{lists[0]}' holds {values.type} or empty fields, not floats"
+        )
     return values.to_numpy(zero_copy_only=False).reshape(len(column), -1).astype(np.float32)

@@ -14,7 +14,9 @@ from mfr_kit.errors import KitError
 from mfr_kit.evaluation.faces import Faces, unit
 from mfr_kit.models.embedders import Embedder
 
-GRID = 14  # patches a side, their centres evenly spaced: one for every 8 x 8 pixels of an aligned face
+GRID = (
+    14  # patches a side, their centres evenly spaced: one for every 8 x 8 pixels of an aligned face
+)
 PATCH = 24  # pixels a side
 GREY = 128
 
@@ -56,11 +58,23 @@ def choose(faces: Faces, count: int) -> list[Trio]:
             "--explain: nobody in this set has a masked face and two unmasked photographs; leave it out, or evaluate more people"
         )
     masked, partner = ([getattr(trio, name) for trio in trios] for name in ("masked", "partner"))
-    order = np.argsort(np.einsum("nd,nd->n", faces.embeddings[masked], faces.embeddings[partner]), kind="stable")
-    return [trios[order[at]] for at in np.unique(np.linspace(0, len(trios) - 1, count).round().astype(int))]
+    order = np.argsort(
+        np.einsum("nd,nd->n", faces.embeddings[masked], faces.embeddings[partner]), kind="stable"
+    )
+    return [
+        trios[order[at]]
+        for at in np.unique(np.linspace(0, len(trios) - 1, count).round().astype(int))
+    ]
 
 
-def explain(embedder: Embedder, faceset: FaceSet, faces: Faces, trios: list[Trio], flip: bool = False, batch: int = 64) -> list[dict]:
+def explain(
+    embedder: Embedder,
+    faceset: FaceSet,
+    faces: Faces,
+    trios: list[Trio],
+    flip: bool = False,
+    batch: int = 64,
+) -> list[dict]:
     """Explain one model's scores of chosen pairs.
 
     Args:
@@ -80,14 +94,21 @@ def explain(embedder: Embedder, faceset: FaceSet, faces: Faces, trios: list[Trio
         both = {}
         for name in ("clean", "masked"):
             row = getattr(trio, name)
-            cosine, falls = sensitivity(embedder, faceset.image(row), partner, str(faces.keys[row]), flip, batch)
+            cosine, falls = sensitivity(
+                embedder, faceset.image(row), partner, str(faces.keys[row]), flip, batch
+            )
             both[name] = {"cosine": cosine, "falls": falls.round(4).tolist()}
         explained.append(both)
     return explained
 
 
 def sensitivity(
-    embedder: Embedder, face: np.ndarray, partner: np.ndarray, where: str, flip: bool = False, batch: int = 64
+    embedder: Embedder,
+    face: np.ndarray,
+    partner: np.ndarray,
+    where: str,
+    flip: bool = False,
+    batch: int = 64,
 ) -> tuple[float, np.ndarray]:
     """Return the cosine of a face with its partner, and how far it falls with a grey patch at each place.
 
@@ -105,7 +126,14 @@ def sensitivity(
     """
     faces = np.concatenate([face[None], occluded(face)])
     parts = [faces[start : start + batch] for start in range(0, len(faces), batch)]
-    raw = np.concatenate([embedder.embed(part) + embedder.embed(part[:, :, ::-1]) if flip else embedder.embed(part) for part in parts])
+    raw = np.concatenate(
+        [
+            embedder.embed(part) + embedder.embed(part[:, :, ::-1])
+            if flip
+            else embedder.embed(part)
+            for part in parts
+        ]
+    )
     cosines = unit(raw, [where] * len(raw)) @ partner
     return float(cosines[0]), (cosines[0] - cosines[1:]).reshape(GRID, GRID)
 
@@ -116,7 +144,10 @@ def occluded(face: np.ndarray) -> np.ndarray:
     height, width = face.shape[:2]
     for number, copy in enumerate(copies):
         row, column = divmod(number, GRID)
-        top, left = (round((at + 0.5) * size / GRID - PATCH / 2) for at, size in ((row, height), (column, width)))
+        top, left = (
+            round((at + 0.5) * size / GRID - PATCH / 2)
+            for at, size in ((row, height), (column, width))
+        )
         copy[max(top, 0) : top + PATCH, max(left, 0) : left + PATCH] = GREY
     return copies
 
@@ -130,7 +161,11 @@ def joined(faces: Faces, trios: list[Trio], by_model: dict[str, list[dict]]) -> 
     """
     pairs = []
     for at, trio in enumerate(trios):
-        keys = {name: str(faces.keys[getattr(trio, name)]) for name in ("masked", "clean", "partner")}
+        keys = {
+            name: str(faces.keys[getattr(trio, name)]) for name in ("masked", "clean", "partner")
+        }
         twin = bool(faces.photos[trio.masked] == faces.photos[trio.clean])
-        pairs.append({**keys, "twin": twin, "models": {model: rows[at] for model, rows in by_model.items()}})
+        pairs.append(
+            {**keys, "twin": twin, "models": {model: rows[at] for model, rows in by_model.items()}}
+        )
     return {"grid": GRID, "patch": PATCH, "pairs": pairs}

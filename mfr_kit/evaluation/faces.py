@@ -54,11 +54,15 @@ def from_set(embeddings: np.ndarray, faceset: FaceSet) -> Faces:
         KitError: another number of rows than the set has, or an embedding that is not finite or all zeros.
     """
     if embeddings.ndim != 2 or len(embeddings) != len(faceset):
-        raise KitError(f"embeddings of shape {embeddings.shape} for the {len(faceset)} faces of {faceset.name}: embed this very set")
+        raise KitError(
+            f"embeddings of shape {embeddings.shape} for the {len(faceset)} faces of {faceset.name}: embed this very set"
+        )
     lost = [row for row in faceset.skipped if row["reason"] == NO_FACE]
     found_photos, lost_photos = _photographs(faceset, lost)
     return Faces(
-        embeddings=np.concatenate([unit(embeddings, faceset.keys), np.zeros((len(lost), embeddings.shape[1]), np.float32)]),
+        embeddings=np.concatenate(
+            [unit(embeddings, faceset.keys), np.zeros((len(lost), embeddings.shape[1]), np.float32)]
+        ),
         people=_texts(faceset.identities, (row["identity"] for row in lost)),
         photos=_texts(found_photos, lost_photos),
         conditions=_texts(faceset.conditions, (row["condition"] for row in lost)),
@@ -71,7 +75,12 @@ def from_set(embeddings: np.ndarray, faceset: FaceSet) -> Faces:
 
 def joined(first: Faces, second: Faces) -> Faces:
     """Return the faces of one table and then those of another; their embeddings have one size."""
-    return Faces(*(np.concatenate([getattr(first, name), getattr(second, name)]) for name in Faces.__dataclass_fields__))
+    return Faces(
+        *(
+            np.concatenate([getattr(first, name), getattr(second, name)])
+            for name in Faces.__dataclass_fields__
+        )
+    )
 
 
 def of_strangers(embeddings: np.ndarray, keys) -> Faces:
@@ -84,7 +93,16 @@ def of_strangers(embeddings: np.ndarray, keys) -> Faces:
     people = np.array([f"distractor {key}" for key in keys], object)
     blank = np.full(len(names), "", object)
     nonmask = np.full(len(names), NONMASK, object)
-    return Faces(unit(embeddings, keys), people, names, nonmask, np.ones(len(names), bool), names, blank, names)
+    return Faces(
+        unit(embeddings, keys),
+        people,
+        names,
+        nonmask,
+        np.ones(len(names), bool),
+        names,
+        blank,
+        names,
+    )
 
 
 def _photographs(faceset: FaceSet, lost: list[dict]) -> tuple[list[str], list[str]]:
@@ -99,7 +117,9 @@ def _photographs(faceset: FaceSet, lost: list[dict]) -> tuple[list[str], list[st
         return source if clean and source in sources and clean not in known else clean or own
 
     rows = zip(faceset.clean_keys, faceset.keys, faceset.sources, strict=True)
-    return [photo(*row) for row in rows], [photo(row["clean_key"], row["source"], row["source"]) for row in lost]
+    return [photo(*row) for row in rows], [
+        photo(row["clean_key"], row["source"], row["source"]) for row in lost
+    ]
 
 
 def unit(embeddings: np.ndarray, keys) -> np.ndarray:
@@ -113,7 +133,9 @@ def unit(embeddings: np.ndarray, keys) -> np.ndarray:
     bad = np.flatnonzero(~(np.isfinite(norms[:, 0]) & (norms[:, 0] > 0)))
     if len(bad):
         what = "all zeros" if norms[bad[0], 0] == 0 else "not finite"
-        raise KitError(f"the embedding of {keys[bad[0]]} is {what} ({len(bad)} such): a broken model, or a wrong input range")
+        raise KitError(
+            f"the embedding of {keys[bad[0]]} is {what} ({len(bad)} such): a broken model, or a wrong input range"
+        )
     return (wide / norms).astype(np.float32)
 
 

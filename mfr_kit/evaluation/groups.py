@@ -44,14 +44,20 @@ def read_groups(path: Path) -> dict[str, str]:
             reader = csv.DictReader(file)
             missing = sorted({"identity", "group"} - set(reader.fieldnames or ()))
             if missing:
-                raise KitError(f"{path}: no column '{missing[0]}': the first line must be `identity,group`")
+                raise KitError(
+                    f"{path}: no column '{missing[0]}': the first line must be `identity,group`"
+                )
             groups: dict[str, str] = {}
             for row in reader:
                 name, group = row["identity"], row["group"]
                 if not (name and group):
-                    raise KitError(f"{path} line {reader.line_num}: an empty field: every line needs an identity and a group")
+                    raise KitError(
+                        f"{path} line {reader.line_num}: an empty field: every line needs an identity and a group"
+                    )
                 if groups.setdefault(name, group) != group:
-                    raise KitError(f"{path} line {reader.line_num}: {name} is in '{groups[name]}' and in '{group}': one group a person")
+                    raise KitError(
+                        f"{path} line {reader.line_num}: {name} is in '{groups[name]}' and in '{group}': one group a person"
+                    )
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise KitError(f"cannot read the groups {path}: {error}") from None
     return groups
@@ -65,7 +71,9 @@ def by_person(faces: Faces, groups: dict[str, str]) -> Iterator[tuple[str, Faces
     """
     names = np.array([groups.get(str(person), "") for person in faces.people], object)
     if not any(names):
-        raise KitError(f"--groups names none of the people of this set ({faces.people[0]}, ...): its identities are the set's")
+        raise KitError(
+            f"--groups names none of the people of this set ({faces.people[0]}, ...): its identities are the set's"
+        )
     for name in sorted(set(names), key=lambda name: (not name, name)):
         yield name or "(none named)", faces.select(names == name)
 
@@ -76,7 +84,9 @@ def turn(yaw: float | None) -> str:
         return "not known"
     low = max(limit for limit in TURNS if limit <= abs(yaw))
     following = [limit for limit in TURNS if limit > low]
-    return f"{low:02d} to {following[0]:02d} degrees" if following else f"{low:02d} degrees and more"
+    return (
+        f"{low:02d} to {following[0]:02d} degrees" if following else f"{low:02d} degrees and more"
+    )
 
 
 def head_turns(faceset: FaceSet) -> dict[str, float]:
@@ -115,14 +125,21 @@ def by_probe(scores: Scores, rows: list[dict], yaws: dict[str, float] | None = N
         for group in np.unique(asked[possible > 0]):
             total = int(possible[asked == group].sum())
             inside = scores.genuine[answered == group]
-            rates = [None if row["tar"] is None else float((inside >= np.float32(row["threshold"])).sum() / total) for row in rows]
+            rates = [
+                None
+                if row["tar"] is None
+                else float((inside >= np.float32(row["threshold"])).sum() / total)
+                for row in rows
+            ]
             groups.append({"by": by, "group": str(group), "genuine": total, "tar": rates})
     return groups
 
 
 def _names(faces: Faces, name: Callable[[str, str], str]) -> np.ndarray:
     columns = zip(faces.keys, faces.masks, faces.found, strict=True)
-    return np.array([name(key, mask) if found else "no face found" for key, mask, found in columns], str)
+    return np.array(
+        [name(key, mask) if found else "no face found" for key, mask, found in columns], str
+    )
 
 
 def _genuine_of_each(probe: Faces, gallery: Faces) -> np.ndarray:

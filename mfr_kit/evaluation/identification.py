@@ -60,17 +60,31 @@ def divide(faces: Faces, enrol: int, seed: int) -> tuple[Faces, Faces]:
     clean = np.flatnonzero(faces.conditions == NONMASK)
     chosen: dict[str, list[int]] = {}
     for row in sorted(
-        clean.tolist(), key=lambda row: (key_of(f"enrolled photograph {seed} {faces.sources[row]}"), str(faces.sources[row]))
+        clean.tolist(),
+        key=lambda row: (
+            key_of(f"enrolled photograph {seed} {faces.sources[row]}"),
+            str(faces.sources[row]),
+        ),
     ):
         mine = chosen.setdefault(str(faces.people[row]), [])
         if len(mine) < enrol:
             mine.append(row)
-    enrolled = sorted(row for person, rows in chosen.items() if key_of(f"enrolled person {seed} {person}") % 2 for row in rows)
+    enrolled = sorted(
+        row
+        for person, rows in chosen.items()
+        if key_of(f"enrolled person {seed} {person}") % 2
+        for row in rows
+    )
     gallery = faces.select(np.array(enrolled, np.int64))
     masked = faces.conditions == MASK
-    probes = faces.select((masked if masked.any() else faces.conditions == NONMASK) & ~np.isin(faces.photos, gallery.photos))
+    probes = faces.select(
+        (masked if masked.any() else faces.conditions == NONMASK)
+        & ~np.isin(faces.photos, gallery.photos)
+    )
     if not (len(gallery) and np.isin(probes.people, gallery.people).any()):
-        raise KitError(f"nobody to identify: {len(gallery)} enrolled photographs, {len(probes)} probes, none of an enrolled person")
+        raise KitError(
+            f"nobody to identify: {len(gallery)} enrolled photographs, {len(probes)} probes, none of an enrolled person"
+        )
     return gallery, probes
 
 
@@ -83,7 +97,11 @@ def search(gallery: Faces, probes: Faces) -> Search:
     people = probes.people.astype(str)
     place = np.searchsorted(names, people).clip(max=max(len(names) - 1, 0))
     known = names[place] == people if len(names) else np.zeros(len(people), bool)
-    own, best, rank = np.full(len(probes), NOBODY), np.full(len(probes), NOBODY), np.zeros(len(probes), np.int64)
+    own, best, rank = (
+        np.full(len(probes), NOBODY),
+        np.full(len(probes), NOBODY),
+        np.zeros(len(probes), np.int64),
+    )
     searched = np.flatnonzero(probes.found) if len(names) else np.empty(0, np.int64)
     step = max(STRIP // max(columns.shape[1], 1), 1)
     for first in range(0, len(searched), step):
@@ -135,7 +153,9 @@ def false_positives(found: Search, threshold: np.float32) -> int:
     return int(((best >= threshold) & np.isfinite(best)).sum())
 
 
-def resample(found: Search, ranks: tuple[int, ...], fpirs: list[float], count: int, seed: int) -> dict[str, np.ndarray]:
+def resample(
+    found: Search, ranks: tuple[int, ...], fpirs: list[float], count: int, seed: int
+) -> dict[str, np.ndarray]:
     """Return, by figure, (count,) rates of resamples over the people of the probes; the threshold is set anew in each, the gallery stays.
 
     A resample without any mated search gives NaN.
@@ -185,10 +205,16 @@ def searches_of(result: dict) -> list[tuple[str, dict]]:
 def counts(found: Search, probes: Faces) -> dict:
     """Count the searches as reports do: `mated`, `non_mated`, and `not_found`, those whose probe has no face."""
     mated = int(found.mated.sum())
-    return {"mated": mated, "non_mated": len(found.mated) - mated, "not_found": int((~probes.found).sum())}
+    return {
+        "mated": mated,
+        "non_mated": len(found.mated) - mated,
+        "not_found": int((~probes.found).sum()),
+    }
 
 
-def figures(found: Search, fpirs: list[float], resamples: int, seed: int) -> tuple[dict, dict[str, np.ndarray]]:
+def figures(
+    found: Search, fpirs: list[float], resamples: int, seed: int
+) -> tuple[dict, dict[str, np.ndarray]]:
     """Return what reports say of searches, and its resamples by figure.
 
     Args:
@@ -201,8 +227,20 @@ def figures(found: Search, fpirs: list[float], resamples: int, seed: int) -> tup
         `false_positives`, `note`; `fnir` None where too few searches have no mate); and (resamples,) values by figure.
     """
     resampled = resample(found, RANKS, _supported(found, fpirs), resamples, seed)
-    cmc = [{"rank": rank, "rate": float(hits(found, rank).mean()), "interval": _span(resampled, figure_of_rank(rank))} for rank in RANKS]
-    return {"cmc": cmc, "open_set": [_open_set(found, fpir, _span(resampled, figure_of_fpir(fpir))) for fpir in fpirs]}, resampled
+    cmc = [
+        {
+            "rank": rank,
+            "rate": float(hits(found, rank).mean()),
+            "interval": _span(resampled, figure_of_rank(rank)),
+        }
+        for rank in RANKS
+    ]
+    return {
+        "cmc": cmc,
+        "open_set": [
+            _open_set(found, fpir, _span(resampled, figure_of_fpir(fpir))) for fpir in fpirs
+        ],
+    }, resampled
 
 
 def _supported(found: Search, fpirs: list[float]) -> list[float]:
@@ -215,16 +253,35 @@ def _span(resampled: dict, figure: str) -> dict | None:
 
 def _open_set(found: Search, fpir: float, span: dict | None) -> dict:
     """Return one line of FNIR at FPIR: with `fnir` None and `note` saying why, where the set has too few searches without a mate."""
-    nothing = {"fpir": fpir, "fnir": None, "interval": None, "threshold": None, "false_positives": None}
+    nothing = {
+        "fpir": fpir,
+        "fnir": None,
+        "interval": None,
+        "threshold": None,
+        "false_positives": None,
+    }
     searches = int((~found.mated).sum())
     if not _supported(found, [fpir]):
-        smallest = f"the smallest FPIR they support is {1 / searches:.3g}" if searches else "they support no FPIR"
-        return {**nothing, "note": f"FPIR {fpir:g} cannot be measured on {searches:,} searches without a mate: {smallest}"}
+        smallest = (
+            f"the smallest FPIR they support is {1 / searches:.3g}"
+            if searches
+            else "they support no FPIR"
+        )
+        return {
+            **nothing,
+            "note": f"FPIR {fpir:g} cannot be measured on {searches:,} searches without a mate: {smallest}",
+        }
     threshold = threshold_at(found, fpir)
     false = false_positives(found, threshold)
     counted = {"threshold": float(max(threshold, EVERYBODY)), "false_positives": false}
     if false < CLAIM:
-        return {**nothing, **counted, "note": f"only {false} false positives, a claim needs {CLAIM}"}
-    weak = f"only {false} false positives, comparing models needs {COMPARE}" if false < COMPARE else ""
+        return {
+            **nothing,
+            **counted,
+            "note": f"only {false} false positives, a claim needs {CLAIM}",
+        }
+    weak = (
+        f"only {false} false positives, comparing models needs {COMPARE}" if false < COMPARE else ""
+    )
     fnir = 1 - float(returned(found, threshold).mean())
     return {"fpir": fpir, "fnir": fnir, "interval": span, **counted, "note": weak}

@@ -24,7 +24,9 @@ def operating_point(protocols: dict, fmr: float) -> dict:
         )
     points = {}
     for model in protocols[CLEAN]["models"]:
-        clean, masked, fixed = (_row(protocols[name]["models"][model], fmr, name) for name in (CLEAN, MASKED, FIXED))
+        clean, masked, fixed = (
+            _row(protocols[name]["models"][model], fmr, name) for name in (CLEAN, MASKED, FIXED)
+        )
         points[model] = {
             "unmasked": {"threshold": clean["threshold"], "fmr": fmr, "fnmr": 1 - clean["tar"]},
             "masked": {"threshold": masked["threshold"], "fmr": fmr, "fnmr": 1 - masked["tar"]},

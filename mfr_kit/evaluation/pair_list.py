@@ -32,12 +32,19 @@ class PairList:
         self.found = faces.found[left] & faces.found[right]
         cosines = np.empty(len(left), np.float32)
         for some in (slice(first, first + BLOCK) for first in range(0, len(left), BLOCK)):
-            np.einsum("nd,nd->n", faces.embeddings[left[some]], faces.embeddings[right[some]], out=cosines[some])
+            np.einsum(
+                "nd,nd->n",
+                faces.embeddings[left[some]],
+                faces.embeddings[right[some]],
+                out=cosines[some],
+            )
         self.scores = np.where(self.found, cosines, np.float32(-np.inf))
         self.people, self._codes = np.unique(faces.people[left].astype(str), return_inverse=True)
         self.probe_people = self._codes[same & self.found]
         found = self.same[self.found]
-        self.count = Count(int(same.sum()), int((~same).sum()), int(found.sum()), int((~found).sum()))
+        self.count = Count(
+            int(same.sum()), int((~same).sum()), int(found.sum()), int((~found).sum())
+        )
 
     def per_person(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return (left faces, right faces, genuine comparisons) by the person on the left."""
@@ -48,7 +55,9 @@ class PairList:
         """Yield the one block there is."""
         genuine = self.scores[self.found & self.same]
         impostors = self.scores[self.found & ~self.same][None, :]
-        yield Block(impostors, (0, 0), genuine, np.arange(len(genuine)), np.zeros(len(genuine), int))
+        yield Block(
+            impostors, (0, 0), genuine, np.arange(len(genuine)), np.zeros(len(genuine), int)
+        )
 
 
 FOLDS = 10  # of a list that does not say into how many it falls
@@ -77,8 +86,15 @@ def read_mlfw(path: Path) -> tuple[list[tuple[str, str, bool]], int]:
     each = [len(some) // FOLDS for some in kinds]
     if any(len(some) % FOLDS or not some for some in kinds):
         counted = f"{len(kinds[0])} pairs of one person and {len(kinds[1])} of two"
-        raise KitError(f"{path}: {counted} cannot be shared equally by {FOLDS} folds; the file was cut or edited")
-    return [pair for fold in range(FOLDS) for some, n in zip(kinds, each, strict=True) for pair in some[fold * n : (fold + 1) * n]], FOLDS
+        raise KitError(
+            f"{path}: {counted} cannot be shared equally by {FOLDS} folds; the file was cut or edited"
+        )
+    return [
+        pair
+        for fold in range(FOLDS)
+        for some, n in zip(kinds, each, strict=True)
+        for pair in some[fold * n : (fold + 1) * n]
+    ], FOLDS
 
 
 def _bare(name: str) -> str:
@@ -101,10 +117,18 @@ def read_lfw(path: Path) -> tuple[list[tuple[str, str, bool]], int]:
     try:
         folds, each = map(int, lines[0].split())
     except (ValueError, IndexError):
-        raise KitError(f"{path}: the first line must be `folds pairs`, as in LFW's pairs.txt: 10 300") from None
-    pairs = [_pair(line, f"{path} line {number}") for number, line in enumerate(lines[1:], 2) if line.strip()]
+        raise KitError(
+            f"{path}: the first line must be `folds pairs`, as in LFW's pairs.txt: 10 300"
+        ) from None
+    pairs = [
+        _pair(line, f"{path} line {number}")
+        for number, line in enumerate(lines[1:], 2)
+        if line.strip()
+    ]
     if len(pairs) != 2 * folds * each:
-        raise KitError(f"{path}: {len(pairs)} pairs, but the first line promises {folds} folds of {each} and {each}")
+        raise KitError(
+            f"{path}: {len(pairs)} pairs, but the first line promises {folds} folds of {each} and {each}"
+        )
     return pairs, folds
 
 
@@ -162,12 +186,19 @@ def fold_accuracy(scores: np.ndarray, same: np.ndarray, folds: int) -> dict:
         here = number == fold
         thresholds.append(_best_threshold(scores[~here], same[~here]))
         accuracies.append(float(((scores[here] >= thresholds[-1]) == same[here]).mean()))
-    return {"mean": float(np.mean(accuracies)), "std": float(np.std(accuracies)), "folds": accuracies, "thresholds": thresholds}
+    return {
+        "mean": float(np.mean(accuracies)),
+        "std": float(np.std(accuracies)),
+        "folds": accuracies,
+        "thresholds": thresholds,
+    }
 
 
 def _best_threshold(scores: np.ndarray, same: np.ndarray) -> float:
     candidates = np.append(np.unique(scores[np.isfinite(scores)]), np.float32(1.03))
     genuine, impostor = np.sort(scores[same]), np.sort(scores[~same])
-    right = len(genuine) - np.searchsorted(genuine, candidates) + np.searchsorted(impostor, candidates)
+    right = (
+        len(genuine) - np.searchsorted(genuine, candidates) + np.searchsorted(impostor, candidates)
+    )
     best = candidates[right == right.max()]
     return float(best[len(best) // 2])

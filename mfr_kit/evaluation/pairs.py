@@ -9,7 +9,9 @@ from mfr_kit.errors import KitError
 from mfr_kit.evaluation.faces import Faces
 
 ROWS, COLUMNS = 1024, 4096  # a block of scores is 16 MiB
-SKIP = np.float32(-1.03125)  # below every cosine: marks what is not an impostor comparison in a block
+SKIP = np.float32(
+    -1.03125
+)  # below every cosine: marks what is not an impostor comparison in a block
 
 
 @dataclass(frozen=True)
@@ -54,11 +56,19 @@ class Pairs:
         self.people = np.unique(everything.astype(str)) if len(everything) else np.array([], str)
         self.count = self._count()
         self.probe, self.probe_people = self._sorted(probe)
-        self.gallery, self.gallery_people = (self.probe, self.probe_people) if gallery is None else self._sorted(gallery)
+        self.gallery, self.gallery_people = (
+            (self.probe, self.probe_people) if gallery is None else self._sorted(gallery)
+        )
         self._start = np.searchsorted(self.gallery_people, self.probe_people, "left")
         self._stop = np.searchsorted(self.gallery_people, self.probe_people, "right")
-        _, codes = np.unique(np.concatenate([self.probe.photos, self.gallery.photos]).astype(str), return_inverse=True)
-        self._probe_photos, self._gallery_photos = codes[: len(self.probe)], codes[len(self.probe) :]
+        _, codes = np.unique(
+            np.concatenate([self.probe.photos, self.gallery.photos]).astype(str),
+            return_inverse=True,
+        )
+        self._probe_photos, self._gallery_photos = (
+            codes[: len(self.probe)],
+            codes[len(self.probe) :],
+        )
 
     @property
     def possible(self) -> bool:
@@ -74,8 +84,13 @@ class Pairs:
     def _count(self) -> Count:
         numbers = []
         for probe, gallery in (self.given, tuple(side.select(side.found) for side in self.given)):
-            same_person, same_photo = (_matches(getattr(probe, by), getattr(gallery, by), self.symmetric) for by in ("people", "photos"))
-            every = len(probe) * (len(probe) - 1) // 2 if self.symmetric else len(probe) * len(gallery)
+            same_person, same_photo = (
+                _matches(getattr(probe, by), getattr(gallery, by), self.symmetric)
+                for by in ("people", "photos")
+            )
+            every = (
+                len(probe) * (len(probe) - 1) // 2 if self.symmetric else len(probe) * len(gallery)
+            )
             numbers += [same_person - same_photo, every - same_person]
         return Count(*numbers)
 
@@ -84,15 +99,23 @@ class Pairs:
         codes = [np.searchsorted(self.people, side.people.astype(str)) for side in self.given]
         probes, gallery = (np.bincount(code, minlength=len(self.people)) for code in codes)
         pairs = probes * (probes - 1) // 2 if self.symmetric else probes * gallery
-        _, first, numbers = np.unique(self.given[0].photos.astype(str), return_index=True, return_counts=True)
+        _, first, numbers = np.unique(
+            self.given[0].photos.astype(str), return_index=True, return_counts=True
+        )
         if self.symmetric:
             same = numbers * (numbers - 1) // 2
         else:
             names, others = np.unique(self.given[1].photos.astype(str), return_counts=True)
             mine = self.given[0].photos[first].astype(str)
             at = np.searchsorted(names, mine).clip(max=max(len(names) - 1, 0))
-            same = numbers * np.where(names[at] == mine, others[at], 0) if len(names) else np.zeros(len(mine), int)
-        excluded = np.bincount(codes[0][first], weights=same, minlength=len(self.people)).astype(np.int64)
+            same = (
+                numbers * np.where(names[at] == mine, others[at], 0)
+                if len(names)
+                else np.zeros(len(mine), int)
+            )
+        excluded = np.bincount(codes[0][first], weights=same, minlength=len(self.people)).astype(
+            np.int64
+        )
         return probes, gallery, pairs - excluded
 
     def blocks(self) -> Iterator[Block]:
@@ -102,7 +125,9 @@ class Pairs:
             probes = self.probe.embeddings[top : top + ROWS]
             for left in range(top if self.symmetric else 0, len(self.gallery), COLUMNS):
                 columns = self.gallery.embeddings[left : left + COLUMNS]
-                scores = buffer.reshape(-1)[: len(probes) * len(columns)].reshape(len(probes), len(columns))
+                scores = buffer.reshape(-1)[: len(probes) * len(columns)].reshape(
+                    len(probes), len(columns)
+                )
                 np.matmul(probes, columns.T, out=scores)
                 yield self._split(scores, top, left)
 
@@ -111,10 +136,16 @@ class Pairs:
         number = np.arange(top, top + height)
         if self.symmetric and left < top + height:
             np.copyto(scores, SKIP, where=np.arange(left, left + width)[None, :] <= number[:, None])
-        first = np.maximum(self._start[number], np.maximum(left, number + 1) if self.symmetric else left)
+        first = np.maximum(
+            self._start[number], np.maximum(left, number + 1) if self.symmetric else left
+        )
         lengths = np.maximum(np.minimum(self._stop[number], left + width) - first, 0)
         rows = np.repeat(number, lengths)
-        columns = np.arange(len(rows)) - np.repeat(np.cumsum(lengths) - lengths, lengths) + np.repeat(first, lengths)
+        columns = (
+            np.arange(len(rows))
+            - np.repeat(np.cumsum(lengths) - lengths, lengths)
+            + np.repeat(first, lengths)
+        )
         genuine = scores[rows - top, columns - left]
         scores[rows - top, columns - left] = SKIP
         fair = self._probe_photos[rows] != self._gallery_photos[columns]
@@ -125,11 +156,15 @@ class Pairs:
         rows = rng.permutation(len(self.probe))[:side]
         columns = rng.permutation(len(self.gallery))[:side]
         scores = self.probe.embeddings[rows] @ self.gallery.embeddings[columns].T
-        impostors = scores[self.probe_people[rows][:, None] != self.gallery_people[columns][None, :]]
+        impostors = scores[
+            self.probe_people[rows][:, None] != self.gallery_people[columns][None, :]
+        ]
         able = rng.permutation(np.flatnonzero(self._stop > self._start))[: 20 * side]
         partner = rng.integers(self._start[able], self._stop[able])
         fair = self._probe_photos[able] != self._gallery_photos[partner]
-        genuine = np.einsum("nd,nd->n", self.probe.embeddings[able[fair]], self.gallery.embeddings[partner[fair]])
+        genuine = np.einsum(
+            "nd,nd->n", self.probe.embeddings[able[fair]], self.gallery.embeddings[partner[fair]]
+        )
         return impostors, genuine
 
 

@@ -12,7 +12,10 @@ from mfr_kit.evaluation.synthetic import draw
 from mfr_kit.masks import library
 
 QUALITY = 80  # of the JPEGs: about 3 KB a face
-LOWERS, RAISES = np.array([230, 97, 1], np.float32), np.array([38, 108, 222], np.float32)  # orange and blue: told apart by all eyes
+LOWERS, RAISES = (
+    np.array([230, 97, 1], np.float32),
+    np.array([38, 108, 222], np.float32),
+)  # orange and blue: told apart by all eyes
 
 
 class Album:
@@ -30,7 +33,9 @@ class Album:
         self._row = {key: row for row, key in enumerate(self._set.keys) if key in keys}
         missing = sorted(keys - self._row.keys())
         if missing:
-            raise KitError(f"{folder}: '{missing[0]}' is not in the set any more, and the report wants its picture")
+            raise KitError(
+                f"{folder}: '{missing[0]}' is not in the set any more, and the report wants its picture"
+            )
         self._known: dict[str, str] = {}
         self._looks: library.Library | None = None
 
@@ -68,15 +73,23 @@ def overlay(face: np.ndarray, falls: np.ndarray, top: float) -> np.ndarray:
         (H, W, 3) uint8 RGB.
     """
     height, width = face.shape[:2]
-    share = np.clip(cv2.resize(falls / np.float32(top), (width, height), interpolation=cv2.INTER_LINEAR), -1, 1)[:, :, None]
+    share = np.clip(
+        cv2.resize(falls / np.float32(top), (width, height), interpolation=cv2.INTER_LINEAR), -1, 1
+    )[:, :, None]
     grey = face.mean(axis=2, keepdims=True, dtype=np.float32)
     weight = 0.75 * np.abs(share)
-    return ((1 - weight) * grey + weight * np.where(share > 0, LOWERS, RAISES)).round().astype(np.uint8)
+    return (
+        ((1 - weight) * grey + weight * np.where(share > 0, LOWERS, RAISES))
+        .round()
+        .astype(np.uint8)
+    )
 
 
 def data_uri(image: np.ndarray) -> str:
     """(H, W, 3) uint8 RGB -> `data:image/jpeg;base64,...`."""
-    done, data = cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
+    done, data = cv2.imencode(
+        ".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, QUALITY]
+    )
     if not done:
         raise KitError(f"cannot encode an image of shape {image.shape} as a JPEG")
     return "data:image/jpeg;base64," + base64.b64encode(data.tobytes()).decode()

@@ -52,12 +52,19 @@ def percents(label: str, least: float = 0.0) -> Axis:
     """A linear axis up to 1, written in percent, from the round share below `least`: curves of good models would lie on one another."""
     step = 0.2 if least < 0.5 else 0.1 if least < 0.8 else 0.05 if least < 0.9 else 0.02
     first = min(math.floor(least / step + 1e-9), round(1 / step) - 1)
-    return Axis(label, [step * number for number in range(first, round(1 / step) + 1)], float, lambda value: f"{100 * value:.0f} %")
+    return Axis(
+        label,
+        [step * number for number in range(first, round(1 / step) + 1)],
+        float,
+        lambda value: f"{100 * value:.0f} %",
+    )
 
 
 def deviates(label: str, smallest: float) -> Axis:
     """The normal-deviate axis of a DET plot, on which Gaussian scores give straight lines."""
-    ticks = [tick for tick in (1e-6, 1e-5, 1e-4, 1e-3, 0.01, 0.05, 0.2, 0.5, 0.9) if tick >= smallest / 2]
+    ticks = [
+        tick for tick in (1e-6, 1e-5, 1e-4, 1e-3, 0.01, 0.05, 0.2, 0.5, 0.9) if tick >= smallest / 2
+    ]
     return Axis(label, ticks, NormalDist().inv_cdf, lambda value: f"{value:g}")
 
 
@@ -68,11 +75,20 @@ def span(label: str, low: float, high: float) -> Axis:
     step *= next(factor for factor in (1, 2, 5, 10) if width / (factor * step) <= 6)
     first = math.floor(low / step + 1e-9)
     ticks = [step * number for number in range(first, math.ceil(high / step - 1e-9) + 1)]
-    return Axis(label, ticks if len(ticks) > 1 else [ticks[0], ticks[0] + step], float, lambda value: f"{value:.6g}")
+    return Axis(
+        label,
+        ticks if len(ticks) > 1 else [ticks[0], ticks[0] + step],
+        float,
+        lambda value: f"{value:.6g}",
+    )
 
 
 def standalone(
-    title: str, x: Axis, y: Axis, series: dict[str, list[tuple[float, float]]], marks: dict[str, list[tuple[float, float]]]
+    title: str,
+    x: Axis,
+    y: Axis,
+    series: dict[str, list[tuple[float, float]]],
+    marks: dict[str, list[tuple[float, float]]],
 ) -> str:
     """Draw like `chart`, as a file of its own: with its colours, its title and a key below.
 
@@ -91,13 +107,34 @@ def standalone(
             f'<text class="name" x="{left + 34}" y="{middle + 4}">{f"{at + 1}  " if numbered else ""}{escape(name)}</text>',
         ]
         for a, b in (marks.get(name) or points[-1:]) if numbered else ():
-            numbers.append(f'<text class="tick" x="{_x(x, a) + 5:.1f}" y="{_y(y, b) - 4:.1f}">{at + 1}</text>')
+            numbers.append(
+                f'<text class="tick" x="{_x(x, a) + 5:.1f}" y="{_y(y, b) - 4:.1f}">{at + 1}</text>'
+            )
     opened = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" role="img" aria-label="{escape(title, quote=True)}">'
     ground = f'<rect width="{WIDTH}" height="{height}" fill="#fff"/>'
-    return "".join([opened, f"<style>{_STYLE}</style>", ground, body.removesuffix("</svg>"), *numbers, *key, "</svg>"]) + "\n"
+    return (
+        "".join(
+            [
+                opened,
+                f"<style>{_STYLE}</style>",
+                ground,
+                body.removesuffix("</svg>"),
+                *numbers,
+                *key,
+                "</svg>",
+            ]
+        )
+        + "\n"
+    )
 
 
-def chart(title: str, x: Axis, y: Axis, series: dict[str, list[tuple[float, float]]], marks: dict[str, list[tuple[float, float]]]) -> str:
+def chart(
+    title: str,
+    x: Axis,
+    y: Axis,
+    series: dict[str, list[tuple[float, float]]],
+    marks: dict[str, list[tuple[float, float]]],
+) -> str:
     """Draw curves.
 
     Args:
@@ -114,14 +151,24 @@ def chart(title: str, x: Axis, y: Axis, series: dict[str, list[tuple[float, floa
     ]
     for at, (name, points) in enumerate(series.items()):
         path = " ".join(f"{_x(x, a):.1f},{_y(y, b):.1f}" for a, b in points)
-        parts.append(f'<polyline class="line s{at % COLOURS}" points="{path}"><title>{escape(name)}</title></polyline>')
+        parts.append(
+            f'<polyline class="line s{at % COLOURS}" points="{path}"><title>{escape(name)}</title></polyline>'
+        )
         for a, b in marks.get(name, []):
             tip = escape(f"{name}: {y.label} {100 * b:.2f} % at {x.label} {a:.3g}")
-            parts.append(f'<circle class="dot s{at % COLOURS}" cx="{_x(x, a):.1f}" cy="{_y(y, b):.1f}" r="4"><title>{tip}</title></circle>')
+            parts.append(
+                f'<circle class="dot s{at % COLOURS}" cx="{_x(x, a):.1f}" cy="{_y(y, b):.1f}" r="4"><title>{tip}</title></circle>'
+            )
     return "".join([*parts, "</svg>"])
 
 
-def bars(title: str, starts: list[float], width: float, counts: dict[str, list[int]], lines: list[tuple[float, str]]) -> str:
+def bars(
+    title: str,
+    starts: list[float],
+    width: float,
+    counts: dict[str, list[int]],
+    lines: list[tuple[float, str]],
+) -> str:
     """Draw histograms as shares of their sums, one outline a class, with vertical lines at thresholds.
 
     Args:
@@ -136,17 +183,35 @@ def bars(title: str, starts: list[float], width: float, counts: dict[str, list[i
     peak = max(max(row) / max(sum(row), 1) for row in counts.values())
     span = [fifth / 5 for fifth in range(math.floor(low * 5), math.ceil(high * 5) + 1)]
     x = Axis("cosine", span, float, lambda value: f"{value:.1f}")
-    y = Axis("share of comparisons", [peak * step / 4 for step in range(5)], float, lambda value: f"{100 * value:.1f} %")
-    parts = [f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(title, quote=True)}">', *_grid(x, y)]
+    y = Axis(
+        "share of comparisons",
+        [peak * step / 4 for step in range(5)],
+        float,
+        lambda value: f"{100 * value:.1f} %",
+    )
+    parts = [
+        f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(title, quote=True)}">',
+        *_grid(x, y),
+    ]
     for at, (name, row) in enumerate(counts.items()):
-        corners = [(end, row[i] / max(sum(row), 1)) for i in used for end in (starts[i], starts[i] + width)]
-        path = " ".join(f"{_x(x, a):.1f},{_y(y, b):.1f}" for a, b in [(low, 0), *corners, (high, 0)])
-        parts.append(f'<polygon class="area s{at}" points="{path}"><title>{escape(name)}</title></polygon>')
+        corners = [
+            (end, row[i] / max(sum(row), 1)) for i in used for end in (starts[i], starts[i] + width)
+        ]
+        path = " ".join(
+            f"{_x(x, a):.1f},{_y(y, b):.1f}" for a, b in [(low, 0), *corners, (high, 0)]
+        )
+        parts.append(
+            f'<polygon class="area s{at}" points="{path}"><title>{escape(name)}</title></polygon>'
+        )
     for at, (value, what) in enumerate(lines):
         place = f"{_x(x, value):.1f}"
         side = 'dx="4"' if x.share(value) < 0.8 else 'dx="-4" text-anchor="end"'
-        parts.append(f'<line class="mark" x1="{place}" x2="{place}" y1="{TOP}" y2="{HEIGHT - BOTTOM}"><title>{escape(what)}</title></line>')
-        parts.append(f'<text class="tick" x="{place}" y="{TOP + 11 + 14 * at}" {side}>{escape(what)}</text>')
+        parts.append(
+            f'<line class="mark" x1="{place}" x2="{place}" y1="{TOP}" y2="{HEIGHT - BOTTOM}"><title>{escape(what)}</title></line>'
+        )
+        parts.append(
+            f'<text class="tick" x="{place}" y="{TOP + 11 + 14 * at}" {side}>{escape(what)}</text>'
+        )
     return "".join([*parts, "</svg>"])
 
 
@@ -163,12 +228,20 @@ def _grid(x: Axis, y: Axis) -> list[str]:
     for tick in x.ticks:
         at = f"{_x(x, tick):.1f}"
         parts.append(f'<line class="grid" x1="{at}" x2="{at}" y1="{TOP}" y2="{foot}"/>')
-        parts.append(f'<text class="tick" x="{at}" y="{foot + 16}" text-anchor="middle">{escape(x.text(tick))}</text>')
+        parts.append(
+            f'<text class="tick" x="{at}" y="{foot + 16}" text-anchor="middle">{escape(x.text(tick))}</text>'
+        )
     for tick in y.ticks:
         at = f"{_y(y, tick):.1f}"
         parts.append(f'<line class="grid" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{at}" y2="{at}"/>')
-        parts.append(f'<text class="tick" x="{LEFT - 7}" y="{at}" dy="4" text-anchor="end">{escape(y.text(tick))}</text>')
+        parts.append(
+            f'<text class="tick" x="{LEFT - 7}" y="{at}" dy="4" text-anchor="end">{escape(y.text(tick))}</text>'
+        )
     middle_x, middle_y = (LEFT + WIDTH - RIGHT) / 2, (TOP + foot) / 2
-    parts.append(f'<text class="name" x="{middle_x}" y="{HEIGHT - 8}" text-anchor="middle">{escape(x.label)}</text>')
-    parts.append(f'<text class="name" transform="translate(13 {middle_y}) rotate(-90)" text-anchor="middle">{escape(y.label)}</text>')
+    parts.append(
+        f'<text class="name" x="{middle_x}" y="{HEIGHT - 8}" text-anchor="middle">{escape(x.label)}</text>'
+    )
+    parts.append(
+        f'<text class="name" transform="translate(13 {middle_y}) rotate(-90)" text-anchor="middle">{escape(y.label)}</text>'
+    )
     return parts

@@ -63,13 +63,22 @@ def evaluate(options: EvaluateOptions) -> dict:
         outcomes[label] = {}
         if faceset is not None:
             faces = _embed(embedder, faceset, options)
-            its = _with_masks(_with_strangers(plan, strangers, number, embedder, options), drawn, embedder, options)
+            its = _with_masks(
+                _with_strangers(plan, strangers, number, embedder, options),
+                drawn,
+                embedder,
+                options,
+            )
             outcomes[label] = compare.measure(faces, its, options.protocol)
-        outcomes[label] |= {one.protocol: _measure_bin(embedder, one, plan, options) for one in bins}
+        outcomes[label] |= {
+            one.protocol: _measure_bin(embedder, one, plan, options) for one in bins
+        }
         models.append(_about(label, spec, embedder))
         if options.explain:
             chosen = chosen or explain.choose(faces, options.explain)
-            explained[label] = explain.explain(embedder, faceset, faces, chosen, options.flip, options.batch)
+            explained[label] = explain.explain(
+                embedder, faceset, faces, chosen, options.flip, options.batch
+            )
     protocols = compare.side_by_side(outcomes, {one.protocol: one.title for one in bins})
     if options.far:
         _refuse_unsupported(options.far, protocols)
@@ -85,7 +94,9 @@ def evaluate(options: EvaluateOptions) -> dict:
         "protocols": protocols,
         "challenge": challenge_scores(protocols, outcomes),
         "explained": explain.joined(faces, chosen, explained) if options.explain else None,
-        "operating_point": operating_point(protocols, options.operating_point) if options.operating_point else None,
+        "operating_point": operating_point(protocols, options.operating_point)
+        if options.operating_point
+        else None,
     }
 
 
@@ -95,7 +106,13 @@ def _plan(options: EvaluateOptions, whole: FaceSet | None, faceset: FaceSet | No
         return plan
     named = SHOWN if options.out and options.faces else 0
     plan = replace(plan, enrol=options.enrol)
-    return replace(plan, gallery=_gallery(options, whole, faceset), groups=_groups(options), yaws=head_turns(faceset), worst=named)
+    return replace(
+        plan,
+        gallery=_gallery(options, whole, faceset),
+        groups=_groups(options),
+        yaws=head_turns(faceset),
+        worst=named,
+    )
 
 
 def _draw_masks(options: EvaluateOptions, faceset: FaceSet | None) -> MaskedFaces | None:
@@ -103,12 +120,16 @@ def _draw_masks(options: EvaluateOptions, faceset: FaceSet | None) -> MaskedFace
         return None
     files = [spec for spec in options.models if is_embedding_file(spec)]
     if files:
-        raise KitError(f"--protocol {SYNTHETIC}: {files[0]} holds embeddings, masked faces need the model: leave one of the two out")
+        raise KitError(
+            f"--protocol {SYNTHETIC}: {files[0]} holds embeddings, masked faces need the model: leave one of the two out"
+        )
     with _progress("drawing masks", int((faceset.conditions == NONMASK).sum())) as progress:
         return MaskedFaces(faceset, options.mask_seed, progress)
 
 
-def _with_masks(plan: Plan, drawn: MaskedFaces | None, embedder: Embedder, options: EvaluateOptions) -> Plan:
+def _with_masks(
+    plan: Plan, drawn: MaskedFaces | None, embedder: Embedder, options: EvaluateOptions
+) -> Plan:
     if drawn is None:
         return plan
     return replace(plan, masked=drawn.faces(_raw(embedder, drawn, options)), draw=drawn.about)
@@ -122,19 +143,30 @@ def _strangers(options: EvaluateOptions) -> FaceSet | list[Faces] | None:
     rows = [name for name in given if is_embedding_file(name)]
     if len(given) != (len(options.models) if rows else 1) or rows not in ([], given):
         counted = f"{len(given) - len(rows)} face sets and {len(rows)} files of embeddings for {len(options.models)} models"
-        raise KitError(f"--distractors: {counted}; give one face set, or one file of embeddings each model, in their order")
+        raise KitError(
+            f"--distractors: {counted}; give one face set, or one file of embeddings each model, in their order"
+        )
     if rows:
         return [of_strangers(*read_rows(Path(name))) for name in rows]
     files = [spec for spec in options.models if is_embedding_file(spec)]
     if files:
-        raise KitError(f"--distractors {given[0]}: {files[0]} holds embeddings of another set; give a file of the distractors' embeddings")
+        raise KitError(
+            f"--distractors {given[0]}: {files[0]} holds embeddings of another set; give a file of the distractors' embeddings"
+        )
     return FaceSet.open(Path(given[0])).clean()
 
 
-def _with_strangers(plan: Plan, strangers, number: int, embedder: Embedder | EmbeddingFile, options: EvaluateOptions) -> Plan:
+def _with_strangers(
+    plan: Plan, strangers, number: int, embedder: Embedder | EmbeddingFile, options: EvaluateOptions
+) -> Plan:
     if strangers is None:
         return plan
-    return replace(plan, distractors=strangers[number] if isinstance(strangers, list) else _embed(embedder, strangers, options))
+    return replace(
+        plan,
+        distractors=strangers[number]
+        if isinstance(strangers, list)
+        else _embed(embedder, strangers, options),
+    )
 
 
 def _tell(line: str) -> None:
@@ -143,7 +175,11 @@ def _tell(line: str) -> None:
 
 def _fars(options: EvaluateOptions) -> tuple[float, ...]:
     asked = list(options.far or DEFAULT_FARS)
-    extra = [options.operating_point] if options.operating_point and options.operating_point not in asked else []
+    extra = (
+        [options.operating_point]
+        if options.operating_point and options.operating_point not in asked
+        else []
+    )
     return tuple(sorted([*asked, *extra], reverse=True))
 
 
@@ -163,19 +199,34 @@ def _chosen(whole: FaceSet | None, options: EvaluateOptions) -> tuple[FaceSet | 
     faceset = _of_people(whole, options) if options.people else whole
     if not options.sample_people or options.sample_people >= len(faceset.people):
         return faceset, None
-    about = {"people": options.sample_people, "of_people": len(faceset.people), "of_faces": len(faceset), "seed": options.seed}
-    names = rng_for(options.seed, key_of("sample of people")).choice(faceset.people, options.sample_people, replace=False)
+    about = {
+        "people": options.sample_people,
+        "of_people": len(faceset.people),
+        "of_faces": len(faceset),
+        "seed": options.seed,
+    }
+    names = rng_for(options.seed, key_of("sample of people")).choice(
+        faceset.people, options.sample_people, replace=False
+    )
     return faceset.of_people(names.tolist()), about
 
 
-def _realigned(options: EvaluateOptions, faceset: FaceSet | None) -> tuple[FaceSet | None, FaceSet | None, dict | None]:
+def _realigned(
+    options: EvaluateOptions, faceset: FaceSet | None
+) -> tuple[FaceSet | None, FaceSet | None, dict | None]:
     """Open the other alignment of the people to measure, and keep what both sets know."""
     if options.realigned is None:
         return faceset, None, None
     return match(faceset, FaceSet.open(options.realigned).of_people(faceset.people))
 
 
-def _both_alignments(label: str, embedder: Embedder, sets: tuple[FaceSet, FaceSet], plan: Plan, options: EvaluateOptions) -> dict:
+def _both_alignments(
+    label: str,
+    embedder: Embedder,
+    sets: tuple[FaceSet, FaceSet],
+    plan: Plan,
+    options: EvaluateOptions,
+) -> dict:
     """Measure a model under both alignments; the pictures of a report are those of `--data`, so only its errors are named."""
     plans = plan, replace(plan, yaws=head_turns(sets[1]), worst=0)
     return {
@@ -192,24 +243,36 @@ def _of_people(faceset: FaceSet, options: EvaluateOptions) -> FaceSet:
     return chosen
 
 
-def _embedders(options: EvaluateOptions, whole: FaceSet | None) -> Iterator[tuple[str, Embedder | EmbeddingFile]]:
+def _embedders(
+    options: EvaluateOptions, whole: FaceSet | None
+) -> Iterator[tuple[str, Embedder | EmbeddingFile]]:
     files = [spec for spec in options.models if is_embedding_file(spec)]
     if options.explain and files:
-        raise KitError(f"--explain: {files[0]} holds embeddings, a map needs the model that makes them: leave one of the two out")
+        raise KitError(
+            f"--explain: {files[0]} holds embeddings, a map needs the model that makes them: leave one of the two out"
+        )
     if options.realigned and files:
-        raise KitError(f"--realigned: {files[0]} holds embeddings of one set, another alignment needs the model: leave one of the two out")
+        raise KitError(
+            f"--realigned: {files[0]} holds embeddings of one set, another alignment needs the model: leave one of the two out"
+        )
     if (options.bin or options.ijb) and files:
         flag = "--bin" if options.bin else "--ijb"
-        raise KitError(f"{flag}: {files[0]} holds embeddings of a face set, a verification set needs the model: leave one of the two out")
+        raise KitError(
+            f"{flag}: {files[0]} holds embeddings of a face set, a verification set needs the model: leave one of the two out"
+        )
     for spec in options.models:
         yield spec, _load(spec, options.normalisation, whole, options)
 
 
-def _load(spec: str, normalisation: str | None, whole: FaceSet | None, options: EvaluateOptions) -> Embedder | EmbeddingFile:
+def _load(
+    spec: str, normalisation: str | None, whole: FaceSet | None, options: EvaluateOptions
+) -> Embedder | EmbeddingFile:
     if not is_embedding_file(spec):
         return load_embedder(spec, normalisation=normalisation, threads=options.threads)
     if options.flip:
-        raise KitError(f"--flip: {spec} holds embeddings, there is nothing to mirror; add the mirrored ones where they are made")
+        raise KitError(
+            f"--flip: {spec} holds embeddings, there is nothing to mirror; add the mirrored ones where they are made"
+        )
     return EmbeddingFile(Path(spec), whole.keys)
 
 
@@ -219,13 +282,24 @@ def _embed(embedder: Embedder | EmbeddingFile, faceset: FaceSet, options: Evalua
     return from_set(_raw(embedder, faceset, options), faceset)
 
 
-def _raw(embedder: Embedder, faceset: FaceSet | MaskedFaces, options: EvaluateOptions) -> np.ndarray:
+def _raw(
+    embedder: Embedder, faceset: FaceSet | MaskedFaces, options: EvaluateOptions
+) -> np.ndarray:
     cache = cache_folder() if options.cache else None
     with _progress(f"embedding with {embedder.name}", len(faceset)) as progress:
-        return embed_set(embedder, faceset, flip=options.flip, batch=options.batch, cache=cache, progress=progress)
+        return embed_set(
+            embedder,
+            faceset,
+            flip=options.flip,
+            batch=options.batch,
+            cache=cache,
+            progress=progress,
+        )
 
 
-def _measure_bin(embedder: Embedder, pairs: BinSet | TemplatePairs, plan: Plan, options: EvaluateOptions) -> Outcome:
+def _measure_bin(
+    embedder: Embedder, pairs: BinSet | TemplatePairs, plan: Plan, options: EvaluateOptions
+) -> Outcome:
     cache = cache_folder() if options.cache else None
     with _progress(f"embedding {pairs.name} with {embedder.name}", len(pairs)) as progress:
         measure = templates.measure if isinstance(pairs, TemplatePairs) else bin_sets.measure
@@ -271,7 +345,12 @@ def _about_set(faceset: FaceSet) -> dict:
 
 
 def _refuse_unsupported(fars: list[float], protocols: dict) -> None:
-    rows = [row for entry in protocols.values() for result in entry["models"].values() for row in result["tar_at_far"]]
+    rows = [
+        row
+        for entry in protocols.values()
+        for result in entry["models"].values()
+        for row in result["tar_at_far"]
+    ]
     for far in fars:
         mine = [row for row in rows if row["far"] == far]
         if mine and all(row["threshold"] is None for row in mine):

@@ -81,7 +81,9 @@ def edges() -> np.ndarray:
     """Return the smallest float32 score of every bin; one more than there are bins, since nothing lies above the last."""
     number = np.arange(1, BINS)
     low, high = (np.full(BINS - 1, _ordered(value)) for value in (SKIP, TOP))
-    while (high - low > 1).any():  # bisection over all float32 values at once: bin_of(low) < number <= bin_of(high)
+    while (
+        high - low > 1
+    ).any():  # bisection over all float32 values at once: bin_of(low) < number <= bin_of(high)
         middle = (low + high) // 2
         reached = bin_of(_float32(middle)) >= number
         low, high = np.where(reached, low, middle), np.where(reached, middle, high)
@@ -109,8 +111,14 @@ def allowed(far: float, impostors: int) -> int:
         raise KitError(f"FAR {far:g} is not between 0 and 1")
     number = int(Fraction(repr(float(far))) * impostors)
     if number < 1:
-        smallest = f"the smallest FAR it supports is {1 / impostors:.3g}" if impostors else "it supports no FAR"
-        raise KitError(f"FAR {far:g} cannot be measured on {impostors:,} impostor comparisons: {smallest}")
+        smallest = (
+            f"the smallest FAR it supports is {1 / impostors:.3g}"
+            if impostors
+            else "it supports no FAR"
+        )
+        raise KitError(
+            f"FAR {far:g} cannot be measured on {impostors:,} impostor comparisons: {smallest}"
+        )
     return number
 
 
@@ -128,7 +136,9 @@ def score(pairs: Pairs, fars: Sequence[float], thresholds: Sequence[float] = ())
     ranks = [rank for rank in (_rank(far, count.impostor) for far in fars) if rank is not None]
     scores = _sweep(pairs, _guess(pairs, ranks))
     if scores.above[1] != count.impostor_found or len(scores.genuine) != count.genuine_found:
-        raise RuntimeError(f"counted {scores.above[1]} impostors and {len(scores.genuine)} genuine comparisons, expected {count}")
+        raise RuntimeError(
+            f"counted {scores.above[1]} impostors and {len(scores.genuine)} genuine comparisons, expected {count}"
+        )
     asked = bin_of(np.array(thresholds, np.float32)).tolist()
     needed = sorted({*(bin_holding(scores, rank) for rank in ranks), crossing_bin(scores), *asked})
     if all(_covered(scores.bands, number) for number in needed):
@@ -144,7 +154,9 @@ def bin_holding(scores: Scores, rank: int) -> int:
 def crossing_bin(scores: Scores) -> int:
     """Return the highest bin at whose lower edge FAR >= FRR; 0 where even accepting everything leaves FAR below FRR."""
     count = scores.pairs.count
-    false, true = (numbers.astype(object) for numbers in (scores.above, scores.genuine_from(edges())))  # products may pass 2^63
+    false, true = (
+        numbers.astype(object) for numbers in (scores.above, scores.genuine_from(edges()))
+    )  # products may pass 2^63
     ahead = np.flatnonzero(false * count.genuine >= (count.genuine - true) * count.impostor)
     return int(ahead[-1]) if len(ahead) else 0
 
@@ -199,7 +211,9 @@ class _Kept:
             self._merged = self.merged()
 
     def merged(self) -> tuple[np.ndarray, np.ndarray]:
-        fresh, numbers = np.unique(np.concatenate([np.empty(0, np.float32), *self._buffer]), return_counts=True)
+        fresh, numbers = np.unique(
+            np.concatenate([np.empty(0, np.float32), *self._buffer]), return_counts=True
+        )
         self._buffer = []
         values, where = np.unique(np.concatenate([self._merged[0], fresh]), return_inverse=True)
         total = np.zeros(len(values), np.int64)
@@ -222,10 +236,17 @@ def _guess(pairs: Pairs, ranks: list[int]) -> np.ndarray:
         high = TOP if expected < 500 else impostors[-int(0.75 * expected)]
         limits.append((impostors[-min(len(impostors), int(max(1.3 * expected, 800)))], high))
     at = np.sort(genuine)
-    balance = (len(impostors) - np.arange(len(impostors))) / len(impostors) - np.searchsorted(at, impostors) / len(at)
+    balance = (len(impostors) - np.arange(len(impostors))) / len(impostors) - np.searchsorted(
+        at, impostors
+    ) / len(at)
     equal = impostors[min(np.searchsorted(-balance, 0.0), len(impostors) - 1)]
     limits.append((equal - np.float32(0.005), equal + np.float32(0.005)))
-    return _disjoint([(int(low), int(high) + 1) for low, high in bin_of(np.clip(np.array(limits, np.float32), -TOP, TOP))])
+    return _disjoint(
+        [
+            (int(low), int(high) + 1)
+            for low, high in bin_of(np.clip(np.array(limits, np.float32), -TOP, TOP))
+        ]
+    )
 
 
 def _disjoint(bands: list[tuple[int, int]]) -> np.ndarray:

@@ -29,7 +29,9 @@ class MaskedFaces:
         fingerprint: the SHA-256 of the pixels.
     """
 
-    def __init__(self, faceset: FaceSet, seed: int, progress: Callable[[int], None] = lambda done: None) -> None:
+    def __init__(
+        self, faceset: FaceSet, seed: int, progress: Callable[[int], None] = lambda done: None
+    ) -> None:
         """Draw every mask once.
 
         Args:
@@ -71,10 +73,21 @@ class MaskedFaces:
         keys = self.faceset.keys
         found, condition = np.ones(len(self), bool), np.full(len(self), MASK, object)
         rows = unit(embeddings, [f"{key} with its drawn mask" for key in keys])
-        return Faces(rows, self.faceset.identities, keys, condition, found, keys, self.masks, self.faceset.sources)
+        return Faces(
+            rows,
+            self.faceset.identities,
+            keys,
+            condition,
+            found,
+            keys,
+            self.masks,
+            self.faceset.sources,
+        )
 
 
-def draw(faceset: FaceSet, row: int, seed: int, looks: library.Library) -> tuple[np.ndarray, dict, float]:
+def draw(
+    faceset: FaceSet, row: int, seed: int, looks: library.Library
+) -> tuple[np.ndarray, dict, float]:
     """Draw the mask that a seed gives a face.
 
     Args:

@@ -13,13 +13,25 @@ from mfr_kit.data.ijb import Enrolment
 from mfr_kit.errors import KitError
 from mfr_kit.evaluation.bootstrap import interval
 from mfr_kit.evaluation.faces import Faces, joined
-from mfr_kit.evaluation.identification import counts, figure_in, figure_of_fpir, figure_of_rank, figures, search
+from mfr_kit.evaluation.identification import (
+    counts,
+    figure_in,
+    figure_of_fpir,
+    figure_of_rank,
+    figures,
+    search,
+)
 
 FPIRS = (0.1, 0.01)
 
 
 def search_templates(
-    faces: Faces, numbers: np.ndarray, galleries: dict[str, Enrolment], probes: Enrolment, resamples: int, seed: int
+    faces: Faces,
+    numbers: np.ndarray,
+    galleries: dict[str, Enrolment],
+    probes: Enrolment,
+    resamples: int,
+    seed: int,
 ) -> tuple[list[dict], dict[str, np.ndarray]]:
     """Measure 1:N identification.
 
@@ -43,10 +55,14 @@ def search_templates(
     for name, gallery in {**sides, f"{both} at once": joined(*sides.values())}.items():
         found = search(gallery, side)
         if not found.mated.any():
-            raise KitError(f"1:N: none of the {len(side)} probe templates shows a subject of gallery {name}")
+            raise KitError(
+                f"1:N: none of the {len(side)} probe templates shows a subject of gallery {name}"
+            )
         measured, values = figures(found, list(FPIRS) if name in sides else [], resamples, seed)
         enrolled = {"people": len(set(gallery.people)), "photographs": len(gallery), "each": None}
-        rows.append({"gallery": name, "enrolled": enrolled, "searches": counts(found, side), **measured})
+        rows.append(
+            {"gallery": name, "enrolled": enrolled, "searches": counts(found, side), **measured}
+        )
         resampled |= {figure_in(figure, name): drawn for figure, drawn in values.items()}
     mean, values = _mean(rows[:2], f"mean of {both}", resampled)
     return [*rows[:2], mean, rows[2]], resampled | values
@@ -54,23 +70,37 @@ def search_templates(
 
 def _side(faces: Faces, numbers: np.ndarray, some: Enrolment) -> Faces:
     rows = faces.select(np.searchsorted(numbers, some.templates))
-    return replace(rows, people=np.array([f"subject {subject}" for subject in some.subjects.tolist()], object))
+    return replace(
+        rows, people=np.array([f"subject {subject}" for subject in some.subjects.tolist()], object)
+    )
 
 
-def _mean(rows: list[dict], name: str, resampled: dict[str, np.ndarray]) -> tuple[dict, dict[str, np.ndarray]]:
+def _mean(
+    rows: list[dict], name: str, resampled: dict[str, np.ndarray]
+) -> tuple[dict, dict[str, np.ndarray]]:
     """Average the figures of two galleries, whose resamples draw the same subjects; None where one of the two is not claimed."""
     values = {}
 
     def average(figure: str, pair: tuple[dict, dict], rate: str) -> dict:
-        drawn = [resampled[known] for known in (figure_in(figure, row["gallery"]) for row in rows) if known in resampled]
+        drawn = [
+            resampled[known]
+            for known in (figure_in(figure, row["gallery"]) for row in rows)
+            if known in resampled
+        ]
         claimed = all(line[rate] is not None for line in pair)
         if claimed and len(drawn) == len(rows):
             values[figure_in(figure, name)] = sum(drawn) / len(drawn)
         known = values.get(figure_in(figure, name))
-        return {rate: sum(line[rate] for line in pair) / 2 if claimed else None, "interval": None if known is None else interval(known)}
+        return {
+            rate: sum(line[rate] for line in pair) / 2 if claimed else None,
+            "interval": None if known is None else interval(known),
+        }
 
     pairs = list(zip(*(row["cmc"] for row in rows), strict=True))
-    cmc = [{"rank": pair[0]["rank"], **average(figure_of_rank(pair[0]["rank"]), pair, "rate")} for pair in pairs]
+    cmc = [
+        {"rank": pair[0]["rank"], **average(figure_of_rank(pair[0]["rank"]), pair, "rate")}
+        for pair in pairs
+    ]
     open_set = [
         {
             "fpir": pair[0]["fpir"],

@@ -47,11 +47,15 @@ class TemplatePairs:
         meta = Path(root) / "meta"
         here = [name for name in NAMES if (meta / f"{name}_face_tid_mid.txt").is_file()]
         if len(here) != 1:
-            raise KitError(f"{meta} must hold {NAMES[0]}_face_tid_mid.txt or {NAMES[1]}_face_tid_mid.txt; found {len(here)} of them")
+            raise KitError(
+                f"{meta} must hold {NAMES[0]}_face_tid_mid.txt or {NAMES[1]}_face_tid_mid.txt; found {len(here)} of them"
+            )
         self.name = self.protocol = here[0]
         self.layout: TemplateSet = open_layout(root, self.name)
         if self.layout.same.all() or not self.layout.same.any():
-            raise KitError(f"{meta / f'{self.name}_template_pair_label.txt'}: pairs of one kind only, there is nothing to measure")
+            raise KitError(
+                f"{meta / f'{self.name}_template_pair_label.txt'}: pairs of one kind only, there is nothing to measure"
+            )
         self.searches = open_searches(root, self.name, self.layout.templates)
         self.fingerprint = self._digest()
 
@@ -64,7 +68,9 @@ class TemplatePairs:
         Raises:
             KitError: it is not there or cannot be decoded.
         """
-        return warp(read_rgb(self.layout.photo(index)), estimate_similarity(self.layout.landmarks[index]))
+        return warp(
+            read_rgb(self.layout.photo(index)), estimate_similarity(self.layout.landmarks[index])
+        )
 
     def _digest(self) -> str:
         digest = hashlib.sha256(self.layout.landmarks.tobytes())
@@ -83,7 +89,11 @@ class TemplatePairs:
     @property
     def about(self) -> dict:
         """What a report says of the set."""
-        counted = {"pairs": len(self.layout.same), "same": int(self.layout.same.sum()), "fingerprint": self.fingerprint}
+        counted = {
+            "pairs": len(self.layout.same),
+            "same": int(self.layout.same.sum()),
+            "fingerprint": self.fingerprint,
+        }
         return {"name": self.name, "protocol": self.protocol, **counted}
 
 
@@ -96,7 +106,9 @@ def open_templates(roots: list[Path]) -> list[TemplatePairs]:
     sets = [TemplatePairs(root) for root in roots]
     names = [one.name for one in sets]
     if len(set(names)) < len(names):
-        raise KitError(f"--ijb: two folders hold {max(names, key=names.count)}; a report tells sets apart by name")
+        raise KitError(
+            f"--ijb: two folders hold {max(names, key=names.count)}; a report tells sets apart by name"
+        )
     return sets
 
 
@@ -138,7 +150,9 @@ def measure(
     return Outcome({**result, "searched": rows}, resampled)
 
 
-def templates(raw: np.ndarray, scores: np.ndarray, names: np.ndarray, medias: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def templates(
+    raw: np.ndarray, scores: np.ndarray, names: np.ndarray, medias: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     """Merge the embeddings of photographs into templates.
 
     Args:
@@ -153,7 +167,9 @@ def templates(raw: np.ndarray, scores: np.ndarray, names: np.ndarray, medias: np
     keys = np.stack([names[order], medias[order]], 1)
     starts = np.flatnonzero(np.r_[True, (np.diff(keys, axis=0) != 0).any(axis=1)])
     sizes = np.diff(np.r_[starts, len(order)])
-    means = np.add.reduceat(raw[order] * scores[order, None], starts, axis=0) / sizes[:, None].astype(np.float32)
+    means = np.add.reduceat(raw[order] * scores[order, None], starts, axis=0) / sizes[
+        :, None
+    ].astype(np.float32)
     found, firsts = np.unique(keys[starts, 0], return_index=True)
     return found, np.add.reduceat(means, firsts, axis=0)
 
@@ -179,11 +195,23 @@ def tpr_nearest(scores: np.ndarray, same: np.ndarray, fprs: tuple[float, ...] = 
         true, false = true[corners], false[corners]
     tpr, fpr = np.r_[0, true][::-1] / max(true[-1], 1), np.r_[0, false][::-1] / max(false[-1], 1)
     places = [int(np.argmin(np.abs(fpr - wanted))) for wanted in fprs]
-    return [{"fpr": wanted, "fpr_found": float(fpr[at]), "tpr": float(tpr[at])} for wanted, at in zip(fprs, places, strict=True)]
+    return [
+        {"fpr": wanted, "fpr_found": float(fpr[at]), "tpr": float(tpr[at])}
+        for wanted, at in zip(fprs, places, strict=True)
+    ]
 
 
 def _faces(rows: np.ndarray) -> Faces:
     """Number the templates: nobody is known, so every template is a person and a photograph of its own."""
     names = np.array([f"template {index}" for index in range(len(rows))], object)
     nothing = np.full(len(rows), "", object)
-    return Faces(rows, names, names, np.full(len(rows), NONMASK, object), np.ones(len(rows), bool), names, nothing, names)
+    return Faces(
+        rows,
+        names,
+        names,
+        np.full(len(rows), NONMASK, object),
+        np.ones(len(rows), bool),
+        names,
+        nothing,
+        names,
+    )

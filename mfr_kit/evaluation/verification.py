@@ -18,7 +18,15 @@ from mfr_kit.evaluation.faces import Faces
 from mfr_kit.evaluation.groups import by_probe
 from mfr_kit.evaluation.pair_list import PairList
 from mfr_kit.evaluation.pairs import Pairs
-from mfr_kit.evaluation.scores import SCALE, Scores, allowed, bin_holding, crossing_bin, edges, score
+from mfr_kit.evaluation.scores import (
+    SCALE,
+    Scores,
+    allowed,
+    bin_holding,
+    crossing_bin,
+    edges,
+    score,
+)
 from mfr_kit.evaluation.worst import worst
 
 CLAIM = 30  # false accepts that a printed TAR rests on
@@ -46,12 +54,16 @@ def at_far(scores: Scores, far: float) -> Point:
     """
     rank = allowed(far, scores.pairs.count.impostor)
     number = bin_holding(scores, rank)
-    if number == 0:  # more false accepts allowed than impostors were found: accept every face that was
+    if (
+        number == 0
+    ):  # more false accepts allowed than impostors were found: accept every face that was
         return Point(edges()[1], int(scores.above[1]), len(scores.genuine))
     values, numbers = scores.kept
     inside = slice(*np.searchsorted(values, [edges()[number], edges()[number + 1]]))
     from_here = numbers[inside][::-1].cumsum()[::-1] + scores.above[number + 1]
-    refused = values[inside][np.flatnonzero(from_here > rank)[-1]]  # the highest score that would bring one false accept too many
+    refused = values[inside][
+        np.flatnonzero(from_here > rank)[-1]
+    ]  # the highest score that would bring one false accept too many
     threshold = np.nextafter(refused, np.float32(np.inf))
     return Point(threshold, scores.impostors_from(threshold), int(scores.genuine_from(threshold)))
 
@@ -60,11 +72,16 @@ def equal_error(scores: Scores) -> tuple[float, np.float32]:
     """Return the EER, the mean of FAR and FRR at the threshold where they differ least, and that threshold (of equals the lowest mean)."""
     number = crossing_bin(scores)
     low, high = edges()[max(number, 1)], edges()[number + 1]
-    inside = [part[slice(*np.searchsorted(part, [low, high]))] for part in (scores.kept[0], scores.genuine)]
+    inside = [
+        part[slice(*np.searchsorted(part, [low, high]))]
+        for part in (scores.kept[0], scores.genuine)
+    ]
     count = scores.pairs.count
     best = None
     for threshold in np.unique(np.concatenate([*inside, [low, high]])):
-        false = scores.impostors_from(threshold) * count.genuine  # both rates in units of 1 / (genuine * impostor), free of rounding
+        false = (
+            scores.impostors_from(threshold) * count.genuine
+        )  # both rates in units of 1 / (genuine * impostor), free of rounding
         missed = (count.genuine - int(scores.genuine_from(threshold))) * count.impostor
         best = min(best or (np.inf,), (abs(false - missed), false + missed, threshold))
     return best[1] / 2 / count.genuine / count.impostor, best[2]
@@ -92,7 +109,10 @@ def curve(scores: Scores, points: int = 400) -> list[tuple[float, float, float]]
     wanted = np.geomspace(1 / count.impostor, 1, points)
     chosen = np.unique(np.searchsorted(-far, -wanted, "left").clip(max=len(bins) - 1))
     tar = scores.genuine_from(edges()[bins[chosen]]) / count.genuine
-    return [(float(edges()[bins[i]]), float(far[i]), float(t)) for i, t in zip(chosen[::-1], tar[::-1], strict=True)]
+    return [
+        (float(edges()[bins[i]]), float(far[i]), float(t))
+        for i, t in zip(chosen[::-1], tar[::-1], strict=True)
+    ]
 
 
 @dataclass(frozen=True)
@@ -155,7 +175,11 @@ def verify(pairs: Pairs | PairList, plan: Plan, challenge: float | None = None) 
         comparisons, faces, `tar_at_far` (a row each FAR, also where no claim is possible), `eer`, `d_prime`, `roc`; and `worst`, the worst
         errors, where the plan asks for them.
     """
-    cost = cost_line(pairs, 1 + bool(plan.resamples)) if plan.tell and isinstance(pairs, Pairs) else None
+    cost = (
+        cost_line(pairs, 1 + bool(plan.resamples))
+        if plan.tell and isinstance(pairs, Pairs)
+        else None
+    )
     if cost:
         plan.tell(cost)
     fars = list(dict.fromkeys([*plan.fars, *([] if challenge is None else [challenge])]))
@@ -163,9 +187,14 @@ def verify(pairs: Pairs | PairList, plan: Plan, challenge: float | None = None) 
     resampled = resample(scores, fars, plan.resamples, plan.seed)
     rows = [row(scores, far, resampled.get(far)) for far in plan.fars]
     groups = {} if pairs.symmetric else {"groups": by_probe(scores, rows, plan.yaws)}
-    wanted = {} if challenge is None else {"challenge": row(scores, challenge, resampled.get(challenge))}
+    wanted = (
+        {} if challenge is None else {"challenge": row(scores, challenge, resampled.get(challenge))}
+    )
     named = {"worst": worst(pairs, rows, plan.worst)} if plan.worst else {}
-    return Outcome({**describe(scores, rows), **groups, **named, **wanted}, {figure(far): values for far, values in resampled.items()})
+    return Outcome(
+        {**describe(scores, rows), **groups, **named, **wanted},
+        {figure(far): values for far, values in resampled.items()},
+    )
 
 
 def describe(scores: Scores, rows: list[dict]) -> dict:
@@ -184,7 +213,13 @@ def describe(scores: Scores, rows: list[dict]) -> dict:
         "eer": {"rate": error, "threshold": float(threshold)},
         "d_prime": separation(scores),
         "histogram": histograms(scores),
-        "roc": dict(zip(("threshold", "far", "tar"), map(list, zip(*curve(scores), strict=True)), strict=True)),
+        "roc": dict(
+            zip(
+                ("threshold", "far", "tar"),
+                map(list, zip(*curve(scores), strict=True)),
+                strict=True,
+            )
+        ),
     }
 
 
@@ -194,7 +229,12 @@ def histograms(scores: Scores, width: float = 0.02) -> dict:
     place = np.searchsorted(edges(), starts.astype(np.float32))
     genuine = -np.diff(scores.genuine_from(edges()[place]), append=0)
     impostor = -np.diff(scores.above[place], append=0)
-    return {"from": starts.round(4).tolist(), "width": width, "genuine": genuine.tolist(), "impostor": impostor.tolist()}
+    return {
+        "from": starts.round(4).tolist(),
+        "width": width,
+        "genuine": genuine.tolist(),
+        "impostor": impostor.tolist(),
+    }
 
 
 def figure(far: float) -> str:
@@ -204,15 +244,26 @@ def figure(far: float) -> str:
 
 def row(scores: Scores, far: float, resampled: np.ndarray | None) -> dict:
     """Return one line of TAR at FAR: with `tar` None and `note` saying why, where the set is too small for that FAR."""
-    nothing = dict.fromkeys(("tar", "tar_macro", "interval", "threshold", "false_accepts", "true_accepts"))
+    nothing = dict.fromkeys(
+        ("tar", "tar_macro", "interval", "threshold", "false_accepts", "true_accepts")
+    )
     try:
         point = at_far(scores, far)
     except KitError as error:
         return {"far": far, **nothing, "note": str(error)}
     counted = {"threshold": float(point.threshold), "false_accepts": point.false_accepts}
     if point.false_accepts < CLAIM:
-        return {"far": far, **nothing, **counted, "note": f"only {point.false_accepts} false accepts, a claim needs {CLAIM}"}
-    weak = f"only {point.false_accepts} false accepts, comparing models needs {COMPARE}" if point.false_accepts < COMPARE else ""
+        return {
+            "far": far,
+            **nothing,
+            **counted,
+            "note": f"only {point.false_accepts} false accepts, a claim needs {CLAIM}",
+        }
+    weak = (
+        f"only {point.false_accepts} false accepts, comparing models needs {COMPARE}"
+        if point.false_accepts < COMPARE
+        else ""
+    )
     return {
         "far": far,
         "tar": point.true_accepts / scores.pairs.count.genuine,
@@ -238,4 +289,8 @@ def acquisition(pairs: Pairs) -> dict:
     sides = [probe] if pairs.symmetric else [probe, gallery]
     every, lost = sum(map(len, sides)), sum(int((~side.found).sum()) for side in sides)
     counted = {"probes": len(probe), "gallery": len(gallery), "people": len(pairs.people)}
-    return {**counted, "failures_to_acquire": lost, "failure_to_acquire_rate": lost / every if every else 0.0}
+    return {
+        **counted,
+        "failures_to_acquire": lost,
+        "failure_to_acquire_rate": lost / every if every else 0.0,
+    }

@@ -35,12 +35,18 @@ def worst(pairs: Pairs | PairList, rows: list[dict], shown: int = SHOWN) -> dict
         missed.add(-scores[low], *(part[low] for part in where))
         for strip in impostors:
             false.add(*_above(strip, max(threshold, false.cutoff)))
-    probe, gallery = (pairs.faces.keys, pairs.faces.keys) if isinstance(pairs, PairList) else (pairs.probe.keys, pairs.gallery.keys)
+    probe, gallery = (
+        (pairs.faces.keys, pairs.faces.keys)
+        if isinstance(pairs, PairList)
+        else (pairs.probe.keys, pairs.gallery.keys)
+    )
     return {
         "far": row["far"],
         "threshold": row["threshold"],
         "false_matches": [_named(score, probe[i], gallery[j]) for score, i, j in false.kept()],
-        "false_non_matches": [_named(-score, probe[i], gallery[j]) for score, i, j in missed.kept()],
+        "false_non_matches": [
+            _named(-score, probe[i], gallery[j]) for score, i, j in missed.kept()
+        ],
     }
 
 
@@ -52,7 +58,8 @@ def _scored(pairs: Pairs | PairList):
     """Yield impostor scores, as strips for `_above`, and (n,) genuine scores with their rows and columns."""
     if isinstance(pairs, PairList):
         other, same = (
-            (pairs.scores[some], pairs.left[some], pairs.right[some]) for some in (pairs.found & ~pairs.same, pairs.found & pairs.same)
+            (pairs.scores[some], pairs.left[some], pairs.right[some])
+            for some in (pairs.found & ~pairs.same, pairs.found & pairs.same)
         )
         yield [other], same
         return
@@ -60,13 +67,19 @@ def _scored(pairs: Pairs | PairList):
         (top, left), (height, width) = block.first, block.impostors.shape
         columns = np.arange(left, left + width)
         strips = (
-            (block.impostors[at : at + STRIP], np.arange(top + at, top + min(at + STRIP, height)), columns)
+            (
+                block.impostors[at : at + STRIP],
+                np.arange(top + at, top + min(at + STRIP, height)),
+                columns,
+            )
             for at in range(0, height, STRIP)
         )
         yield strips, (block.genuine, block.rows, block.columns)
 
 
-def _above(strip: tuple[np.ndarray, np.ndarray, np.ndarray], cutoff: np.float32) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _above(
+    strip: tuple[np.ndarray, np.ndarray, np.ndarray], cutoff: np.float32
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Pick the scores >= cutoff, with their rows and columns.
 
     Args:
@@ -93,9 +106,14 @@ class _Highest:
         return self._parts[0][-1] if full else np.float32(-np.inf)
 
     def add(self, scores: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> None:
-        parts = [np.concatenate(pair) for pair in zip(self._parts, (scores, rows, columns), strict=True)]
+        parts = [
+            np.concatenate(pair) for pair in zip(self._parts, (scores, rows, columns), strict=True)
+        ]
         order = np.lexsort((parts[2], parts[1], -parts[0]))[: self._size]
         self._parts = tuple(part[order] for part in parts)
 
     def kept(self) -> list[tuple[float, int, int]]:
-        return [(float(score), int(row), int(column)) for score, row, column in zip(*self._parts, strict=True)]
+        return [
+            (float(score), int(row), int(column))
+            for score, row, column in zip(*self._parts, strict=True)
+        ]

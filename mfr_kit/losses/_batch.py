@@ -8,7 +8,9 @@ from mfr_kit.errors import KitError
 if TYPE_CHECKING:
     from torch import Tensor
 
-Terms = tuple[dict[str, "Tensor"], dict[str, float]]  # weighted terms, whose sum is the loss; figures to log
+Terms = tuple[
+    dict[str, "Tensor"], dict[str, float]
+]  # weighted terms, whose sum is the loss; figures to log
 
 
 @dataclass(frozen=True)
@@ -19,7 +21,9 @@ class Batch:
     teacher: "Tensor"  # (B, D) targets
     labels: "Tensor"  # (B,) int64, 0 .. C-1
     prototypes: "Tensor"  # (C, D) unit rows: the teacher's mean embedding of each training identity
-    partners: "Tensor | None" = None  # (B, K, D) teacher-side embeddings of other identities; for methods with MINES = True
+    partners: "Tensor | None" = (
+        None  # (B, K, D) teacher-side embeddings of other identities; for methods with MINES = True
+    )
 
     def __post_init__(self) -> None:
         if self.student.shape != self.teacher.shape:

@@ -23,11 +23,15 @@ class MarginHead(nn.Module):
     Source: ArcFace (arXiv 1801.07698) eq. 3, CosFace (arXiv 1801.09414) eq. 4, AdaFace (arXiv 2204.00964) eq. 12-14.
     """
 
-    def __init__(self, classes: int, size: int, *, kind: str, scale: float = 64.0, margin: float = 0.5):
+    def __init__(
+        self, classes: int, size: int, *, kind: str, scale: float = 64.0, margin: float = 0.5
+    ):
         super().__init__()
         self.weight = nn.Parameter(torch.randn(classes, size) * 0.01)
         self.kind, self.scale, self.margin = kind, scale, margin
-        if kind == "adaface":  # running mean and deviation of the feature norms; h = 0.333 and momentum 0.01 as published
+        if (
+            kind == "adaface"
+        ):  # running mean and deviation of the feature norms; h = 0.333 and momentum 0.01 as published
             self.register_buffer("norm_mean", torch.tensor(20.0))
             self.register_buffer("norm_std", torch.tensor(100.0))
 
@@ -64,6 +68,10 @@ class MarginHead(nn.Module):
 MARGINS = {"arcface": 0.5, "cosface": 0.4, "adaface": 0.4}
 
 
-def build(kind: str, classes: int, size: int, scale: float = 64.0, margin: float | None = None) -> MarginHead:
+def build(
+    kind: str, classes: int, size: int, scale: float = 64.0, margin: float | None = None
+) -> MarginHead:
     """Make a head; `margin` None for the method's usual one."""
-    return MarginHead(classes, size, kind=kind, scale=scale, margin=MARGINS[kind] if margin is None else margin)
+    return MarginHead(
+        classes, size, kind=kind, scale=scale, margin=MARGINS[kind] if margin is None else margin
+    )

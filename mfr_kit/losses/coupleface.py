@@ -21,31 +21,53 @@ class Options:
     """How the mutual relations are mined, compared and weighted."""
 
     fcd_weight: float = fcd_weight()
-    alpha_neg: float = option(0.5, help="Weight of RAD on negative relations, >= 0; see docs/method.md for why 0.5.")
-    alpha_pos: float = option(0.0, help="Weight of RAD on the relation to one's own prototype, >= 0.")
-    tolerance: float = option(0.03, help="q: cosine difference that costs nothing (hinge, deadzone), in [0, 2].")
-    rad_form: str = option("hinge", help="How two relations are compared.", choices=lambda: list(FORMS))
-    rad_normalise: str = option(
-        "active", help="Average over the relations that cost something, or over all.", choices=lambda: list(NORMALISE)
+    alpha_neg: float = option(
+        0.5, help="Weight of RAD on negative relations, >= 0; see docs/method.md for why 0.5."
     )
-    neighbours: int = option(100, help="K: partners of a sample, >= 1; capped at the number of other people.")
+    alpha_pos: float = option(
+        0.0, help="Weight of RAD on the relation to one's own prototype, >= 0."
+    )
+    tolerance: float = option(
+        0.03, help="q: cosine difference that costs nothing (hinge, deadzone), in [0, 2]."
+    )
+    rad_form: str = option(
+        "hinge", help="How two relations are compared.", choices=lambda: list(FORMS)
+    )
+    rad_normalise: str = option(
+        "active",
+        help="Average over the relations that cost something, or over all.",
+        choices=lambda: list(NORMALISE),
+    )
+    neighbours: int = option(
+        100, help="K: partners of a sample, >= 1; capped at the number of other people."
+    )
     partners: str = option(
-        "image", help="A partner is one image of the identity, drawn anew, or its prototype.", choices=lambda: ["image", "prototype"]
+        "image",
+        help="A partner is one image of the identity, drawn anew, or its prototype.",
+        choices=lambda: ["image", "prototype"],
     )
     search: str = option(
         "exact",
         help="How the teacher's neighbours are found; faiss is approximate, for a million people.",
         choices=lambda: ["exact", "faiss"],
     )
-    mining: str = option("teacher", help="Whose nearest identities are the partners.", choices=lambda: ["teacher", "student", "both"])
+    mining: str = option(
+        "teacher",
+        help="Whose nearest identities are the partners.",
+        choices=lambda: ["teacher", "student", "both"],
+    )
     beta: float = option(0.0, help="Weight of a classification term on the student, >= 0.")
-    beta_head: str = option("arcface", help="Head of that term.", choices=lambda: ["arcface", "cosface", "adaface"])
+    beta_head: str = option(
+        "arcface", help="Head of that term.", choices=lambda: ["arcface", "cosface", "adaface"]
+    )
 
     def __post_init__(self) -> None:
         if min(self.fcd_weight, self.alpha_neg, self.alpha_pos, self.beta) < 0:
             raise KitError("--fcd-weight, --alpha-neg, --alpha-pos and --beta must not be negative")
         if not 0 <= self.tolerance <= 2:
-            raise KitError(f"--tolerance is a difference of cosines, in [0, 2]; found {self.tolerance}")
+            raise KitError(
+                f"--tolerance is a difference of cosines, in [0, 2]; found {self.tolerance}"
+            )
         if self.neighbours < 1:
             raise KitError(f"--neighbours must be at least 1, found {self.neighbours}")
 
@@ -62,7 +84,12 @@ def head(options: Options, classes: int, size: int) -> "nn.Module | None":
 def terms(batch: Batch, options: Options, head: "nn.Module | None") -> Terms:
     """L = FCD + alpha_neg RAD- + alpha_pos RAD+ + beta L_cls."""
     negative, active = relation_aware_loss(
-        batch.student, batch.teacher, batch.partners, tolerance=options.tolerance, form=options.rad_form, normalise=options.rad_normalise
+        batch.student,
+        batch.teacher,
+        batch.partners,
+        tolerance=options.tolerance,
+        form=options.rad_form,
+        normalise=options.rad_normalise,
     )
     own = {"rad_neg": options.alpha_neg * negative}
     if options.alpha_pos:
@@ -115,7 +142,9 @@ def relation_aware_loss(
     towards = unit(partners.detach()).transpose(1, 2)  # (B, D, K)
     difference = ((unit(student) - unit(teacher.detach())).unsqueeze(1) @ towards).squeeze(1)
     if form == "hinge":
-        cost = (sign * difference - tolerance).relu()  # not clamp_min, whose gradient at zero is one
+        cost = (
+            sign * difference - tolerance
+        ).relu()  # not clamp_min, whose gradient at zero is one
     elif form == "deadzone":
         cost = (difference.abs() - tolerance).relu()
     else:

@@ -35,9 +35,16 @@ def feature_consistency_loss(student: "Tensor", teacher: "Tensor") -> "Tensor":
 
 def fcd_weight() -> float:
     """Declare the option that the methods which add terms to FCD share."""
-    return option(1.0, help="Weight of FCD beside the method's own terms, >= 0; 0 leaves the method by itself.")
+    return option(
+        1.0,
+        help="Weight of FCD beside the method's own terms, >= 0; 0 leaves the method by itself.",
+    )
 
 
 def add_fcd(terms: dict[str, "Tensor"], batch: Batch, weight: float) -> dict[str, "Tensor"]:
     """Put a weighted FCD in front of a method's own terms, unless its weight is zero."""
-    return {"fcd": weight * feature_consistency_loss(batch.student, batch.teacher), **terms} if weight else terms
+    return (
+        {"fcd": weight * feature_consistency_loss(batch.student, batch.teacher), **terms}
+        if weight
+        else terms
+    )

@@ -23,8 +23,15 @@ class Options:
 
 def terms(batch: Batch, options: Options, head: None) -> Terms:
     """FCD plus the divergence of the two classifications."""
-    teacher, student = (options.kd_scale * unit(side) @ batch.prototypes.T for side in (batch.teacher, batch.student))
-    return add_fcd({"kd": options.kd_weight * distillation_loss(student, teacher, options.kd_temperature)}, batch, options.fcd_weight), {}
+    teacher, student = (
+        options.kd_scale * unit(side) @ batch.prototypes.T
+        for side in (batch.teacher, batch.student)
+    )
+    return add_fcd(
+        {"kd": options.kd_weight * distillation_loss(student, teacher, options.kd_temperature)},
+        batch,
+        options.fcd_weight,
+    ), {}
 
 
 def distillation_loss(student: "Tensor", teacher: "Tensor", temperature: float = 4.0) -> "Tensor":

@@ -22,7 +22,11 @@ class Options:
 
 def terms(batch: Batch, options: Options, head: None) -> Terms:
     """FCD plus the mean squared difference of all the batch's relations."""
-    return add_fcd({"mrd": options.mrd_weight * batch_relation_loss(batch.student, batch.teacher)}, batch, options.fcd_weight), {}
+    return add_fcd(
+        {"mrd": options.mrd_weight * batch_relation_loss(batch.student, batch.teacher)},
+        batch,
+        options.fcd_weight,
+    ), {}
 
 
 def batch_relation_loss(student: "Tensor", teacher: "Tensor") -> "Tensor":

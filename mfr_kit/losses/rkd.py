@@ -18,7 +18,9 @@ class Options:
 
     fcd_weight: float = fcd_weight()
     rkd_distance: float = option(25.0, help="Weight of the distance term, >= 0.")
-    rkd_angle: float = option(50.0, help="Weight of the angle term, >= 0; it costs B^3 cosines a batch.")
+    rkd_angle: float = option(
+        50.0, help="Weight of the angle term, >= 0; it costs B^3 cosines a batch."
+    )
 
 
 def terms(batch: Batch, options: Options, head: None) -> Terms:
@@ -63,7 +65,9 @@ def _scaled_distances(x: "Tensor") -> "Tensor":
     if len(x) < 2:
         raise KitError("relations within a batch need at least two samples: raise --batch-size")
     squares = (x.unsqueeze(1) - x.unsqueeze(0)).square().sum(dim=2)
-    distances = squares.clamp_min(1e-12).sqrt() * (squares > 0)  # the root's gradient stays finite on the diagonal
+    distances = squares.clamp_min(1e-12).sqrt() * (
+        squares > 0
+    )  # the root's gradient stays finite on the diagonal
     return distances / distances.sum() * (len(x) * (len(x) - 1))
 
 

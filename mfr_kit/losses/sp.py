@@ -21,7 +21,11 @@ class Options:
 
 def terms(batch: Batch, options: Options, head: None) -> Terms:
     """FCD plus the similarity-preserving term."""
-    return add_fcd({"sp": options.sp_weight * similarity_preserving_loss(batch.student, batch.teacher)}, batch, options.fcd_weight), {}
+    return add_fcd(
+        {"sp": options.sp_weight * similarity_preserving_loss(batch.student, batch.teacher)},
+        batch,
+        options.fcd_weight,
+    ), {}
 
 
 def similarity_preserving_loss(student: "Tensor", teacher: "Tensor") -> "Tensor":
@@ -33,4 +37,6 @@ def similarity_preserving_loss(student: "Tensor", teacher: "Tensor") -> "Tensor"
     Source: Tung, Mori, *Similarity-Preserving Knowledge Distillation* (arXiv 1907.09682), equations 2 to 4.
     """
     teacher = teacher.detach()
-    return (unit(student @ student.T) - unit(teacher @ teacher.T)).square().sum() / len(student) ** 2
+    return (unit(student @ student.T) - unit(teacher @ teacher.T)).square().sum() / len(
+        student
+    ) ** 2

@@ -18,7 +18,10 @@ class Options:
 
     fcd_weight: float = fcd_weight()
     srt_weight: float = option(1.0, help="Weight of the self-restrained triplet, >= 0.")
-    srt_margin: float = option(2.0, help="m: margin between squared distances of unit embeddings, >= 0; unrelated people are 2 apart.")
+    srt_margin: float = option(
+        2.0,
+        help="m: margin between squared distances of unit embeddings, >= 0; unrelated people are 2 apart.",
+    )
 
     def __post_init__(self) -> None:
         if min(self.fcd_weight, self.srt_weight, self.srt_margin) < 0:
@@ -27,11 +30,17 @@ class Options:
 
 def terms(batch: Batch, options: Options, head: None) -> Terms:
     """FCD plus the self-restrained triplet; the figure says whether the batch was restrained."""
-    loss, restrained = self_restrained_triplet_loss(batch.student, batch.teacher, batch.labels, options.srt_margin)
-    return add_fcd({"srt": options.srt_weight * loss}, batch, options.fcd_weight), {"restrained": float(restrained)}
+    loss, restrained = self_restrained_triplet_loss(
+        batch.student, batch.teacher, batch.labels, options.srt_margin
+    )
+    return add_fcd({"srt": options.srt_weight * loss}, batch, options.fcd_weight), {
+        "restrained": float(restrained)
+    }
 
 
-def self_restrained_triplet_loss(student: "Tensor", teacher: "Tensor", labels: "Tensor", margin: float = 2.0) -> "tuple[Tensor, Tensor]":
+def self_restrained_triplet_loss(
+    student: "Tensor", teacher: "Tensor", labels: "Tensor", margin: float = 2.0
+) -> "tuple[Tensor, Tensor]":
     """Triplet loss whose negative side stops pulling once anchors are as far from their negatives as the positives are.
 
     The anchor is the student's embedding of a masked face, the positive the teacher's of the same face clean, the negative the teacher's
@@ -57,7 +66,10 @@ def self_restrained_triplet_loss(student: "Tensor", teacher: "Tensor", labels: "
     """
     anchor, positive = unit(student), unit(teacher.detach())
     negative = positive[_next_of_another(labels)]
-    near, far, given = ((a - b).square().sum(dim=1) for a, b in ((anchor, positive), (anchor, negative), (positive, negative)))
+    near, far, given = (
+        (a - b).square().sum(dim=1)
+        for a, b in ((anchor, positive), (anchor, negative), (positive, negative))
+    )
     restrained = far.detach().mean() >= given.mean()
     away = given.mean() if restrained else far
     return (near - away + margin).relu().mean(), restrained
@@ -68,7 +80,11 @@ def _next_of_another(labels: "Tensor") -> "Tensor":
     import torch
 
     count = len(labels)
-    steps = (torch.arange(count, device=labels.device) - torch.arange(count, device=labels.device)[:, None] - 1) % count
+    steps = (
+        torch.arange(count, device=labels.device)
+        - torch.arange(count, device=labels.device)[:, None]
+        - 1
+    ) % count
     steps = torch.where(labels == labels[:, None], count, steps)
     least, index = steps.min(dim=1)
     if (least == count).any():

@@ -39,8 +39,12 @@ def write(options: SheetOptions) -> Path:
     chosen = library.load(shown, options.folder)
     usual = library.load(None, options.folder).shares
     faces = load_faces(options, _FACES)
-    sections = [_section(chosen, name, faces, options, usual.get(name, 0.0)) for name in chosen.looks]
-    links = "".join(f'<a href="#{html.escape(name)}">{html.escape(name)}</a>' for name in chosen.looks)
+    sections = [
+        _section(chosen, name, faces, options, usual.get(name, 0.0)) for name in chosen.looks
+    ]
+    links = "".join(
+        f'<a href="#{html.escape(name)}">{html.escape(name)}</a>' for name in chosen.looks
+    )
     page = (
         f'<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
         f"<title>Masks</title><style>{_STYLE}</style><h1>{len(chosen.looks)} looks of {len(chosen.kinds)} kinds</h1>"
@@ -58,13 +62,28 @@ def _section(chosen: Library, name: str, faces: list, options: SheetOptions, sha
     look = chosen.looks[name]
     only = Library({name: look}, {name: 1.0}, chosen.mix)
     turned, drawn = [], []
-    straight = {"style": "right", "top": look.fit.top, "bottom": look.fit.bottom, "width": 1.0, "shift": 0.0, "tilt_deg": 0.0}
+    straight = {
+        "style": "right",
+        "top": look.fit.top,
+        "bottom": look.fit.bottom,
+        "width": 1.0,
+        "shift": 0.0,
+        "tilt_deg": 0.0,
+    }
     base = only.draw(rng_for(options.seed, 6)).parameters | straight
     for yaw in _YAWS:
-        turned.append(_picture(*synthetic.draw(options.tile, yaw), Mask(look, base), f"{name}, head turned by {yaw} degrees"))
+        turned.append(
+            _picture(
+                *synthetic.draw(options.tile, yaw),
+                Mask(look, base),
+                f"{name}, head turned by {yaw} degrees",
+            )
+        )
     for index, face in enumerate(faces):
         mask = only.draw(rng_for(options.seed, 7, index))
-        drawn.append(_picture(face.image, face.landmarks, mask, f"{name}, {mask.parameters['style']}"))
+        drawn.append(
+            _picture(face.image, face.landmarks, mask, f"{name}, {mask.parameters['style']}")
+        )
     title = f"{html.escape(name)} <small>{html.escape(look.kind)}, {100 * share:.1f} % of the mix</small>"
     source = html.escape(look.toml.read_text(encoding="utf-8"))
     return (
@@ -76,6 +95,4 @@ def _section(chosen: Library, name: str, faces: list, options: SheetOptions, sha
 def _picture(image, landmarks, mask: Mask, text: str) -> str:
     masked, _ = render(image, landmarks, mask, rng_for(0))
     data = base64.b64encode(encode(masked, ".jpg")).decode()
-    return (
-        f'<img alt="{html.escape(text)}" title="{html.escape(text)}" width="{image.shape[1] // 4 * 3}" src="data:image/jpeg;base64,{data}">'
-    )
+    return f'<img alt="{html.escape(text)}" title="{html.escape(text)}" width="{image.shape[1] // 4 * 3}" src="data:image/jpeg;base64,{data}">'

@@ -8,13 +8,24 @@ import numpy as np
 _QUARTILE = 0.3186 * 20**0.5  # lower quartile of |Laplacian| of white noise of standard deviation 1
 _SKIN_GRAIN = 2.2  # what clean, sharp skin measures
 _ROUNDING = 1.2  # mean |Laplacian| of rounding to whole levels: what is left of the finest detail once all of it is blurred away
-_SHARP_RATIO, _BLURRED_RATIO, _BLUR_SLOPE = 0.485, 0.315, 6.5  # fitted on LFW faces of known sharpness, blurred by 0.5, 0.8 and 1 pixels
-_SOFT_RATIO, _SOFT_BLUR = (0.313, 0.328, 0.345, 0.37, 0.40, 0.46), (4.0, 3.0, 2.5, 2.0, 1.5, 1.0)  # and by more, at half the size
+_SHARP_RATIO, _BLURRED_RATIO, _BLUR_SLOPE = (
+    0.485,
+    0.315,
+    6.5,
+)  # fitted on LFW faces of known sharpness, blurred by 0.5, 0.8 and 1 pixels
+_SOFT_RATIO, _SOFT_BLUR = (
+    (0.313, 0.328, 0.345, 0.37, 0.40, 0.46),
+    (4.0, 3.0, 2.5, 2.0, 1.5, 1.0),
+)  # and by more, at half the size
 _EXCESS, _QUALITY = (1.12, 1.2, 1.5, 1.85), (90, 75, 40, 20)
 _TILE = 192
 _GRAIN_STRENGTH = 32.0
 _SPAN = 44
-_GRAIN = np.clip(np.random.default_rng(3).standard_normal((2 * _TILE, 2 * _TILE, 1)) * _GRAIN_STRENGTH + 128, 0, 255).astype(np.uint8)
+_GRAIN = np.clip(
+    np.random.default_rng(3).standard_normal((2 * _TILE, 2 * _TILE, 1)) * _GRAIN_STRENGTH + 128,
+    0,
+    255,
+).astype(np.uint8)
 _GRAIN = np.repeat(_GRAIN, 3, axis=2)  # about 128, equal in the three channels
 
 
@@ -33,7 +44,10 @@ def measure(region: np.ndarray) -> Grade:
     quartile, where the face is smooth.
     """
     height, width = region.shape[:2]
-    rows, columns = min(height, _SPAN), min(width, _SPAN)  # the middle of a large region says enough
+    rows, columns = (
+        min(height, _SPAN),
+        min(width, _SPAN),
+    )  # the middle of a large region says enough
     top, left = (height - rows) // 2, (width - columns) // 2
     green = cv2.extractChannel(region[top : top + rows, left : left + columns], 1)
     detail = cv2.Laplacian(green, cv2.CV_16S)
@@ -50,12 +64,18 @@ def _blur(image: np.ndarray, detail: np.ndarray) -> float:
     if ratio >= _BLURRED_RATIO or min(half.shape) < 12:
         return min(max(_BLUR_SLOPE * (_SHARP_RATIO - ratio), 0.0), 1.2)
     _, coarser = _octave(half)
-    return float(np.interp(_strength(coarse) / max(_strength(coarser), 1e-3), _SOFT_RATIO, _SOFT_BLUR))
+    return float(
+        np.interp(_strength(coarse) / max(_strength(coarser), 1e-3), _SOFT_RATIO, _SOFT_BLUR)
+    )
 
 
 def _octave(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Half the image's size, and the Laplacian there."""
-    half = cv2.resize(image, (max(image.shape[1] // 2, 2), max(image.shape[0] // 2, 2)), interpolation=cv2.INTER_LINEAR)
+    half = cv2.resize(
+        image,
+        (max(image.shape[1] // 2, 2), max(image.shape[0] // 2, 2)),
+        interpolation=cv2.INTER_LINEAR,
+    )
     return half, cv2.Laplacian(half, cv2.CV_16S)
 
 
@@ -72,8 +92,12 @@ def add_grain(colour: np.ndarray, grain: float, rng: np.random.Generator) -> Non
     row, column = int(rng.random() * _TILE), int(rng.random() * _TILE)
     tile = _GRAIN[row : row + height, column : column + width]
     if tile.shape != colour.shape:  # a region larger than the tile: repeat it
-        tile = np.tile(_GRAIN, (-(-height // (2 * _TILE)), -(-width // (2 * _TILE)), 1))[:height, :width]
-    cv2.addWeighted(colour, 1.0, tile, grain / _GRAIN_STRENGTH, -128 * grain / _GRAIN_STRENGTH, dst=colour)
+        tile = np.tile(_GRAIN, (-(-height // (2 * _TILE)), -(-width // (2 * _TILE)), 1))[
+            :height, :width
+        ]
+    cv2.addWeighted(
+        colour, 1.0, tile, grain / _GRAIN_STRENGTH, -128 * grain / _GRAIN_STRENGTH, dst=colour
+    )
 
 
 def jpeg_quality(region: np.ndarray, left: int, top: int) -> int | None:
@@ -97,7 +121,9 @@ def jpeg_quality(region: np.ndarray, left: int, top: int) -> int | None:
     return round(float(np.interp(excess, _EXCESS, _QUALITY))) if excess > _EXCESS[0] else None
 
 
-def recompress(image: np.ndarray, coverage: np.ndarray, box: tuple[int, int, int, int], quality: int) -> None:
+def recompress(
+    image: np.ndarray, coverage: np.ndarray, box: tuple[int, int, int, int], quality: int
+) -> None:
     """Pass what the mask covers through JPEG on the photograph's own grid; changes `image` under the coverage, in place.
 
     Args:

@@ -13,7 +13,9 @@ from functools import cached_property, lru_cache
 
 import numpy as np
 
-LANDMARKS = np.array([[-32.5, 0, 0], [32.5, 0, 0], [0, 36, 30], [-27, 67, 2], [27, 67, 2]], np.float64)
+LANDMARKS = np.array(
+    [[-32.5, 0, 0], [32.5, 0, 0], [0, 36, 30], [-27, 67, 2], [27, 67, 2]], np.float64
+)
 """(5, 3) pupils, nose tip and mouth corners as detectors mark them, in ArcFace's order (image left first)."""
 
 EAR_Z = -80.0
@@ -52,7 +54,10 @@ class Sections:
         width, front, ridge = self.table.T.astype(np.float64)
         same = np.ones_like(width)
         half_width = np.stack([width, same * NOSE_HALF_WIDTH])
-        depth, centre = np.stack([front - EAR_Z, same * NOSE_DEPTH]), np.stack([same * EAR_Z, ridge - NOSE_DEPTH])
+        depth, centre = (
+            np.stack([front - EAR_Z, same * NOSE_DEPTH]),
+            np.stack([same * EAR_Z, ridge - NOSE_DEPTH]),
+        )
         return (half_width, depth, centre), (width, ridge - EAR_Z)
 
     def widened(self, jaw: float) -> "Sections":
@@ -60,7 +65,9 @@ class Sections:
         return _widened(self, round(100 * jaw))
 
 
-@lru_cache(maxsize=1024)  # jaws are 85 to 120 %: what `surface.py` tabulates for a head serves all faces of its kind
+@lru_cache(
+    maxsize=1024
+)  # jaws are 85 to 120 %: what `surface.py` tabulates for a head serves all faces of its kind
 def _widened(head: Sections, percent: int) -> Sections:
     if percent == 100:
         return head
@@ -70,7 +77,9 @@ def _widened(head: Sections, percent: int) -> Sections:
     return Sections(table)
 
 
-def sections(draped: bool = False, bulge: float = 0.0, bulge_height: float = 55.0, bulge_spread: float = 30.0) -> Sections:
+def sections(
+    draped: bool = False, bulge: float = 0.0, bulge_height: float = 55.0, bulge_spread: float = 30.0
+) -> Sections:
     """Tabulate the head with a mask on it.
 
     Args:
@@ -84,7 +93,9 @@ def sections(draped: bool = False, bulge: float = 0.0, bulge_height: float = 55.
     for values in (_DRAPED if draped else _WIDTH, _FRONT, _RIDGE):
         fine = np.interp(heights, _HEIGHT, values)
         padded = np.pad(fine, 4, mode="edge")
-        columns.append(np.convolve(padded, np.hanning(11)[1:-1] / np.hanning(11).sum(), mode="valid"))
+        columns.append(
+            np.convolve(padded, np.hanning(11)[1:-1] / np.hanning(11).sum(), mode="valid")
+        )
     table = np.stack(columns, axis=1)
     swell = bulge * np.exp(-(((heights - bulge_height) / bulge_spread) ** 2))
     if draped:

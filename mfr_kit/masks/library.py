@@ -67,7 +67,9 @@ def names(folder: Path | None = None) -> list[str]:
     return sorted(looks(folder))
 
 
-def load(names: list[str] | None = None, folder: Path | None = None, mix: Path | None = None) -> Library:
+def load(
+    names: list[str] | None = None, folder: Path | None = None, mix: Path | None = None
+) -> Library:
     """Load a library.
 
     Args:
@@ -87,7 +89,9 @@ def load(names: list[str] | None = None, folder: Path | None = None, mix: Path |
         for name in names:
             if name not in chosen and name not in kinds:
                 raise KitError(unknown("mask", name, sorted(kinds | set(chosen))))
-        chosen = {name: look for name, look in chosen.items() if name in names or look.kind in names}
+        chosen = {
+            name: look for name, look in chosen.items() if name in names or look.kind in names
+        }
     if not chosen:
         raise KitError("no mask to draw from: name at least one (kit.py masks list)")
     shares = _shares(chosen, mix)
@@ -101,7 +105,10 @@ def _shares(chosen: dict[str, Look], mix: variation.Mix) -> dict[str, float]:
     totals: dict[str, float] = {}
     for look in chosen.values():
         totals[look.kind] = totals.get(look.kind, 0.0) + look.weight
-    raw = {name: mix.kinds.get(look.kind, 1.0) * look.weight / max(totals[look.kind], 1e-9) for name, look in chosen.items()}
+    raw = {
+        name: mix.kinds.get(look.kind, 1.0) * look.weight / max(totals[look.kind], 1e-9)
+        for name, look in chosen.items()
+    }
     if sum(raw.values()) <= 0:
         raw = dict.fromkeys(raw, 1.0)
     return {name: share / sum(raw.values()) for name, share in raw.items()}
@@ -122,6 +129,8 @@ def looks(folder: Path | None = None) -> dict[str, Look]:
             continue
         for look in template.read(path):
             if look.name in found:
-                raise KitError(f"{path}: the look '{look.name}' exists already; names are unique in a library")
+                raise KitError(
+                    f"{path}: the look '{look.name}' exists already; names are unique in a library"
+                )
             found[look.name] = look
     return found

@@ -11,7 +11,11 @@ _SKIN = (1.17, 0.96, 0.83)  # usual skin under white light, relative to its luma
 _WHITE = np.ones((3, 1), np.float32)
 _FOLLOW = 0.8  # share of the skin's shading that the mask takes on
 _GREY = 3.0  # mean difference of channels below which a photo counts as grey
-_NEAR = cv2.blur(np.eye(_GRID**2, dtype=np.float32).reshape(_GRID, _GRID, -1), (5, 5)).reshape(_GRID**2, -1).T.copy()
+_NEAR = (
+    cv2.blur(np.eye(_GRID**2, dtype=np.float32).reshape(_GRID, _GRID, -1), (5, 5))
+    .reshape(_GRID**2, -1)
+    .T.copy()
+)
 """(64, 64): weights @ _NEAR blurs a flattened grid, two and a half of its cells around."""
 _generator = np.random.default_rng(7)
 _BLOBS = cv2.GaussianBlur(_generator.standard_normal((64, 64)).astype(np.float32), (0, 0), 1.1)
@@ -42,11 +46,15 @@ def measure(region: np.ndarray, coverage: np.ndarray) -> Light:
     small = cv2.resize(region, (_GRID, _GRID), interpolation=cv2.INTER_LINEAR)
     luma = cv2.cvtColor(small, cv2.COLOR_RGB2GRAY)
     brightest = cv2.minMaxLoc(luma)[1]
-    weights = np.empty((2, _GRID * _GRID), np.float32)  # of each cell, and the same times its brightness
+    weights = np.empty(
+        (2, _GRID * _GRID), np.float32
+    )  # of each cell, and the same times its brightness
     weight = cv2.resize(coverage, (_GRID, _GRID), interpolation=cv2.INTER_LINEAR)
     np.add(weight.reshape(-1), _LEAST, out=weights[0])
     np.multiply(weights[0], luma.reshape(-1), out=weights[1])
-    colours = cv2.cvtColor(small, cv2.COLOR_RGB2RGBA).reshape(-1, 4).astype(np.float32)  # the fourth channel, 255, adds up the weights
+    colours = (
+        cv2.cvtColor(small, cv2.COLOR_RGB2RGBA).reshape(-1, 4).astype(np.float32)
+    )  # the fourth channel, 255, adds up the weights
     red, green, blue, total = (weights[0] @ colours).tolist()
     skin = red, green, blue = 255 * red / total, 255 * green / total, 255 * blue / total
     level = max(0.299 * red + 0.587 * green + 0.114 * blue, 8.0)
@@ -58,8 +66,13 @@ def measure(region: np.ndarray, coverage: np.ndarray) -> Light:
     gain = np.minimum(local, _MOST, out=local).reshape(_GRID, _GRID)
     if abs(red - green) + abs(green - blue) < _GREY and _is_grey(small):
         return Light(gain, _WHITE, True, skin)
-    tint = [min(max(part / (level * usual), 0.6), 1.5) ** 0.3 for part, usual in zip(skin, _SKIN, strict=True)]
-    strongest = max(tint)  # goes into the gain, so that tinting a bright colour does not clip it before a dim light falls on it
+    tint = [
+        min(max(part / (level * usual), 0.6), 1.5) ** 0.3
+        for part, usual in zip(skin, _SKIN, strict=True)
+    ]
+    strongest = max(
+        tint
+    )  # goes into the gain, so that tinting a bright colour does not clip it before a dim light falls on it
     gain *= np.float32(strongest)
     return Light(gain, np.array([[part / strongest] for part in tint], np.float32), False, skin)
 
@@ -68,16 +81,23 @@ def _is_grey(small: np.ndarray) -> bool:
     pixels = small.tobytes()
     if pixels[::3] == pixels[2::3]:  # what a grey file decodes to
         return True
-    return sum(abs(red - blue) for red, blue in zip(pixels[::3], pixels[2::3], strict=True)) < _GREY * _GRID * _GRID
+    return (
+        sum(abs(red - blue) for red, blue in zip(pixels[::3], pixels[2::3], strict=True))
+        < _GREY * _GRID * _GRID
+    )
 
 
 def stained(gain: np.ndarray, seed: int, crumple: float, dirt: float) -> np.ndarray:
     """Add uneven tension (crumples) and stains of a used mask to the light on it; stains have a colour and make it (GRID, GRID, 3)."""
     row, column = seed % 53, (seed >> 8) % 53
-    uneven = cv2.addWeighted(_BLOBS[row : row + _GRID, column : column + _GRID], crumple, gain, 0, 1)
+    uneven = cv2.addWeighted(
+        _BLOBS[row : row + _GRID, column : column + _GRID], crumple, gain, 0, 1
+    )
     uneven *= gain
     if dirt:
-        stain = np.maximum(_BLOBS[column : column + _GRID, row : row + _GRID] - 0.4, 0) * np.float32(dirt)
+        stain = np.maximum(
+            _BLOBS[column : column + _GRID, row : row + _GRID] - 0.4, 0
+        ) * np.float32(dirt)
         return uneven[..., None] * (1 - stain[..., None] * _STAIN)
     return uneven
 
@@ -86,4 +106,9 @@ def shine(colour: np.ndarray, gain: np.ndarray) -> None:
     """Multiply (H, W, 3) uint8 colours, in place, by the light on them, interpolated between the grid's points."""
     light = cv2.resize(gain, colour.shape[1::-1], interpolation=cv2.INTER_LINEAR)
     coded = cv2.convertScaleAbs(light, alpha=128)  # 128 stands for 1, so that bytes carry 0 to 2
-    cv2.multiply(colour, coded if gain.ndim == 3 else cv2.cvtColor(coded, cv2.COLOR_GRAY2RGB), dst=colour, scale=1 / 128)
+    cv2.multiply(
+        colour,
+        coded if gain.ndim == 3 else cv2.cvtColor(coded, cv2.COLOR_GRAY2RGB),
+        dst=colour,
+        scale=1 / 128,
+    )

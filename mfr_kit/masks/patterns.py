@@ -17,7 +17,9 @@ def names() -> list[str]:
     return sorted(_PATTERNS)
 
 
-def draw(name: str, x: np.ndarray, y: np.ndarray, size_mm: float, rng: np.random.Generator) -> Weights:
+def draw(
+    name: str, x: np.ndarray, y: np.ndarray, size_mm: float, rng: np.random.Generator
+) -> Weights:
     """Draw a pattern.
 
     Args:
@@ -36,9 +38,13 @@ def draw(name: str, x: np.ndarray, y: np.ndarray, size_mm: float, rng: np.random
     return _PATTERNS[name](x.astype(np.float32), y.astype(np.float32), size_mm, rng)
 
 
-def smooth_noise(shape: tuple[int, int], cells: tuple[float, float], rng: np.random.Generator) -> np.ndarray:
+def smooth_noise(
+    shape: tuple[int, int], cells: tuple[float, float], rng: np.random.Generator
+) -> np.ndarray:
     """Band-limited noise of standard deviation 1 with about `cells` (rows, columns) blobs over the array."""
-    coarse = rng.standard_normal((max(2, round(cells[0])), max(2, round(cells[1])))).astype(np.float32)
+    coarse = rng.standard_normal((max(2, round(cells[0])), max(2, round(cells[1])))).astype(
+        np.float32
+    )
     fine = cv2.resize(coarse, shape[::-1], interpolation=cv2.INTER_CUBIC)
     return (fine - fine.mean()) / max(float(fine.std()), 1e-6)
 
@@ -90,7 +96,9 @@ def _stars(x, y, size, rng) -> Weights:
     shifted = x + size / 2 * (np.floor(y / size) % 2)
     dx, dy = (shifted % size) - size / 2, (y % size) - size / 2
     angle = np.abs((np.arctan2(dx, -dy) + np.pi / 5) % (2 * np.pi / 5) - np.pi / 5)
-    edge = size * 0.36 * np.cos(np.pi / 5) * 0.62 / np.maximum(np.cos(angle - np.pi / 5 * 1.55), 0.3)
+    edge = (
+        size * 0.36 * np.cos(np.pi / 5) * 0.62 / np.maximum(np.cos(angle - np.pi / 5 * 1.55), 0.3)
+    )
     return _inside(np.hypot(dx, dy) - edge), np.zeros_like(x)
 
 
@@ -104,7 +112,9 @@ def _floral(x, y, size, rng) -> Weights:
             near = (np.abs(x - cx) < size) & (np.abs(y - cy) < size)
             dx, dy = x[near] - cx, y[near] - cy
             distance, angle = np.hypot(dx, dy), np.arctan2(dy, dx) + turn
-            petals[near] = np.maximum(petals[near], _inside(distance - radius * (0.8 + 0.2 * np.cos(5 * angle))))
+            petals[near] = np.maximum(
+                petals[near], _inside(distance - radius * (0.8 + 0.2 * np.cos(5 * angle)))
+            )
             hearts[near] = np.maximum(hearts[near], _inside(distance - radius * 0.25))
     return petals * (1 - hearts), hearts
 
@@ -133,7 +143,9 @@ def _logo(x, y, size, rng) -> Weights:
     dx, dy = x - 30, y - 72
     ring = _inside(np.abs(np.hypot(dx, dy) - size * 0.5) - size * 0.09)
     bar = _inside(np.maximum(np.abs(dx + 0.5 * dy) - size * 0.1, np.abs(dy) - size * 0.36))
-    words = _inside(np.maximum(np.abs(dx) - size * 0.8, np.abs(dy - size * 0.8) - 1.2)) * (np.sin(dx * 2.2) + np.sin(dx * 3.7) > -0.6)
+    words = _inside(np.maximum(np.abs(dx) - size * 0.8, np.abs(dy - size * 0.8) - 1.2)) * (
+        np.sin(dx * 2.2) + np.sin(dx * 3.7) > -0.6
+    )
     return np.maximum.reduce([ring, bar, words]), np.zeros_like(x)
 
 

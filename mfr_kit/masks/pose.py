@@ -14,8 +14,14 @@ Rows = list[list[float]]
 
 _MEAN = head.LANDMARKS.mean(axis=0).tolist()
 _CENTRED = (head.LANDMARKS - head.LANDMARKS.mean(axis=0)).tolist()
-_AFFINE = np.linalg.pinv(np.array(_CENTRED)).tolist()  # (3, 5): least squares from five image points to an affine projection
-_WIDTH_PRIOR, _LENGTH_PRIOR, _PITCH_PRIOR = 25.0, 25.0, 7.0  # landmark noise in mm (1.8) over the usual spread (7 %, 7 %, 0.26 rad)
+_AFFINE = np.linalg.pinv(
+    np.array(_CENTRED)
+).tolist()  # (3, 5): least squares from five image points to an affine projection
+_WIDTH_PRIOR, _LENGTH_PRIOR, _PITCH_PRIOR = (
+    25.0,
+    25.0,
+    7.0,
+)  # landmark noise in mm (1.8) over the usual spread (7 %, 7 %, 0.26 rad)
 _BIN = 0.04  # radians within which the normal equations count as constant
 
 
@@ -62,17 +68,28 @@ def five_points(landmarks: np.ndarray) -> Rows:
     """
     points = np.asarray(landmarks, np.float64)
     if points.shape == (68, 2):
-        points = np.stack([points[36:42].mean(0), points[42:48].mean(0), points[30], points[48], points[54]])
+        points = np.stack(
+            [points[36:42].mean(0), points[42:48].mean(0), points[30], points[48], points[54]]
+        )
     elif points.shape == (106, 2):
         points = points[[38, 88, 86, 52, 61]]
     elif points.shape != (5, 2):
-        raise KitError(f"landmarks of shape {points.shape}: the mask renderer takes (5, 2), (68, 2) or (106, 2) points in pixels")
+        raise KitError(
+            f"landmarks of shape {points.shape}: the mask renderer takes (5, 2), (68, 2) or (106, 2) points in pixels"
+        )
     left, right, nose, left_mouth, right_mouth = found = points.tolist()
     xs, ys = zip(*found, strict=True)
     if not isfinite(sum(xs) + sum(ys)) or max(max(xs) - min(xs), max(ys) - min(ys)) < 2:
-        raise KitError("landmarks that are not finite or lie within two pixels of each other: leave this face out")
-    down_x, down_y = left_mouth[0] + right_mouth[0] - left[0] - right[0], left_mouth[1] + right_mouth[1] - left[1] - right[1]
-    if (right[0] - left[0]) * down_y < (right[1] - left[1]) * down_x:  # mirrored by a flip upstream that did not rename left and right
+        raise KitError(
+            "landmarks that are not finite or lie within two pixels of each other: leave this face out"
+        )
+    down_x, down_y = (
+        left_mouth[0] + right_mouth[0] - left[0] - right[0],
+        left_mouth[1] + right_mouth[1] - left[1] - right[1],
+    )
+    if (right[0] - left[0]) * down_y < (
+        right[1] - left[1]
+    ) * down_x:  # mirrored by a flip upstream that did not rename left and right
         return [right, left, nose, right_mouth, left_mouth]
     return found
 
@@ -93,8 +110,13 @@ def estimate(landmarks: np.ndarray) -> Pose:
     v, w, x, y, z = image = [point - centre for point in points]
     axes, scale = _closed_form([a * v + b * w + c * x + d * y + e * z for a, b, c, d, e in _AFFINE])
     (first, second, third), scale, width, length = _refine(image, axes, scale)
-    shift = centre - scale * (first * (_MEAN[0] * width) + second * (_MEAN[1] * length) + third * _MEAN[2])
-    rotation = [[axis.real for axis in (first, second, third)], [axis.imag for axis in (first, second, third)]]
+    shift = centre - scale * (
+        first * (_MEAN[0] * width) + second * (_MEAN[1] * length) + third * _MEAN[2]
+    )
+    rotation = [
+        [axis.real for axis in (first, second, third)],
+        [axis.imag for axis in (first, second, third)],
+    ]
     rotation.append([_depth(second, third), _depth(third, first), _depth(first, second)])
     pose = Pose(np.array(rotation), scale, np.array([shift.real, shift.imag]), width, length)
     return pose if len(landmarks) == 5 else _with_jaw(pose, np.asarray(landmarks, np.float64))
@@ -109,7 +131,9 @@ def _closed_form(axes: list[complex]) -> tuple[list[complex], float]:
     """Turn an affine projection (where it takes the head's three axes) into the nearest rotation and scale: polar decomposition."""
     x, y, z = axes
     total = abs(x) ** 2 + abs(y) ** 2 + abs(z) ** 2
-    skew = x * x + y * y + z * z  # 0 for a rotation: its rows are as long as each other and perpendicular
+    skew = (
+        x * x + y * y + z * z
+    )  # 0 for a rotation: its rows are as long as each other and perpendicular
     root = 0.5 * sqrt(max(total * total - abs(skew) ** 2, 1e-12))
     square = max(total + 2 * root, 1e-12)
     trace = sqrt(square)
@@ -117,14 +141,19 @@ def _closed_form(axes: list[complex]) -> tuple[list[complex], float]:
     return [k * (square * axis - skew * axis.conjugate()) for axis in axes], trace / 2
 
 
-def _refine(image: list[complex], axes: list[complex], scale: float) -> tuple[list[complex], float, float, float]:
+def _refine(
+    image: list[complex], axes: list[complex], scale: float
+) -> tuple[list[complex], float, float, float]:
     """Take one Gauss-Newton step over log scale, three small rotations, and the face's width and length (from 1)."""
     first, second, third = axes
     roll = first / max(abs(first), 1e-12)
     upright = roll.conjugate()
     turned, shrunk = [axis * upright for axis in axes], upright / scale
     a, b, c = turned
-    residual = [point * shrunk - (x * a + y * b + z * c) for point, (x, y, z) in zip(image, _CENTRED, strict=True)]
+    residual = [
+        point * shrunk - (x * a + y * b + z * c)
+        for point, (x, y, z) in zip(image, _CENTRED, strict=True)
+    ]
     flat = [part.real for part in residual] + [part.imag for part in residual] + [1.0]
     tilt = asin(max(-1.0, min(1.0, c.imag)))
     turn = atan2(c.real, _depth(first, second))
@@ -153,12 +182,17 @@ def _gain(turn: int, tilt: int) -> Rows:
     """
     yaw, pitch = turn * _BIN, tilt * _BIN
     turned = np.array([[cos(yaw), 0, sin(yaw)], [0, 1, 0], [-sin(yaw), 0, cos(yaw)]])
-    rotation = np.array([[1, 0, 0], [0, cos(pitch), sin(pitch)], [0, -sin(pitch), cos(pitch)]]) @ turned
+    rotation = (
+        np.array([[1, 0, 0], [0, cos(pitch), sin(pitch)], [0, -sin(pitch), cos(pitch)]]) @ turned
+    )
     points = np.array(_CENTRED)
     x, y, z = (points @ rotation.T).T
     nothing = np.zeros(5)
     columns = [(x, y), (nothing, -z), (z, nothing), (-y, x)]
-    columns += [(rotation[0, axis] * points[:, axis], rotation[1, axis] * points[:, axis]) for axis in (0, 1)]
+    columns += [
+        (rotation[0, axis] * points[:, axis], rotation[1, axis] * points[:, axis])
+        for axis in (0, 1)
+    ]
     jacobian = np.array([np.concatenate(pair) for pair in columns]).T
     prior = np.diag([0.0, _PITCH_PRIOR**2, 0.0, 0.0, _WIDTH_PRIOR**2, _LENGTH_PRIOR**2])
     pull = np.zeros((6, 1))
@@ -185,4 +219,11 @@ def _with_jaw(pose: Pose, points: np.ndarray) -> Pose:
     width = float(np.clip(half.mean() / 70.0, 0.8, 1.25))
     jaw = float(np.clip(lower.max() / (58.0 * width), 0.85, 1.2)) if abs(pose.yaw) < 25 else 1.0
     length = float(np.clip(local[:, 1].max() / 117.0, 0.8, 1.25))
-    return Pose(pose.rotation, pose.scale, pose.shift, 0.5 * (width + pose.width), 0.5 * (length + pose.length), jaw)
+    return Pose(
+        pose.rotation,
+        pose.scale,
+        pose.shift,
+        0.5 * (width + pose.width),
+        0.5 * (length + pose.length),
+        jaw,
+    )

@@ -67,11 +67,30 @@ def yaw_sheet(library: Library, tile: int, seed: int) -> np.ndarray:
     tiles = []
     for row, kind in enumerate(library.kinds):
         look = next(look for look in library.looks.values() if look.kind == kind)
-        parameters = Library({look.name: look}, {look.name: 1.0}, library.mix).draw(rng_for(seed, 2, row)).parameters
-        straight = {"style": "right", "top": look.fit.top, "bottom": look.fit.bottom, "width": 1.0, "shift": 0.0, "tilt_deg": 0.0}
+        parameters = (
+            Library({look.name: look}, {look.name: 1.0}, library.mix)
+            .draw(rng_for(seed, 2, row))
+            .parameters
+        )
+        straight = {
+            "style": "right",
+            "top": look.fit.top,
+            "bottom": look.fit.bottom,
+            "width": 1.0,
+            "shift": 0.0,
+            "tilt_deg": 0.0,
+        }
         for yaw in YAWS:
             face = Face(*synthetic.draw(tile, yaw, person=row))
-            tiles.append(_tile(face, Mask(look, parameters | straight), rng_for(seed, 2, row), tile, kind if yaw == YAWS[0] else f"{yaw}"))
+            tiles.append(
+                _tile(
+                    face,
+                    Mask(look, parameters | straight),
+                    rng_for(seed, 2, row),
+                    tile,
+                    kind if yaw == YAWS[0] else f"{yaw}",
+                )
+            )
     return grid(tiles, len(YAWS))
 
 
@@ -103,8 +122,13 @@ def load_faces(options: SheetOptions, count: int) -> list[Face]:
     """
     if options.faces is None:
         poses = rng_for(options.seed, 4).normal(0, (18, 7, 5), (count, 3))
-        return [Face(*synthetic.draw(options.tile, *pose, person=person)) for person, pose in enumerate(poses)]
-    paths = sorted(path for path in Path(options.faces).rglob("*") if path.suffix.lower() in _SUFFIXES)
+        return [
+            Face(*synthetic.draw(options.tile, *pose, person=person))
+            for person, pose in enumerate(poses)
+        ]
+    paths = sorted(
+        path for path in Path(options.faces).rglob("*") if path.suffix.lower() in _SUFFIXES
+    )
     if not paths:
         raise KitError(f"no picture in {options.faces}: it holds none of {', '.join(_SUFFIXES)}")
     order = rng_for(options.seed, 5).permutation(len(paths))
@@ -114,7 +138,9 @@ def load_faces(options: SheetOptions, count: int) -> list[Face]:
         if len(faces) == count:
             break
     if not faces:
-        raise KitError(f"no face found in {min(len(paths), 4 * count)} pictures of {options.faces}; are they aligned crops (--aligned)?")
+        raise KitError(
+            f"no face found in {min(len(paths), 4 * count)} pictures of {options.faces}; are they aligned crops (--aligned)?"
+        )
     return faces
 
 
@@ -125,7 +151,9 @@ def _usable(paths: Iterator[Path], options: SheetOptions) -> Iterator[Face]:
     for path in paths:
         image = read_rgb(path)
         if options.aligned and image.shape[:2] != (SIZE, SIZE):
-            raise KitError(f"{path} is {image.shape[1]}x{image.shape[0]}: --aligned takes {SIZE}x{SIZE} crops")
+            raise KitError(
+                f"{path} is {image.shape[1]}x{image.shape[0]}: --aligned takes {SIZE}x{SIZE} crops"
+            )
         found = detector.detect(image) if detector else []
         if found:
             best = pick_face(found, image.shape[:2])
@@ -138,13 +166,23 @@ def _around(image: np.ndarray, landmarks: np.ndarray, tile: int) -> tuple[np.nda
     """Cut a square around a face and scale it to a tile."""
     centre, side = landmarks.mean(axis=0), 4.2 * float(np.ptp(landmarks, axis=0).max())
     scale = tile / side
-    matrix = np.array([[scale, 0, tile / 2 - scale * centre[0]], [0, scale, tile / 2 - scale * centre[1]]])
-    return cv2.warpAffine(image, matrix, (tile, tile), flags=cv2.INTER_AREA), landmarks @ matrix[:, :2].T + matrix[:, 2]
+    matrix = np.array(
+        [[scale, 0, tile / 2 - scale * centre[0]], [0, scale, tile / 2 - scale * centre[1]]]
+    )
+    return cv2.warpAffine(image, matrix, (tile, tile), flags=cv2.INTER_AREA), landmarks @ matrix[
+        :, :2
+    ].T + matrix[:, 2]
 
 
 def _tile(face: Face, mask: Mask, rng: np.random.Generator, tile: int, caption: str) -> np.ndarray:
     masked, _ = render(face.image, face.landmarks, mask, rng)
-    masked = cv2.resize(masked, (tile, tile), interpolation=cv2.INTER_CUBIC) if masked.shape[0] != tile else masked
+    masked = (
+        cv2.resize(masked, (tile, tile), interpolation=cv2.INTER_CUBIC)
+        if masked.shape[0] != tile
+        else masked
+    )
     cv2.putText(masked, caption, (3, 12), cv2.FONT_HERSHEY_SIMPLEX, 0.38, (0, 0, 0), 2, cv2.LINE_AA)
-    cv2.putText(masked, caption, (3, 12), cv2.FONT_HERSHEY_SIMPLEX, 0.38, (255, 255, 255), 1, cv2.LINE_AA)
+    cv2.putText(
+        masked, caption, (3, 12), cv2.FONT_HERSHEY_SIMPLEX, 0.38, (255, 255, 255), 1, cv2.LINE_AA
+    )
     return masked

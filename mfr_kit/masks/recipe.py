@@ -34,7 +34,9 @@ class Canvas:
         columns = BOX[0] + (np.arange(width, dtype=np.float32) + 0.5) / self.scale
         rows = BOX[1] + (np.arange(height, dtype=np.float32) + 0.5) / self.scale
         self.x, self.y = np.meshgrid(columns, rows)
-        self.print, self.trim, self.relief, self.alpha = (np.zeros((height, width), np.float32) for _ in range(4))
+        self.print, self.trim, self.relief, self.alpha = (
+            np.zeros((height, width), np.float32) for _ in range(4)
+        )
 
     def polygon(self, points: np.ndarray) -> np.ndarray:
         """Fill a polygon given in mm; returns its coverage in [0, 1]."""
@@ -45,7 +47,15 @@ class Canvas:
     def line(self, points: np.ndarray, width_mm: float) -> np.ndarray:
         """Stroke an open polyline given in mm; returns its coverage in [0, 1]."""
         layer = np.zeros(self.x.shape, np.uint8)
-        cv2.polylines(layer, [self._fixed(points)], False, 255, max(1, round(width_mm * self.scale)), cv2.LINE_AA, shift=4)
+        cv2.polylines(
+            layer,
+            [self._fixed(points)],
+            False,
+            255,
+            max(1, round(width_mm * self.scale)),
+            cv2.LINE_AA,
+            shift=4,
+        )
         return layer.astype(np.float32) / 255
 
     def blur(self, layer: np.ndarray, sigma_mm: float) -> np.ndarray:
@@ -59,10 +69,14 @@ class Canvas:
         return np.clip(np.rint(small * 255), 0, 255).astype(np.uint8)
 
     def _fixed(self, points: np.ndarray) -> np.ndarray:
-        return np.rint((np.asarray(points, np.float64) - BOX[:2]) * self.scale * 16).astype(np.int32)
+        return np.rint((np.asarray(points, np.float64) - BOX[:2]) * self.scale * 16).astype(
+            np.int32
+        )
 
 
-def draw(recipe: dict[str, Any], pattern: str = "none", pattern_size: float = 12.0, where: str = "recipe") -> np.ndarray:
+def draw(
+    recipe: dict[str, Any], pattern: str = "none", pattern_size: float = 12.0, where: str = "recipe"
+) -> np.ndarray:
     """Draw a texture.
 
     Args:
@@ -79,18 +93,24 @@ def draw(recipe: dict[str, Any], pattern: str = "none", pattern_size: float = 12
         if key not in KEYS:
             raise KitError(f"{where}: {unknown('recipe key', key, sorted(KEYS))}")
     if "outline" not in recipe:
-        raise KitError(f"{where}: a recipe needs an outline, the right half of the mask's border as [[x, y], ...] in mm")
+        raise KitError(
+            f"{where}: a recipe needs an outline, the right half of the mask's border as [[x, y], ...] in mm"
+        )
     rng = np.random.default_rng(key_of(where))
     canvas = Canvas()
     outline = mirrored(recipe["outline"], recipe.get("smooth", True))
     canvas.alpha = canvas.polygon(outline) * recipe.get("alpha", 1.0)
     body = canvas.alpha > 0.5
-    canvas.print, canvas.trim = (layer * body for layer in patterns.draw(pattern, canvas.x, canvas.y, pattern_size, rng))
+    canvas.print, canvas.trim = (
+        layer * body for layer in patterns.draw(pattern, canvas.x, canvas.y, pattern_size, rng)
+    )
     _folds(canvas, recipe, rng)
     _sewing(canvas, recipe, body)
     for hole in recipe.get("holes", []):
         for sign in (1, -1):
-            canvas.alpha *= 1 - canvas.polygon(curve(np.array(hole, np.float64) * (sign, 1), closed=True))
+            canvas.alpha *= 1 - canvas.polygon(
+                curve(np.array(hole, np.float64) * (sign, 1), closed=True)
+            )
     if "window" in recipe:
         _window(canvas, recipe)
     canvas.relief *= body
@@ -120,7 +140,15 @@ def curve(points: np.ndarray, closed: bool = False, steps: int = 12) -> np.ndarr
         before, points, after, last = ends[:-3], ends[1:-2], ends[2:-1], ends[3:]
     t = np.linspace(0, 1, steps, endpoint=closed is False)[None, :, None]
     a, b, c, d = (p[:, None] for p in (before, points, after, last))
-    return (0.5 * (2 * b + (c - a) * t + (2 * a - 5 * b + 4 * c - d) * t**2 + (3 * b - a - 3 * c + d) * t**3)).reshape(-1, 2)
+    return (
+        0.5
+        * (
+            2 * b
+            + (c - a) * t
+            + (2 * a - 5 * b + 4 * c - d) * t**2
+            + (3 * b - a - 3 * c + d) * t**3
+        )
+    ).reshape(-1, 2)
 
 
 def _folds(canvas: Canvas, recipe: dict[str, Any], rng: np.random.Generator) -> None:
@@ -130,14 +158,22 @@ def _folds(canvas: Canvas, recipe: dict[str, Any], rng: np.random.Generator) -> 
     for height in recipe.get("pleats", []):
         below = y - height - recipe.get("curve", 4.0) * (1 - (x / side) ** 2)
         canvas.relief += (
-            0.2 * np.exp(-below / 7) * (below >= 0) - 0.3 * np.exp(-((below / 1.4) ** 2)) - 0.12 * np.exp(below / 5) * (below < 0)
+            0.2 * np.exp(-below / 7) * (below >= 0)
+            - 0.3 * np.exp(-((below / 1.4) ** 2))
+            - 0.12 * np.exp(below / 5) * (below < 0)
         )
     for points in recipe.get("creases", []):
         for sign in (1, -1):
             stroke = canvas.line(curve(np.array(points, np.float64) * (sign, 1)), 1.5)
-            canvas.relief += 0.5 * canvas.blur(np.roll(stroke, 14, axis=0), 3.2) - 0.8 * canvas.blur(stroke, 2.4)
+            canvas.relief += 0.5 * canvas.blur(
+                np.roll(stroke, 14, axis=0), 3.2
+            ) - 0.8 * canvas.blur(stroke, 2.4)
     if "ridge" in recipe:
-        canvas.relief += recipe["ridge"] * (0.5 * np.exp(-np.abs(x) / 10) - 0.7 * np.exp(-((x / 0.9) ** 2)) - 0.15 * (np.abs(x) > 30))
+        canvas.relief += recipe["ridge"] * (
+            0.5 * np.exp(-np.abs(x) / 10)
+            - 0.7 * np.exp(-((x / 0.9) ** 2))
+            - 0.15 * (np.abs(x) > 30)
+        )
     if "dome" in recipe:
         centre, spread = recipe["dome"]
         canvas.relief += 0.35 * np.exp(-((x / spread) ** 2) - ((y - centre) / spread) ** 2) - 0.15
@@ -145,9 +181,13 @@ def _folds(canvas: Canvas, recipe: dict[str, Any], rng: np.random.Generator) -> 
         for height in np.arange(20, 120, recipe["rows"]):
             canvas.relief -= 0.18 * np.exp(-(((y - height) / 0.7) ** 2))
     canvas.relief += _wrinkles(canvas, side, recipe.get("wrinkles", 0.15), rng)
-    canvas.relief += recipe.get("weave", 0.05) * patterns.smooth_noise(x.shape, (x.shape[0] / 4, x.shape[1] / 4), rng)
+    canvas.relief += recipe.get("weave", 0.05) * patterns.smooth_noise(
+        x.shape, (x.shape[0] / 4, x.shape[1] / 4), rng
+    )
     if "crease" in recipe:
-        canvas.relief -= 0.5 * np.exp(-(((y - recipe["crease"]) / 1.2) ** 2)) - 0.2 * np.exp(-(((y - recipe["crease"] - 4) / 4) ** 2))
+        canvas.relief -= 0.5 * np.exp(-(((y - recipe["crease"]) / 1.2) ** 2)) - 0.2 * np.exp(
+            -(((y - recipe["crease"] - 4) / 4) ** 2)
+        )
 
 
 def _wrinkles(canvas: Canvas, side: float, strength: float, rng: np.random.Generator) -> np.ndarray:
@@ -156,7 +196,12 @@ def _wrinkles(canvas: Canvas, side: float, strength: float, rng: np.random.Gener
     for _ in range(14):
         sign = rng.choice([-1, 1])
         start = np.array([sign * rng.uniform(0.3, 1.0) * side, rng.uniform(30, 112)])
-        end = np.array([start[0] - sign * rng.uniform(15, 45), start[1] + (66 - start[1]) * rng.uniform(0.0, 0.5)])
+        end = np.array(
+            [
+                start[0] - sign * rng.uniform(15, 45),
+                start[1] + (66 - start[1]) * rng.uniform(0.0, 0.5),
+            ]
+        )
         middle = (start + end) / 2 + rng.normal(0, 3, 2)
         stroke = canvas.line(curve(np.array([start, middle, end])), 2.5)
         height += rng.uniform(1.5, 4.0) * canvas.blur(stroke, rng.uniform(2.0, 4.0))
@@ -167,16 +212,27 @@ def _wrinkles(canvas: Canvas, side: float, strength: float, rng: np.random.Gener
 def _sewing(canvas: Canvas, recipe: dict[str, Any], body: np.ndarray) -> None:
     """Border, hem, seams and nose wire."""
     depth = cv2.distanceTransform(body.astype(np.uint8), cv2.DIST_L2, 5) / canvas.scale
-    canvas.relief += recipe.get("edge", 0.25) * 0.45 * (np.exp(-((depth - 1.2) ** 2)) - 0.8 * np.exp(-(((depth - 3.2) / 0.9) ** 2)))
+    canvas.relief += (
+        recipe.get("edge", 0.25)
+        * 0.45
+        * (np.exp(-((depth - 1.2) ** 2)) - 0.8 * np.exp(-(((depth - 3.2) / 0.9) ** 2)))
+    )
     if "hem" in recipe:
         band = (depth < recipe["hem"]) & body
-        canvas.print, canvas.trim = canvas.print * ~band, np.where(band, 1.0, canvas.trim).astype(np.float32)
-        stitch = np.exp(-(((depth - recipe["hem"] * 0.75) / 0.4) ** 2)) * ((canvas.x + canvas.y) % 3 > 1)
+        canvas.print, canvas.trim = (
+            canvas.print * ~band,
+            np.where(band, 1.0, canvas.trim).astype(np.float32),
+        )
+        stitch = np.exp(-(((depth - recipe["hem"] * 0.75) / 0.4) ** 2)) * (
+            (canvas.x + canvas.y) % 3 > 1
+        )
         canvas.relief -= 0.5 * np.exp(-(((depth - recipe["hem"]) / 0.6) ** 2)) + 0.25 * stitch
     for points in recipe.get("seams", []):
         for sign in (1, -1) if any(point[0] for point in points) else (1,):
             stroke = canvas.line(curve(np.array(points, np.float64) * (sign, 1)), 0.9)
-            canvas.relief += 0.35 * canvas.blur(np.roll(stroke, 6, axis=1), 0.8) - 0.8 * canvas.blur(stroke, 0.5)
+            canvas.relief += 0.35 * canvas.blur(
+                np.roll(stroke, 6, axis=1), 0.8
+            ) - 0.8 * canvas.blur(stroke, 0.5)
     if "wire" in recipe:
         height, half = recipe["wire"]
         top = np.interp(np.abs(canvas.x), *np.array(recipe["outline"], np.float64)[:3].T)
@@ -190,7 +246,9 @@ def _window(canvas: Canvas, recipe: dict[str, Any]) -> None:
     pane = canvas.polygon(mirrored(recipe["window"], True))
     rim = canvas.blur(np.abs(cv2.Laplacian(canvas.blur(pane, 0.6), cv2.CV_32F)), 0.4)
     gloss = np.clip(canvas.polygon(np.array([[-30, 62], [-18, 58], [-22, 86], [-32, 84]])), 0, 1)
-    canvas.alpha *= 1 - pane * (1 - recipe.get("window_alpha", 0.16) - 0.3 * canvas.blur(gloss, 2.0))
+    canvas.alpha *= 1 - pane * (
+        1 - recipe.get("window_alpha", 0.16) - 0.3 * canvas.blur(gloss, 2.0)
+    )
     canvas.print, canvas.trim = canvas.print * (1 - pane), canvas.trim * (1 - pane) + pane
     canvas.relief = canvas.relief * (1 - pane) - 4 * np.clip(rim, 0, 0.1)
 
@@ -199,9 +257,13 @@ def _valve(canvas: Canvas, x: float, y: float, radius: float) -> None:
     """An exhalation valve: a round cap of the trim colour with slots and a shadow below."""
     distance = np.hypot(canvas.x - x, canvas.y - y)
     cap = np.clip(0.5 + (radius - distance) * 2, 0, 1)
-    shadow = np.exp(-(((np.hypot(canvas.x - x, canvas.y - y - 2.5) - radius) / 2.2) ** 2)) * (1 - cap)
+    shadow = np.exp(-(((np.hypot(canvas.x - x, canvas.y - y - 2.5) - radius) / 2.2) ** 2)) * (
+        1 - cap
+    )
     slots = (np.abs((canvas.y - y) % 5 - 2.5) < 0.7) & (distance < radius * 0.7)
-    canvas.relief = (canvas.relief - 0.5 * shadow) * (1 - cap) + cap * (0.3 * (y - canvas.y) / radius - 0.5 * slots)
+    canvas.relief = (canvas.relief - 0.5 * shadow) * (1 - cap) + cap * (
+        0.3 * (y - canvas.y) / radius - 0.5 * slots
+    )
     canvas.relief -= 0.5 * np.exp(-(((distance - radius * 0.82) / 0.8) ** 2))
     canvas.print, canvas.trim = canvas.print * (1 - cap), np.maximum(canvas.trim * (1 - cap), cap)
 

@@ -22,7 +22,11 @@ _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 
 
 def render(
-    face: np.ndarray, landmarks: np.ndarray, mask: Mask, rng: np.random.Generator, nodes: int = NODES
+    face: np.ndarray,
+    landmarks: np.ndarray,
+    mask: Mask,
+    rng: np.random.Generator,
+    nodes: int = NODES,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Put a mask on a face.
 
@@ -38,7 +42,9 @@ def render(
         KitError: not an RGB uint8 image, or unusable landmarks.
     """
     if face.dtype != np.uint8 or face.ndim != 3 or face.shape[2] != 3:
-        raise KitError(f"an image of shape {face.shape} and type {face.dtype}: masks are drawn on (H, W, 3) uint8 RGB")
+        raise KitError(
+            f"an image of shape {face.shape} and type {face.dtype}: masks are drawn on (H, W, 3) uint8 RGB"
+        )
     image, coverage = face.copy(), np.zeros(face.shape[:2], np.uint8)
     pose = estimate(landmarks)
     fit = mask.look.fit
@@ -46,14 +52,21 @@ def render(
     wear = Wear(*_WORN(mask.parameters))
     height, width = coverage.shape
     reach = _box(mask, wear, pose)
-    left, top, right, bottom = box = max(reach[0], 0), max(reach[1], 0), min(reach[2], width), min(reach[3], height)
+    left, top, right, bottom = box = (
+        max(reach[0], 0),
+        max(reach[1], 0),
+        min(reach[2], width),
+        min(reach[3], height),
+    )
     if right - left < 1 or bottom - top < 1:
         return image, coverage
     window = slice(top, bottom), slice(left, right)
     region = image[window]
     found = grade.measure(region)
     mesh = surface.solve(pose, model, box, nodes)
-    layers, alpha = _sample(mask, wear, mesh, pose.scale, hypot(found.blur, mask.parameters["softness"]))
+    layers, alpha = _sample(
+        mask, wear, mesh, pose.scale, hypot(found.blur, mask.parameters["softness"])
+    )
     coverage[window] = alpha
     is_photo = min(face.shape[:2]) >= _PHOTO and not mask.look.flat
     quality = grade.jpeg_quality(region, left, top) if is_photo else None
@@ -63,10 +76,14 @@ def render(
     return image, coverage
 
 
-def from_library(library: Library) -> Callable[[np.ndarray, np.ndarray, np.random.Generator], tuple[np.ndarray, np.ndarray, dict]]:
+def from_library(
+    library: Library,
+) -> Callable[[np.ndarray, np.ndarray, np.random.Generator], tuple[np.ndarray, np.ndarray, dict]]:
     """Return the function that draws a mask of a library and puts it on: (face, landmarks, rng) -> (image, coverage, parameters)."""
 
-    def put_on(face: np.ndarray, landmarks: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, dict]:
+    def put_on(
+        face: np.ndarray, landmarks: np.ndarray, rng: np.random.Generator
+    ) -> tuple[np.ndarray, np.ndarray, dict]:
         mask = library.draw(rng)
         return *render(face, landmarks, mask, rng), mask.parameters
 
@@ -87,7 +104,9 @@ def _box(mask: Mask, wear: Wear, pose: Pose) -> tuple[int, int, int, int]:
     return left - margin, top - margin, left + width + margin, top + height + margin
 
 
-def _sample(mask: Mask, wear: Wear, mesh: surface.Mesh, scale: float, blur: float) -> tuple[np.ndarray, np.ndarray]:
+def _sample(
+    mask: Mask, wear: Wear, mesh: surface.Mesh, scale: float, blur: float
+) -> tuple[np.ndarray, np.ndarray]:
     """Read the texture through the mesh: (h, w, 3) uint8 colours or weights, and (h, w) uint8 opacity."""
     look = mask.look
     left, top, right, bottom = look.box
@@ -95,13 +114,25 @@ def _sample(mask: Mask, wear: Wear, mesh: surface.Mesh, scale: float, blur: floa
     texels = texture.shape[1] / (right - left), texture.shape[0] / (bottom - top)
     x, y = wear.to_texture(mesh.chart, look.fit, texels, (left, top))
     x, y, miss = mesh.spread(x), mesh.spread(y), mesh.spread(mesh.miss)
-    sampled = cv2.remap(texture, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=(0, 0, 128, 0))
-    silhouette = cv2.addWeighted(miss, -255 * scale, miss, 0, 127.5, dtype=cv2.CV_8U)  # one pixel wide
-    return cv2.cvtColor(sampled, cv2.COLOR_RGBA2RGB), cv2.min(cv2.extractChannel(sampled, 3), silhouette, dst=silhouette)
+    sampled = cv2.remap(
+        texture, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=(0, 0, 128, 0)
+    )
+    silhouette = cv2.addWeighted(
+        miss, -255 * scale, miss, 0, 127.5, dtype=cv2.CV_8U
+    )  # one pixel wide
+    return cv2.cvtColor(sampled, cv2.COLOR_RGBA2RGB), cv2.min(
+        cv2.extractChannel(sampled, 3), silhouette, dst=silhouette
+    )
 
 
 def _compose(
-    region: np.ndarray, layers: np.ndarray, alpha: np.ndarray, mask: Mask, scale: float, grain: float, rng: np.random.Generator
+    region: np.ndarray,
+    layers: np.ndarray,
+    alpha: np.ndarray,
+    mask: Mask,
+    scale: float,
+    grain: float,
+    rng: np.random.Generator,
 ) -> None:
     """Colour and light the mask, give it the photo's grain and lay it over the region, in place."""
     values, look = mask.parameters, mask.look
@@ -109,10 +140,14 @@ def _compose(
     colour = cv2.transform(layers, _colours(mask, lit))
     clear = cv2.bitwise_not(alpha)
     if not look.flat:
-        light.shine(colour, light.stained(lit.gain, values["seed"], values["crumple"], values["dirt"]))
+        light.shine(
+            colour, light.stained(lit.gain, values["seed"], values["crumple"], values["dirt"])
+        )
         grade.add_grain(colour, grain, rng)
         reach = max(3, int(2 * _MARGIN_MM * scale) | 1)
-        shadow = cv2.blur(alpha, (reach, reach))  # from how much mask is near to how much of the light still reaches the skin there
+        shadow = cv2.blur(
+            alpha, (reach, reach)
+        )  # from how much mask is near to how much of the light still reaches the skin there
         cv2.convertScaleAbs(shadow, dst=shadow, alpha=-values["shadow"], beta=255)
         cv2.multiply(clear, shadow, dst=clear, scale=1 / 255)
     if look.noise:
@@ -131,7 +166,10 @@ def _colours(mask: Mask, lit: light.Light) -> np.ndarray:
     else:
         base, dyed, trim = (_colour(values.get(part), lit) for part in ("base", "print", "trim"))
         depth = values["relief"] * (0.25 + 0.75 * sum(base) / 765)
-        rows = [((d - b) / 255, (t - b) / 255, depth, b - 127.5 * depth) for b, d, t in zip(base, dyed, trim, strict=True)]
+        rows = [
+            ((d - b) / 255, (t - b) / 255, depth, b - 127.5 * depth)
+            for b, d, t in zip(base, dyed, trim, strict=True)
+        ]
     matrix = np.array(rows, np.float32)
     if lit.grey:
         matrix[:] = _LUMA @ matrix
@@ -149,6 +187,13 @@ def _colour(value: list[int] | None, lit: light.Light) -> tuple[float, float, fl
 
 def _toned(hue: float, saturation: float, value: float) -> list[tuple[float, float, float, float]]:
     """The rows of a (3, 4) colour matrix: rotate hue (turns) about the grey axis, scale saturation and value."""
-    along, across = value * saturation * cos(2 * pi * hue), value * saturation * sin(2 * pi * hue) / sqrt(3)
+    along, across = (
+        value * saturation * cos(2 * pi * hue),
+        value * saturation * sin(2 * pi * hue) / sqrt(3),
+    )
     own, rest = (value + 2 * along) / 3, (value - along) / 3
-    return [(own, rest - across, rest + across, 0.0), (rest + across, own, rest - across, 0.0), (rest - across, rest + across, own, 0.0)]
+    return [
+        (own, rest - across, rest + across, 0.0),
+        (rest + across, own, rest - across, 0.0),
+        (rest - across, rest + across, own, 0.0),
+    ]

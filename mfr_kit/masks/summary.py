@@ -8,7 +8,18 @@ from mfr_kit.masks import library, variation
 from mfr_kit.masks.options import LibraryOptions, StatsOptions
 from mfr_kit.seeding import rng_for
 
-_NUMBERS = ("top", "bottom", "width", "shift", "tilt_deg", "relief", "softness", "shadow", "crumple", "dirt")
+_NUMBERS = (
+    "top",
+    "bottom",
+    "width",
+    "shift",
+    "tilt_deg",
+    "relief",
+    "softness",
+    "shadow",
+    "crumple",
+    "dirt",
+)
 
 
 def table(options: LibraryOptions) -> str:
@@ -18,8 +29,12 @@ def table(options: LibraryOptions) -> str:
     lines = [f"{'look':20} {'kind':11} {'share':>6}  {'print':11} styles"]
     for name, look in sorted(looks.items(), key=lambda item: (item[1].kind, item[0])):
         share = f"{100 * shares[name]:5.1f}%" if name in shares else "   off"
-        lines.append(f"{name:20} {look.kind:11} {share:>6}  {look.pattern:11} {' '.join(look.fit.styles)}")
-    lines.append(f"{len(looks)} looks of {len({look.kind for look in looks.values()})} kinds; 'off' ones are drawn only when named")
+        lines.append(
+            f"{name:20} {look.kind:11} {share:>6}  {look.pattern:11} {' '.join(look.fit.styles)}"
+        )
+    lines.append(
+        f"{len(looks)} looks of {len({look.kind for look in looks.values()})} kinds; 'off' ones are drawn only when named"
+    )
     return "\n".join(lines)
 
 
@@ -34,8 +49,13 @@ def counts(options: StatsOptions) -> str:
         ("style", [mask.parameters["style"] for mask in drawn]),
     ):
         lines.append(f"{title} ({len(set(values))})")
-        lines += [f"  {name:20} {100 * count / len(drawn):6.2f} %" for name, count in Counter(values).most_common()]
-    lines.append(f"{'parameter':12} {'5 %':>9} {'median':>9} {'95 %':>9}   (mm, degrees or factors; see masks/mix.toml)")
+        lines += [
+            f"  {name:20} {100 * count / len(drawn):6.2f} %"
+            for name, count in Counter(values).most_common()
+        ]
+    lines.append(
+        f"{'parameter':12} {'5 %':>9} {'median':>9} {'95 %':>9}   (mm, degrees or factors; see masks/mix.toml)"
+    )
     for name in _NUMBERS:
         low, middle, high = np.percentile([mask.parameters[name] for mask in drawn], (5, 50, 95))
         lines.append(f"{name:12} {low:9.3f} {middle:9.3f} {high:9.3f}")

@@ -16,7 +16,9 @@ from mfr_kit.masks.pose import Pose
 
 _BLEND = 5.0  # mm over which nose and cheek run into each other
 _TURN = 0.005  # radians of turn to the side within which the head counts as seen from the same direction: 0.2 mm at the ears
-_NOTHING, _HALF, _ONE, _SMOOTH, _ARC = np.float32([0, 0.5, 1, _BLEND, ARC])  # NumPy takes its own scalars faster than Python's
+_NOTHING, _HALF, _ONE, _SMOOTH, _ARC = np.float32(
+    [0, 0.5, 1, _BLEND, ARC]
+)  # NumPy takes its own scalars faster than Python's
 _BEND = 0.012**0.5  # seen from above a face is roughly the parabola z = 8 - (_BEND x)^2, in mm
 
 
@@ -37,7 +39,9 @@ class Mesh:
         """Interpolate (rows, columns) values between the nodes: at each pixel of the box."""
         (left, top, right, bottom), rim = self.box, self.rim
         width, height = right - left, bottom - top
-        whole = cv2.resize(values, (width + 2 * rim, height + 2 * rim), interpolation=cv2.INTER_LINEAR)
+        whole = cv2.resize(
+            values, (width + 2 * rim, height + 2 * rim), interpolation=cv2.INTER_LINEAR
+        )
         return whole[rim : rim + height, rim : rim + width]
 
 
@@ -51,7 +55,9 @@ def solve(pose: Pose, model: Sections, box: tuple[int, int, int, int], nodes: in
         nodes: nodes along the longer side; more is finer and slower (see benchmarks/masks.py).
     """
     left, top, right, bottom = box
-    rim = max(right - left, bottom - top) // (2 * nodes)  # half a cell: the outermost nodes lie at the edge of the box or beyond
+    rim = max(right - left, bottom - top) // (
+        2 * nodes
+    )  # half a cell: the outermost nodes lie at the edge of the box or beyond
     left, top, right, bottom = left - rim, top - rim, right + rim, bottom + rim
     width, height = right - left, bottom - top
     cell = max(1, -(-max(width, height) // nodes))
@@ -90,7 +96,11 @@ def _intersect(
     planes = [
         (xx * dz - xz * dx, yx * dz - yz * dx, 0.0),
         (xy - (xx * dx + xz * dz) * dy, yy - (yx * dx + yz * dz) * dy, 0.0),
-        (xy, yy, 8 * dy),  # a first guess of the level: the height at which the ray would meet the parabola, with the next
+        (
+            xy,
+            yy,
+            8 * dy,
+        ),  # a first guess of the level: the height at which the ray would meet the parabola, with the next
         (_BEND * abs(dy) ** 0.5, 0.0, 0.0),
     ]
     (across, first_x), (down, first_y) = x, y
@@ -117,7 +127,9 @@ def _intersect(
     return chart, miss
 
 
-@lru_cache(maxsize=2048)  # 8 KiB each; faces turned by up to 15 degrees need about a hundred for each kind of mask
+@lru_cache(
+    maxsize=2048
+)  # 8 KiB each; faces turned by up to 15 degrees need about a hundred for each kind of mask
 def _seen_from(model: Sections, turn: int) -> np.ndarray:
     """(17, rows) float32: all that `_meet` needs to know of the sections when the rays come from so many _TURNs to the side.
 
@@ -131,11 +143,22 @@ def _seen_from(model: Sections, turn: int) -> np.ndarray:
     square = (dx / a) ** 2 + (dz / b) ** 2
     factor = 1 / (a * b * np.sqrt(square))
     middle = dx * dz * (b**-2 - a**-2) / square
-    table = [factor, factor * c * dx, square**-0.5, middle, c * dz / b**2 / square, np.minimum(a, b)]
-    return np.concatenate([*table, [dz / outer_a, -dx / outer_b, dx / outer_a, dz / outer_b, -EAR_Z / outer_b]]).astype(np.float32)
+    table = [
+        factor,
+        factor * c * dx,
+        square**-0.5,
+        middle,
+        c * dz / b**2 / square,
+        np.minimum(a, b),
+    ]
+    return np.concatenate(
+        [*table, [dz / outer_a, -dx / outer_b, dx / outer_a, dz / outer_b, -EAR_Z / outer_b]]
+    ).astype(np.float32)
 
 
-def _meet(view: np.ndarray, level: np.ndarray, aside: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _meet(
+    view: np.ndarray, level: np.ndarray, aside: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Meet rays, as `_intersect` knows them, with the two ellipses of their level.
 
     Returns the greatest reach, smoothed; by how many mm the ray misses; and the view's rows for the outer ellipse there.

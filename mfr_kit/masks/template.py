@@ -15,9 +15,22 @@ from mfr_kit.registry import unknown
 
 MODES = ("palette", "colour")
 LEVELS_PER_OCTAVE = 2
-_OCTAVES_PER_BLUR = 1.0  # bilinear sampling of a texture coarser by an octave looks like a blur of about one pixel
+_OCTAVES_PER_BLUR = (
+    1.0  # bilinear sampling of a texture coarser by an octave looks like a blur of about one pixel
+)
 _TABLES = {"title", "kind", "licence", "author", "fit", "recipe", "look"}
-_LOOK = {"name", "colours", "pattern", "pattern_size", "texture", "mode", "box", "weight", "noise", "flat"}
+_LOOK = {
+    "name",
+    "colours",
+    "pattern",
+    "pattern_size",
+    "texture",
+    "mode",
+    "box",
+    "weight",
+    "noise",
+    "flat",
+}
 _COLOURS = {"base", "print", "trim"}
 
 
@@ -111,7 +124,10 @@ def read(path: Path) -> list[Look]:
     if not raw.get("look") or not raw.get("licence"):
         raise KitError(f"{path}: a mask needs a licence and at least one [[look]] with a name")
     _refuse_unknown(raw.get("fit", {}), set(Fit.__dataclass_fields__), path, "key in [fit]")
-    values = {key: tuple(value) if isinstance(value, list) else value for key, value in raw.get("fit", {}).items()}
+    values = {
+        key: tuple(value) if isinstance(value, list) else value
+        for key, value in raw.get("fit", {}).items()
+    }
     fit = Fit(**values)
     return [_look(entry, raw, fit, path) for entry in raw["look"]]
 
@@ -121,16 +137,27 @@ def _look(entry: dict[str, Any], raw: dict[str, Any], fit: Fit, path: Path) -> L
     if "name" not in entry:
         raise KitError(f"{path}: every [[look]] needs a name")
     if "texture" not in entry and "recipe" not in raw:
-        raise KitError(f"{path}: look '{entry['name']}' has neither a texture (a PNG beside the TOML) nor a [recipe]")
+        raise KitError(
+            f"{path}: look '{entry['name']}' has neither a texture (a PNG beside the TOML) nor a [recipe]"
+        )
     if entry.get("mode", "palette") not in MODES:
         raise KitError(f"{path}: {unknown('mode', entry['mode'], list(MODES))}")
     colours = entry.get("colours", {})
     _refuse_unknown(colours, _COLOURS, path, "colour")
     parsed = {part: tuple(_rgb(text, path) for text in texts) for part, texts in colours.items()}
-    rest = {key: entry[key] for key in ("pattern", "pattern_size", "texture", "mode", "weight", "noise", "flat") if key in entry}
+    rest = {
+        key: entry[key]
+        for key in ("pattern", "pattern_size", "texture", "mode", "weight", "noise", "flat")
+        if key in entry
+    }
     if "texture" in entry:
-        rest |= {"mode": entry.get("mode", "colour"), "box": tuple(entry.get("box", (-fit.side, fit.top, fit.side, fit.bottom)))}
-    return Look(entry["name"], raw.get("kind", path.stem), fit, path, raw.get("recipe", {}), parsed, **rest)
+        rest |= {
+            "mode": entry.get("mode", "colour"),
+            "box": tuple(entry.get("box", (-fit.side, fit.top, fit.side, fit.bottom))),
+        }
+    return Look(
+        entry["name"], raw.get("kind", path.stem), fit, path, raw.get("recipe", {}), parsed, **rest
+    )
 
 
 def _rgb(text: str, path: Path) -> tuple[int, int, int]:

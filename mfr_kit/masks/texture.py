@@ -35,8 +35,12 @@ def levels(look) -> list[np.ndarray]:
     pyramid, factor = [image], 1.0
     while min(image.shape[:2]) * factor > _SMALLEST:
         factor /= 2 ** (1 / LEVELS_PER_OCTAVE)
-        source = pyramid[-2] if len(pyramid) > 1 else image  # always from twice the size, so that nothing is blurred more than once
-        pyramid.append(_shrink(source, round(image.shape[1] * factor), round(image.shape[0] * factor)))
+        source = (
+            pyramid[-2] if len(pyramid) > 1 else image
+        )  # always from twice the size, so that nothing is blurred more than once
+        pyramid.append(
+            _shrink(source, round(image.shape[1] * factor), round(image.shape[0] * factor))
+        )
     return pyramid
 
 
@@ -47,14 +51,20 @@ def render_all(looks) -> list[Path]:
         image = drawn(look)
         path.parent.mkdir(parents=True, exist_ok=True)
         part = path.with_suffix(".part")
-        part.write_bytes(cv2.imencode(".png", cv2.cvtColor(image, cv2.COLOR_RGBA2BGRA), [cv2.IMWRITE_PNG_COMPRESSION, 9])[1].tobytes())
+        part.write_bytes(
+            cv2.imencode(
+                ".png", cv2.cvtColor(image, cv2.COLOR_RGBA2BGRA), [cv2.IMWRITE_PNG_COMPRESSION, 9]
+            )[1].tobytes()
+        )
         part.replace(path)
     return sorted(todo)
 
 
 def drawn(look) -> np.ndarray:
     """Draw a look's recipe, (H, W, 4) uint8 print, trim, relief, alpha."""
-    return recipe.draw(look.recipe, look.pattern, look.pattern_size, where=f"{look.kind}/{look.pattern}")
+    return recipe.draw(
+        look.recipe, look.pattern, look.pattern_size, where=f"{look.kind}/{look.pattern}"
+    )
 
 
 def rim(look) -> np.ndarray:
@@ -73,7 +83,9 @@ def rim(look) -> np.ndarray:
     around = np.concatenate([hull, (hull + np.roll(hull, 1, axis=0)) / 2, *inside])
     width, _, ridge = look.fit.sections.at(around[:, 1]).T
     angle = around[:, 0] / ARC
-    points = np.stack([width * np.sin(angle), around[:, 1], EAR_Z + (ridge - EAR_Z) * np.cos(angle)], axis=1)
+    points = np.stack(
+        [width * np.sin(angle), around[:, 1], EAR_Z + (ridge - EAR_Z) * np.cos(angle)], axis=1
+    )
     return points[:, None].astype(np.float32)
 
 
@@ -82,6 +94,8 @@ def _shrink(image: np.ndarray, width: int, height: int) -> np.ndarray:
     alpha = image[..., 3:].astype(np.float32)
     weighted = cv2.resize(image[..., :3] * alpha, (width, height), interpolation=cv2.INTER_AREA)
     shrunk = cv2.resize(alpha, (width, height), interpolation=cv2.INTER_AREA)
-    plain = cv2.resize(image[..., :3].astype(np.float32), (width, height), interpolation=cv2.INTER_AREA)
+    plain = cv2.resize(
+        image[..., :3].astype(np.float32), (width, height), interpolation=cv2.INTER_AREA
+    )
     colours = np.where(shrunk[..., None] > 0, weighted / np.maximum(shrunk[..., None], 1e-3), plain)
     return np.clip(np.rint(np.dstack([colours, shrunk])), 0, 255).astype(np.uint8)

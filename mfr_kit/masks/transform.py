@@ -15,7 +15,9 @@ from mfr_kit.masks import library
 from mfr_kit.masks.render import render
 from mfr_kit.seeding import rng_for
 
-os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # it would ask the network for a newer version at import
+os.environ.setdefault(
+    "NO_ALBUMENTATIONS_UPDATE", "1"
+)  # it would ask the network for a newer version at import
 
 import albumentations
 from albumentations.core.type_definitions import Targets
@@ -45,12 +47,16 @@ class MaskAugment(albumentations.DualTransform):
 
     _targets = (Targets.IMAGE, Targets.MASK, Targets.KEYPOINTS)
 
-    def __init__(self, masks: list[str] | None = None, folder: str | None = None, p: float = 0.5) -> None:
+    def __init__(
+        self, masks: list[str] | None = None, folder: str | None = None, p: float = 0.5
+    ) -> None:
         super().__init__(p=p)
         self.masks, self.folder = masks, folder
         self._library = library.load(masks, Path(folder) if folder else None)
 
-    def get_params_dependent_on_data(self, params: dict[str, Any], data: dict[str, Any]) -> dict[str, Any]:
+    def get_params_dependent_on_data(
+        self, params: dict[str, Any], data: dict[str, Any]
+    ) -> dict[str, Any]:
         """Draw and render once for all targets of a sample."""
         if "mask_seed" in data:
             rng = rng_for(*(int(part) for part in data["mask_seed"]))
@@ -81,4 +87,6 @@ def _landmarks(data: dict[str, Any]) -> np.ndarray:
         return np.asarray(data["keypoints"], np.float64)[:, :2]
     if data["image"].shape[:2] == (SIZE, SIZE):
         return TEMPLATE
-    raise KitError(f"an image of shape {data['image'].shape} without keypoints: only {SIZE}x{SIZE} crops have known landmarks")
+    raise KitError(
+        f"an image of shape {data['image'].shape} without keypoints: only {SIZE}x{SIZE} crops have known landmarks"
+    )

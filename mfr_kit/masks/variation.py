@@ -47,10 +47,16 @@ def read_mix(path: Path, under: Mix | None = None) -> Mix:
                 raise KitError(f"{path}: {unknown(f'name in [{table}]', name, list(known))}")
     if under is not None:
         before = {"kinds": under.kinds, "styles": under.styles, "ranges": under.ranges}
-        raw = {"dirty": under.dirty, **raw, **{table: {**values, **raw.get(table, {})} for table, values in before.items()}}
+        raw = {
+            "dirty": under.dirty,
+            **raw,
+            **{table: {**values, **raw.get(table, {})} for table, values in before.items()},
+        }
     missing = [name for name in RANGES if name not in raw.get("ranges", {})]
     if missing or "right" not in raw.get("styles", {}):
-        raise KitError(f"{path}: missing in [ranges]: {', '.join(missing) or 'nothing'}; [styles] needs at least 'right'")
+        raise KitError(
+            f"{path}: missing in [ranges]: {', '.join(missing) or 'nothing'}; [styles] needs at least 'right'"
+        )
     ranges = {name: tuple(float(v) for v in values) for name, values in raw["ranges"].items()}
     for name, values in ranges.items():
         if len(values) != 4 or values[2] > values[3]:
@@ -71,16 +77,29 @@ def draw(look: Look, mix: Mix, rng: np.random.Generator) -> dict[str, Any]:
         mean, deviation, low, high = mix.ranges[name]
         value[name] = min(max(mean + deviation * z, low), high)
     style, pick, stain = rng.random(3).tolist()
-    style = choose({name: share for name, share in mix.styles.items() if name in look.fit.styles}, style)
+    style = choose(
+        {name: share for name, share in mix.styles.items() if name in look.fit.styles}, style
+    )
     parameters = {"look": look.name, "style": style} | _placed(look, style, value)
     parameters |= {name: value[name] for name in ("relief", "softness", "shadow", "crumple")}
     parameters["dirt"] = value["dirt"] if stain < mix.dirty else 0.0
-    parameters = {name: round(item, 4) if isinstance(item, float) else item for name, item in parameters.items()}
+    parameters = {
+        name: round(item, 4) if isinstance(item, float) else item
+        for name, item in parameters.items()
+    }
     parameters["seed"] = int(rng.integers(1 << 31))
     for part, choices in look.colours.items():
         colour = choices[int(pick * 9973) % len(choices)]
-        parameters[part] = list(colour) if colour[0] < 0 else _jitter(colour, value["hue"], value["saturation"], value["value"])
-    parameters["tone"] = [round(value["hue"], 4), round(value["saturation"], 4), round(value["value"], 4)]
+        parameters[part] = (
+            list(colour)
+            if colour[0] < 0
+            else _jitter(colour, value["hue"], value["saturation"], value["value"])
+        )
+    parameters["tone"] = [
+        round(value["hue"], 4),
+        round(value["saturation"], 4),
+        round(value["value"], 4),
+    ]
     return parameters
 
 

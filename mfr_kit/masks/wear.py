@@ -19,7 +19,9 @@ class Wear:
     shift: float
     tilt_deg: float
 
-    def to_texture(self, chart: np.ndarray, fit, texels: tuple[float, float], origin: tuple[float, float]) -> np.ndarray:
+    def to_texture(
+        self, chart: np.ndarray, fit, texels: tuple[float, float], origin: tuple[float, float]
+    ) -> np.ndarray:
         """Find where on the texture the face's chart points lie.
 
         Args:
@@ -38,7 +40,11 @@ class Wear:
         matrix = [
             (across * body_u, 0.0, across * (-self.shift * body_u - left) - 0.5),
             (-down * lean, down * rate, down * (body_v - top) - 0.5),
-            (across * (1 - body_u), 0.0, across * self.shift * body_u),  # from here to where the loops' ends are held, in texels
+            (
+                across * (1 - body_u),
+                0.0,
+                across * self.shift * body_u,
+            ),  # from here to where the loops' ends are held, in texels
             (down * lean, down * (1 - rate), -down * body_v),
             (held, 0.0, -held * self.shift),
         ]

@@ -23,19 +23,29 @@ class EnsembleEmbedder:
     def __init__(self, members: list):
         sizes = {member.embedding_size for member in members}
         if len(members) < 2 or len({member.fingerprint for member in members}) < len(members):
-            raise KitError(f"an ensemble needs two or more different models, found {', '.join(member.name for member in members)}")
+            raise KitError(
+                f"an ensemble needs two or more different models, found {', '.join(member.name for member in members)}"
+            )
         if len(sizes) > 1:
             told = ", ".join(f"{member.name} {member.embedding_size}" for member in members)
             raise KitError(f"the models of an ensemble need one embedding size, found {told}")
         self._members, self.embedding_size = members, sizes.pop()
         self.name = "+".join(member.name for member in members)
-        self.fingerprint = hashlib.sha256("".join(member.fingerprint for member in members).encode()).hexdigest()
-        self.lineage = {"trained_on": list(dict.fromkeys(name for member in members for name in trained_on(member.lineage)))}
+        self.fingerprint = hashlib.sha256(
+            "".join(member.fingerprint for member in members).encode()
+        ).hexdigest()
+        self.lineage = {
+            "trained_on": list(
+                dict.fromkeys(name for member in members for name in trained_on(member.lineage))
+            )
+        }
 
     def embed(self, faces: np.ndarray) -> np.ndarray:
         """(B, 112, 112, 3) uint8 RGB -> (B, D) float32 of length 0 .. 1: the longer, the more the members agree."""
         total = np.zeros((len(faces), self.embedding_size), np.float32)
         for member in self._members:
             embeddings = member.embed(faces)
-            total += embeddings / np.maximum(np.linalg.norm(embeddings, axis=1, keepdims=True), 1e-12)
+            total += embeddings / np.maximum(
+                np.linalg.norm(embeddings, axis=1, keepdims=True), 1e-12
+            )
         return total / len(self._members)

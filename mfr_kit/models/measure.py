@@ -28,5 +28,12 @@ def cost_of(name: str, embedding_size: int | None = None, width: float = 1.0) ->
     with torch.device("meta"), FlopCounterMode(display=False) as counter:
         model = build_backbone(name, embedding_size, width).eval()
         embeddings = model(torch.empty(1, 3, 112, 112))
-    size = sum(tensor.numel() * 4 for tensor in model.state_dict().values() if tensor.is_floating_point())
-    return Cost(sum(p.numel() for p in model.parameters()), counter.get_total_flops(), size / 2**20, embeddings.shape[1])
+    size = sum(
+        tensor.numel() * 4 for tensor in model.state_dict().values() if tensor.is_floating_point()
+    )
+    return Cost(
+        sum(p.numel() for p in model.parameters()),
+        counter.get_total_flops(),
+        size / 2**20,
+        embeddings.shape[1],
+    )

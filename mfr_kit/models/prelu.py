@@ -14,7 +14,9 @@ if TYPE_CHECKING:
     import onnx
 
 STEEPEST = 8.0  # largest slope that is split: s x + (1 - s) x loses |s| roundings for positive x
-MOST_BYTES = 1 << 30  # larger files are run as they are: a protobuf may not exceed 2 GiB, and is held twice here
+MOST_BYTES = (
+    1 << 30
+)  # larger files are run as they are: a protobuf may not exceed 2 GiB, and is held twice here
 
 
 def split(model: "onnx.ModelProto") -> int:
@@ -25,16 +27,27 @@ def split(model: "onnx.ModelProto") -> int:
     from onnx import helper, numpy_helper
 
     slopes = {item.name: item for item in model.graph.initializer if item.data_type == 1}
-    taken = {name for node in model.graph.node for name in (*node.input, *node.output)} | {item.name for item in model.graph.initializer}
+    taken = {name for node in model.graph.node for name in (*node.input, *node.output)} | {
+        item.name for item in model.graph.initializer
+    }
     nodes, count = [], 0
     for node in model.graph.node:
-        slope = numpy_helper.to_array(slopes[node.input[1]]) if node.op_type == "PRelu" and node.input[1] in slopes else None
+        slope = (
+            numpy_helper.to_array(slopes[node.input[1]])
+            if node.op_type == "PRelu" and node.input[1] in slopes
+            else None
+        )
         if slope is None or not np.abs(slope).max(initial=0) <= STEEPEST:
             nodes.append(node)
             continue
         entry, out = node.input[0], node.output[0]
-        own = {part: _fresh(f"{out}.{part}", taken) for part in ("rest", "positive", "bent", "straight")}
-        model.graph.initializer.append(numpy_helper.from_array((1 - slope).astype(np.float32), own["rest"]))
+        own = {
+            part: _fresh(f"{out}.{part}", taken)
+            for part in ("rest", "positive", "bent", "straight")
+        }
+        model.graph.initializer.append(
+            numpy_helper.from_array((1 - slope).astype(np.float32), own["rest"])
+        )
         for number, (kind, inputs, output) in enumerate(
             (
                 ("Relu", [entry], own["positive"]),
@@ -43,7 +56,9 @@ def split(model: "onnx.ModelProto") -> int:
                 ("Add", [own["bent"], own["straight"]], out),
             )
         ):
-            nodes.append(helper.make_node(kind, inputs, [output], f"{node.name or out}_part{number}"))
+            nodes.append(
+                helper.make_node(kind, inputs, [output], f"{node.name or out}_part{number}")
+            )
         count += 1
     del model.graph.node[:]
     model.graph.node.extend(nodes)

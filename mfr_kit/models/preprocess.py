@@ -30,7 +30,9 @@ def to_tensor(faces: "np.ndarray | torch.Tensor") -> "torch.Tensor":
     """
     import torch
 
-    batch = torch.from_numpy(np.ascontiguousarray(faces)) if isinstance(faces, np.ndarray) else faces
+    batch = (
+        torch.from_numpy(np.ascontiguousarray(faces)) if isinstance(faces, np.ndarray) else faces
+    )
     _check(batch.shape, batch.dtype == torch.uint8, str(batch.dtype))
     return batch.permute(0, 3, 1, 2).to(torch.float32).sub_(127.5).div_(127.5)
 

@@ -10,7 +10,9 @@ if TYPE_CHECKING:
     import onnxruntime
 
 
-def open_session(model: Path | bytes, threads: int = 0, *, quick: bool = False) -> "onnxruntime.InferenceSession":
+def open_session(
+    model: Path | bytes, threads: int = 0, *, quick: bool = False
+) -> "onnxruntime.InferenceSession":
     """Open an ONNX file (or its bytes) on the CPU.
 
     Args:
@@ -31,4 +33,6 @@ def open_session(model: Path | bytes, threads: int = 0, *, quick: bool = False) 
     try:
         return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # noqa: BLE001  onnxruntime's exceptions share no base class below Exception
-        raise KitError(f"{name} cannot be loaded by onnxruntime: {str(error).splitlines()[0]}") from None
+        raise KitError(
+            f"{name} cannot be loaded by onnxruntime: {str(error).splitlines()[0]}"
+        ) from None

@@ -23,7 +23,14 @@ from mfr_kit.errors import KitError
 from mfr_kit.models.embedders import ADAPTED
 
 BACKBONES = "mfr_kit.models.backbones"
-CONFIG, LINEAGE, METRICS, LAST, BEST, STUDENT = "config.toml", "lineage.json", "metrics.jsonl", "last.pt", "best.pt", "student.pt"
+CONFIG, LINEAGE, METRICS, LAST, BEST, STUDENT = (
+    "config.toml",
+    "lineage.json",
+    "metrics.jsonl",
+    "last.pt",
+    "best.pt",
+    "student.pt",
+)
 
 
 @dataclass(frozen=True)
@@ -42,7 +49,11 @@ class Run:
 
     @property
     def name(self) -> str:
-        return self.path.parent.name if self.path.name == STUDENT else f"{self.path.parent.name}/{self.path.stem}"
+        return (
+            self.path.parent.name
+            if self.path.name == STUDENT
+            else f"{self.path.parent.name}/{self.path.stem}"
+        )
 
     @property
     def embedding_size(self) -> int:
@@ -62,7 +73,9 @@ def build_backbone(name: str, embedding_size: int | None = None, width: float = 
     module = registry.get(BACKBONES, name)
     size = module.EMBEDDING_SIZE if embedding_size is None else embedding_size
     if size < 1 or width <= 0:
-        raise KitError(f"--embedding-size must be at least 1 and --width above 0, found {size} and {width}")
+        raise KitError(
+            f"--embedding-size must be at least 1 and --width above 0, found {size} and {width}"
+        )
     return module.build(embedding_size=size, width=width)
 
 
@@ -75,11 +88,17 @@ def load_run(path: Path | str) -> Run:
     path = Path(path)
     folder, file = (path, path / STUDENT) if path.is_dir() else (path.parent, path)
     if not (folder / CONFIG).is_file():
-        raise KitError(f"{folder} is not a run folder: it has no {CONFIG}. Give the --out folder of a `kit.py distill` run.")
+        raise KitError(
+            f"{folder} is not a run folder: it has no {CONFIG}. Give the --out folder of a `kit.py distill` run."
+        )
     if not file.is_file() and (folder / ADAPTED).is_file():
-        raise KitError(f"{folder} holds a run of `kit.py adapt`: its result is {folder / ADAPTED}, an ONNX file and no backbone of the kit")
+        raise KitError(
+            f"{folder} holds a run of `kit.py adapt`: its result is {folder / ADAPTED}, an ONNX file and no backbone of the kit"
+        )
     if not file.is_file():
-        raise KitError(f"{file} does not exist: the run did not finish. Continue it with --resume, or name {folder / BEST}.")
+        raise KitError(
+            f"{file} does not exist: the run did not finish. Continue it with --resume, or name {folder / BEST}."
+        )
     config = tomllib.loads((folder / CONFIG).read_text(encoding="utf-8"))
     lineage = json.loads((folder / LINEAGE).read_text(encoding="utf-8"))
     model = build_backbone(config["student"], config["embedding_size"], config["width"])
@@ -94,11 +113,15 @@ def backbone_of(state: Mapping[str, Tensor], where: str) -> tuple[nn.Module, int
     Raises:
         KitError: no backbone has these keys, or one does and its shapes differ.
     """
-    state = {key.removeprefix("module."): value for key, value in state.items()}  # as DistributedDataParallel saves them
+    state = {
+        key.removeprefix("module."): value for key, value in state.items()
+    }  # as DistributedDataParallel saves them
     for name in registry.names(BACKBONES):
         with torch.device("meta"):
             own = build_backbone(name).state_dict()
-        counters = {key for key in own if key.endswith("num_batches_tracked")}  # some publishers leave them out; eval mode needs none
+        counters = {
+            key for key in own if key.endswith("num_batches_tracked")
+        }  # some publishers leave them out; eval mode needs none
         if set(own) - counters != set(state) - counters:
             continue
         default = registry.get(BACKBONES, name).EMBEDDING_SIZE
@@ -107,12 +130,20 @@ def backbone_of(state: Mapping[str, Tensor], where: str) -> tuple[nn.Module, int
         load_state(model, {**{key: torch.tensor(0) for key in counters}, **state}, where)
         return model.eval(), len(state[last])
     known = ", ".join(registry.names(BACKBONES))
-    raise KitError(f"{where}: its {len(state)} tensors are not those of any backbone here at width 1 ({known})")
+    raise KitError(
+        f"{where}: its {len(state)} tensors are not those of any backbone here at width 1 ({known})"
+    )
 
 
 def save_student(path: Path, state: Mapping[str, Tensor], projector: Tensor | None = None) -> None:
     """Write a student's weights the way `load_run` reads them, on the CPU and free of views."""
-    save(path, {"state_dict": {key: value.detach().cpu().clone() for key, value in state.items()}, "projector": projector})
+    save(
+        path,
+        {
+            "state_dict": {key: value.detach().cpu().clone() for key, value in state.items()},
+            "projector": projector,
+        },
+    )
 
 
 def read_state(path: Path) -> dict[str, Tensor]:
@@ -138,12 +169,18 @@ def read_file(path: Path, advice: str = "") -> Any:
     except FileNotFoundError:
         raise KitError(f"no such weights file: {path}") from None
     except Exception as error:  # noqa: BLE001  torch raises pickle, zip, EOF and runtime errors for a broken file
-        raise KitError(f"{path} cannot be read as weights: {(str(error) or type(error).__name__).splitlines()[0]}{advice}") from None
+        raise KitError(
+            f"{path} cannot be read as weights: {(str(error) or type(error).__name__).splitlines()[0]}{advice}"
+        ) from None
 
 
 def _state_in(state: Any, path: Path) -> dict[str, Tensor]:
     state = state.get("state_dict", state) if isinstance(state, dict) else state
-    if not isinstance(state, dict) or not state or not all(isinstance(value, Tensor) for value in state.values()):
+    if (
+        not isinstance(state, dict)
+        or not state
+        or not all(isinstance(value, Tensor) for value in state.values())
+    ):
         raise KitError(f"{path} holds no state dict (tensors by name)")
     return state
 
@@ -164,9 +201,15 @@ def load_state(model: nn.Module, state: Mapping[str, Tensor], where: str) -> Non
             if key in state and own[key].shape != state[key].shape
         ],
     }
-    told = [f"{len(keys)} {kind}: {', '.join(keys[:8])}{' ...' if len(keys) > 8 else ''}" for kind, keys in problems.items() if keys]
+    told = [
+        f"{len(keys)} {kind}: {', '.join(keys[:8])}{' ...' if len(keys) > 8 else ''}"
+        for kind, keys in problems.items()
+        if keys
+    ]
     if told:
-        raise KitError(f"the weights of {where} do not fit this {type(model).__name__}. {'; '.join(told)}. Check backbone, width and size.")
+        raise KitError(
+            f"the weights of {where} do not fit this {type(model).__name__}. {'; '.join(told)}. Check backbone, width and size."
+        )
     model.load_state_dict(state)
 
 
@@ -193,7 +236,11 @@ def write_text(path: Path, text: str) -> None:
 
 def to_toml(values: Mapping[str, Any]) -> str:
     """Format flat options as TOML; None (an option left to its default) is left out."""
-    return "".join(f"{name} = {json.dumps(value, ensure_ascii=False)}\n" for name, value in values.items() if value is not None)
+    return "".join(
+        f"{name} = {json.dumps(value, ensure_ascii=False)}\n"
+        for name, value in values.items()
+        if value is not None
+    )
 
 
 def sha256_of(path: Path) -> str:

@@ -48,7 +48,9 @@ def adapt(options: AdaptOptions) -> Adapted:
     drifts = drift.measured(seen)
     masks = library.load(options.masks, options.mask_folder, options.mask_mix).preload()
     device = prepare.device_of(options.device).type
-    recogniser = load_embedder(options.teacher, normalisation=options.normalisation, threads=options.threads, device=device)
+    recogniser = load_embedder(
+        options.teacher, normalisation=options.normalisation, threads=options.threads, device=device
+    )
     graph_of(recogniser)  # what cannot be written is refused before the hours of embedding
     options.out.mkdir(parents=True, exist_ok=True)
     print(f"alignment drift: {drift.told(drifts)}")
@@ -62,7 +64,11 @@ def adapt(options: AdaptOptions) -> Adapted:
 
 
 def _stored(
-    options: AdaptOptions, faces: FaceSet, masks: library.Library, drifts: np.ndarray | None, recogniser: Embedder
+    options: AdaptOptions,
+    faces: FaceSet,
+    masks: library.Library,
+    drifts: np.ndarray | None,
+    recogniser: Embedder,
 ) -> adapter.Stored:
     """Open the banks of bare and masked faces, embedding what is missing."""
     root = cache_root(options.out, options.bank)
@@ -82,12 +88,16 @@ def _validator(held: FaceSet, masks: library.Library, recogniser: Embedder):
 
     def validate(network: nn.Module) -> Result:
         with torch.inference_mode():
-            return validation.compare(*(network(torch.from_numpy(rows)).numpy() for rows in (first, second)))
+            return validation.compare(
+                *(network(torch.from_numpy(rows)).numpy() for rows in (first, second))
+            )
 
     return validate
 
 
-def _write(options: AdaptOptions, recogniser: Embedder, trained: adapter.Trained, lineage: dict) -> float:
+def _write(
+    options: AdaptOptions, recogniser: Embedder, trained: adapter.Trained, lineage: dict
+) -> float:
     """Fill the run folder; its config comes last and says that the run is whole."""
     out = options.out
     weights.save_student(out / WEIGHTS, trained.adapter.state_dict())
@@ -96,7 +106,9 @@ def _write(options: AdaptOptions, recogniser: Embedder, trained: adapter.Trained
         preprocess.META_FINGERPRINT: weights.sha256_of(out / WEIGHTS),
     }
     parity = append(recogniser, trained.adapter, out / ADAPTED, metadata)
-    weights.write_text(out / weights.METRICS, "".join(json.dumps(line) + "\n" for line in trained.lines))
+    weights.write_text(
+        out / weights.METRICS, "".join(json.dumps(line) + "\n" for line in trained.lines)
+    )
     weights.write_text(out / weights.LINEAGE, json.dumps(lineage, indent=2) + "\n")
     config = flags.as_dict(options) | {"adapted_epoch": trained.epoch}
     weights.write_text(out / weights.CONFIG, weights.to_toml(config))

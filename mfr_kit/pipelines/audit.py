@@ -53,7 +53,9 @@ class Scan:
     source: TrainingSet
     files: np.ndarray  # (N,) uint64 hash of the file
     pixels: np.ndarray  # (N,) uint64 hash of the decoded pixels
-    embeddings: np.ndarray | None  # (N, D) float32, unit length; None where the photographs are not aligned
+    embeddings: (
+        np.ndarray | None
+    )  # (N, D) float32, unit length; None where the photographs are not aligned
 
     def of(self, row: int) -> tuple[str, str]:
         """Person and photograph."""
@@ -101,7 +103,9 @@ def within(one: Scan, limits: Thresholds) -> Iterator[Finding]:
                 told.add(row)
                 yield from _duplicate(one, kind, first, row)
     if one.embeddings is not None:
-        for first, row, likeness in twins_within(one.embeddings, one.source.labels, limits.same_photo):
+        for first, row, likeness in twins_within(
+            one.embeddings, one.source.labels, limits.same_photo
+        ):
             if row not in told:
                 told.add(row)
                 yield Finding("near duplicate", *one.of(row), *one.of(first), likeness, True)
@@ -115,15 +119,27 @@ def between(one: Scan, other: Scan, limits: Thresholds) -> Iterator[Finding]:
     """Find the photographs of the first set whose photograph or person is in the second too."""
     by_pixels = {int(value): row for row, value in enumerate(other.pixels)}
     people = {other.source.person(row): row for row in range(len(other.source) - 1, -1, -1)}
-    best = nearest(one.embeddings, other.embeddings) if one.embeddings is not None and other.embeddings is not None else None
+    best = (
+        nearest(one.embeddings, other.embeddings)
+        if one.embeddings is not None and other.embeddings is not None
+        else None
+    )
     for row in range(len(one.source)):
         person = one.source.person(row)
         if int(one.pixels[row]) in by_pixels:
-            yield Finding("photo in both", *one.of(row), *other.of(by_pixels[int(one.pixels[row])]), 1.0, True)
+            yield Finding(
+                "photo in both", *one.of(row), *other.of(by_pixels[int(one.pixels[row])]), 1.0, True
+            )
         elif person in people:
             yield Finding("name in both", *one.of(row), *other.of(people[person]), exclude=True)
         elif best is not None and best[1][row] >= limits.same_person:
-            yield Finding("person in both", *one.of(row), *other.of(int(best[0][row])), float(best[1][row]), True)
+            yield Finding(
+                "person in both",
+                *one.of(row),
+                *other.of(int(best[0][row])),
+                float(best[1][row]),
+                True,
+            )
 
 
 def save(findings: list[Finding], folder: Path) -> int:
@@ -150,17 +166,37 @@ def _names(one: Scan, limits: Thresholds, told: set[int]) -> Iterator[Finding]:
     stranger, likeness = nearest_stranger(one.embeddings, labels)
     pairs = {}
     for row in np.flatnonzero(likeness >= limits.same_person):
-        pair = tuple(sorted((int(labels[row]), int(labels[stranger[row]])), key=lambda label: (count[label], -label)))
+        pair = tuple(
+            sorted(
+                (int(labels[row]), int(labels[stranger[row]])),
+                key=lambda label: (count[label], -label),
+            )
+        )
         if pair not in pairs or likeness[row] > pairs[pair][2]:
             rows = (int(row), int(stranger[row]))
-            pairs[pair] = (*(rows if labels[rows[0]] == pair[0] else rows[::-1]), float(likeness[row]))
+            pairs[pair] = (
+                *(rows if labels[rows[0]] == pair[0] else rows[::-1]),
+                float(likeness[row]),
+            )
     for pair, (first, second, value) in sorted(pairs.items(), key=lambda item: -item[1][2]):
         for row in np.flatnonzero(labels == pair[0]):
-            yield Finding("two names", *one.of(int(row)), *one.of(second), value if row == first else float("nan"), True)
+            yield Finding(
+                "two names",
+                *one.of(int(row)),
+                *one.of(second),
+                value if row == first else float("nan"),
+                True,
+            )
     own = likeness_to_own(one.embeddings, labels)
     for row in np.flatnonzero((own < limits.label_error) & (likeness > own)):
         if int(row) not in told:
-            yield Finding("likely label error", *one.of(int(row)), *one.of(int(stranger[row])), float(own[row]), True)
+            yield Finding(
+                "likely label error",
+                *one.of(int(row)),
+                *one.of(int(stranger[row])),
+                float(own[row]),
+                True,
+            )
 
 
 def _duplicate(one: Scan, kind: str, first: int, row: int) -> Iterator[Finding]:

@@ -23,7 +23,14 @@ from mfr_kit.pipelines import shards
 from mfr_kit.pipelines.options import AugmentOptions
 
 TRIED = 32  # photographs that a dry run measures
-_NOT_TOLD = ("src", "dst", "people", "exclude", "workers", "dry_run")  # options that faceset.json need not tell
+_NOT_TOLD = (
+    "src",
+    "dst",
+    "people",
+    "exclude",
+    "workers",
+    "dry_run",
+)  # options that faceset.json need not tell
 
 
 @dataclass
@@ -53,12 +60,17 @@ def augment(options: AugmentOptions) -> Summary:
     from tqdm import tqdm
 
     started = time.perf_counter()
-    if (options.dst / shards.WORK).is_dir():  # killed between moving the whole set to DST and tidying up
+    if (
+        options.dst / shards.WORK
+    ).is_dir():  # killed between moving the whole set to DST and tidying up
         shutil.rmtree(options.dst / shards.WORK)
         return Summary(faceset.FaceSet.open(options.dst).about["counts"])
     begin(options)
     summary = Summary(counts={})
-    with shards.crew(options) as submit, tqdm(unit=" photos", desc="augment", smoothing=0.05, mininterval=0.5) as bar:
+    with (
+        shards.crew(options) as submit,
+        tqdm(unit=" photos", desc="augment", smoothing=0.05, mininterval=0.5) as bar,
+    ):
         for shard in range(options.shards):
             summary.resumed += shards.make_shard(options, shard, submit, bar.update)
     summary.counts, summary.reasons = finish(options)
@@ -76,15 +88,23 @@ def begin(options: AugmentOptions) -> None:
         raise KitError(f"{options.dst} exists already: choose another DST or remove it first")
     count = len(shards.chosen_people(options))
     if count < options.shards:
-        raise KitError(f"--shards {options.shards}: there are only {count} people in {options.src}, and a person is in one shard")
+        raise KitError(
+            f"--shards {options.shards}: there are only {count} people in {options.src}, and a person is in one shard"
+        )
     building = shards.building_of(options)
     plan = building / shards.WORK / "plan.json"
-    places = {"src": str(options.src.resolve()), "people": str(options.people), "exclude": str(options.exclude)}
+    places = {
+        "src": str(options.src.resolve()),
+        "people": str(options.people),
+        "exclude": str(options.exclude),
+    }
     wanted = json.dumps({**_about(options), **places}, sort_keys=True)
     if building.exists() and not plan.is_file():
         raise KitError(f"{building} is in the way and was not left by this command: remove it")
     if plan.is_file() and plan.read_text(encoding="utf-8") != wanted:
-        raise KitError(f"{building} was begun with other options: give the same ones to continue it, or remove it to start afresh")
+        raise KitError(
+            f"{building} was begun with other options: give the same ones to continue it, or remove it to start afresh"
+        )
     plan.parent.mkdir(parents=True, exist_ok=True)
     temporary = plan.with_suffix(".tmp")
     temporary.write_text(wanted, encoding="utf-8")
@@ -100,13 +120,19 @@ def finish(options: AugmentOptions) -> tuple[dict[str, int], Counter]:
         KitError: a shard was never begun, or no face was found at all.
     """
     building, reasons = shards.building_of(options), Counter()
-    missing = [shard for shard in range(options.shards) if not shards.journal_of(building, shard).is_file()]
+    missing = [
+        shard for shard in range(options.shards) if not shards.journal_of(building, shard).is_file()
+    ]
     if missing:
         raise KitError(f"{building}: shard {missing[0]} of {options.shards} has not been made")
     in_records = options.format == "rec"
-    counts = faceset.write_rows(building, _rows(options, reasons), _about(options), in_records)["counts"]
+    counts = faceset.write_rows(building, _rows(options, reasons), _about(options), in_records)[
+        "counts"
+    ]
     if not counts["faces"]:
-        raise KitError(f"no face was found in {options.src}: {building / faceset.SKIPPED} says why for each file")
+        raise KitError(
+            f"no face was found in {options.src}: {building / faceset.SKIPPED} says why for each file"
+        )
     if in_records:
         people = shards.chosen_people(options)
         (building / "property").write_text(f"{len(people)},{SIZE},{SIZE}\n", encoding="ascii")
@@ -154,11 +180,15 @@ def _peak_mib() -> float:
         import resource
     except ImportError:  # Windows has no such counter; a worker takes about this much elsewhere
         return 300.0
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (
+        2**20 if sys.platform == "darwin" else 2**10
+    )
 
 
 def _chosen(options: AugmentOptions) -> Iterator[Photo]:
-    return (photo for shard in range(options.shards) for photo in shards.photos_of_shard(options, shard))
+    return (
+        photo for shard in range(options.shards) for photo in shards.photos_of_shard(options, shard)
+    )
 
 
 def _about(options: AugmentOptions) -> dict:
@@ -180,4 +210,10 @@ def _rows(options: AugmentOptions, reasons: Counter) -> Iterator[tuple[list[dict
     beside = [] if options.people else strays(options.src)
     reasons.update("no_person" for _ in beside)
     empty = dict.fromkeys(faceset.SKIPPED_COLUMNS, "")
-    yield [], [{**empty, "source": name, "reason": "no_person", "detail": "not in a person's folder"} for name in beside]
+    yield (
+        [],
+        [
+            {**empty, "source": name, "reason": "no_person", "detail": "not in a person's folder"}
+            for name in beside
+        ],
+    )

@@ -39,19 +39,41 @@ def demo(options: DemoOptions, run: Callable[[list[str]], int]) -> str:
         print(f"\n$ python kit.py {shlex.join(command)}", flush=True)
         code = run(command)
         if code:
-            raise KitError(f"the demo stopped: `kit.py {command[0]}` ended with exit code {code}; its message stands above")
+            raise KitError(
+                f"the demo stopped: `kit.py {command[0]}` ended with exit code {code}; its message stands above"
+            )
     report = json.loads((out / "report" / "report.json").read_text(encoding="utf-8"))
-    return "\n".join([*_table(report, out), f"\ndone in {time.perf_counter() - started:.0f} s; everything lies in {out}:", *_files(out)])
+    return "\n".join(
+        [
+            *_table(report, out),
+            f"\ndone in {time.perf_counter() - started:.0f} s; everything lies in {out}:",
+            *_files(out),
+        ]
+    )
 
 
 def _commands(out: Path, photos: Path, steps: int) -> list[list[str]]:
     """The main job as command lines."""
     faces, run, student = str(out / "faces"), str(out / "run"), str(out / "student.onnx")
-    train, held = ["--train-people", str(out / "train.txt")], ["--holdout-people", str(out / "held_out.txt")]
+    train, held = (
+        ["--train-people", str(out / "train.txt")],
+        ["--holdout-people", str(out / "held_out.txt")],
+    )
     shortened = ["--steps", str(steps), "--batch-size", "32"]
     return [
         ["augment", str(photos), faces, "--ratio", "1"],
-        ["distill", "--config", os.path.relpath(RECIPE), "--data", faces, *train, *held, *shortened, "--out", run],
+        [
+            "distill",
+            "--config",
+            os.path.relpath(RECIPE),
+            "--data",
+            faces,
+            *train,
+            *held,
+            *shortened,
+            "--out",
+            run,
+        ],
         ["export-onnx", run, "--out", student],
         ["check", student, "--track", TRACK, "--run", run],
         [
@@ -67,7 +89,16 @@ def _commands(out: Path, photos: Path, steps: int) -> list[list[str]]:
             "--out",
             str(out / "report"),
         ],
-        ["make-submission", student, "--track", TRACK, "--run", run, "--out", str(out / "submission.zip")],
+        [
+            "make-submission",
+            student,
+            "--track",
+            TRACK,
+            "--run",
+            run,
+            "--out",
+            str(out / "submission.zip"),
+        ],
     ]
 
 
@@ -84,20 +115,32 @@ def _clear(out: Path) -> None:
 def _table(report: dict, out: Path) -> list[str]:
     """Teacher and student in a row each: TAR bare and masked, size, time."""
     names = [entry["name"] for entry in report["models"]]
-    shown = [name for name in ("nonmask-nonmask", "mask-nonmask", "mask-mask") if name in report["protocols"]]
+    shown = [
+        name
+        for name in ("nonmask-nonmask", "mask-nonmask", "mask-mask")
+        if name in report["protocols"]
+    ]
     far = report["options"]["far"][0]
-    header = f"{'':8}  {'model':10}" + "".join(f"{name:>18}" for name in shown) + f"{'MiB':>8}{'ms/image':>10}"
+    header = (
+        f"{'':8}  {'model':10}"
+        + "".join(f"{name:>18}" for name in shown)
+        + f"{'MiB':>8}{'ms/image':>10}"
+    )
     people = report["set"]["people"]
     lines = [
         "",
         f"TAR in % at FAR {far:g}, {people} people never trained on ({report['set']['conditions']['nonmask']} photographs)",
         header,
     ]
-    for role, name, file in zip(("teacher", "student"), names, (assets.path("sface"), out / "student.onnx"), strict=True):
+    for role, name, file in zip(
+        ("teacher", "student"), names, (assets.path("sface"), out / "student.onnx"), strict=True
+    ):
         cells = [_tar(report["protocols"][protocol]["models"][name], far) for protocol in shown]
         time_ms = single_image_ms(file, runs=20).fast
         lines.append(
-            f"{role:8}  {name:10}" + "".join(f"{cell:>18}" for cell in cells) + f"{file.stat().st_size / 2**20:8.1f}{time_ms:10.1f}"
+            f"{role:8}  {name:10}"
+            + "".join(f"{cell:>18}" for cell in cells)
+            + f"{file.stat().st_size / 2**20:8.1f}{time_ms:10.1f}"
         )
     return lines
 

@@ -34,7 +34,9 @@ class FaceMaker:
 
     source: Path  # the folder of people's folders
     detector: Detector | None  # None: the photographs are aligned faces
-    finder: Detector | None  # finds landmarks in aligned faces, for the masks alone; None: the template's
+    finder: (
+        Detector | None
+    )  # finds landmarks in aligned faces, for the masks alone; None: the template's
     put_on: PutOn
     ratio: float  # share of faces that get a twin, 0..1
     seed: int
@@ -55,7 +57,9 @@ class FaceMaker:
             return [], [_skipped(photo, "unreadable", str(error))]
         face = self._find(image)
         if face is None:
-            return [], [_skipped(photo, faceset.NO_FACE, f"{image.shape[1]}x{image.shape[0]} pixels")]
+            return [], [
+                _skipped(photo, faceset.NO_FACE, f"{image.shape[1]}x{image.shape[0]} pixels")
+            ]
         frame = self._align(image, face)
         clean = self._row(photo, f"faces/{photo.stem}{self.suffix}", frame, face.score)
         rng = rng_for(self.seed, key_of(photo.source))
@@ -65,14 +69,22 @@ class FaceMaker:
         return [clean, *twin], lost
 
     def _twin(
-        self, photo: Photo, image: np.ndarray, face: Detection, frame: Frame, clean: dict, rng: np.random.Generator
+        self,
+        photo: Photo,
+        image: np.ndarray,
+        face: Detection,
+        frame: Frame,
+        clean: dict,
+        rng: np.random.Generator,
     ) -> tuple[list[dict], list[dict]]:
         """Draw a mask, on the photograph before it is detected again or on the aligned face."""
         if self.on_photo and self.detector is not None:
             masked, coverage, parameters = self.put_on(image, face.points, rng)
             again = same_face(self.detector.detect(masked), face)
             if again is None:
-                lost = _skipped(photo, faceset.NO_FACE, "not found again under its mask", clean["key"])
+                lost = _skipped(
+                    photo, faceset.NO_FACE, "not found again under its mask", clean["key"]
+                )
                 return [], [{**lost, "condition": faceset.MASK}]
             again = self.detector.settle(masked, again)
             worn = self._align(masked, again)
@@ -90,7 +102,9 @@ class FaceMaker:
             picked = pick_face(self.detector.detect(image), image.shape[:2])
             return None if picked is None else self.detector.settle(image, picked)
         height, width = image.shape[:2]
-        found = None if self.finder is None else pick_face(self.finder.detect(image), (height, width))
+        found = (
+            None if self.finder is None else pick_face(self.finder.detect(image), (height, width))
+        )
         better = None if found is None else self.finder.settle(image, found).points
         box = np.array([0, 0, width, height], np.float32)
         return Detection(box, TEMPLATE * np.array([width, height], np.float32) / SIZE, 1.0, better)

@@ -22,13 +22,17 @@ def nearest_stranger(embeddings: np.ndarray, labels: np.ndarray) -> tuple[np.nda
     return _nearest(embeddings, embeddings, labels)
 
 
-def _nearest(queries: np.ndarray, others: np.ndarray, labels: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+def _nearest(
+    queries: np.ndarray, others: np.ndarray, labels: np.ndarray | None
+) -> tuple[np.ndarray, np.ndarray]:
     rows, best = np.full(len(queries), -1, np.int64), np.full(len(queries), -np.inf, np.float32)
     for top in range(0, len(queries), ROWS):
         for left in range(0, len(others), COLUMNS):
             cosines = queries[top : top + ROWS] @ others[left : left + COLUMNS].T
             if labels is not None:
-                cosines[labels[top : top + ROWS, None] == labels[None, left : left + COLUMNS]] = -np.inf
+                cosines[
+                    labels[top : top + ROWS, None] == labels[None, left : left + COLUMNS]
+                ] = -np.inf
             column = cosines.argmax(1)
             value = cosines[np.arange(len(cosines)), column]
             better = np.flatnonzero(value > best[top : top + ROWS])
@@ -49,7 +53,9 @@ def likeness_to_own(embeddings: np.ndarray, labels: np.ndarray) -> np.ndarray:
     return np.where(others > 0, own / np.maximum(others, 1), np.inf)
 
 
-def twins_within(embeddings: np.ndarray, labels: np.ndarray, threshold: float) -> Iterator[tuple[int, int, float]]:
+def twins_within(
+    embeddings: np.ndarray, labels: np.ndarray, threshold: float
+) -> Iterator[tuple[int, int, float]]:
     """Yield (earlier row, later row, cosine) for each row that is at least `threshold` like an earlier one of its person."""
     order = np.argsort(labels, kind="stable")
     edges = np.flatnonzero(np.diff(labels[order], prepend=-1, append=-1))
@@ -58,7 +64,12 @@ def twins_within(embeddings: np.ndarray, labels: np.ndarray, threshold: float) -
         for top in range(0, len(rows), ROWS):
             block = rows[top : top + ROWS]
             cosines = embeddings[block] @ embeddings[rows[: top + len(block)]].T
-            cosines[np.arange(len(rows[: top + len(block)]))[None] >= top + np.arange(len(block))[:, None]] = -np.inf
-            for position, (column, value) in enumerate(zip(cosines.argmax(1), cosines.max(1), strict=True)):
+            cosines[
+                np.arange(len(rows[: top + len(block)]))[None]
+                >= top + np.arange(len(block))[:, None]
+            ] = -np.inf
+            for position, (column, value) in enumerate(
+                zip(cosines.argmax(1), cosines.max(1), strict=True)
+            ):
                 if value >= threshold:
                     yield int(rows[column]), int(block[position]), float(value)

@@ -12,12 +12,21 @@ from mfr_kit.registry import names
 class AugmentOptions:
     """Options of `kit.py augment`."""
 
-    src: Path = option(argument=True, help="Folder that holds one folder of photographs (or, with --aligned, of aligned faces) per person.")
-    dst: Path = option(argument=True, help="Face set to write; a run that was stopped is continued by the same command.")
-    ratio: float = option(0.35, help="Share of the faces that get a masked twin beside the clean face, 0..1.")
+    src: Path = option(
+        argument=True,
+        help="Folder that holds one folder of photographs (or, with --aligned, of aligned faces) per person.",
+    )
+    dst: Path = option(
+        argument=True,
+        help="Face set to write; a run that was stopped is continued by the same command.",
+    )
+    ratio: float = option(
+        0.35, help="Share of the faces that get a masked twin beside the clean face, 0..1."
+    )
     seed: int = option(0, help="Same seed, same masks, whatever the number of workers.")
     masks: list[str] | None = option(
-        None, help="Mask templates to draw from (repeat the flag); all that `kit.py masks list` shows if left out."
+        None,
+        help="Mask templates to draw from (repeat the flag); all that `kit.py masks list` shows if left out.",
     )
     mask_on: str | None = option(
         None,
@@ -25,9 +34,13 @@ class AugmentOptions:
         help="photo: draw the mask on the photograph and detect again, as a deployed system must (default for photographs). "
         "crop: draw it on the aligned face (default with --aligned).",
     )
-    aligned: bool = option(False, help="SRC holds faces already aligned to the ArcFace 112x112 template; no detector is used.")
+    aligned: bool = option(
+        False,
+        help="SRC holds faces already aligned to the ArcFace 112x112 template; no detector is used.",
+    )
     detect: bool = option(
-        False, help="With --aligned: look for each face's own landmarks, so that masks sit better; the faces stay as they are."
+        False,
+        help="With --aligned: look for each face's own landmarks, so that masks sit better; the faces stay as they are.",
     )
     alignment: str = option(
         "plain",
@@ -35,23 +48,39 @@ class AugmentOptions:
         help="robust: the median landmarks over several scales and mirror images; slower, and what to measure masked faces with.",
     )
     people: Path | None = option(None, help="List of names, one a line: only these people.")
-    exclude: Path | None = option(None, help="List of photographs to leave out, one path inside SRC a line.")
+    exclude: Path | None = option(
+        None, help="List of photographs to leave out, one path inside SRC a line."
+    )
     image: str = option(
-        "jpg", choices=lambda: ["jpg", "png"], help="File format of the faces: JPEG quality 95 without chroma subsampling, or PNG."
+        "jpg",
+        choices=lambda: ["jpg", "png"],
+        help="File format of the faces: JPEG quality 95 without chroma subsampling, or PNG.",
     )
     format: str = option(
         "folder",
         choices=lambda: ["folder", "rec"],
         help="Images as files below DST/faces, or as records in InsightFace's .rec files.",
     )
-    shards: int = option(1, help="Parts of people that can be worked at apart; with --format rec each is a .rec file.")
-    detector: str = option("yunet", choices=lambda: names("mfr_kit.data.detectors"), help="What finds faces and landmarks.")
+    shards: int = option(
+        1,
+        help="Parts of people that can be worked at apart; with --format rec each is a .rec file.",
+    )
+    detector: str = option(
+        "yunet",
+        choices=lambda: names("mfr_kit.data.detectors"),
+        help="What finds faces and landmarks.",
+    )
     detector_model: Path | None = option(
         None,
         help="Your own model: for yunet its ONNX file (default: the asset 'yunet'), for insightface the name or folder of a model pack.",
     )
-    workers: int | None = option(None, help="Processes; 0 works in this one. Default: one per core.")
-    dry_run: bool = option(False, help="Try a few photographs, say what the whole will take in time and disk, and write nothing.")
+    workers: int | None = option(
+        None, help="Processes; 0 works in this one. Default: one per core."
+    )
+    dry_run: bool = option(
+        False,
+        help="Try a few photographs, say what the whole will take in time and disk, and write nothing.",
+    )
 
     def __post_init__(self) -> None:
         if not 0 <= self.ratio <= 1:
@@ -63,11 +92,17 @@ class AugmentOptions:
         if self.shards < 1:
             raise KitError(f"--shards must be at least 1, not {self.shards}")
         if self.detect and not self.aligned:
-            raise KitError("--detect only makes sense with --aligned: photographs are detected in anyway")
+            raise KitError(
+                "--detect only makes sense with --aligned: photographs are detected in anyway"
+            )
         if self.aligned and self.alignment == "robust":
-            raise KitError("--aligned and --alignment robust contradict each other: an aligned face is taken as it is")
+            raise KitError(
+                "--aligned and --alignment robust contradict each other: an aligned face is taken as it is"
+            )
         if self.aligned and self.mask_on == "photo":
-            raise KitError("--aligned and --mask-on photo contradict each other: an aligned face has no photograph around it to detect in")
+            raise KitError(
+                "--aligned and --mask-on photo contradict each other: an aligned face has no photograph around it to detect in"
+            )
 
     @property
     def draws_on_photo(self) -> bool:
@@ -79,8 +114,14 @@ class AugmentOptions:
 class DemoOptions:
     """Options of `kit.py demo`."""
 
-    out: Path = option(Path("runs/demo"), help="Folder for the student, the report and the submission; an earlier demo there is replaced.")
-    steps: int = option(60, help="Training steps of 32 faces; the default keeps the whole demo under five minutes on two cores.")
+    out: Path = option(
+        Path("runs/demo"),
+        help="Folder for the student, the report and the submission; an earlier demo there is replaced.",
+    )
+    steps: int = option(
+        60,
+        help="Training steps of 32 faces; the default keeps the whole demo under five minutes on two cores.",
+    )
 
     def __post_init__(self) -> None:
         if self.steps < 1:

@@ -28,7 +28,9 @@ from mfr_kit.pipelines.options import AugmentOptions
 WORK = "work"  # folder inside DST.part that is gone when the set is whole
 CHUNK = 64  # photographs that one task of a worker makes, and one line of the journal notes
 AHEAD = 4  # tasks in flight for each worker
-Made = tuple[list[dict], list[dict]]  # rows for faces.parquet, for records with their `data`, and rows for skipped.csv
+Made = tuple[
+    list[dict], list[dict]
+]  # rows for faces.parquet, for records with their `data`, and rows for skipped.csv
 Submit = Callable[[list[Photo]], "Future[Made]"]
 
 
@@ -51,19 +53,31 @@ def chosen_people(options: AugmentOptions) -> list[str]:
     Raises:
         KitError: none.
     """
-    return list_people(options.src, set(faceset.read_people(options.people)) if options.people else None)
+    return list_people(
+        options.src, set(faceset.read_people(options.people)) if options.people else None
+    )
 
 
 def photos_of_shard(options: AugmentOptions, shard: int) -> Iterator[Photo]:
     """List a shard's photographs: an even share of the people, consecutive, so that a person is in one shard only."""
     people = chosen_people(options)
     excluded = set(faceset.read_people(options.exclude)) if options.exclude else set()
-    share = people[shard * len(people) // options.shards : (shard + 1) * len(people) // options.shards]
-    return (photo for person in share for photo in photos_of(options.src, person) if photo.source not in excluded)
+    share = people[
+        shard * len(people) // options.shards : (shard + 1) * len(people) // options.shards
+    ]
+    return (
+        photo
+        for person in share
+        for photo in photos_of(options.src, person)
+        if photo.source not in excluded
+    )
 
 
 def make_shard(
-    options: AugmentOptions, shard: int, submit: Submit | None = None, progress: Callable[[int], None] = lambda done: None
+    options: AugmentOptions,
+    shard: int,
+    submit: Submit | None = None,
+    progress: Callable[[int], None] = lambda done: None,
 ) -> int:
     """Make the faces of a shard, or what an interrupted run left of it to make.
 
@@ -87,12 +101,24 @@ def make_shard(
         photos = photos_of_shard(options, shard)
         for line in done:
             _expect_same(options, line["photos"], list(itertools.islice(photos, line["count"])))
-        records = ShardWriter(rec_path(building, shard), position) if options.format == "rec" else None
-        labels = {name: label for label, name in enumerate(chosen_people(options))} if records else {}
+        records = (
+            ShardWriter(rec_path(building, shard), position) if options.format == "rec" else None
+        )
+        labels = (
+            {name: label for label, name in enumerate(chosen_people(options))} if records else {}
+        )
         try:
-            for chunk, (faces, skipped) in _in_order(_chunked(photos), submit, max(1, AHEAD * worker_count(options)), building):
+            for chunk, (faces, skipped) in _in_order(
+                _chunked(photos), submit, max(1, AHEAD * worker_count(options)), building
+            ):
                 at = _store(records, shard, labels, faces) if records else None
-                note = {"photos": _marks(chunk), "count": len(chunk), "position": at, "faces": faces, "skipped": skipped}
+                note = {
+                    "photos": _marks(chunk),
+                    "count": len(chunk),
+                    "position": at,
+                    "faces": faces,
+                    "skipped": skipped,
+                }
                 journal.write(json.dumps(note, separators=(",", ":")).encode() + b"\n")
                 journal.flush()
                 progress(len(chunk))
@@ -121,7 +147,9 @@ def crew(options: AugmentOptions, maker=None) -> Iterator[Submit]:
         maker = maker or load_maker(options)
         yield lambda chunk: _done(make_chunk(maker, options, chunk))
         return
-    context = multiprocessing.get_context("spawn")  # the same everywhere: fork does not exist on Windows and is unsafe beside threads
+    context = multiprocessing.get_context(
+        "spawn"
+    )  # the same everywhere: fork does not exist on Windows and is unsafe beside threads
     with concurrent.futures.ProcessPoolExecutor(workers, context, _initialise, (options,)) as pool:
         try:
             yield lambda chunk: pool.submit(_make_here, chunk)
@@ -142,7 +170,9 @@ def load_maker(options: AugmentOptions):
     from mfr_kit.pipelines.faces import FaceMaker
 
     needed = not options.aligned or options.detect
-    robust = options.alignment == "robust" or options.detect  # one look at a tight crop is no better than the template
+    robust = (
+        options.alignment == "robust" or options.detect
+    )  # one look at a tight crop is no better than the template
     detector = load_detector(options.detector, options.detector_model, robust) if needed else None
     return FaceMaker(
         source=options.src,
@@ -214,7 +244,9 @@ def _done(made: Made) -> "Future[Made]":
     return future
 
 
-def _in_order(chunks: Iterator[list[Photo]], submit: Submit, most: int, building: Path) -> Iterator[tuple[list[Photo], Made]]:
+def _in_order(
+    chunks: Iterator[list[Photo]], submit: Submit, most: int, building: Path
+) -> Iterator[tuple[list[Photo], Made]]:
     """Yield chunks and what became of them in the order of the photographs, with `most` in flight: memory does not grow with the set."""
     flying: deque = deque()
     try:
@@ -241,7 +273,10 @@ def _chunked(photos: Iterable[Photo]) -> Iterator[list[Photo]]:
 
 def _store(records: ShardWriter, shard: int, labels: dict[str, int], faces: list[dict]) -> Position:
     for row in faces:
-        row["shard"], row["record"] = shard, records.append(labels[row["identity"]], row.pop("data"))
+        row["shard"], row["record"] = (
+            shard,
+            records.append(labels[row["identity"]], row.pop("data")),
+        )
     return records.position()
 
 
@@ -274,14 +309,18 @@ def _marks(chunk: list[Photo]) -> list[str]:
 
 def _expect_same(options: AugmentOptions, marks: list[str], chunk: list[Photo]) -> None:
     if not chunk or _marks(chunk) != marks:
-        raise KitError(f"{options.src} changed since the run began (near {marks[0]}): remove {building_of(options)} to start afresh")
+        raise KitError(
+            f"{options.src} changed since the run began (near {marks[0]}): remove {building_of(options)} to start afresh"
+        )
 
 
 def _hold(journal, building: Path) -> None:
     """Keep a second run away from this shard until the file is closed, by whatever end."""
     try:
         import fcntl
-    except ImportError:  # Windows keeps no advisory locks; nothing but the user's care is between two runs there
+    except (
+        ImportError
+    ):  # Windows keeps no advisory locks; nothing but the user's care is between two runs there
         return
     try:
         fcntl.flock(journal, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -19,7 +19,9 @@ from mfr_kit.training.adapter import SLOPE, Adapter
 
 OLDEST_OPSET = 7  # from here on Gemm and Add broadcast by themselves
 OLDEST_IR = 4  # from here on initializers need not be inputs too
-TOLERANCE = 1e-5  # largest difference between the file and adapter(recogniser), of the largest value
+TOLERANCE = (
+    1e-5  # largest difference between the file and adapter(recogniser), of the largest value
+)
 BATCHES = (1, 2, 32)
 Embed = Callable[[np.ndarray], np.ndarray]  # faces -> embeddings
 
@@ -62,11 +64,15 @@ def append(embedder: Embedder, adapter: Adapter, path: Path, metadata: dict[str,
             failure = error
             continue
         if not difference <= TOLERANCE:  # a NaN fails too
-            failure = KitError(f"its output differs by {difference:.1e} from the recogniser's, adapted; at most {TOLERANCE:.0e}")
+            failure = KitError(
+                f"its output differs by {difference:.1e} from the recogniser's, adapted; at most {TOLERANCE:.0e}"
+            )
             continue
         export.write(proto, path)
         return difference
-    raise KitError(f"the adapter cannot be put behind {embedder.name}: {str(failure).splitlines()[0]}; nothing was written")
+    raise KitError(
+        f"the adapter cannot be put behind {embedder.name}: {str(failure).splitlines()[0]}; nothing was written"
+    )
 
 
 def graph_of(embedder: Embedder) -> onnx.ModelProto:
@@ -78,11 +84,15 @@ def graph_of(embedder: Embedder) -> onnx.ModelProto:
     if isinstance(embedder, TorchEmbedder):
         return export.export_graph(copy.deepcopy(embedder.model).cpu(), export.OPSETS[0])[0]
     if not isinstance(embedder, OnnxEmbedder):
-        raise KitError(f"{embedder.name} is several networks: adapt one of them, or distil them into one (kit.py distill --teacher A,B)")
+        raise KitError(
+            f"{embedder.name} is several networks: adapt one of them, or distil them into one (kit.py distill --teacher A,B)"
+        )
     proto = onnx.load(str(embedder.path))
     opset = next((item.version for item in proto.opset_import if item.domain in ("", "ai.onnx")), 0)
     if opset < OLDEST_OPSET:
-        raise KitError(f"{embedder.path} has opset {opset}: convert it to {OLDEST_OPSET} or later first (onnx.version_converter)")
+        raise KitError(
+            f"{embedder.path} has opset {opset}: convert it to {OLDEST_OPSET} or later first (onnx.version_converter)"
+        )
     return proto
 
 
@@ -101,7 +111,11 @@ def joined(recogniser: onnx.ModelProto, adapter: Adapter, free: bool) -> onnx.Mo
     before, kind = graph.output[0].name, graph.output[0].type.tensor_type.elem_type
     prefix = _unused(graph)
     if kind != TensorProto.FLOAT:
-        graph.node.append(helper.make_node("Cast", [before], [f"{prefix}_input"], f"{prefix}_cast", to=TensorProto.FLOAT))
+        graph.node.append(
+            helper.make_node(
+                "Cast", [before], [f"{prefix}_input"], f"{prefix}_cast", to=TensorProto.FLOAT
+            )
+        )
         before = f"{prefix}_input"
     value, layers = before, adapter.folded()
     for number, (weight, bias) in enumerate(layers, start=1):
@@ -111,30 +125,48 @@ def joined(recogniser: onnx.ModelProto, adapter: Adapter, free: bool) -> onnx.Mo
             for name, values in zip(names, (weight, bias), strict=True)
         )
         product = f"{prefix}_product_{number}"
-        graph.node.append(helper.make_node("Gemm", [value, *names], [product], f"{prefix}_gemm_{number}", transB=1))
+        graph.node.append(
+            helper.make_node(
+                "Gemm", [value, *names], [product], f"{prefix}_gemm_{number}", transB=1
+            )
+        )
         value = product
         if number < len(layers):
             value = f"{prefix}_hidden_{number}"
-            graph.node.append(helper.make_node("LeakyRelu", [product], [value], f"{prefix}_leakyrelu_{number}", alpha=SLOPE))
+            graph.node.append(
+                helper.make_node(
+                    "LeakyRelu", [product], [value], f"{prefix}_leakyrelu_{number}", alpha=SLOPE
+                )
+            )
     output = f"{prefix}_embedding"
     graph.node.append(helper.make_node("Add", [before, value], [output], f"{prefix}_add"))
     batch = export.BATCH if free else _batch(recogniser) or export.BATCH
     del graph.output[:]
-    graph.output.append(helper.make_tensor_value_info(output, TensorProto.FLOAT, [batch, layers[-1][0].shape[0]]))
+    graph.output.append(
+        helper.make_tensor_value_info(output, TensorProto.FLOAT, [batch, layers[-1][0].shape[0]])
+    )
     if free:
         del graph.value_info[:]  # their batch was another
         _image(graph).type.tensor_type.shape.dim[0].dim_param = batch
     return proto
 
 
-def compare(proto: onnx.ModelProto, embed: Embed, adapter: Adapter, normalisation: str, batches: tuple[int, ...]) -> float:
+def compare(
+    proto: onnx.ModelProto,
+    embed: Embed,
+    adapter: Adapter,
+    normalisation: str,
+    batches: tuple[int, ...],
+) -> float:
     """The largest difference, of the largest value, between a file and adapter(recogniser) on made-up faces."""
     session, worst = open_session(proto.SerializeToString()), 0.0
     for count in batches:
         faces = export.colour_faces(count)
         with torch.inference_mode():
             wanted = adapter(torch.from_numpy(embed(faces))).numpy()
-        found = session.run(None, {_image(proto.graph).name: preprocess.to_input(faces, normalisation)})[0]
+        found = session.run(
+            None, {_image(proto.graph).name: preprocess.to_input(faces, normalisation)}
+        )[0]
         worst = max(worst, float(np.abs(found - wanted).max() / np.abs(wanted).max()))
     return worst
 
@@ -146,9 +178,13 @@ def _embed_of(embedder: Embedder, graph: onnx.ModelProto) -> Embed:
     data = graph.SerializeToString()
     parity = export.compare(copy.deepcopy(embedder.model).cpu(), data)
     if not all(difference <= export.TOLERANCE for difference in parity.values()):  # a NaN fails too
-        raise KitError(f"the export of {embedder.name} disagrees with torch, cosine differences {parity}; nothing was written")
+        raise KitError(
+            f"the export of {embedder.name} disagrees with torch, cosine differences {parity}; nothing was written"
+        )
     session = open_session(data)
-    return lambda faces: session.run(None, {export.INPUT: preprocess.to_input(faces, "minus1_to_1")})[0]
+    return lambda faces: session.run(
+        None, {export.INPUT: preprocess.to_input(faces, "minus1_to_1")}
+    )[0]
 
 
 def _image(graph: onnx.GraphProto) -> onnx.ValueInfoProto:
@@ -164,7 +200,9 @@ def _batch(recogniser: onnx.ModelProto) -> int | None:
 
 def _unused(graph: onnx.GraphProto) -> str:
     """A prefix no name of the graph begins with: a recogniser may end with an adapter already."""
-    names = [name for node in graph.node for name in (node.name, *node.output)] + [item.name for item in graph.initializer]
+    names = [name for node in graph.node for name in (node.name, *node.output)] + [
+        item.name for item in graph.initializer
+    ]
     prefix = "adapter"
     while any(name.startswith(prefix) for name in names):
         prefix += "x"

@@ -11,7 +11,14 @@ from mfr_kit.submission import tracks
 from mfr_kit.submission.rules import FAIL, Row, Subject
 
 CHECKS = "mfr_kit.submission.checks"
-ORDER = ("file", "graph", "behaviour", "normalisation", "lineage", "latency")  # how a person reads them; others follow by name
+ORDER = (
+    "file",
+    "graph",
+    "behaviour",
+    "normalisation",
+    "lineage",
+    "latency",
+)  # how a person reads them; others follow by name
 
 
 def check(model: Path, track: str, run: Path | None = None, latency: bool = True) -> list[Row]:
@@ -25,7 +32,9 @@ def check(model: Path, track: str, run: Path | None = None, latency: bool = True
         raise KitError(f"no such model file: {model}; `kit.py export-onnx RUN` writes one")
     subject = Subject(model, tracks.load(track), load_run(run) if run else None, latency)
     found = registry.names(CHECKS)
-    ordered = [name for name in ORDER if name in found] + [name for name in found if name not in ORDER]
+    ordered = [name for name in ORDER if name in found] + [
+        name for name in found if name not in ORDER
+    ]
     return [row for name in ordered for row in registry.get(CHECKS, name).rows(subject)]
 
 
@@ -38,27 +47,43 @@ def refuse_failures(rows: list[Row], what: str, track: str) -> None:
     """Raise a RuleError (exit code 3) that lists every failed rule, if there is one."""
     broken = failures(rows)
     if broken:
-        lines = [f"  {row.rule}: found {row.found}, wanted {row.limit}" + (f" ({row.note})" if row.note else "") for row in broken]
-        raise RuleError("\n".join([f"{what} breaks {len(broken)} rule(s) of track {track}:", *lines]))
+        lines = [
+            f"  {row.rule}: found {row.found}, wanted {row.limit}"
+            + (f" ({row.note})" if row.note else "")
+            for row in broken
+        ]
+        raise RuleError(
+            "\n".join([f"{what} breaks {len(broken)} rule(s) of track {track}:", *lines])
+        )
 
 
 def to_json(model: Path, track: str, rows: list[Row]) -> str:
     """The rows with the file's hash, as JSON."""
-    told = {"model": str(model), "sha256": assets.sha256_of(Path(model)), "track": track, "passed": not failures(rows)}
+    told = {
+        "model": str(model),
+        "sha256": assets.sha256_of(Path(model)),
+        "track": track,
+        "passed": not failures(rows),
+    }
     return json.dumps({**told, "rules": [dataclasses.asdict(row) for row in rows]}, indent=2)
 
 
 def table(rows: list[Row]) -> str:
     """Lay rows out as text: rule, limit, found, margin, verdict; notes below their rows."""
     header = ("rule", "limit", "found", "margin", "verdict")
-    cells = [(row.rule, row.limit, row.found, row.margin, row.verdict if row.verdict != FAIL else "FAIL") for row in rows]
+    cells = [
+        (row.rule, row.limit, row.found, row.margin, row.verdict if row.verdict != FAIL else "FAIL")
+        for row in rows
+    ]
     widths = [min(44, max(len(line[column]) for line in (header, *cells))) for column in range(5)]
     lines = [
         "  ".join(cell.ljust(width) for cell, width in zip(header, widths, strict=True)).rstrip(),
         "  ".join("-" * width for width in widths),
     ]
     for row, line in zip(rows, cells, strict=True):
-        lines.append("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+        lines.append(
+            "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+        )
         if row.note:
             lines.append(f"    ^ {row.note}")
     return "\n".join(lines)

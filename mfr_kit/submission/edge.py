@@ -77,18 +77,32 @@ def export_edge(run_folder: Path, model: Path, kind: str, faces: Path | None = N
     path = model.with_suffix(f".{kind}.onnx")
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as folder:
         part = Path(folder) / path.name
-        made = _float16(proto) if kind == "float16" else _int8(proto, preprocess.to_input(calibration, "minus1_to_1"), part)
+        made = (
+            _float16(proto)
+            if kind == "float16"
+            else _int8(proto, preprocess.to_input(calibration, "minus1_to_1"), part)
+        )
         helper.set_model_props(made, dict(sorted({**stored, METADATA: kind}.items())))
         part.write_bytes(made.SerializeToString(deterministic=True))
         plain, small = load_embedder(model), load_embedder(part)
         with np.errstate(over="ignore", invalid="ignore"):
             cosines = 1 - cosine_difference(plain.embed(measured), small.embed(measured))
         if not np.isfinite(cosines).all():
-            raise KitError(f"the {kind} file's embeddings are not finite: the network's values leave its range; nothing was written")
+            raise KitError(
+                f"the {kind} file's embeddings are not finite: the network's values leave its range; nothing was written"
+            )
         tar = _tar(plain, small, faceset) if faceset is not None else []
         os.replace(part, path)
     used = len(calibration) if kind == "int8" else 0
-    return Edge(path, path.stat().st_size, used, len(measured), float(cosines.mean()), float(cosines.min()), tar)
+    return Edge(
+        path,
+        path.stat().st_size,
+        used,
+        len(measured),
+        float(cosines.mean()),
+        float(cosines.min()),
+        tar,
+    )
 
 
 def _halves(given: Path | None) -> tuple[np.ndarray, np.ndarray, FaceSet | None]:
@@ -100,14 +114,22 @@ def _halves(given: Path | None) -> tuple[np.ndarray, np.ndarray, FaceSet | None]
         open_source(given)  # refuses what is no face set, or an empty one
         whole = FaceSet.open(given)
         if len(whole.people) < 2:
-            raise KitError(f"{given} shows one person: an edge file is calibrated on some people and measured on others")
+            raise KitError(
+                f"{given} shows one person: an edge file is calibrated on some people and measured on others"
+            )
         calibration, others = (whole.of_people(whole.people[half::2]) for half in (0, 1))
         others = others.select(np.arange(min(len(others), MEASURED)))
         chosen = _spread(len(calibration), CALIBRATED)
-        return np.stack([calibration.image(row) for row in chosen]), np.stack([others.image(i) for i in range(len(others))]), others
+        return (
+            np.stack([calibration.image(row) for row in chosen]),
+            np.stack([others.image(i) for i in range(len(others))]),
+            others,
+        )
     source = open_source(given)
     if len(source.names) < 2:
-        raise KitError(f"{given} lists one face: an edge file is calibrated on some faces and measured on others")
+        raise KitError(
+            f"{given} lists one face: an edge file is calibrated on some faces and measured on others"
+        )
     middle = len(source.names) // 2
     calibration = np.stack([source.load(row) for row in _spread(middle, CALIBRATED)])
     return calibration, source.read(middle, middle + MEASURED), None
@@ -132,23 +154,41 @@ def _orl(people: list[Path]) -> np.ndarray:
 def _float16(proto: onnx.ModelProto) -> onnx.ModelProto:
     """Turn every float32 constant to float16 in place, and cast at the input and the output, which stay float32."""
     graph = proto.graph
-    constants = [*graph.initializer, *(item.t for node in graph.node if node.op_type == "Constant" for item in node.attribute)]
+    constants = [
+        *graph.initializer,
+        *(item.t for node in graph.node if node.op_type == "Constant" for item in node.attribute),
+    ]
     for tensor in constants:
         if tensor.data_type == TensorProto.FLOAT:
-            with np.errstate(over="ignore"):  # an infinity shows in the embeddings, which are looked at
-                tensor.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(tensor).astype(np.float16), tensor.name))
+            with np.errstate(
+                over="ignore"
+            ):  # an infinity shows in the embeddings, which are looked at
+                tensor.CopyFrom(
+                    numpy_helper.from_array(
+                        numpy_helper.to_array(tensor).astype(np.float16), tensor.name
+                    )
+                )
     given, made = graph.input[0].name, graph.output[0].name
     for node in graph.node:
         node.input[:] = [f"{name}.half" if name == given else name for name in node.input]
         node.output[:] = [f"{name}.half" if name == made else name for name in node.output]
-    graph.node.insert(0, helper.make_node("Cast", [given], [f"{given}.half"], "cast_in", to=TensorProto.FLOAT16))
-    graph.node.append(helper.make_node("Cast", [f"{made}.half"], [made], "cast_out", to=TensorProto.FLOAT))
+    graph.node.insert(
+        0, helper.make_node("Cast", [given], [f"{given}.half"], "cast_in", to=TensorProto.FLOAT16)
+    )
+    graph.node.append(
+        helper.make_node("Cast", [f"{made}.half"], [made], "cast_out", to=TensorProto.FLOAT)
+    )
     return proto
 
 
 def _int8(proto: onnx.ModelProto, planes: np.ndarray, scratch: Path) -> onnx.ModelProto:
     """Quantise with signed bytes on both sides and weights of seven bits, which saturate on no CPU, with or without VNNI."""
-    from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
+    from onnxruntime.quantization import (
+        CalibrationDataReader,
+        QuantFormat,
+        QuantType,
+        quantize_static,
+    )
 
     class Faces(CalibrationDataReader):
         left = iter(planes[:, None])
@@ -184,12 +224,18 @@ def _quiet() -> Iterator[None]:
 
 def _tar(plain, small, faceset: FaceSet) -> list[TarPair]:
     try:
-        results = [evaluate_set(embed_set(embedder, faceset), faceset) for embedder in (plain, small)]
-    except KitError:  # nobody has two photographs: nothing to compare, and the cosines stand all the same
+        results = [
+            evaluate_set(embed_set(embedder, faceset), faceset) for embedder in (plain, small)
+        ]
+    except (
+        KitError
+    ):  # nobody has two photographs: nothing to compare, and the cosines stand all the same
         return []
     return [
         TarPair(protocol, ours["far"], ours["tar"], theirs["tar"])
         for protocol, result in results[0].items()
-        for ours, theirs in zip(result["tar_at_far"], results[1][protocol]["tar_at_far"], strict=True)
+        for ours, theirs in zip(
+            result["tar_at_far"], results[1][protocol]["tar_at_far"], strict=True
+        )
         if ours["tar"] is not None and theirs["tar"] is not None
     ]

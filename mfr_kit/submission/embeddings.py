@@ -70,12 +70,20 @@ def _append(embedder: Embedder, source: Source, part: Path, done: int, plugin: M
     with part.open("r+b" if part.exists() else "w+b") as file:
         file.truncate(done * 4 * embedder.embedding_size)
         file.seek(0, os.SEEK_END)
-        bar = tqdm(total=len(source.names), initial=done, unit="face", desc="features", disable=not sys.stderr.isatty())
+        bar = tqdm(
+            total=len(source.names),
+            initial=done,
+            unit="face",
+            desc="features",
+            disable=not sys.stderr.isatty(),
+        )
         for start, faces in _batches(source, done):
             rows = embedder.embed(faces)
             if plugin.FLIP:
                 rows = rows + embedder.embed(np.ascontiguousarray(faces[:, :, ::-1]))
-            file.write(_checked(rows, source.names, start, plugin.NORMALISE).astype("<f4").tobytes())
+            file.write(
+                _checked(rows, source.names, start, plugin.NORMALISE).astype("<f4").tobytes()
+            )
             bar.update(len(faces))
         bar.close()
 
@@ -88,7 +96,9 @@ def _batches(source: Source, done: int) -> Iterator[tuple[int, np.ndarray]]:
         for number, start in enumerate(starts):
             faces = waiting.pop(0).result()
             if number + AHEAD < len(starts):
-                waiting.append(pool.submit(source.read, starts[number + AHEAD], starts[number + AHEAD] + BATCH))
+                waiting.append(
+                    pool.submit(source.read, starts[number + AHEAD], starts[number + AHEAD] + BATCH)
+                )
             yield start, faces
 
 
@@ -96,7 +106,9 @@ def _checked(rows: np.ndarray, names: list[str], start: int, normalise: bool) ->
     norms = np.linalg.norm(rows.astype(np.float64), axis=1, keepdims=True)
     bad = np.flatnonzero(~np.isfinite(norms[:, 0]) | (norms[:, 0] == 0))
     if len(bad):
-        raise KitError(f"{names[start + bad[0]]}: its embedding is zero or not finite; the model is broken (`kit.py check` tells more)")
+        raise KitError(
+            f"{names[start + bad[0]]}: its embedding is zero or not finite; the model is broken (`kit.py check` tells more)"
+        )
     return rows / norms if normalise else rows
 
 
@@ -107,9 +119,12 @@ def _finish(plugin: ModuleType, out: Path, names: list[str], rows: np.ndarray) -
         plugin.write(made, names, rows)
         found = plugin.read(made, names)
         if found.shape != rows.shape or not all(
-            np.array_equal(found[at : at + 4096], rows[at : at + 4096]) for at in range(0, len(rows), 4096)
+            np.array_equal(found[at : at + 4096], rows[at : at + 4096])
+            for at in range(0, len(rows), 4096)
         ):
-            raise KitError(f"{out}: what was written does not read back the same; is the disk full or failing? The work so far is kept")
+            raise KitError(
+                f"{out}: what was written does not read back the same; is the disk full or failing? The work so far is kept"
+            )
         del found
         if out.is_dir() and made.is_dir():
             shutil.rmtree(out)

@@ -20,7 +20,12 @@ from mfr_kit.submission.export import export_graph
 # Nodes and multiply-adds are those of our own exports of the same networks.
 V100_MS = {"iresnet18": 1.856, "iresnet34": 3.054, "iresnet50": 4.262, "iresnet100": 7.031}
 NODES = {"iresnet18": 48, "iresnet34": 88, "iresnet50": 128, "iresnet100": 253}
-MULTIPLY_ADDS = {"iresnet18": 2.609954816e9, "iresnet34": 4.45964288e9, "iresnet50": 6.309330944e9, "iresnet100": 12.089606144e9}
+MULTIPLY_ADDS = {
+    "iresnet18": 2.609954816e9,
+    "iresnet34": 4.45964288e9,
+    "iresnet50": 6.309330944e9,
+    "iresnet100": 12.089606144e9,
+}
 REFERENCE = "iresnet18"
 ROUNDS = 9
 
@@ -64,14 +69,21 @@ def timed_here(model: Path, rounds: int = ROUNDS) -> Estimate:
         rounds: interleaved repeats.
     """
     sessions = [open_session(model, quick=True), open_session(_reference())]
-    planes = np.random.Generator(np.random.PCG64(0)).uniform(-1, 1, (1, 3, 112, 112)).astype(np.float32)
+    planes = (
+        np.random.Generator(np.random.PCG64(0)).uniform(-1, 1, (1, 3, 112, 112)).astype(np.float32)
+    )
     ratios = []
     for number in range(rounds + 1):
         ours, reference = (_once(session, planes) for session in sessions)
         if number:  # the first round warms up
             ratios.append(ours / reference)
     low, middle, high = np.quantile(ratios, (0.25, 0.5, 0.75)) * V100_MS[REFERENCE]
-    return Estimate(float(middle), float(low), float(high), by_nodes(len(onnx.load(str(model), load_external_data=False).graph.node)))
+    return Estimate(
+        float(middle),
+        float(low),
+        float(high),
+        by_nodes(len(onnx.load(str(model), load_external_data=False).graph.node)),
+    )
 
 
 def _line(known: dict[str, float], value: float) -> float:

@@ -39,7 +39,11 @@ class Exported:
 
 
 def export_run(
-    run_folder: Path, out: Path | None = None, opset: int = 11, faces: np.ndarray | None = None, for_cpu: bool = False
+    run_folder: Path,
+    out: Path | None = None,
+    opset: int = 11,
+    faces: np.ndarray | None = None,
+    for_cpu: bool = False,
 ) -> Exported:
     """Export the student of a run folder.
 
@@ -64,7 +68,12 @@ def export_run(
 
 
 def export_module(
-    model: nn.Module, path: Path, metadata: dict[str, str], opset: int = 11, faces: np.ndarray | None = None, for_cpu: bool = False
+    model: nn.Module,
+    path: Path,
+    metadata: dict[str, str],
+    opset: int = 11,
+    faces: np.ndarray | None = None,
+    for_cpu: bool = False,
 ) -> Exported:
     """Export a network (B, 3, 112, 112) in [-1, 1] -> (B, D) as one float32 file with a free batch dimension.
 
@@ -79,11 +88,17 @@ def export_module(
         KitError: opset out of range, not one 2-d output, or a cosine difference above TOLERANCE at batch 1, 2 or 32.
     """
     if opset not in OPSETS:
-        raise KitError(f"--opset {opset}: the challenge's onnxruntime 1.6 and this exporter have {OPSETS[0]} to {OPSETS[-1]} in common")
+        raise KitError(
+            f"--opset {opset}: the challenge's onnxruntime 1.6 and this exporter have {OPSETS[0]} to {OPSETS[-1]} in common"
+        )
     model.eval()
     proto, counts = export_graph(model, opset, for_cpu)
     size = int(model(torch.zeros(1, 3, 112, 112)).shape[1])
-    stored = {preprocess.META_VERSION: __version__, preprocess.META_EMBEDDING_SIZE: str(size), **metadata}
+    stored = {
+        preprocess.META_VERSION: __version__,
+        preprocess.META_EMBEDDING_SIZE: str(size),
+        **metadata,
+    }
     onnx.helper.set_model_props(proto, dict(sorted(stored.items())))
     onnx.checker.check_model(proto, full_check=True)
     parity = compare(model, proto.SerializeToString(deterministic=True), faces)
@@ -97,7 +112,9 @@ def export_module(
     return Exported(path, path.stat().st_size, size, parity, counts)
 
 
-def export_graph(model: nn.Module, opset: int, for_cpu: bool = False) -> tuple[onnx.ModelProto, dict[str, int]]:
+def export_graph(
+    model: nn.Module, opset: int, for_cpu: bool = False
+) -> tuple[onnx.ModelProto, dict[str, int]]:
     """Trace and simplify a network in eval mode, without comparing or writing it.
 
     Args:
@@ -114,7 +131,9 @@ def export_graph(model: nn.Module, opset: int, for_cpu: bool = False) -> tuple[o
     return proto, {**counts, "nodes_after": len(proto.graph.node)}
 
 
-def compare(model: nn.Module, onnx_file: Path | bytes, faces: np.ndarray | None = None) -> dict[str, float]:
+def compare(
+    model: nn.Module, onnx_file: Path | bytes, faces: np.ndarray | None = None
+) -> dict[str, float]:
     """Measure 1 - cosine between torch and an ONNX file that takes [-1, 1], the largest over the faces of each kind.
 
     Returns:
@@ -159,7 +178,13 @@ def cosine_difference(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """1 - cosine of rows, (B, D) and (B, D) -> (B,) float64, exact near 0 where 1 - dot would round; NaN for a zero row."""
     a, b = a.astype(np.float64), b.astype(np.float64)
     with np.errstate(invalid="ignore", divide="ignore"):
-        return np.square(a / np.linalg.norm(a, axis=1, keepdims=True) - b / np.linalg.norm(b, axis=1, keepdims=True)).sum(axis=1) / 2
+        return (
+            np.square(
+                a / np.linalg.norm(a, axis=1, keepdims=True)
+                - b / np.linalg.norm(b, axis=1, keepdims=True)
+            ).sum(axis=1)
+            / 2
+        )
 
 
 def centred_difference(wanted: np.ndarray, found: np.ndarray) -> np.ndarray:
@@ -179,7 +204,9 @@ def _trace(model: nn.Module, opset: int) -> onnx.ModelProto:
     buffer = io.BytesIO()
     example = torch.zeros(2, 3, 112, 112)
     with torch.inference_mode(), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # torch recommends its newer exporter, which writes opset 18 and external data
+        warnings.simplefilter(
+            "ignore"
+        )  # torch recommends its newer exporter, which writes opset 18 and external data
         torch.onnx.export(
             model,
             (example,),
@@ -194,7 +221,9 @@ def _trace(model: nn.Module, opset: int) -> onnx.ModelProto:
     proto.ir_version = IR_VERSION
     proto.producer_name, proto.producer_version = "mfr-kit", __version__
     if len(proto.graph.output) != 1:
-        raise KitError(f"the network has {len(proto.graph.output)} outputs; a recogniser gives one (B, D) embedding")
+        raise KitError(
+            f"the network has {len(proto.graph.output)} outputs; a recogniser gives one (B, D) embedding"
+        )
     return proto
 
 

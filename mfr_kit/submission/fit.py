@@ -38,22 +38,35 @@ def fit(track_name: str) -> list[Candidate]:
     """
     track = tracks.load(track_name)
     if track.limits.time_ms is None or track.limits.time_on != "v100":
-        raise KitError(f"track {track_name} sets no time on a V100: there is nothing to fit. Try one of: {', '.join(_timed())}")
+        raise KitError(
+            f"track {track_name} sets no time on a V100: there is nothing to fit. Try one of: {', '.join(_timed())}"
+        )
     size = min(EMBEDDING_SIZE, track.limits.embedding_size or EMBEDDING_SIZE)
     found = [
-        _cost(name, width, size, nodes, track.limits) for name in registry.names(BACKBONES) for nodes in [_nodes(name)] for width in WIDTHS
+        _cost(name, width, size, nodes, track.limits)
+        for name in registry.names(BACKBONES)
+        for nodes in [_nodes(name)]
+        for width in WIDTHS
     ]
     return sorted(found, key=lambda one: one.multiply_adds)
 
 
 def largest(candidates: list[Candidate]) -> Candidate | None:
     """The candidate with the most multiply-adds among those that pass no limit."""
-    return max((one for one in candidates if not one.fails), key=lambda one: one.multiply_adds, default=None)
+    return max(
+        (one for one in candidates if not one.fails),
+        key=lambda one: one.multiply_adds,
+        default=None,
+    )
 
 
 def _timed() -> list[str]:
     loaded = [tracks.load(name) for name in tracks.names()]
-    return [track.name for track in loaded if track.limits.time_ms is not None and track.limits.time_on == "v100"]
+    return [
+        track.name
+        for track in loaded
+        if track.limits.time_ms is not None and track.limits.time_on == "v100"
+    ]
 
 
 def _cost(name: str, width: float, size: int, nodes: int, limits: tracks.Limits) -> Candidate:
@@ -77,7 +90,9 @@ def _multiply_adds(model: nn.Module) -> int:
 
     def count(module: nn.Module, _inputs, output: torch.Tensor) -> None:
         nonlocal total
-        total += module.weight.numel() * (output[0, 0].numel() if isinstance(module, nn.Conv2d) else 1)
+        total += module.weight.numel() * (
+            output[0, 0].numel() if isinstance(module, nn.Conv2d) else 1
+        )
 
     for module in model.modules():
         if isinstance(module, nn.Conv2d | nn.Linear):

@@ -24,7 +24,12 @@ def simplify(model: onnx.ModelProto) -> dict[str, int]:
     _merge_duplicates(model.graph)
     _rename_nodes(model.graph)
     kept = sum(node.op_type == "BatchNormalization" for node in model.graph.node)
-    return {"nodes_before": before, "nodes_after": len(model.graph.node), "batch_norms_folded": folded, "batch_norms_kept": kept}
+    return {
+        "nodes_before": before,
+        "nodes_after": len(model.graph.node),
+        "batch_norms_folded": folded,
+        "batch_norms_kept": kept,
+    }
 
 
 def attributes(node: onnx.NodeProto) -> dict:
@@ -36,7 +41,11 @@ def _name_products(graph: onnx.GraphProto) -> None:
     """Write a product of flattened features with a constant matrix as Gemm, which has room for a bias."""
     constant = {item.name for item in graph.initializer if len(item.dims) == 2}
     for node in graph.node:
-        before = _writer(graph, node.input[0]) if node.op_type == "MatMul" and node.input[1] in constant else None
+        before = (
+            _writer(graph, node.input[0])
+            if node.op_type == "MatMul" and node.input[1] in constant
+            else None
+        )
         if before is not None and before.op_type == "Flatten":
             node.op_type = "Gemm"
 
@@ -44,13 +53,17 @@ def _name_products(graph: onnx.GraphProto) -> None:
 def _fold_batch_norms(graph: onnx.GraphProto) -> int:
     folded = 0
     for norm in [node for node in graph.node if node.op_type == "BatchNormalization"]:
-        tensors = {item.name: item for item in graph.initializer}  # read when wanted: hundreds of megabytes in a deep network
+        tensors = {
+            item.name: item for item in graph.initializer
+        }  # read when wanted: hundreds of megabytes in a deep network
         if not all(name in tensors for name in norm.input[1:5]):
             continue
         gamma, beta, mean, variance = (_read(tensors[name]) for name in norm.input[1:5])
         scale = gamma / np.sqrt(variance + attributes(norm).get("epsilon", 1e-5))
         shift = beta - mean * scale
-        if _fold_into_previous(graph, norm, tensors, scale, shift) or _fold_into_next(graph, norm, tensors, scale, shift):
+        if _fold_into_previous(graph, norm, tensors, scale, shift) or _fold_into_next(
+            graph, norm, tensors, scale, shift
+        ):
             folded += 1
     return folded
 
@@ -58,15 +71,28 @@ def _fold_batch_norms(graph: onnx.GraphProto) -> int:
 def _fold_into_previous(graph, norm, tensors, scale, shift) -> bool:
     node, read = _writer(graph, norm.input[0]), norm
     if node is not None and node.op_type == "Flatten" and _readers(graph, node.output[0]) == [norm]:
-        node, read = _writer(graph, node.input[0]), node  # harmless only behind a 1x1 map, which the sizes tell
-    if node is None or node.op_type not in ("Conv", "Gemm") or not _foldable(node, tensors) or _readers(graph, node.output[0]) != [read]:
+        node, read = (
+            _writer(graph, node.input[0]),
+            node,
+        )  # harmless only behind a 1x1 map, which the sizes tell
+    if (
+        node is None
+        or node.op_type not in ("Conv", "Gemm")
+        or not _foldable(node, tensors)
+        or _readers(graph, node.output[0]) != [read]
+    ):
         return False
     weight = _read(tensors[node.input[1]])
     by_row = node.op_type == "Conv" or attributes(node).get("transB", 0)
     if weight.shape[0 if by_row else 1] != len(scale):
         return False
     bias = _read(tensors[node.input[2]]) if len(node.input) > 2 else 0.0
-    _set_weights(graph, node, weight * (scale.reshape(-1, *[1] * (weight.ndim - 1)) if by_row else scale), bias * scale + shift)
+    _set_weights(
+        graph,
+        node,
+        weight * (scale.reshape(-1, *[1] * (weight.ndim - 1)) if by_row else scale),
+        bias * scale + shift,
+    )
     last = node if read is norm else read
     last.output[0] = norm.output[0]
     graph.node.remove(norm)
@@ -79,14 +105,22 @@ def _fold_into_next(graph, norm, tensors, scale, shift) -> bool:
     while len(readers) == 1 and readers[0].op_type in ("Flatten", "Dropout", "Identity"):
         through.append(readers[0])
         readers = _readers(graph, readers[0].output[0])
-    if len(readers) != 1 or readers[0].op_type not in ("Conv", "Gemm") or not _foldable(readers[0], tensors):
+    if (
+        len(readers) != 1
+        or readers[0].op_type not in ("Conv", "Gemm")
+        or not _foldable(readers[0], tensors)
+    ):
         return False
     node = readers[0]
-    if norm.output[0] in {item.name for item in graph.output} or (node.op_type == "Conv" and not _unpadded(node)):
+    if norm.output[0] in {item.name for item in graph.output} or (
+        node.op_type == "Conv" and not _unpadded(node)
+    ):
         return False
     weight = _read(tensors[node.input[1]])
     if node.op_type == "Conv":
-        if weight.shape[1] != len(scale):  # grouped: the input channels of a group are not the batch norm's channels in order
+        if weight.shape[1] != len(
+            scale
+        ):  # grouped: the input channels of a group are not the batch norm's channels in order
             return False
         scaled, added = weight * scale.reshape(1, -1, 1, 1), np.einsum("oikl,i->o", weight, shift)
     else:
@@ -118,7 +152,10 @@ def _foldable(node, tensors) -> bool:
 
 def _unpadded(node) -> bool:
     told = attributes(node)
-    return not any(told.get("pads", [])) and told.get("auto_pad", b"NOTSET") in (b"NOTSET", b"VALID")
+    return not any(told.get("pads", [])) and told.get("auto_pad", b"NOTSET") in (
+        b"NOTSET",
+        b"VALID",
+    )
 
 
 def _writer(graph, value: str) -> onnx.NodeProto | None:
@@ -135,15 +172,23 @@ def _set_weights(graph, node, weight, bias) -> None:
     for old in [item for item in graph.initializer if item.name in names]:
         graph.initializer.remove(old)
     for name, values in zip(names, (weight, bias), strict=True):
-        graph.initializer.append(numpy_helper.from_array(np.ascontiguousarray(values, dtype=np.float32), name))
+        graph.initializer.append(
+            numpy_helper.from_array(np.ascontiguousarray(values, dtype=np.float32), name)
+        )
     node.input[:] = [node.input[0], *names]
 
 
 def _drop_no_ops(graph) -> None:
     outputs = {item.name for item in graph.output}
-    for node in [item for item in graph.node if item.op_type in ("Identity", "Dropout") and item.output[0] not in outputs]:
+    for node in [
+        item
+        for item in graph.node
+        if item.op_type in ("Identity", "Dropout") and item.output[0] not in outputs
+    ]:
         for reader in _readers(graph, node.output[0]):
-            reader.input[:] = [node.input[0] if name == node.output[0] else name for name in reader.input]
+            reader.input[:] = [
+                node.input[0] if name == node.output[0] else name for name in reader.input
+            ]
         graph.node.remove(node)
 
 

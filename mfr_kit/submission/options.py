@@ -18,10 +18,18 @@ def formats() -> list[str]:
 
 @dataclass(frozen=True)
 class ExportOptions:
-    run: Path = option(argument=True, help="Run folder of `kit.py distill`, or a weights file inside it (runs/x/best.pt).")
-    out: Path | None = option(None, help="The ONNX file to write; default: model.onnx in the run folder.")
+    run: Path = option(
+        argument=True,
+        help="Run folder of `kit.py distill`, or a weights file inside it (runs/x/best.pt).",
+    )
+    out: Path | None = option(
+        None, help="The ONNX file to write; default: model.onnx in the run folder."
+    )
     opset: int = option(11, help="ONNX opset, 11 to 13.")
-    faces: Path | None = option(None, help="Face set, or text file of aligned images, to compare torch and the file on (first 256).")
+    faces: Path | None = option(
+        None,
+        help="Face set, or text file of aligned images, to compare torch and the file on (first 256).",
+    )
     runs_on: str = option(
         "gpu",
         choices=lambda: ["gpu", "cpu"],
@@ -39,7 +47,9 @@ class ExportOptions:
 class CheckOptions:
     model: Path = option(argument=True, help="The .onnx file.")
     track: str = option(choices=tracks.names, help="The track whose rules are applied.")
-    run: Path | None = option(None, help="Run folder it came from: the file must agree with it on colour faces.")
+    run: Path | None = option(
+        None, help="Run folder it came from: the file must agree with it on colour faces."
+    )
     json: bool = option(False, help="Print JSON instead of a table.")
     latency: bool = option(True, help="Time the model here (advisory).")
 
@@ -49,15 +59,30 @@ class SubmissionOptions:
     model: Path = option(argument=True, help="The .onnx file.")
     track: str = option(choices=tracks.names, help="The track it is packed for.")
     out: Path = option(help="The .zip to write.")
-    run: Path | None = option(None, help="Run folder it came from: its config, lineage and metrics are packed for a rerun.")
-    report: Path | None = option(None, help="JSON report of `kit.py evaluate`; goes into the manifest.")
-    features: Path | None = option(None, help="Text file of aligned images, one a line, or a face set: write their embeddings too.")
-    format: str | None = option(None, choices=formats, help="Format of the embeddings; default: the track's, else npy.")
-    detector: Path | None = option(None, help="Face detector (.onnx) for tracks that pack the whole pipeline; default: asset yunet.")
+    run: Path | None = option(
+        None,
+        help="Run folder it came from: its config, lineage and metrics are packed for a rerun.",
+    )
+    report: Path | None = option(
+        None, help="JSON report of `kit.py evaluate`; goes into the manifest."
+    )
+    features: Path | None = option(
+        None,
+        help="Text file of aligned images, one a line, or a face set: write their embeddings too.",
+    )
+    format: str | None = option(
+        None, choices=formats, help="Format of the embeddings; default: the track's, else npy."
+    )
+    detector: Path | None = option(
+        None,
+        help="Face detector (.onnx) for tracks that pack the whole pipeline; default: asset yunet.",
+    )
 
     def __post_init__(self) -> None:
         if self.format and not self.features:
-            raise KitError("--format says how to write embeddings, but --features does not say of what: add --features LIST")
+            raise KitError(
+                "--format says how to write embeddings, but --features does not say of what: add --features LIST"
+            )
         if self.out.suffix != ".zip":
             raise KitError(f"--out {self.out}: a submission is a .zip")
 
@@ -70,14 +95,22 @@ class VerifyOptions:
 
 @dataclass(frozen=True)
 class FitOptions:
-    track: str | None = option(None, choices=tracks.names, help="The track whose time and size must be met.")
-    table: Path | None = option(None, help="Markdown file to write instead: every backbone on every track.")
+    track: str | None = option(
+        None, choices=tracks.names, help="The track whose time and size must be met."
+    )
+    table: Path | None = option(
+        None, help="Markdown file to write instead: every backbone on every track."
+    )
     json: bool = option(False, help="Print JSON instead of a table.")
 
     def __post_init__(self) -> None:
         if (self.track is None) == (self.table is None):
-            raise KitError("give --track for the backbones of one track, or --table FILE.md for every backbone on every track")
+            raise KitError(
+                "give --track for the backbones of one track, or --table FILE.md for every backbone on every track"
+            )
         if self.table and self.json:
-            raise KitError("--json prints what --track finds; --table writes Markdown: leave one of them out")
+            raise KitError(
+                "--json prints what --track finds; --table writes Markdown: leave one of them out"
+            )
         if self.table and self.table.suffix != ".md":
             raise KitError(f"--table {self.table}: the table is Markdown, a .md")

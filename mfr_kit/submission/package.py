@@ -47,7 +47,13 @@ def make_submission(options: SubmissionOptions) -> Packed:
     check.refuse_failures(rows, str(options.model), options.track)
     subject = Subject(options.model, track)
     written = _features(options, track, subject.normalisation) if options.features else None
-    request = Request(options.model, track, subject.normalisation, written.path if written else None, options.detector)
+    request = Request(
+        options.model,
+        track,
+        subject.normalisation,
+        written.path if written else None,
+        options.detector,
+    )
     files = registry.get(PACKAGES, track.package).files(request) | _rerun(options)
     manifest = _manifest(subject, rows, files, written) | {"evaluation": _report(options.report)}
     text = json.dumps(manifest, indent=2, sort_keys=True) + "\n"
@@ -65,7 +71,9 @@ def write_zip(out: Path, files: dict[str, Path | bytes]) -> None:
                 entry = zipfile.ZipInfo(inside, EPOCH)
                 entry.create_system, entry.external_attr = 3, 0o644 << 16
                 content = files[inside]
-                entry.file_size = len(content) if isinstance(content, bytes) else content.stat().st_size
+                entry.file_size = (
+                    len(content) if isinstance(content, bytes) else content.stat().st_size
+                )
                 with archive.open(entry, "w") as target:
                     _copy(content, target)
         os.replace(part, out)
@@ -86,7 +94,9 @@ def _features(options: SubmissionOptions, track: tracks.Track, normalisation: st
     form = options.format or track.features or "npy"
     suffix = registry.get(FORMATS, form).SUFFIX
     embedder = load_embedder(options.model, normalisation=normalisation)
-    return write_features(embedder, open_source(options.features), options.out.with_suffix(f".features{suffix}"), form)
+    return write_features(
+        embedder, open_source(options.features), options.out.with_suffix(f".features{suffix}"), form
+    )
 
 
 def _rerun(options: SubmissionOptions) -> dict[str, Path | bytes]:
@@ -94,7 +104,11 @@ def _rerun(options: SubmissionOptions) -> dict[str, Path | bytes]:
     if options.run is None:
         return {}
     folder = options.run if options.run.is_dir() else options.run.parent
-    found = {f"rerun/{name}": folder / name for name in (weights.CONFIG, weights.LINEAGE, weights.METRICS) if (folder / name).is_file()}
+    found = {
+        f"rerun/{name}": folder / name
+        for name in (weights.CONFIG, weights.LINEAGE, weights.METRICS)
+        if (folder / name).is_file()
+    }
     commands = [
         f"python kit.py distill --config rerun/{weights.CONFIG}",
         "python kit.py export-onnx RUN --out model.onnx",
@@ -113,7 +127,9 @@ def _report(path: Path | None) -> dict | None:
         raise KitError(f"--report {path} cannot be read as JSON: {error}") from None
 
 
-def _manifest(subject: Subject, rows: list[Row], files: dict[str, Path | bytes], written: Written | None) -> dict:
+def _manifest(
+    subject: Subject, rows: list[Row], files: dict[str, Path | bytes], written: Written | None
+) -> dict:
     proto, track = subject.proto, subject.track
     told = stored(subject)
     return {
@@ -128,7 +144,13 @@ def _manifest(subject: Subject, rows: list[Row], files: dict[str, Path | bytes],
             "ir_version": proto.ir_version,
             "metadata": subject.metadata,
         },
-        "features": {"file": written.path.name, "sha256": assets.sha256_of(written.path), "rows": written.rows} if written else None,
+        "features": {
+            "file": written.path.name,
+            "sha256": assets.sha256_of(written.path),
+            "rows": written.rows,
+        }
+        if written
+        else None,
         "files": {name: _sha256(content) for name, content in files.items()},
         "rules": [_lasting(row) for row in rows],
         "lineage": told,
@@ -145,14 +167,25 @@ def licences(lineage: dict | None) -> list[str]:
             known = assets.ASSETS[name].licence if name in assets.ASSETS else "not known to the kit"
             notes.append(f"{part.replace('_', ' ')} {name}: {known}")
     sets = (lineage or {}).get("training_sets", [])
-    return notes + [f"training set {entry['name']}: its own terms, which the kit does not know" for entry in sets]
+    return notes + [
+        f"training set {entry['name']}: its own terms, which the kit does not know"
+        for entry in sets
+    ]
 
 
 def _lasting(row: Row) -> dict:
     """A row without what another run would measure a little differently."""
     told = dataclasses.asdict(row)
-    return {**told, "found": "kept" if row.measured else row.found, "margin": "" if row.measured else row.margin}
+    return {
+        **told,
+        "found": "kept" if row.measured else row.found,
+        "margin": "" if row.measured else row.margin,
+    }
 
 
 def _sha256(content: Path | bytes) -> str:
-    return hashlib.sha256(content).hexdigest() if isinstance(content, bytes) else assets.sha256_of(content)
+    return (
+        hashlib.sha256(content).hexdigest()
+        if isinstance(content, bytes)
+        else assets.sha256_of(content)
+    )

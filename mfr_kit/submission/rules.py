@@ -41,21 +41,35 @@ def at_most(rule: str, limit: float, found: float, unit: str = "", note: str = "
     """A rule with an upper limit; the margin is what is left of it, negative where it is passed."""
     left = limit - found
     verdict = PASS if found <= limit else FAIL
-    return Row(rule, f"<= {_number(limit, unit)}", _number(found, unit), _number(left, unit), verdict, note if verdict == FAIL else "")
+    return Row(
+        rule,
+        f"<= {_number(limit, unit)}",
+        _number(found, unit),
+        _number(left, unit),
+        verdict,
+        note if verdict == FAIL else "",
+    )
 
 
 def at_least(rule: str, limit: float, found: float, unit: str = "", note: str = "") -> Row:
     """A rule with a lower limit; the margin is what is above it."""
     verdict = PASS if found >= limit else FAIL
     return Row(
-        rule, f">= {_number(limit, unit)}", _number(found, unit), _number(found - limit, unit), verdict, note if verdict == FAIL else ""
+        rule,
+        f">= {_number(limit, unit)}",
+        _number(found, unit),
+        _number(found - limit, unit),
+        verdict,
+        note if verdict == FAIL else "",
     )
 
 
 class Subject:
     """A model file under examination; nothing is written anywhere. What cannot be read is None, with the reason in `*_error`."""
 
-    def __init__(self, path: Path, track: Track, run: Run | None = None, latency: bool = True) -> None:
+    def __init__(
+        self, path: Path, track: Track, run: Run | None = None, latency: bool = True
+    ) -> None:
         self.path, self.track, self.run, self.latency = Path(path), track, run, latency
 
     def under(self, track: Track) -> "Subject":
@@ -111,7 +125,9 @@ class Subject:
     def constants(self) -> dict[str, np.ndarray]:
         """Initializers and Constant nodes by name; external data is left out."""
         found = {
-            item.name: numpy_helper.to_array(item) for item in self.proto.graph.initializer if item.data_location != TensorProto.EXTERNAL
+            item.name: numpy_helper.to_array(item)
+            for item in self.proto.graph.initializer
+            if item.data_location != TensorProto.EXTERNAL
         }
         for node in self.proto.graph.node:
             if node.op_type == "Constant":
@@ -134,7 +150,9 @@ class Subject:
             if reached.isdisjoint(node.input) or node.op_type not in PIXELWISE:
                 continue
             reached.update(node.output)
-            shifted |= node.op_type in ("Sub", "Add") and any(_is_shift(self.constants.get(name)) for name in node.input)
+            shifted |= node.op_type in ("Sub", "Add") and any(
+                _is_shift(self.constants.get(name)) for name in node.input
+            )
         return shifted
 
     def run_model(self, planes: np.ndarray) -> np.ndarray:
@@ -144,7 +162,9 @@ class Subject:
             KitError: onnxruntime stops.
         """
         try:
-            return self.session.run([self.session.get_outputs()[0].name], {self.session.get_inputs()[0].name: planes})[0]
+            return self.session.run(
+                [self.session.get_outputs()[0].name], {self.session.get_inputs()[0].name: planes}
+            )[0]
         except Exception as error:  # noqa: BLE001  onnxruntime's exceptions share no base class below Exception
             raise KitError(str(error).splitlines()[0]) from None
 
@@ -163,5 +183,11 @@ def _is_shift(values: np.ndarray | None) -> bool:
 
 
 def _number(value: float, unit: str) -> str:
-    text = f"{value:,}" if isinstance(value, int) else f"{value:,.3g}" if abs(value) < 10 else f"{value:,.1f}"
+    text = (
+        f"{value:,}"
+        if isinstance(value, int)
+        else f"{value:,.3g}"
+        if abs(value) < 10
+        else f"{value:,.1f}"
+    )
     return f"{text} {unit}".rstrip()

@@ -37,12 +37,20 @@ def open_source(path: Path) -> Source:
     path = Path(path)
     if path.is_dir():
         if not (path / ROWS).is_file():
-            raise KitError(f"{path} is no face set (no {ROWS}): give a face set, or a text file that lists aligned images")
+            raise KitError(
+                f"{path} is no face set (no {ROWS}): give a face set, or a text file that lists aligned images"
+            )
         faces = FaceSet.open(path)
-        source = Source(list(faces.keys), lambda row: _aligned(faces.image(row), str(path / faces.keys[row])), faces.fingerprint)
+        source = Source(
+            list(faces.keys),
+            lambda row: _aligned(faces.image(row), str(path / faces.keys[row])),
+            faces.fingerprint,
+        )
     else:
         names = _lines(path)
-        source = Source(names, lambda row: _listed(path.parent, names[row]), _fingerprint(path.parent, names))
+        source = Source(
+            names, lambda row: _listed(path.parent, names[row]), _fingerprint(path.parent, names)
+        )
     if not source.names:
         raise KitError(f"{path} lists no image")
     return source
@@ -62,7 +70,9 @@ def _fingerprint(folder: Path, names: list[str]) -> str:
         try:
             told = (folder / name).stat()
         except OSError as error:
-            raise KitError(f"{folder / name}: listed but cannot be read ({error.strerror})") from None
+            raise KitError(
+                f"{folder / name}: listed but cannot be read ({error.strerror})"
+            ) from None
         digest.update(f"{name} {told.st_size} {told.st_mtime_ns}\n".encode())
     return digest.hexdigest()
 

@@ -75,7 +75,9 @@ def to_markdown(found: list[Surveyed]) -> str:
         for one in found
     ]
     verdicts = [
-        f"| {one.backbone} | " + " | ".join(", ".join(row.rule for row in one.broken[name]) or "pass" for name in names) + " |"
+        f"| {one.backbone} | "
+        + " | ".join(", ".join(row.rule for row in one.broken[name]) or "pass" for name in names)
+        + " |"
         for one in found
     ]
     reasons = [
@@ -85,7 +87,17 @@ def to_markdown(found: list[Surveyed]) -> str:
         for row in one.broken[name]
     ]
     return "\n".join(
-        [*_HEAD, *costs, *_MIDDLE, _line(["backbone", *names]), _line(["---"] * (len(names) + 1)), *verdicts, "", *reasons, ""]
+        [
+            *_HEAD,
+            *costs,
+            *_MIDDLE,
+            _line(["backbone", *names]),
+            _line(["---"] * (len(names) + 1)),
+            *verdicts,
+            "",
+            *reasons,
+            "",
+        ]
     )
 
 
@@ -127,20 +139,36 @@ def _survey_one(name: str, cache: Path) -> Surveyed:
         for track in map(tracks.load, tracks.names()):
             subject = subject.under(track) if subject else Subject(path, track)
             rows = [row for check in STATIC for row in registry.get(CHECKS, check).rows(subject)]
-            broken[track.name] = [row for row in rows + _limits(track.limits, size, high, thread) if row.verdict == FAIL]
-        return Surveyed(name, size, path.stat().st_size / 2**20, nodes, work, low, high, thread, broken)
+            broken[track.name] = [
+                row
+                for row in rows + _limits(track.limits, size, high, thread)
+                if row.verdict == FAIL
+            ]
+        return Surveyed(
+            name, size, path.stat().st_size / 2**20, nodes, work, low, high, thread, broken
+        )
 
 
 def _limits(limits: tracks.Limits, size: int, v100_ms: float, thread_ms: float) -> list[Row]:
-    rows = [at_most("embedding size", limits.embedding_size, size)] if limits.embedding_size is not None else []
+    rows = (
+        [at_most("embedding size", limits.embedding_size, size)]
+        if limits.embedding_size is not None
+        else []
+    )
     if limits.time_ms is not None:
-        rows.append(at_most("time", limits.time_ms, v100_ms if limits.time_on == "v100" else thread_ms, "ms"))
+        rows.append(
+            at_most(
+                "time", limits.time_ms, v100_ms if limits.time_on == "v100" else thread_ms, "ms"
+            )
+        )
     return rows
 
 
 def _thread_ms(model: Path, shape: tuple, cache: Path) -> float:
     """Milliseconds for one image on one thread: measured at the first call on this machine, then read from the cache."""
-    told = json.dumps([*shape, onnxruntime.__version__, platform.node(), platform.machine(), os.cpu_count()])
+    told = json.dumps(
+        [*shape, onnxruntime.__version__, platform.node(), platform.machine(), os.cpu_count()]
+    )
     stored = cache / f"{hashlib.sha256(told.encode()).hexdigest()[:24]}.json"
     if stored.is_file():
         return float(json.loads(stored.read_text(encoding="utf-8"))["ms"])

@@ -34,11 +34,15 @@ def single_image_ms(model: Path | bytes, threads: int = 0, runs: int = RUNS) -> 
     shape = [size if isinstance(size, int) else 1 for size in entry.shape]
     planes = np.random.Generator(np.random.PCG64(0)).uniform(-1, 1, shape).astype(np.float32)
     if session.get_modelmeta().custom_metadata_map.get(META_NORMALISATION) == "raw_0_255":
-        planes = (planes + 1) * 127.5  # in another range than its own a network takes another time: activations are all of one sign
+        planes = (
+            (planes + 1) * 127.5
+        )  # in another range than its own a network takes another time: activations are all of one sign
     times = []
     for _ in range(WARM_UP + runs):
         start = time.perf_counter()
         session.run(None, {entry.name: planes})
         times.append((time.perf_counter() - start) * 1000)
     times = np.sort(times[WARM_UP:])
-    return Timed(float(times[RANK]), float(np.quantile(times, 0.25)), float(np.quantile(times, 0.75)))
+    return Timed(
+        float(times[RANK]), float(np.quantile(times, 0.25)), float(np.quantile(times, 0.75))
+    )

@@ -19,7 +19,9 @@ class Limits:
 
     embedding_size: int | None = None  # columns of the output, at most
     time_ms: float | None = None  # for one image, at most
-    time_on: str = "v100"  # the machine that is timed: "v100", or "cpu-thread" for one thread of a CPU
+    time_on: str = (
+        "v100"  # the machine that is timed: "v100", or "cpu-thread" for one thread of a CPU
+    )
     file_mib: float | None = None  # at most
     flops: float | None = None  # multiply-adds for one image, at most
     opset: int | None = None  # highest the runtime reads
@@ -48,7 +50,9 @@ class Track:
     sources: list[str]
     notes: list[str] = field(default_factory=list)
     features: str | None = None
-    side_files: dict[str, str] = field(default_factory=dict)  # text put beside the model; {mean} and {std} are filled in
+    side_files: dict[str, str] = field(
+        default_factory=dict
+    )  # text put beside the model; {mean} and {std} are filled in
     limits: Limits = field(default_factory=Limits)
     lineage: Ancestry = field(default_factory=Ancestry)
 
@@ -94,7 +98,9 @@ def _checked(cls: type, values: dict, where: str):
         if isinstance(value, bool) or not isinstance(value, _kinds(fields[key].type)):
             raise KitError(f"{where}: key '{key}' should be {fields[key].type}, found {value!r}")
     required = [
-        name for name, item in fields.items() if item.default is dataclasses.MISSING and item.default_factory is dataclasses.MISSING
+        name
+        for name, item in fields.items()
+        if item.default is dataclasses.MISSING and item.default_factory is dataclasses.MISSING
     ]
     missing = [name for name in required if name not in values]
     if missing:
@@ -103,5 +109,8 @@ def _checked(cls: type, values: dict, where: str):
 
 
 def _kinds(hint) -> tuple[type, ...]:
-    kinds = [typing.get_origin(kind) or kind for kind in (typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,))]
+    kinds = [
+        typing.get_origin(kind) or kind
+        for kind in (typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,))
+    ]
     return (*kinds, int) if float in kinds else tuple(kinds)

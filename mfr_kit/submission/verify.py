@@ -45,10 +45,17 @@ def verify(package: Path) -> list[Row]:
 def _safety(archive: zipfile.ZipFile) -> list[Row]:
     entries = archive.infolist()
     outside = [entry.filename for entry in entries if not _inside(entry.filename)]
-    links = [entry.filename for entry in entries if stat.S_IFMT(entry.external_attr >> 16) not in (0, stat.S_IFREG, stat.S_IFDIR)]
+    links = [
+        entry.filename
+        for entry in entries
+        if stat.S_IFMT(entry.external_attr >> 16) not in (0, stat.S_IFREG, stat.S_IFDIR)
+    ]
     names = [entry.filename.lower() for entry in entries]
     twice = sorted({name for name in names if names.count(name) > 1}) if len(names) < 10_000 else []
-    total, packed = sum(entry.file_size for entry in entries), sum(entry.compress_size for entry in entries)
+    total, packed = (
+        sum(entry.file_size for entry in entries),
+        sum(entry.compress_size for entry in entries),
+    )
     bomb = total > MOST_BYTES or len(entries) > MOST_FILES or total > MOST_RATIO * max(packed, 1)
     locked = [entry.filename for entry in entries if entry.flag_bits & 1]
     return [
@@ -59,16 +66,41 @@ def _safety(archive: zipfile.ZipFile) -> list[Row]:
             not outside,
             "an absolute path, a drive or .. would write outside the folder",
         ),
-        must("plain files", "no links, no devices", _shown(links), not links, "a symbolic link could point anywhere"),
-        must("names differ", "each once", _shown(twice), not twice and len(set(names)) == len(names), "one file would overwrite another"),
-        must("size unpacked", f"<= {MOST_BYTES >> 30} GiB, <= {MOST_RATIO}x", f"{total:,} bytes from {packed:,}", not bomb, "a zip bomb"),
+        must(
+            "plain files",
+            "no links, no devices",
+            _shown(links),
+            not links,
+            "a symbolic link could point anywhere",
+        ),
+        must(
+            "names differ",
+            "each once",
+            _shown(twice),
+            not twice and len(set(names)) == len(names),
+            "one file would overwrite another",
+        ),
+        must(
+            "size unpacked",
+            f"<= {MOST_BYTES >> 30} GiB, <= {MOST_RATIO}x",
+            f"{total:,} bytes from {packed:,}",
+            not bomb,
+            "a zip bomb",
+        ),
         must("not encrypted", "none", _shown(locked), not locked),
     ]
 
 
 def _inside(name: str) -> bool:
     path = PurePosixPath(name)
-    return bool(name) and not path.is_absolute() and ".." not in path.parts and "\\" not in name and ":" not in name and "\0" not in name
+    return (
+        bool(name)
+        and not path.is_absolute()
+        and ".." not in path.parts
+        and "\\" not in name
+        and ":" not in name
+        and "\0" not in name
+    )
 
 
 def _unpack(archive: zipfile.ZipFile, folder: Path) -> None:
@@ -83,7 +115,9 @@ def _unpack(archive: zipfile.ZipFile, folder: Path) -> None:
             while block := source.read(1 << 20):
                 left -= len(block)
                 if left < 0:
-                    raise ValueError(f"{entry.filename} holds more than the {entry.file_size} bytes it claims")
+                    raise ValueError(
+                        f"{entry.filename} holds more than the {entry.file_size} bytes it claims"
+                    )
                 file.write(block)
 
 
@@ -94,22 +128,46 @@ def _contents(folder: Path) -> list[Row]:
         if not all(isinstance(value, str) for value in claimed.values()):
             raise ValueError("'files' is not a table of hashes")
     except (OSError, ValueError, KeyError, TypeError, AttributeError, KitError) as error:
-        return [Row("manifest", f"{MANIFEST} of make-submission", f"{type(error).__name__}: {error}", verdict=FAIL)]
-    found = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
+        return [
+            Row(
+                "manifest",
+                f"{MANIFEST} of make-submission",
+                f"{type(error).__name__}: {error}",
+                verdict=FAIL,
+            )
+        ]
+    found = {
+        path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()
+    }
     found.pop(MANIFEST)
     missing, extra = sorted(set(claimed) - set(found)), sorted(set(found) - set(claimed))
-    changed = sorted(name for name in set(claimed) & set(found) if _sha256(found[name]) != claimed[name])
+    changed = sorted(
+        name for name in set(claimed) & set(found) if _sha256(found[name]) != claimed[name]
+    )
     rows = [
         must("manifest", "kept by make-submission", f"for track {track.name}", True),
-        must("files as listed", "all there", _shown(missing), not missing, "missing from the package"),
-        must("nothing unlisted", "none", _shown(extra), not extra, "files the manifest does not know"),
-        must("files unchanged", "sha256 of the manifest", _shown(changed), not changed, "changed after packing"),
+        must(
+            "files as listed", "all there", _shown(missing), not missing, "missing from the package"
+        ),
+        must(
+            "nothing unlisted", "none", _shown(extra), not extra, "files the manifest does not know"
+        ),
+        must(
+            "files unchanged",
+            "sha256 of the manifest",
+            _shown(changed),
+            not changed,
+            "changed after packing",
+        ),
     ]
     plugin = registry.get(PACKAGES, track.package)
     rows += plugin.inspect(folder) if hasattr(plugin, "inspect") else []
     model = folder / plugin.MODEL if plugin.MODEL else None
     if model is not None and model.is_file():
-        rows += [dataclasses.replace(row, rule=f"model: {row.rule}") for row in check.check(model, track.name, latency=False)]
+        rows += [
+            dataclasses.replace(row, rule=f"model: {row.rule}")
+            for row in check.check(model, track.name, latency=False)
+        ]
     elif model is not None:
         rows.append(Row("model", plugin.MODEL, "not in the package", verdict=FAIL))
     return rows

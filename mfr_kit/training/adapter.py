@@ -34,11 +34,15 @@ class Adapter(nn.Module):
         centre, spread: mean and standard deviation of the training embeddings, (D,); the identity's if left out.
     """
 
-    def __init__(self, size: int, hidden: int, centre: Tensor | None = None, spread: Tensor | None = None):
+    def __init__(
+        self, size: int, hidden: int, centre: Tensor | None = None, spread: Tensor | None = None
+    ):
         super().__init__()
         self.register_buffer("centre", torch.zeros(size) if centre is None else centre)
         self.register_buffer("spread", torch.ones(size) if spread is None else spread)
-        self.layers = nn.ModuleList([nn.Linear(size, hidden), nn.Linear(hidden, hidden), nn.Linear(hidden, size)])
+        self.layers = nn.ModuleList(
+            [nn.Linear(size, hidden), nn.Linear(hidden, hidden), nn.Linear(hidden, size)]
+        )
         nn.init.zeros_(self.layers[-1].weight)
         nn.init.zeros_(self.layers[-1].bias)
 
@@ -50,7 +54,9 @@ class Adapter(nn.Module):
 
     def folded(self) -> list[tuple[np.ndarray, np.ndarray]]:
         """The three layers as float64 (outputs, inputs) matrices and biases, with centre and spread in the first and the last."""
-        (first, bias), middle, (last, shift) = ((layer.weight.detach().double(), layer.bias.detach().double()) for layer in self.layers)
+        (first, bias), middle, (last, shift) = (
+            (layer.weight.detach().double(), layer.bias.detach().double()) for layer in self.layers
+        )
         centre, spread = self.centre.double(), self.spread.double()
         first = first / spread
         folded = [(first, bias - first @ centre), middle, (spread[:, None] * last, spread * shift)]
@@ -75,7 +81,11 @@ class Stored:
         masked = np.empty((len(rows), self.clean.embeddings.shape[2]), np.float32)
         for number, bank in enumerate(self.masked):
             masked[pass_ == number] = bank.rows(faces[pass_ == number], mirrored[pass_ == number])
-        return torch.from_numpy(masked), torch.from_numpy(self.clean.rows(faces, mirrored)), torch.from_numpy(self.labels[faces])
+        return (
+            torch.from_numpy(masked),
+            torch.from_numpy(self.clean.rows(faces, mirrored)),
+            torch.from_numpy(self.labels[faces]),
+        )
 
 
 class Trained(NamedTuple):
@@ -97,10 +107,17 @@ def make(options: AdaptOptions, stored: Stored, block: int = 8192) -> Adapter:
     spread = np.sqrt(np.maximum(square - mean**2, 0))
     spread = np.maximum(spread, 1e-3 * spread.max())  # an output that never changes
     torch.manual_seed(int(rng_for(options.seed, INIT_STREAM).integers(1 << 62)))
-    return Adapter(size, options.hidden, torch.from_numpy(mean).float(), torch.from_numpy(spread).float())
+    return Adapter(
+        size, options.hidden, torch.from_numpy(mean).float(), torch.from_numpy(spread).float()
+    )
 
 
-def train(options: AdaptOptions, stored: Stored, validate: Callable[[nn.Module], Result] | None, tell: Callable[[str], None]) -> Trained:
+def train(
+    options: AdaptOptions,
+    stored: Stored,
+    validate: Callable[[nn.Module], Result] | None,
+    tell: Callable[[str], None],
+) -> Trained:
     """Train an adapter on stored embeddings.
 
     Args:
@@ -112,10 +129,14 @@ def train(options: AdaptOptions, stored: Stored, validate: Callable[[nn.Module],
         KitError: fewer views than a batch, or a loss that is not finite.
     """
     adapter = make(options, stored)
-    optimiser = torch.optim.AdamW(adapter.parameters(), lr=options.learning_rate, weight_decay=options.weight_decay)
+    optimiser = torch.optim.AdamW(
+        adapter.parameters(), lr=options.learning_rate, weight_decay=options.weight_decay
+    )
     steps = len(stored) // options.batch_size
     if steps == 0:
-        raise KitError(f"--batch-size {options.batch_size} is more than the {len(stored)} stored embeddings")
+        raise KitError(
+            f"--batch-size {options.batch_size} is more than the {len(stored)} stored embeddings"
+        )
     best, kept, lines = -1.0, 0, []
     for epoch in range(options.epochs + 1):
         line = {"epoch": epoch}
@@ -123,7 +144,12 @@ def train(options: AdaptOptions, stored: Stored, validate: Callable[[nn.Module],
             line |= _epoch(options, stored, adapter, optimiser, epoch - 1, steps)
         if validate is not None:
             result = validate(adapter)
-            line["validation"] = {"masked": result.masked, "clean": result.clean, "far": result.far, "score": result.score}
+            line["validation"] = {
+                "masked": result.masked,
+                "clean": result.clean,
+                "far": result.far,
+                "score": result.score,
+            }
         if validate is None or result.score > best:
             best, kept = (result.score if validate is not None else best), epoch
             state = {key: value.clone() for key, value in adapter.state_dict().items()}
@@ -133,10 +159,19 @@ def train(options: AdaptOptions, stored: Stored, validate: Callable[[nn.Module],
     return Trained(adapter, kept, lines)
 
 
-def _epoch(options: AdaptOptions, stored: Stored, adapter: Adapter, optimiser: torch.optim.Optimizer, epoch: int, steps: int) -> dict:
+def _epoch(
+    options: AdaptOptions,
+    stored: Stored,
+    adapter: Adapter,
+    optimiser: torch.optim.Optimizer,
+    epoch: int,
+    steps: int,
+) -> dict:
     sums: dict[str, float] = {}
     for number, rows in enumerate(_batches(options, len(stored), epoch, steps)):
-        rate = options.learning_rate * optimise.schedule("cosine", epoch * steps + number, options.epochs * steps, WARMUP)
+        rate = options.learning_rate * optimise.schedule(
+            "cosine", epoch * steps + number, options.epochs * steps, WARMUP
+        )
         for group in optimiser.param_groups:
             group["lr"] = rate
         terms = _terms(options, adapter, *stored.batch(rows))
@@ -156,12 +191,17 @@ def _batches(options: AdaptOptions, count: int, epoch: int, steps: int) -> Itera
     return iter(order[: steps * options.batch_size].reshape(steps, -1))
 
 
-def _terms(options: AdaptOptions, adapter: Adapter, masked: Tensor, clean: Tensor, labels: Tensor) -> dict[str, Tensor]:
+def _terms(
+    options: AdaptOptions, adapter: Adapter, masked: Tensor, clean: Tensor, labels: Tensor
+) -> dict[str, Tensor]:
     moved, terms = adapter(masked), {}
     if options.method != "srt":
         terms["fcd"] = feature_consistency_loss(moved, clean)
     if options.method != "fcd":
-        terms["srt"] = options.srt_weight * self_restrained_triplet_loss(moved, clean, labels, options.srt_margin)[0]
+        terms["srt"] = (
+            options.srt_weight
+            * self_restrained_triplet_loss(moved, clean, labels, options.srt_margin)[0]
+        )
     if options.clean_weight:
         terms["clean"] = options.clean_weight * feature_consistency_loss(adapter(clean), clean)
     return terms
@@ -170,5 +210,7 @@ def _terms(options: AdaptOptions, adapter: Adapter, masked: Tensor, clean: Tenso
 def _told(line: dict) -> str:
     parts = [f"{name} {value:.4f}" for name, value in line.get("terms", {}).items()]
     if found := line.get("validation"):
-        parts.append(f"masked {found['masked']:.4f}, clean {found['clean']:.4f} at FAR {found['far']:g}, score {found['score']:.4f}")
+        parts.append(
+            f"masked {found['masked']:.4f}, clean {found['clean']:.4f} at FAR {found['far']:g}, score {found['score']:.4f}"
+        )
     return f"epoch {line['epoch']}: {', '.join(parts) or 'the recogniser as it is'}"

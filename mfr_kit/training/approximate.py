@@ -6,7 +6,10 @@ from torch import Tensor
 
 from mfr_kit.errors import KitError
 
-CELLS_PER_ROOT, PROBED = 4, 64  # faiss's own advice: 4 sqrt(C) cells; what a query visits of them decides the recall
+CELLS_PER_ROOT, PROBED = (
+    4,
+    64,
+)  # faiss's own advice: 4 sqrt(C) cells; what a query visits of them decides the recall
 
 
 def nearest(prototypes: Tensor, count: int) -> Tensor:
@@ -25,11 +28,15 @@ def nearest(prototypes: Tensor, count: int) -> Tensor:
     try:
         import faiss
     except ImportError:
-        raise KitError("--search faiss needs the package: pip install faiss-cpu, or leave the flag out") from None
+        raise KitError(
+            "--search faiss needs the package: pip install faiss-cpu, or leave the flag out"
+        ) from None
     rows = np.ascontiguousarray(prototypes.cpu().numpy(), np.float32)
     classes, size = rows.shape
     count = min(count, classes - 1)
-    cells = max(1, min(classes // 39, round(CELLS_PER_ROOT * classes**0.5)))  # faiss wants 39 points a cell to train on
+    cells = max(
+        1, min(classes // 39, round(CELLS_PER_ROOT * classes**0.5))
+    )  # faiss wants 39 points a cell to train on
     index = faiss.IndexIVFFlat(faiss.IndexFlatIP(size), size, cells, faiss.METRIC_INNER_PRODUCT)
     index.train(rows)
     index.add(rows)

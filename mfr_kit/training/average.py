@@ -31,11 +31,17 @@ def average(options: AverageOptions) -> Path:
     for name in ("student", "width", "embedding_size", "init"):
         found = {run.config[name] for run in runs}
         if len(found) != 1:
-            raise KitError(f"runs can be averaged if they have one --{name.replace('_', '-')}, found {', '.join(map(str, sorted(found)))}")
+            raise KitError(
+                f"runs can be averaged if they have one --{name.replace('_', '-')}, found {', '.join(map(str, sorted(found)))}"
+            )
     if any(run.projector is not None for run in runs):
-        raise KitError("runs that trained a projector have embedding spaces of their own and cannot be averaged")
+        raise KitError(
+            "runs that trained a projector have embedding spaces of their own and cannot be averaged"
+        )
     if runs[0].config["init"] == "random" and (len(runs) > 1 or options.keep < 1):
-        raise KitError("runs that started from random weights cannot be averaged: nothing lies between two of them")
+        raise KitError(
+            "runs that started from random weights cannot be averaged: nothing lies between two of them"
+        )
     states = [run.model.state_dict() for run in runs]
     mean = {key: _mean([state[key] for state in states]) for key in states[0]}
     if options.keep < 1:
@@ -43,7 +49,9 @@ def average(options: AverageOptions) -> Path:
     options.out.mkdir(parents=True)
     lineage = _lineage(runs, options.keep)
     weights.write_text(options.out / weights.LINEAGE, json.dumps(lineage, indent=2) + "\n")
-    weights.write_text(options.out / weights.CONFIG, weights.to_toml({**runs[0].config, "keep": options.keep}))
+    weights.write_text(
+        options.out / weights.CONFIG, weights.to_toml({**runs[0].config, "keep": options.keep})
+    )
     weights.save_student(options.out / weights.STUDENT, mean)
     return options.out / weights.STUDENT
 
@@ -56,7 +64,9 @@ def _initial_state(run: weights.Run) -> dict[str, torch.Tensor]:
     """Build the student again as the run began with it."""
     config = tomllib.loads((run.path.parent / weights.CONFIG).read_text(encoding="utf-8"))
     known = distill_options()
-    options = known(**{name: value for name, value in config.items() if name in known.__dataclass_fields__})
+    options = known(
+        **{name: value for name, value in config.items() if name in known.__dataclass_fields__}
+    )
     teacher = load_embedder(options.teacher, normalisation=options.normalisation)
     return prepare.make_student(options, teacher)[0].state_dict()
 
@@ -64,12 +74,28 @@ def _initial_state(run: weights.Run) -> dict[str, torch.Tensor]:
 def _lineage(runs: list[weights.Run], keep: float) -> dict:
     """The first run's lineage with every run's training sets; teachers that differ become one entry that names them all."""
     lineages = [run.lineage for run in runs]
-    sets = {json.dumps(entry, sort_keys=True): entry for lineage in lineages for entry in lineage["training_sets"]}
+    sets = {
+        json.dumps(entry, sort_keys=True): entry
+        for lineage in lineages
+        for entry in lineage["training_sets"]
+    }
     merged = {**lineages[0], "training_sets": list(sets.values())}
     for part in ("teacher", "initial_weights"):
         found = {entry["sha256"]: entry for lineage in lineages if (entry := lineage.get(part))}
         if len(found) > 1:
-            sources = list(dict.fromkeys(source for entry in found.values() for source in trained_on(entry)))
+            sources = list(
+                dict.fromkeys(source for entry in found.values() for source in trained_on(entry))
+            )
             joined = hashlib.sha256("".join(found).encode()).hexdigest()
-            merged[part] = {"name": " and ".join(entry["name"] for entry in found.values()), "sha256": joined, "trained_on": sources}
-    return {**merged, "averaged": {"runs": [{"name": run.name, "sha256": run.fingerprint} for run in runs], "keep": keep}}
+            merged[part] = {
+                "name": " and ".join(entry["name"] for entry in found.values()),
+                "sha256": joined,
+                "trained_on": sources,
+            }
+    return {
+        **merged,
+        "averaged": {
+            "runs": [{"name": run.name, "sha256": run.fingerprint} for run in runs],
+            "keep": keep,
+        },
+    }

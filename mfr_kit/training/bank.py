@@ -18,7 +18,9 @@ from mfr_kit.models.weights import write_text
 
 EMBEDDINGS, ABOUT = "embeddings.npy", "bank.json"
 SAVE_EVERY = 128  # batches; what an interruption costs at most
-DECODERS = 2  # threads that read faces while the teacher computes; OpenCV's decoder releases Python's lock
+DECODERS = (
+    2  # threads that read faces while the teacher computes; OpenCV's decoder releases Python's lock
+)
 
 
 class Pictures(Protocol):
@@ -53,18 +55,36 @@ class Bank:
         return total / np.linalg.norm(total, axis=1, keepdims=True)
 
 
-def fill(root: Path, faces: FaceSet, teacher: Embedder, *, batch: int = 8, dtype: str = "float32", progress: bool = True) -> Bank:
+def fill(
+    root: Path,
+    faces: FaceSet,
+    teacher: Embedder,
+    *,
+    batch: int = 8,
+    dtype: str = "float32",
+    progress: bool = True,
+) -> Bank:
     """Open the bank of clean faces that targets are taken from; see `store`.
 
     Raises:
         KitError: a masked face in the set, or what `store` raises.
     """
     if (faces.conditions == MASK).any():
-        raise KitError(f"{faces.name} holds masked faces: the teacher's bank is made of clean ones only")
+        raise KitError(
+            f"{faces.name} holds masked faces: the teacher's bank is made of clean ones only"
+        )
     return store(root, faces, teacher, batch=batch, dtype=dtype, progress=progress)
 
 
-def store(root: Path, faces: Pictures, teacher: Embedder, *, batch: int = 8, dtype: str = "float32", progress: bool = True) -> Bank:
+def store(
+    root: Path,
+    faces: Pictures,
+    teacher: Embedder,
+    *,
+    batch: int = 8,
+    dtype: str = "float32",
+    progress: bool = True,
+) -> Bank:
     """Open the bank of these pictures and this teacher under `root`, computing what is missing of it.
 
     A bank is named by what it was made from, so several share a root; one that was interrupted is continued where it stopped.
@@ -103,23 +123,46 @@ def _place(root: Path, faces: Pictures, teacher: Embedder, dtype: str) -> tuple[
         "embedding_size": teacher.embedding_size,
         "dtype": dtype,
     }
-    return root / f"{teacher.name.replace('/', '-')}-{teacher.fingerprint[:8]}-{faces.fingerprint[:8]}-{dtype}", about
+    return (
+        root
+        / f"{teacher.name.replace('/', '-')}-{teacher.fingerprint[:8]}-{faces.fingerprint[:8]}-{dtype}",
+        about,
+    )
 
 
-def _compute(folder: Path, faces: Pictures, teacher: Embedder, about: dict, *, done: int, batch: int, progress: bool) -> None:
+def _compute(
+    folder: Path,
+    faces: Pictures,
+    teacher: Embedder,
+    about: dict,
+    *,
+    done: int,
+    batch: int,
+    progress: bool,
+) -> None:
     table = np.load(folder / EMBEDDINGS, mmap_mode="r+")
-    bar = tqdm(total=len(faces), initial=done, unit=" faces", desc=f"{teacher.name} on {faces.name}", disable=not progress)
+    bar = tqdm(
+        total=len(faces),
+        initial=done,
+        unit=" faces",
+        desc=f"{teacher.name} on {faces.name}",
+        disable=not progress,
+    )
     with bar:
         for number, (start, images) in enumerate(_images(faces, done, batch), start=1):
             both = teacher.embed(np.concatenate([images, images[:, :, ::-1]]))
             if not np.isfinite(both).all():
                 bad = np.flatnonzero(~np.isfinite(both).all(axis=1))[0] % len(images) + start
-                raise KitError(f"the teacher {teacher.name} gave a non-finite embedding for {faces.keys[bad]}")
+                raise KitError(
+                    f"the teacher {teacher.name} gave a non-finite embedding for {faces.keys[bad]}"
+                )
             table[start : start + len(images)] = both.reshape(2, len(images), -1).swapaxes(0, 1)
             bar.update(len(images))
             if number % SAVE_EVERY == 0 or start + len(images) == len(faces):
                 table.flush()
-                write_text(folder / ABOUT, json.dumps({**about, "done": start + len(images)}, indent=2))
+                write_text(
+                    folder / ABOUT, json.dumps({**about, "done": start + len(images)}, indent=2)
+                )
 
 
 def _images(faces: Pictures, done: int, batch: int) -> Iterator[tuple[int, np.ndarray]]:
@@ -144,6 +187,11 @@ def _rows_done(folder: Path, about: dict) -> int:
     found = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
     wrong = [name for name, value in about.items() if found.get(name) != value]
     size = os.path.getsize(folder / EMBEDDINGS)
-    if wrong or size < about["rows"] * 2 * about["embedding_size"] * np.dtype(about["dtype"]).itemsize:
-        raise KitError(f"{folder} was made from something else ({', '.join(wrong) or 'its size is wrong'}): delete it and start again")
+    if (
+        wrong
+        or size < about["rows"] * 2 * about["embedding_size"] * np.dtype(about["dtype"]).itemsize
+    ):
+        raise KitError(
+            f"{folder} was made from something else ({', '.join(wrong) or 'its size is wrong'}): delete it and start again"
+        )
     return found["done"]

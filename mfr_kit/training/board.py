@@ -20,7 +20,9 @@ class Board:
         try:
             from torch.utils.tensorboard import SummaryWriter
         except ImportError:
-            raise KitError("--tensorboard needs the package: pip install tensorboard, or leave the flag out") from None
+            raise KitError(
+                "--tensorboard needs the package: pip install tensorboard, or leave the flag out"
+            ) from None
         self._writer = SummaryWriter(str(folder), purge_step=start + 1)
 
     def write(self, line: dict) -> None:

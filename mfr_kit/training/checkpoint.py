@@ -30,7 +30,10 @@ class State:
 
 def save(folder: Path, state: State) -> None:
     """Write last.pt."""
-    content = {name: getattr(state, name).state_dict() for name in ("student", "projector", "head", "optimiser")}
+    content = {
+        name: getattr(state, name).state_dict()
+        for name in ("student", "projector", "head", "optimiser")
+    }
     content |= {name: getattr(state, name) for name in ("initial", "average", "step", "best")}
     content["torch_rng"] = torch.get_rng_state()
     weights.save(folder / weights.LAST, content)

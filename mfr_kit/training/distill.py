@@ -37,11 +37,22 @@ def distill(options: RunOptions) -> Path:
     faces, held, seen = people.split(options)
     drifts = drift.measured(seen)
     del seen  # rows of millions of faces, perhaps
-    teacher = load_embedder(options.teacher, normalisation=options.normalisation, threads=options.threads, device=device.type)
+    teacher = load_embedder(
+        options.teacher,
+        normalisation=options.normalisation,
+        threads=options.threads,
+        device=device.type,
+    )
     student, size, parent = prepare.make_student(options, teacher)
     if ranks.first:
-        taught = ancestor(teacher.name, teacher.fingerprint, teacher.lineage) if prepare.is_taught(options) else None
-        prepare.open_folder(options, size, prepare.describe(options, faces, drift.told(drifts), taught, parent))
+        taught = (
+            ancestor(teacher.name, teacher.fingerprint, teacher.lineage)
+            if prepare.is_taught(options)
+            else None
+        )
+        prepare.open_folder(
+            options, size, prepare.describe(options, faces, drift.told(drifts), taught, parent)
+        )
         print(f"alignment drift: {drift.told(drifts)}")
     ranks.wait()
     relations = prepare.relations(options, faces, teacher, device, ranks)
@@ -50,16 +61,43 @@ def distill(options: RunOptions) -> Path:
         teacher = None  # the bank stands for it from here on; onnxruntime gives its arena back
     state, terms = _begin(options, student, sizes, len(relations.prototypes), device)
     checkpoint.restore(options.out, state)
-    stepper = Stepper(options, _network(state, options, ranks, device), terms, relations, teacher, faces, ranks, device)
+    stepper = Stepper(
+        options,
+        _network(state, options, ranks, device),
+        terms,
+        relations,
+        teacher,
+        faces,
+        ranks,
+        device,
+    )
     masks = functools.partial(library.load, options.masks, options.mask_folder, options.mask_mix)
-    dataset = StudentViews(faces, options.recipe, options.seed, (options.masks, options.mask_folder, options.mask_mix), drifts)
-    board = Board(options.out / "tensorboard", state.step) if options.tensorboard and ranks.first else None
-    _train(stepper, state, dataset, Validation(held, masks) if held and ranks.first else None, board)
+    dataset = StudentViews(
+        faces,
+        options.recipe,
+        options.seed,
+        (options.masks, options.mask_folder, options.mask_mix),
+        drifts,
+    )
+    board = (
+        Board(options.out / "tensorboard", state.step)
+        if options.tensorboard and ranks.first
+        else None
+    )
+    _train(
+        stepper, state, dataset, Validation(held, masks) if held and ranks.first else None, board
+    )
     ranks.wait()
     return options.out / weights.STUDENT
 
 
-def _begin(options: RunOptions, student: nn.Module, sizes: tuple[int, int], classes: int, device: torch.device) -> tuple[State, callable]:
+def _begin(
+    options: RunOptions,
+    student: nn.Module,
+    sizes: tuple[int, int],
+    classes: int,
+    device: torch.device,
+) -> tuple[State, callable]:
     method, own = registry.get(METHODS, options.method), options.of_method()
     head = method.head(own, classes, sizes[1]) if hasattr(method, "head") else None
     projector = nn.Identity() if sizes[0] == sizes[1] else nn.Linear(*sizes, bias=False)
@@ -76,7 +114,9 @@ def _begin(options: RunOptions, student: nn.Module, sizes: tuple[int, int], clas
     return State(student, projector, kept_head, optimiser, initial, average), terms
 
 
-def _network(state: State, options: RunOptions, ranks: distributed.Ranks, device: torch.device) -> nn.Module:
+def _network(
+    state: State, options: RunOptions, ranks: distributed.Ranks, device: torch.device
+) -> nn.Module:
     network = nn.Sequential(state.student, state.projector)
     if options.compile:
         network = torch.compile(network)
@@ -86,13 +126,25 @@ def _network(state: State, options: RunOptions, ranks: distributed.Ranks, device
     return network
 
 
-def _train(stepper: Stepper, state: State, dataset: StudentViews, validation: Validation | None, board: Board | None) -> None:
+def _train(
+    stepper: Stepper,
+    state: State,
+    dataset: StudentViews,
+    validation: Validation | None,
+    board: Board | None,
+) -> None:
     options, ranks, faces = stepper.options, stepper.ranks, stepper.faces
     per_epoch, total = prepare.length(options, len(faces), ranks.world)
     by_person = options.sampling == "identities"
-    order = every_person(stepper.relations.labels, options.seed) if by_person else every_face(len(faces), options.seed)
+    order = (
+        every_person(stepper.relations.labels, options.seed)
+        if by_person
+        else every_face(len(faces), options.seed)
+    )
     done, batch = state.step * options.accumulate, options.batch_size
-    plan = Plan(order, batch, total * options.accumulate, start=done, rank=(ranks.rank, ranks.world))
+    plan = Plan(
+        order, batch, total * options.accumulate, start=done, rank=(ranks.rank, ranks.world)
+    )
     every = options.val_every or max(1, round(per_epoch))
     views = iter(batches(dataset, plan, options.workers, pin=stepper.device.type == "cuda"))
     journal = Journal(options.out, state.step, total, ranks.first, board)
@@ -100,7 +152,9 @@ def _train(stepper: Stepper, state: State, dataset: StudentViews, validation: Va
         (optimise.frozen if options.frozen_norms else nn.Module.train)(state.student)
         rate = optimise.set_learning_rate(state.optimiser, options, state.step, total)
         measured = (state.step + 1) % options.log_every == 0 or state.step == 0
-        figures = stepper.step(state, [following(views) for _ in range(options.accumulate)], measured)
+        figures = stepper.step(
+            state, [following(views) for _ in range(options.accumulate)], measured
+        )
         state.step += 1
         journal.step(options.batch_size * options.accumulate * ranks.world)
         if measured:
@@ -132,9 +186,14 @@ def _validate(validation: Validation, stepper: Stepper, state: State, journal: J
     better = result.score > state.best
     if better:
         state.best = result.score
-        weights.save_student(stepper.options.out / weights.BEST, state.result(), _matrix(state.projector))
+        weights.save_student(
+            stepper.options.out / weights.BEST, state.result(), _matrix(state.projector)
+        )
     about = validation.about
-    journal.write({"step": state.step, "validation": {**asdict(result), "score": result.score, **about}}, {"score": result.score})
+    journal.write(
+        {"step": state.step, "validation": {**asdict(result), "score": result.score, **about}},
+        {"score": result.score},
+    )
     journal.say(
         f"step {state.step}: masked {result.masked:.4f}, clean {result.clean:.4f} at FAR {result.far:g}, score {result.score:.4f}"
         f"{' (best)' if better else ''}; {about['set']}, {about['people']} people, masks {about['masks']}"
@@ -151,19 +210,31 @@ def _measured(validation: Validation, student: nn.Module, candidate: dict[str, T
     return result
 
 
-def _finish(options: RunOptions, state: State, validation: Validation | None, journal: Journal) -> None:
+def _finish(
+    options: RunOptions, state: State, validation: Validation | None, journal: Journal
+) -> None:
     """Write student.pt: the best weights (without validation the last), `keep` of the way from the initial ones."""
     chosen = options.out / weights.BEST if validation is not None else None
     end = weights.read_state(chosen) if chosen else state.result()
     start = {key: value.to(next(iter(end.values())).device) for key, value in state.initial.items()}
     final = end if options.keep == 1 else optimise.between(start, end, options.keep)
-    if not all(torch.isfinite(value).all() for value in final.values() if value.is_floating_point()):
+    if not all(
+        torch.isfinite(value).all() for value in final.values() if value.is_floating_point()
+    ):
         raise KitError(f"the weights of {options.out} are not finite: lower --learning-rate")
     weights.save_student(options.out / weights.STUDENT, final, _matrix(state.projector))
     if validation is not None and options.keep < 1:
         result = _measured(validation, state.student, final)
-        journal.write({"step": state.step, "kept": {**asdict(result), "score": result.score, "keep": options.keep}}, {})
-        print(f"kept {options.keep:g} of the way: masked {result.masked:.4f}, clean {result.clean:.4f}, score {result.score:.4f}")
+        journal.write(
+            {
+                "step": state.step,
+                "kept": {**asdict(result), "score": result.score, "keep": options.keep},
+            },
+            {},
+        )
+        print(
+            f"kept {options.keep:g} of the way: masked {result.masked:.4f}, clean {result.clean:.4f}, score {result.score:.4f}"
+        )
 
 
 def _matrix(projector: nn.Module) -> Tensor | None:

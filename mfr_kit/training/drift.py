@@ -35,7 +35,10 @@ def measured(faces: FaceSet) -> np.ndarray | None:
     twins = np.array([twin for twin in twins if faces.clean_keys[twin] in rows], np.int64)
     if len(twins) < FEWEST:
         return None
-    return from_clean_to_twin(faces.similarities[[rows[key] for key in faces.clean_keys[twins]]], faces.similarities[twins])
+    return from_clean_to_twin(
+        faces.similarities[[rows[key] for key in faces.clean_keys[twins]]],
+        faces.similarities[twins],
+    )
 
 
 def from_clean_to_twin(clean: np.ndarray, twin: np.ndarray) -> np.ndarray:
@@ -45,7 +48,9 @@ def from_clean_to_twin(clean: np.ndarray, twin: np.ndarray) -> np.ndarray:
         clean: (M, 4) a, b, tx, ty of the matrices [[a, -b, tx], [b, a, ty]] from photographs to aligned frames.
         twin: (M, 4) the same of the same photographs with masks.
     """
-    (turn, shift), (masked_turn, masked_shift) = ((m[:, 0] + 1j * m[:, 1], m[:, 2] + 1j * m[:, 3]) for m in (clean, twin))
+    (turn, shift), (masked_turn, masked_shift) = (
+        (m[:, 0] + 1j * m[:, 1], m[:, 2] + 1j * m[:, 3]) for m in (clean, twin)
+    )
     ratio = masked_turn / turn  # a similarity is z -> turn z + shift in complex numbers
     moved = ratio * (CENTRE - shift) + masked_shift - CENTRE
     logarithm = np.log(ratio)
@@ -69,13 +74,18 @@ def told(table: np.ndarray | None) -> str:
     """Say in a line where the drift of masked faces comes from; a run's lineage keeps it, so that a resumed run has the same."""
     if table is None:
         return f"the kit's constants, since the face set has fewer than {FEWEST} twins of training people drawn on photographs"
-    degrees, digest = np.degrees(table[:, 1]), hashlib.sha256(np.ascontiguousarray(table)).hexdigest()[:8]
+    degrees, digest = (
+        np.degrees(table[:, 1]),
+        hashlib.sha256(np.ascontiguousarray(table)).hexdigest()[:8],
+    )
     scale = f"scale {np.exp(table[:, 0].mean()):.3f} +- {table[:, 0].std():.3f}"
     shift = f"shift ({table[:, 2].mean():.1f}, {table[:, 3].mean():.1f}) +- ({table[:, 2].std():.1f}, {table[:, 3].std():.1f}) px"
     return f"measured on {len(table)} twins of training people ({digest}): {scale}, rotation +- {degrees.std():.1f} degrees, {shift}"
 
 
 def _matrix(scale: float, angle_rad: float, shift: np.ndarray) -> np.ndarray:
-    turn = scale * np.array([[math.cos(angle_rad), -math.sin(angle_rad)], [math.sin(angle_rad), math.cos(angle_rad)]])
+    turn = scale * np.array(
+        [[math.cos(angle_rad), -math.sin(angle_rad)], [math.sin(angle_rad), math.cos(angle_rad)]]
+    )
     centre = np.array([CENTRE.real, CENTRE.imag])
     return np.column_stack([turn, centre - turn @ centre + shift])

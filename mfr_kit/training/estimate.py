@@ -33,7 +33,12 @@ def estimate(options: RunOptions) -> str:
     memory.keep_freed()
     device, ranks = prepare.device_of(options.device), distributed.join(options.device)
     faces, _, seen = people.split(options)
-    teacher = load_embedder(options.teacher, normalisation=options.normalisation, threads=options.threads, device=device.type)
+    teacher = load_embedder(
+        options.teacher,
+        normalisation=options.normalisation,
+        threads=options.threads,
+        device=device.type,
+    )
     persons = len(set(faces.identities))
     per_epoch, total = prepare.length(options, len(faces), ranks.world)
     root = mining.cache_root(options.out, options.bank)
@@ -49,7 +54,11 @@ def estimate(options: RunOptions) -> str:
     bank_mib = banked * 2 * teacher.embedding_size * np.dtype(options.bank_dtype).itemsize / 2**20
     disk_mib = bank_mib + state_mib + persons * getattr(options, "neighbours", 0) * 4 / 2**20
     slower = "the loader" if waiting_s > step_s else "the student"
-    on_device = f", {torch.cuda.max_memory_allocated(device) / 2**20:.0f} MiB on the GPU" if device.type == "cuda" else ""
+    on_device = (
+        f", {torch.cuda.max_memory_allocated(device) / 2**20:.0f} MiB on the GPU"
+        if device.type == "cuda"
+        else ""
+    )
     lines = (
         f"{options.data}: {len(faces):,} clean faces of {persons:,} people to train on; {ranks.world} rank(s)",
         f"steps: {total:,} of {options.batch_size * options.accumulate * ranks.world} faces, {per_epoch:,.0f} a pass over the faces",
@@ -71,7 +80,13 @@ def _teacher_s(faces: FaceSet, teacher: Embedder, batch: int) -> float:
 
 def _view_s(options: RunOptions, faces: FaceSet, drifts: np.ndarray | None) -> float:
     """Seconds that one process takes to read, draw and hand over a view."""
-    dataset = StudentViews(faces, options.recipe, options.seed, (options.masks, options.mask_folder, options.mask_mix), drifts)
+    dataset = StudentViews(
+        faces,
+        options.recipe,
+        options.seed,
+        (options.masks, options.mask_folder, options.mask_mix),
+        drifts,
+    )
     rows = np.linspace(0, len(faces) - 1, VIEWS).astype(int).tolist()
     dataset[0, rows[0]]
     start = time.perf_counter()
@@ -86,7 +101,10 @@ def _step(options: RunOptions, student: nn.Module, device: torch.device) -> tupl
     Returns:
         seconds a step, and MiB of a run's checkpoints: last.pt with the optimiser's state, the start and the average; best and result.
     """
-    student = student.to(device, memory_format=torch.channels_last if options.channels_last else torch.contiguous_format)
+    student = student.to(
+        device,
+        memory_format=torch.channels_last if options.channels_last else torch.contiguous_format,
+    )
     (optimise.frozen if options.frozen_norms else nn.Module.train)(student)
     optimiser = optimise.make_optimiser(student, [], options)
     pixels = torch.rand(options.batch_size, 3, 112, 112, device=device)
@@ -103,7 +121,9 @@ def _step(options: RunOptions, student: nn.Module, device: torch.device) -> tupl
             torch.cuda.synchronize()
 
     seconds = _seconds(work)
-    weights_mib = sum(value.numel() * value.element_size() for value in student.state_dict().values()) / 2**20
+    weights_mib = (
+        sum(value.numel() * value.element_size() for value in student.state_dict().values()) / 2**20
+    )
     copies = 1 + 1 + (2 if options.optimiser == "adamw" else 1) + bool(options.ema) + 2
     return seconds, weights_mib * copies
 
@@ -130,9 +150,13 @@ def _seconds(work: Callable[[], object]) -> float:
 def _peak_mib() -> float:
     try:
         import resource
-    except ImportError:  # Windows keeps no such count; this is what torch and a small student take elsewhere
+    except (
+        ImportError
+    ):  # Windows keeps no such count; this is what torch and a small student take elsewhere
         return 1500.0
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (
+        2**20 if sys.platform == "darwin" else 2**10
+    )
 
 
 def _free_mib(folder) -> float:

@@ -21,13 +21,33 @@ class Journal:
         board: where the figures go too.
     """
 
-    def __init__(self, folder: Path, start: int, total: int, shown: bool = True, board: Board | None = None):
+    def __init__(
+        self, folder: Path, start: int, total: int, shown: bool = True, board: Board | None = None
+    ):
         self._path, self._shown, self._board = folder / METRICS, shown, board
         self._since, self._images = time.perf_counter(), 0
         if shown:
-            lines = self._path.read_text(encoding="utf-8").splitlines(keepends=True) if self._path.is_file() else []
-            write_text(self._path, "".join(line for line in lines if line.endswith("\n") and json.loads(line)["step"] <= start))
-        self._bar = tqdm(total=total, initial=start, unit=" steps", desc="distil", disable=not shown, dynamic_ncols=True)
+            lines = (
+                self._path.read_text(encoding="utf-8").splitlines(keepends=True)
+                if self._path.is_file()
+                else []
+            )
+            write_text(
+                self._path,
+                "".join(
+                    line
+                    for line in lines
+                    if line.endswith("\n") and json.loads(line)["step"] <= start
+                ),
+            )
+        self._bar = tqdm(
+            total=total,
+            initial=start,
+            unit=" steps",
+            desc="distil",
+            disable=not shown,
+            dynamic_ncols=True,
+        )
 
     def step(self, images: int) -> None:
         """Count one step of so many faces."""

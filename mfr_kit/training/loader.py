@@ -15,7 +15,10 @@ from mfr_kit.masks import library
 from mfr_kit.seeding import rng_for
 from mfr_kit.training.views import Recipe, Views
 
-ORDER_STREAM, TURN_STREAM = 2, 4  # keep the order of an epoch, and whose face is first, apart from the views of the samples
+ORDER_STREAM, TURN_STREAM = (
+    2,
+    4,
+)  # keep the order of an epoch, and whose face is first, apart from the views of the samples
 
 
 @dataclass(frozen=True)
@@ -30,10 +33,14 @@ class ViewBatch:
 
     def pin_memory(self) -> "ViewBatch":
         """Let the DataLoader pin the images for a copy that overlaps."""
-        return ViewBatch(self.images.pin_memory(), self.indices, self.epochs, self.mirrored, self.masked)
+        return ViewBatch(
+            self.images.pin_memory(), self.indices, self.epochs, self.mirrored, self.masked
+        )
 
 
-Order = tuple[int, Callable[[int], np.ndarray]]  # rows a pass shows, and which rows pass 0, 1, ... shows, in order
+Order = tuple[
+    int, Callable[[int], np.ndarray]
+]  # rows a pass shows, and which rows pass 0, 1, ... shows, in order
 
 
 def every_face(faces: int, seed: int) -> Order:
@@ -74,11 +81,21 @@ class Plan(Sampler):
         rank: (rank, world size); the ranks' batches together are the one-rank batch of the combined size.
     """
 
-    def __init__(self, order: Order, batch: int, total: int, *, start: int = 0, rank: tuple[int, int] = (0, 1)):
+    def __init__(
+        self,
+        order: Order,
+        batch: int,
+        total: int,
+        *,
+        start: int = 0,
+        rank: tuple[int, int] = (0, 1),
+    ):
         shown, self._order = order
         self.per_epoch = shown // (batch * rank[1])
         if self.per_epoch == 0:
-            raise KitError(f"--batch-size {batch} x {rank[1]} rank(s) is more than the {shown} training faces or people of a pass")
+            raise KitError(
+                f"--batch-size {batch} x {rank[1]} rank(s) is more than the {shown} training faces or people of a pass"
+            )
         self._batch, self._total, self._start, self._rank = batch, total, start, rank
 
     def __len__(self) -> int:
@@ -107,8 +124,21 @@ class StudentViews(Dataset):
         drifts: see `Views`.
     """
 
-    def __init__(self, faces: FaceSet, recipe: Recipe, seed: int, masks: tuple, drifts: np.ndarray | None = None):
-        self._faces, self._recipe, self._seed, self._masks, self._drifts = faces, recipe, seed, masks, drifts
+    def __init__(
+        self,
+        faces: FaceSet,
+        recipe: Recipe,
+        seed: int,
+        masks: tuple,
+        drifts: np.ndarray | None = None,
+    ):
+        self._faces, self._recipe, self._seed, self._masks, self._drifts = (
+            faces,
+            recipe,
+            seed,
+            masks,
+            drifts,
+        )
         self._views: Views | None = None
 
     def __getstate__(self) -> dict:
@@ -117,12 +147,18 @@ class StudentViews(Dataset):
     def prepare(self) -> Views:
         """Load what views are drawn with, unless that has been done."""
         if self._views is None:
-            self._views = Views(self._recipe, library.load(*self._masks).preload() if self._recipe.mask_ratio else None, self._drifts)
+            self._views = Views(
+                self._recipe,
+                library.load(*self._masks).preload() if self._recipe.mask_ratio else None,
+                self._drifts,
+            )
         return self._views
 
     def __getitem__(self, key: tuple[int, int]) -> tuple:
         epoch, index = key
-        view = self.prepare().draw(self._faces.image(index), self._faces.points(index), rng_for(self._seed, epoch, index))
+        view = self.prepare().draw(
+            self._faces.image(index), self._faces.points(index), rng_for(self._seed, epoch, index)
+        )
         return view.image, index, epoch, view.mirrored, view.masked
 
 
@@ -131,7 +167,12 @@ def following(views: Iterator[ViewBatch]) -> ViewBatch:
     try:
         return next(views)
     except KitError as error:
-        raise KitError(str(error).strip().splitlines()[-1].removeprefix(f"{KitError.__module__}.{KitError.__name__}: ")) from None
+        raise KitError(
+            str(error)
+            .strip()
+            .splitlines()[-1]
+            .removeprefix(f"{KitError.__module__}.{KitError.__name__}: ")
+        ) from None
 
 
 def batches(dataset: StudentViews, plan: Plan, workers: int, pin: bool = False) -> DataLoader:
@@ -151,7 +192,9 @@ def batches(dataset: StudentViews, plan: Plan, workers: int, pin: bool = False) 
 
 def _collate(samples: list[tuple]) -> ViewBatch:
     images, *rest = zip(*samples, strict=True)
-    return ViewBatch(torch.from_numpy(np.stack(images)), *(np.array(values, np.int64) for values in rest))
+    return ViewBatch(
+        torch.from_numpy(np.stack(images)), *(np.array(values, np.int64) for values in rest)
+    )
 
 
 def _one_thread(worker: int) -> None:

@@ -26,9 +26,24 @@ class MaskedViews:
         number: of the pass, 0, 1, ...; each has other masks.
     """
 
-    def __init__(self, faces: FaceSet, masks: library.Library, options: AdaptOptions, drifts: np.ndarray | None, number: int):
-        self._faces, self._masks, self._options, self._drifts, self._number = faces, masks, options, drifts, number
-        self._own = threading.local()  # albumentations' transforms carry the generator of the sample they are at
+    def __init__(
+        self,
+        faces: FaceSet,
+        masks: library.Library,
+        options: AdaptOptions,
+        drifts: np.ndarray | None,
+        number: int,
+    ):
+        self._faces, self._masks, self._options, self._drifts, self._number = (
+            faces,
+            masks,
+            options,
+            drifts,
+            number,
+        )
+        self._own = (
+            threading.local()
+        )  # albumentations' transforms carry the generator of the sample they are at
         self.name, self.keys = f"masked view {number + 1} of {faces.name}", faces.keys
 
     def __len__(self) -> int:
@@ -38,8 +53,17 @@ class MaskedViews:
     def fingerprint(self) -> str:
         """SHA-256 over all that the pictures depend on, but for the versions of the kit, OpenCV and numpy."""
         options = self._options
-        told = [self._faces.fingerprint, repr(options.recipe), drift.told(self._drifts), str(options.seed), str(self._number)]
-        told += [str(options.masks), options.mask_mix.read_text(encoding="utf-8") if options.mask_mix else ""]
+        told = [
+            self._faces.fingerprint,
+            repr(options.recipe),
+            drift.told(self._drifts),
+            str(options.seed),
+            str(self._number),
+        ]
+        told += [
+            str(options.masks),
+            options.mask_mix.read_text(encoding="utf-8") if options.mask_mix else "",
+        ]
         digest = hashlib.sha256("\0".join(told).encode())
         for path in _files(options.mask_folder or library.FOLDER):
             digest.update(path.name.encode() + b"\0" + path.read_bytes())

@@ -51,9 +51,13 @@ def nearest(prototypes: Tensor, count: int, *, progress: bool = False) -> Tensor
     found = torch.empty(classes, count, dtype=torch.int32)
     step = min(classes, max(1, BLOCK_VALUES // classes))
     block = torch.empty(step, classes, device=prototypes.device)
-    for start in tqdm(range(0, classes, step), desc="mining partners", unit=" blocks", disable=not progress):
+    for start in tqdm(
+        range(0, classes, step), desc="mining partners", unit=" blocks", disable=not progress
+    ):
         rows = torch.arange(start, min(start + step, classes), device=prototypes.device)
-        similarity = torch.mm(prototypes[start : start + step], prototypes.T, out=block[: len(rows)])
+        similarity = torch.mm(
+            prototypes[start : start + step], prototypes.T, out=block[: len(rows)]
+        )
         similarity[torch.arange(len(rows), device=rows.device), rows] = -torch.inf
         found[start : start + len(rows)] = _largest(similarity, count).to("cpu", torch.int32)
     return found
@@ -70,8 +74,16 @@ def _largest(values: Tensor, count: int) -> Tensor:
     if groups <= count:
         return values.topk(count, dim=1).indices
     ends = groups * GROUP
-    best = values[:, :ends].unflatten(1, (GROUP, groups)).amax(1).topk(count, dim=1, sorted=False).indices
-    members = best.unsqueeze(1) + groups * torch.arange(GROUP, device=values.device).view(1, GROUP, 1)
+    best = (
+        values[:, :ends]
+        .unflatten(1, (GROUP, groups))
+        .amax(1)
+        .topk(count, dim=1, sorted=False)
+        .indices
+    )
+    members = best.unsqueeze(1) + groups * torch.arange(GROUP, device=values.device).view(
+        1, GROUP, 1
+    )
     rest = torch.arange(ends, width, device=values.device).expand(rows, -1)
     columns = torch.cat([members.flatten(1), rest], dim=1)
     return columns.gather(1, values.gather(1, columns).topk(count, dim=1).indices)
@@ -79,10 +91,17 @@ def _largest(values: Tensor, count: int) -> Tensor:
 
 def cached_nearest(bank: Bank, prototypes: Tensor, count: int, search: str = "exact") -> Tensor:
     """Like `nearest` or `approximate.nearest`, kept beside the bank it follows from."""
-    path = bank.folder / f"partners-{count}-of-{len(prototypes)}{'' if search == 'exact' else '-' + search}.npy"
+    path = (
+        bank.folder
+        / f"partners-{count}-of-{len(prototypes)}{'' if search == 'exact' else '-' + search}.npy"
+    )
     if not path.is_file():
         temporary = path.with_suffix(".part.npy")
-        found = nearest(prototypes, count, progress=True) if search == "exact" else approximate.nearest(prototypes, count)
+        found = (
+            nearest(prototypes, count, progress=True)
+            if search == "exact"
+            else approximate.nearest(prototypes, count)
+        )
         np.save(temporary, found.numpy())
         temporary.replace(path)
     return torch.from_numpy(np.load(path))
@@ -119,9 +138,15 @@ class Partners:
         self._order = np.argsort(labels, kind="stable")
         self._starts = np.searchsorted(labels[self._order], np.arange(len(prototypes) + 1))
         self.count = min(draw.count, len(prototypes) - 1)
-        self._teacher_side = None if draw.mining == "student" else cached_nearest(bank, prototypes, self.count, draw.search)
+        self._teacher_side = (
+            None
+            if draw.mining == "student"
+            else cached_nearest(bank, prototypes, self.count, draw.search)
+        )
 
-    def of(self, student: Tensor, labels: Tensor, epochs: np.ndarray, indices: np.ndarray) -> Tensor:
+    def of(
+        self, student: Tensor, labels: Tensor, epochs: np.ndarray, indices: np.ndarray
+    ) -> Tensor:
         """Return (B, K, D) partners of a batch; the same for the same (epoch, index) and neighbours, in whatever batch.
 
         Args:
@@ -134,7 +159,9 @@ class Partners:
         if self._draw.kind == "prototype":
             return self._prototypes[identities.to(self._prototypes.device)]
         rows = self._images(identities.cpu().numpy(), epochs, indices)
-        partners = torch.from_numpy(self._bank.rows(rows.ravel())).to(student.device, non_blocking=True)
+        partners = torch.from_numpy(self._bank.rows(rows.ravel())).to(
+            student.device, non_blocking=True
+        )
         return partners.view(*rows.shape, -1)
 
     def identities(self, student: Tensor, labels: Tensor) -> Tensor:
@@ -145,15 +172,30 @@ class Partners:
         if self._draw.mining == "teacher":
             return mined
         mined = mined[:, : (self.count + 1) // 2]
-        return torch.cat([mined, self._nearest_to(student, torch.cat([labels.unsqueeze(1), mined], 1), self.count // 2)], dim=1)
+        return torch.cat(
+            [
+                mined,
+                self._nearest_to(
+                    student, torch.cat([labels.unsqueeze(1), mined], 1), self.count // 2
+                ),
+            ],
+            dim=1,
+        )
 
     def _nearest_to(self, student: Tensor, taken: Tensor, count: int) -> Tensor:
         similarity = unit(student.float()) @ self._prototypes.T
         return similarity.scatter(1, taken, -torch.inf).topk(count, dim=1).indices
 
-    def _images(self, identities: np.ndarray, epochs: np.ndarray, indices: np.ndarray) -> np.ndarray:
+    def _images(
+        self, identities: np.ndarray, epochs: np.ndarray, indices: np.ndarray
+    ) -> np.ndarray:
         keys = zip(epochs.tolist(), indices.tolist(), strict=True)
-        draws = np.stack([rng_for(self._draw.seed, *key, PARTNER_STREAM).random(identities.shape[1]) for key in keys])
+        draws = np.stack(
+            [
+                rng_for(self._draw.seed, *key, PARTNER_STREAM).random(identities.shape[1])
+                for key in keys
+            ]
+        )
         first = self._starts[identities]
         counts = self._starts[identities + 1] - first
         return self._order[first + (draws * counts).astype(np.int64)]

@@ -9,10 +9,16 @@ from torch import Tensor, nn
 from mfr_kit.errors import KitError
 from mfr_kit.training.options import RunOptions
 
-STEP_AT = (0.4, 0.7, 0.9)  # shares of the run at which the step schedule divides by ten; 10, 18, 22 of 26 epochs as usual
+STEP_AT = (
+    0.4,
+    0.7,
+    0.9,
+)  # shares of the run at which the step schedule divides by ten; 10, 18, 22 of 26 epochs as usual
 
 
-def make_optimiser(student: nn.Module, others: list[nn.Module], options: RunOptions) -> torch.optim.Optimizer:
+def make_optimiser(
+    student: nn.Module, others: list[nn.Module], options: RunOptions
+) -> torch.optim.Optimizer:
     """Make the optimiser; each group carries the `factor` by which `set_learning_rate` scales its rate.
 
     Args:
@@ -26,15 +32,29 @@ def make_optimiser(student: nn.Module, others: list[nn.Module], options: RunOpti
     groups = []
     moving = _scaled(_unfrozen(student, options), options.layer_decay)
     for factor, parameters in [*moving, *((1.0, list(module.parameters())) for module in others)]:
-        for decay, chosen in ((options.weight_decay, [p for p in parameters if p.ndim > 1]), (0.0, [p for p in parameters if p.ndim <= 1])):
+        for decay, chosen in (
+            (options.weight_decay, [p for p in parameters if p.ndim > 1]),
+            (0.0, [p for p in parameters if p.ndim <= 1]),
+        ):
             if chosen:
-                groups.append({"params": chosen, "weight_decay": decay, "factor": factor, "lr": options.learning_rate * factor})
+                groups.append(
+                    {
+                        "params": chosen,
+                        "weight_decay": decay,
+                        "factor": factor,
+                        "lr": options.learning_rate * factor,
+                    }
+                )
     if options.optimiser == "sgd":
-        return torch.optim.SGD(groups, lr=options.learning_rate, momentum=options.momentum, fused=True)
+        return torch.optim.SGD(
+            groups, lr=options.learning_rate, momentum=options.momentum, fused=True
+        )
     return torch.optim.AdamW(groups, lr=options.learning_rate, fused=True)
 
 
-def set_learning_rate(optimiser: torch.optim.Optimizer, options: RunOptions, step: int, total: int) -> float:
+def set_learning_rate(
+    optimiser: torch.optim.Optimizer, options: RunOptions, step: int, total: int
+) -> float:
     """Set every group's rate for a step and return the unscaled rate."""
     rate = options.learning_rate * schedule(options.schedule, step, total, options.warmup)
     for group in optimiser.param_groups:
@@ -67,9 +87,14 @@ def pull_towards(model: nn.Module, start: Mapping[str, Tensor], strength: float)
             parameter.grad.add_(parameter.detach() - start[name], alpha=strength)
 
 
-def between(start: Mapping[str, Tensor], end: Mapping[str, Tensor], share: float) -> dict[str, Tensor]:
+def between(
+    start: Mapping[str, Tensor], end: Mapping[str, Tensor], share: float
+) -> dict[str, Tensor]:
     """Interpolate two state dicts: `share` 0 gives `start`, 1 gives `end`; counters are `end`'s. Nothing is written to."""
-    return {key: start[key].lerp(value, share) if value.is_floating_point() else value for key, value in end.items()}
+    return {
+        key: start[key].lerp(value, share) if value.is_floating_point() else value
+        for key, value in end.items()
+    }
 
 
 def frozen(model: nn.Module) -> nn.Module:
@@ -87,8 +112,13 @@ def _unfrozen(model: nn.Module, options: RunOptions) -> list[list[Tensor]]:
     first, last = options.freeze_layers, len(layers) - options.freeze_last_layers
     if first >= last:
         flags = f"--freeze-layers {options.freeze_layers} and --freeze-last-layers {options.freeze_last_layers}"
-        raise KitError(f"{flags}: the student has {len(layers)} layers, and one at least must be trained")
-    moving = [[p for p in layer if options.train_only == "all" or p.ndim == 1] for layer in layers[first:last]]
+        raise KitError(
+            f"{flags}: the student has {len(layers)} layers, and one at least must be trained"
+        )
+    moving = [
+        [p for p in layer if options.train_only == "all" or p.ndim == 1]
+        for layer in layers[first:last]
+    ]
     kept = {id(parameter) for layer in moving for parameter in layer}
     for parameter in model.parameters():
         if id(parameter) not in kept:
@@ -100,7 +130,10 @@ def _scaled(layers: list[list[Tensor]], decay: float) -> list[tuple[float, list[
     """Give each layer its factor, the last one 1; without decay all of them are one group."""
     if decay == 1:
         return [(1.0, [parameter for parameters in layers for parameter in parameters])]
-    return [(decay ** (len(layers) - 1 - number), parameters) for number, parameters in enumerate(layers)]
+    return [
+        (decay ** (len(layers) - 1 - number), parameters)
+        for number, parameters in enumerate(layers)
+    ]
 
 
 def _layers(model: nn.Module) -> list[list[Tensor]]:
@@ -108,5 +141,7 @@ def _layers(model: nn.Module) -> list[list[Tensor]]:
     layers: dict[str, list[Tensor]] = {}
     for name, parameter in model.named_parameters():
         parts = name.split(".")
-        layers.setdefault(".".join(parts[:2]) if len(parts) > 3 and parts[1].isdigit() else parts[0], []).append(parameter)
+        layers.setdefault(
+            ".".join(parts[:2]) if len(parts) > 3 and parts[1].isdigit() else parts[0], []
+        ).append(parameter)
     return list(layers.values())

@@ -15,13 +15,33 @@ if TYPE_CHECKING:
 METHODS = "mfr_kit.losses"
 BACKBONES = "mfr_kit.models.backbones"
 POSITIVE = (
-    *("width", "batch_size", "learning_rate", "accumulate", "epochs", "log_every", "save_every", "bank_batch", "layer_decay"),
+    *(
+        "width",
+        "batch_size",
+        "learning_rate",
+        "accumulate",
+        "epochs",
+        "log_every",
+        "save_every",
+        "bank_batch",
+        "layer_decay",
+    ),
     *("hidden", "views"),
 )
 SHARES = ("mask_ratio", "degrade", "warmup", "keep", "ema", "layer_decay")
 NOT_NEGATIVE = (
     *("drift", "drift_clean", "photometric", "weight_decay", "clip", "l2_sp"),
-    *("freeze_layers", "freeze_last_layers", "workers", "threads", "seed", "val_every", "clean_weight", "srt_weight", "srt_margin"),
+    *(
+        "freeze_layers",
+        "freeze_last_layers",
+        "workers",
+        "threads",
+        "seed",
+        "val_every",
+        "clean_weight",
+        "srt_weight",
+        "srt_margin",
+    ),
 )
 
 
@@ -29,35 +49,65 @@ NOT_NEGATIVE = (
 class RunOptions:
     """What every run has, whatever its method."""
 
-    data: Path = option(help="Face set to train on (written by `kit.py augment`); only its clean faces are used.")
-    out: Path = option(help="Run folder to write.")
-    train_people: Path | None = option(None, help="List of names to train on; left out: everybody but --val-people and --holdout-people.")
-    val_people: Path | None = option(None, help="List of names to choose the best weights on; left out: no validation.")
-    holdout_people: list[Path] | None = option(
-        None, help="Lists of names never trained on (repeat the flag); refused if --train-people shares any."
+    data: Path = option(
+        help="Face set to train on (written by `kit.py augment`); only its clean faces are used."
     )
-    allow_shared_people: bool = option(False, help="Accept lists that share people; figures measured on them flatter.")
+    out: Path = option(help="Run folder to write.")
+    train_people: Path | None = option(
+        None,
+        help="List of names to train on; left out: everybody but --val-people and --holdout-people.",
+    )
+    val_people: Path | None = option(
+        None, help="List of names to choose the best weights on; left out: no validation."
+    )
+    holdout_people: list[Path] | None = option(
+        None,
+        help="Lists of names never trained on (repeat the flag); refused if --train-people shares any.",
+    )
+    allow_shared_people: bool = option(
+        False, help="Accept lists that share people; figures measured on them flatter."
+    )
     resume: bool = option(False, help="Continue the run in --out from its last checkpoint.")
-    dry_run: bool = option(False, help="Write nothing; try a few steps and say what the run will take: steps, hours, memory, disk.")
-    method: str = option("coupleface", help="What the student is trained by.", choices=lambda: registry.names(METHODS))
+    dry_run: bool = option(
+        False,
+        help="Write nothing; try a few steps and say what the run will take: steps, hours, memory, disk.",
+    )
+    method: str = option(
+        "coupleface",
+        help="What the student is trained by.",
+        choices=lambda: registry.names(METHODS),
+    )
     teacher: str = option(
-        "sface", help="Asset, .onnx file, state dict (.pth) or run folder that gives the targets; an ensemble with commas."
+        "sface",
+        help="Asset, .onnx file, state dict (.pth) or run folder that gives the targets; an ensemble with commas.",
     )
     normalisation: str | None = option(
-        None, help="Input of an .onnx teacher that does not say.", choices=lambda: ["minus1_to_1", "raw_0_255"]
+        None,
+        help="Input of an .onnx teacher that does not say.",
+        choices=lambda: ["minus1_to_1", "raw_0_255"],
     )
     teacher_view: str = option(
-        "clean", help="The teacher sees the clean face (from the bank) or the student's own view.", choices=lambda: ["clean", "same"]
+        "clean",
+        help="The teacher sees the clean face (from the bank) or the student's own view.",
+        choices=lambda: ["clean", "same"],
     )
     target: str = option(
-        "view", help="f(x) of the view's mirror state, or the normalised sum of f(x) and f(mirrored x).", choices=lambda: ["view", "sum"]
+        "view",
+        help="f(x) of the view's mirror state, or the normalised sum of f(x) and f(mirrored x).",
+        choices=lambda: ["view", "sum"],
     )
-    student: str = option("mobilefacenet", help="Backbone.", choices=lambda: registry.names(BACKBONES))
+    student: str = option(
+        "mobilefacenet", help="Backbone.", choices=lambda: registry.names(BACKBONES)
+    )
     width: float = option(1.0, help="Factor on the backbone's channel counts, > 0.")
     embedding_size: int | None = option(
-        None, help="D of the student; left out: the teacher's. Another size trains a projector, dropped at export."
+        None,
+        help="D of the student; left out: the teacher's. Another size trains a projector, dropped at export.",
     )
-    init: str = option("random", help="`random`, `teacher` (same architecture), or a run folder or .pt file to start from.")
+    init: str = option(
+        "random",
+        help="`random`, `teacher` (same architecture), or a run folder or .pt file to start from.",
+    )
     sampling: str = option(
         "faces",
         help="faces: a pass shows every face. identities: a pass shows one face of every person, so people with few count as much.",
@@ -66,19 +116,33 @@ class RunOptions:
     batch_size: int = option(64, help="Faces a step and rank.")
     epochs: float = option(10.0, help="Passes over the training faces, > 0.")
     steps: int | None = option(None, help="Optimiser steps; overrides --epochs.")
-    accumulate: int = option(1, help="Batches whose gradients make one step: a larger step for the memory of one batch.")
+    accumulate: int = option(
+        1, help="Batches whose gradients make one step: a larger step for the memory of one batch."
+    )
     optimiser: str = option("adamw", help="Optimiser.", choices=lambda: ["adamw", "sgd"])
     learning_rate: float = option(1e-3, help="Peak learning rate.")
-    weight_decay: float = option(5e-4, help="Weight decay of matrices and filters; none on biases, norms and slopes.")
+    weight_decay: float = option(
+        5e-4, help="Weight decay of matrices and filters; none on biases, norms and slopes."
+    )
     momentum: float = option(0.9, help="Momentum of SGD, in [0, 1).")
-    schedule: str = option("cosine", help="After the warm-up.", choices=lambda: ["cosine", "step", "polynomial", "constant"])
-    warmup: float = option(0.05, help="Share of the steps that the learning rate takes to rise, 0..1.")
-    layer_decay: float = option(1.0, help="Learning-rate factor from each layer to the one before it, in (0, 1].")
+    schedule: str = option(
+        "cosine",
+        help="After the warm-up.",
+        choices=lambda: ["cosine", "step", "polynomial", "constant"],
+    )
+    warmup: float = option(
+        0.05, help="Share of the steps that the learning rate takes to rise, 0..1."
+    )
+    layer_decay: float = option(
+        1.0, help="Learning-rate factor from each layer to the one before it, in (0, 1]."
+    )
     freeze_layers: int = option(
-        0, help="First layers that keep their initial weights; they cost no backward pass, which on a CPU is most of a step."
+        0,
+        help="First layers that keep their initial weights; they cost no backward pass, which on a CPU is most of a step.",
     )
     freeze_last_layers: int = option(
-        0, help="Last layers that keep their initial weights, so that what maps features to people stays as it is."
+        0,
+        help="Last layers that keep their initial weights, so that what maps features to people stays as it is.",
     )
     train_only: str = option(
         "all",
@@ -86,37 +150,73 @@ class RunOptions:
         choices=lambda: ["all", "norms"],
     )
     clip: float = option(5.0, help="Largest gradient norm; 0 for none.")
-    freeze_bn: bool | None = option(None, help="Keep batch-norm statistics as they start; default: unless --init random.")
-    l2_sp: float = option(0.0, help="Pull towards the initial weights: 0.5 * this * squared distance.")
-    ema: float = option(0.0, help="Decay of the averaged weights, in [0, 1); 0 for none. If averaged, they are validated and kept.")
-    keep: float = option(1.0, help="Share of the way from the initial to the trained weights that student.pt goes, 0..1.")
+    freeze_bn: bool | None = option(
+        None, help="Keep batch-norm statistics as they start; default: unless --init random."
+    )
+    l2_sp: float = option(
+        0.0, help="Pull towards the initial weights: 0.5 * this * squared distance."
+    )
+    ema: float = option(
+        0.0,
+        help="Decay of the averaged weights, in [0, 1); 0 for none. If averaged, they are validated and kept.",
+    )
+    keep: float = option(
+        1.0,
+        help="Share of the way from the initial to the trained weights that student.pt goes, 0..1.",
+    )
     mask_ratio: float = option(0.35, help="Probability that the student's face wears a mask.")
-    masks: list[str] | None = option(None, help="Mask looks or kinds to draw from (repeat the flag); all if left out.")
-    mask_folder: Path | None = option(None, help="Folder of mask templates; the kit's own if left out.")
+    masks: list[str] | None = option(
+        None, help="Mask looks or kinds to draw from (repeat the flag); all if left out."
+    )
+    mask_folder: Path | None = option(
+        None, help="Folder of mask templates; the kit's own if left out."
+    )
     mask_mix: Path | None = option(
-        None, help="TOML like masks/mix.toml: how often each kind is drawn and how samples vary; what it leaves out stays as it is."
+        None,
+        help="TOML like masks/mix.toml: how often each kind is drawn and how samples vary; what it leaves out stays as it is.",
     )
     degrade: float = option(
-        0.0, help="Probability that a view, bare or masked, is degraded: cut off, shrunk to 20-60 pixels, JPEG 20-60, blurred, grey."
+        0.0,
+        help="Probability that a view, bare or masked, is degraded: cut off, shrunk to 20-60 pixels, JPEG 20-60, blurred, grey.",
     )
     drift: float = option(
-        1.0, help="Alignment drift of masked faces; 1 is what was measured: on the set's twins, or the kit's constants if it has few."
+        1.0,
+        help="Alignment drift of masked faces; 1 is what was measured: on the set's twins, or the kit's constants if it has few.",
     )
-    drift_clean: float = option(0.25, help="Alignment drift of clean faces, as a factor on the kit's constants.")
-    photometric: float = option(1.0, help="Probability factor of brightness, colour, blur, noise and compression; 0 for none.")
-    seed: int = option(0, help="Of everything random: same seed, same batches, whatever the number of workers.")
+    drift_clean: float = option(
+        0.25, help="Alignment drift of clean faces, as a factor on the kit's constants."
+    )
+    photometric: float = option(
+        1.0,
+        help="Probability factor of brightness, colour, blur, noise and compression; 0 for none.",
+    )
+    seed: int = option(
+        0, help="Of everything random: same seed, same batches, whatever the number of workers."
+    )
     workers: int = option(2, help="Loader processes; 0 loads in this one.")
     threads: int = option(0, help="CPU threads of torch and of the teacher; 0 for all.")
-    device: str = option("auto", help="Where the student trains.", choices=lambda: ["auto", "cpu", "cuda"])
-    precision: str = option("float32", help="Of the student's forward pass.", choices=lambda: ["float32", "bf16"])
+    device: str = option(
+        "auto", help="Where the student trains.", choices=lambda: ["auto", "cpu", "cuda"]
+    )
+    precision: str = option(
+        "float32", help="Of the student's forward pass.", choices=lambda: ["float32", "bf16"]
+    )
     channels_last: bool = option(True, help="Memory layout of the student.")
     compile: bool = option(False, help="torch.compile the student.")
-    bank: Path | None = option(None, help="Folder of teacher embeddings, shared by runs; default: OUT/bank.")
-    bank_dtype: str = option("float32", help="Type on disk.", choices=lambda: ["float32", "float16"])
-    bank_batch: int = option(8, help="Faces a teacher call (twice as many images); on a CPU few are faster than many.")
+    bank: Path | None = option(
+        None, help="Folder of teacher embeddings, shared by runs; default: OUT/bank."
+    )
+    bank_dtype: str = option(
+        "float32", help="Type on disk.", choices=lambda: ["float32", "float16"]
+    )
+    bank_batch: int = option(
+        8, help="Faces a teacher call (twice as many images); on a CPU few are faster than many."
+    )
     log_every: int = option(20, help="Steps between lines of metrics.jsonl.")
     save_every: int = option(200, help="Steps between checkpoints.")
-    tensorboard: bool = option(False, help="Write the figures of metrics.jsonl for TensorBoard too, into OUT/tensorboard.")
+    tensorboard: bool = option(
+        False, help="Write the figures of metrics.jsonl for TensorBoard too, into OUT/tensorboard."
+    )
     val_every: int = option(0, help="Steps between validations; 0: once an epoch.")
 
     def __post_init__(self) -> None:
@@ -124,7 +224,9 @@ class RunOptions:
         if self.steps is not None and self.steps < 1:
             raise KitError(f"--steps must be at least 1, not {self.steps}")
         if self.teacher_view == "same" and self.target == "sum":
-            raise KitError("--teacher-view same runs the teacher on the one view of the student: it cannot give --target sum")
+            raise KitError(
+                "--teacher-view same runs the teacher on the one view of the student: it cannot give --target sum"
+            )
         if self.ema == 1 or not 0 <= self.momentum < 1:
             raise KitError("--ema and --momentum must be below 1")
         self._refuse_options_of_other_methods()
@@ -139,7 +241,9 @@ class RunOptions:
         """How the student's views are drawn."""
         from mfr_kit.training.views import Recipe
 
-        return Recipe(self.mask_ratio, self.drift, self.drift_clean, self.photometric, degrade=self.degrade)
+        return Recipe(
+            self.mask_ratio, self.drift, self.drift_clean, self.photometric, degrade=self.degrade
+        )
 
     def of_method(self) -> Any:
         """Return the chosen method's own options object."""
@@ -151,7 +255,9 @@ class RunOptions:
         common = {entry.name for entry in fields(RunOptions)}
         for entry in fields(self):
             if entry.name not in own | common and getattr(self, entry.name) != entry.default:
-                raise KitError(f"{flag_of(entry)} is an option of {entry.metadata['methods']}, not of --method {self.method}")
+                raise KitError(
+                    f"{flag_of(entry)} is an option of {entry.metadata['methods']}, not of --method {self.method}"
+                )
 
 
 def _refuse_out_of_range(options: Any) -> None:
@@ -163,7 +269,9 @@ def _refuse_out_of_range(options: Any) -> None:
     ):
         for name in names:
             if hasattr(options, name) and not holds(getattr(options, name)):
-                raise KitError(f"--{name.replace('_', '-')} must be {wanted}, not {getattr(options, name)}")
+                raise KitError(
+                    f"--{name.replace('_', '-')} must be {wanted}, not {getattr(options, name)}"
+                )
 
 
 @functools.cache
@@ -173,13 +281,24 @@ def distill_options() -> type[RunOptions]:
     for name in registry.names(METHODS):
         for entry in fields(registry.get(METHODS, name).Options):
             first, methods = declared.setdefault(entry.name, (entry, []))
-            if (first.type, first.default) != (entry.type, entry.default) or entry.default is MISSING:
-                raise TypeError(f"losses/{name}.py and losses/{methods[0]}.py declare '{entry.name}' differently")
+            if (first.type, first.default) != (
+                entry.type,
+                entry.default,
+            ) or entry.default is MISSING:
+                raise TypeError(
+                    f"losses/{name}.py and losses/{methods[0]}.py declare '{entry.name}' differently"
+                )
             methods.append(name)
     extra = []
-    for name, (entry, methods) in sorted(declared.items(), key=lambda item: item[1][1] != ["coupleface"]):
+    for name, (entry, methods) in sorted(
+        declared.items(), key=lambda item: item[1][1] != ["coupleface"]
+    ):
         owners = ", ".join(methods)
-        metadata = {**entry.metadata, "help": f"({owners}) {entry.metadata['help']}", "methods": owners}
+        metadata = {
+            **entry.metadata,
+            "help": f"({owners}) {entry.metadata['help']}",
+            "methods": owners,
+        }
         extra.append((name, entry.type, field(default=entry.default, metadata=metadata)))
     return make_dataclass("DistillOptions", extra, bases=(RunOptions,), frozen=True)
 
@@ -189,25 +308,44 @@ class AdaptOptions:
     """What `kit.py adapt` trains on the embeddings of a frozen recogniser, and on which."""
 
     data: Path = like(RunOptions, "data")
-    out: Path = option(help="Run folder to write; a command that was stopped goes on with the embeddings it had stored.")
+    out: Path = option(
+        help="Run folder to write; a command that was stopped goes on with the embeddings it had stored."
+    )
     train_people: Path | None = like(RunOptions, "train_people")
-    val_people: Path | None = option(None, help="List of names to choose the best epoch on; left out: the last epoch.")
+    val_people: Path | None = option(
+        None, help="List of names to choose the best epoch on; left out: the last epoch."
+    )
     holdout_people: list[Path] | None = like(RunOptions, "holdout_people")
     allow_shared_people: bool = like(RunOptions, "allow_shared_people")
-    teacher: str = option("sface", help="The recogniser: an asset, .onnx file, state dict (.pth) or run folder. It stays as it is.")
+    teacher: str = option(
+        "sface",
+        help="The recogniser: an asset, .onnx file, state dict (.pth) or run folder. It stays as it is.",
+    )
     normalisation: str | None = option(
-        None, help="Input of an .onnx recogniser that does not say.", choices=lambda: ["minus1_to_1", "raw_0_255"]
+        None,
+        help="Input of an .onnx recogniser that does not say.",
+        choices=lambda: ["minus1_to_1", "raw_0_255"],
     )
     method: str = option(
         "both",
         help="fcd: draw masked embeddings to their clean ones. srt: self-restrained triplet. both: their weighted sum.",
         choices=lambda: ["fcd", "srt", "both"],
     )
-    srt_weight: float = option(1.0, help="Weight of the self-restrained triplet with --method both, >= 0.")
-    srt_margin: float = option(2.0, help="m of the self-restrained triplet, >= 0; unrelated people are 2 apart.")
-    clean_weight: float = option(1.0, help="Weight of FCD from clean embeddings to themselves, >= 0: bare faces stay where they are.")
+    srt_weight: float = option(
+        1.0, help="Weight of the self-restrained triplet with --method both, >= 0."
+    )
+    srt_margin: float = option(
+        2.0, help="m of the self-restrained triplet, >= 0; unrelated people are 2 apart."
+    )
+    clean_weight: float = option(
+        1.0,
+        help="Weight of FCD from clean embeddings to themselves, >= 0: bare faces stay where they are.",
+    )
     hidden: int = option(512, help="Width of the adapter's two hidden layers.")
-    views: int = option(1, help="Masked views drawn of each face; the recogniser embeds each and its mirror image, once.")
+    views: int = option(
+        1,
+        help="Masked views drawn of each face; the recogniser embeds each and its mirror image, once.",
+    )
     batch_size: int = option(512, help="Faces a step.")
     epochs: int = option(10, help="Passes over all stored views, >= 1.")
     learning_rate: float = like(RunOptions, "learning_rate")
@@ -220,15 +358,24 @@ class AdaptOptions:
     photometric: float = like(RunOptions, "photometric")
     seed: int = option(0, help="Of everything random: views, first weights, order.")
     threads: int = option(0, help="CPU threads of torch and of the recogniser; 0 for all.")
-    device: str = option("auto", help="Where a recogniser that is a torch network runs.", choices=lambda: ["auto", "cpu", "cuda"])
-    bank: Path | None = option(None, help="Folder of stored embeddings, shared with distill and between runs; default: OUT/bank.")
+    device: str = option(
+        "auto",
+        help="Where a recogniser that is a torch network runs.",
+        choices=lambda: ["auto", "cpu", "cuda"],
+    )
+    bank: Path | None = option(
+        None,
+        help="Folder of stored embeddings, shared with distill and between runs; default: OUT/bank.",
+    )
     bank_dtype: str = like(RunOptions, "bank_dtype")
     bank_batch: int = like(RunOptions, "bank_batch")
 
     def __post_init__(self) -> None:
         _refuse_out_of_range(self)
         if self.method != "both" and self.srt_weight != AdaptOptions.srt_weight:
-            raise KitError(f"--srt-weight weighs the two terms of --method both; --method {self.method} has one")
+            raise KitError(
+                f"--srt-weight weighs the two terms of --method both; --method {self.method} has one"
+            )
         if self.method == "fcd" and self.srt_margin != AdaptOptions.srt_margin:
             raise KitError("--srt-margin is an option of --method srt and both, not of fcd")
 
@@ -242,13 +389,21 @@ class AdaptOptions:
         """How the views are drawn; their mirror images are stored too."""
         from mfr_kit.training.views import Recipe
 
-        return Recipe(self.mask_ratio, self.drift, 0.0, self.photometric, mirror=0.0, degrade=self.degrade)
+        return Recipe(
+            self.mask_ratio, self.drift, 0.0, self.photometric, mirror=0.0, degrade=self.degrade
+        )
 
 
 @dataclass(frozen=True)
 class AverageOptions:
     """Which runs `kit.py average` takes, and where their mean goes."""
 
-    runs: list[Path] = option(argument=True, help="Run folders (or weights files in them) of one architecture and one start.")
+    runs: list[Path] = option(
+        argument=True,
+        help="Run folders (or weights files in them) of one architecture and one start.",
+    )
     out: Path = option(help="Run folder to write.")
-    keep: float = option(1.0, help="Share of the way from the runs' initial weights to their mean, 0..1; 1 is the mean.")
+    keep: float = option(
+        1.0,
+        help="Share of the way from the runs' initial weights to their mean, 0..1; 1 is the mean.",
+    )

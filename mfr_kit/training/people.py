@@ -51,10 +51,14 @@ def _names(options: RunOptions | AdaptOptions, name: str) -> set[str]:
     return {person for path in paths for person in read_people(path)}
 
 
-def _refuse_shared(options: RunOptions | AdaptOptions, shared: set[str], one: str, other: str) -> None:
+def _refuse_shared(
+    options: RunOptions | AdaptOptions, shared: set[str], one: str, other: str
+) -> None:
     if not shared:
         return
     some = f"{one} and {other} share {len(shared)} people ({', '.join(sorted(shared)[:5])}{', ...' if len(shared) > 5 else ''})"
     if not options.allow_shared_people:
-        raise KitError(f"{some}: take them out of one of the lists; with --allow-shared-people figures measured on them flatter")
+        raise KitError(
+            f"{some}: take them out of one of the lists; with --allow-shared-people figures measured on them flatter"
+        )
     print(f"{some}: figures measured on them flatter (--allow-shared-people)")

@@ -23,7 +23,19 @@ from mfr_kit.training.options import METHODS, AdaptOptions, RunOptions
 from mfr_kit.training.ranks import Ranks
 
 # What a resumed run may change: where things lie (the lineage says whether they are the same) and what the machine offers.
-MAY_CHANGE = ("resume", "dry_run", "out", "data", "bank", "workers", "threads", "device", "log_every", "save_every", "tensorboard")
+MAY_CHANGE = (
+    "resume",
+    "dry_run",
+    "out",
+    "data",
+    "bank",
+    "workers",
+    "threads",
+    "device",
+    "log_every",
+    "save_every",
+    "tensorboard",
+)
 INIT_STREAM = 3
 
 
@@ -44,7 +56,9 @@ def device_of(name: str) -> torch.device:
         KitError: cuda asked for and not there.
     """
     if name == "cuda" and not torch.cuda.is_available():
-        raise KitError("--device cuda: torch sees no CUDA device; use --device cpu or a CUDA build of torch")
+        raise KitError(
+            "--device cuda: torch sees no CUDA device; use --device cpu or a CUDA build of torch"
+        )
     return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
 
 
@@ -73,12 +87,23 @@ def open_folder(options: RunOptions, size: int, lineage: dict) -> None:
         weights.write_text(path, weights.to_toml(config))
         return
     if not options.resume:
-        raise KitError(f"{options.out} holds a run already: continue it with --resume, or choose another --out")
-    since = {entry.name: entry.default for entry in fields(options)}  # options that came after the run was begun had their defaults
+        raise KitError(
+            f"{options.out} holds a run already: continue it with --resume, or choose another --out"
+        )
+    since = {
+        entry.name: entry.default for entry in fields(options)
+    }  # options that came after the run was begun had their defaults
     before = {**since, **tomllib.loads(path.read_text(encoding="utf-8"))}
-    changed = [name for name, value in config.items() if name not in MAY_CHANGE and before.get(name) != value]
+    changed = [
+        name
+        for name, value in config.items()
+        if name not in MAY_CHANGE and before.get(name) != value
+    ]
     if changed:
-        told = "; ".join(f"--{name.replace('_', '-')} was {before.get(name)}, is {config[name]}" for name in changed)
+        told = "; ".join(
+            f"--{name.replace('_', '-')} was {before.get(name)}, is {config[name]}"
+            for name in changed
+        )
         raise KitError(f"--resume cannot continue {options.out} with other options: {told}")
     if json.loads((options.out / weights.LINEAGE).read_text(encoding="utf-8")) != lineage:
         raise KitError(
@@ -99,14 +124,20 @@ def make_student(options: RunOptions, teacher: Embedder) -> tuple[nn.Module, int
     student = weights.build_backbone(options.student, size, options.width)
     if options.init == "random":
         return student, size, None
-    state, parent = _teachers_weights(options, teacher) if options.init == "teacher" else _weights_of(Path(options.init))
+    state, parent = (
+        _teachers_weights(options, teacher)
+        if options.init == "teacher"
+        else _weights_of(Path(options.init))
+    )
     weights.load_state(student, state, f"--init {options.init}")
     return student, size, parent
 
 
 def _teachers_weights(options: RunOptions, teacher: Embedder) -> tuple[dict[str, Tensor], dict]:
     if "," in options.teacher:
-        raise KitError("--init teacher: an ensemble has no weights of its own; name one of its models with --init")
+        raise KitError(
+            "--init teacher: an ensemble has no weights of its own; name one of its models with --init"
+        )
     path = Path(options.teacher)
     if options.teacher not in ASSET_NORMALISATION and path.suffix != ".onnx":
         return _weights_of(path)
@@ -117,17 +148,29 @@ def _teachers_weights(options: RunOptions, teacher: Embedder) -> tuple[dict[str,
             "use --init random, or `kit.py adapt` to put an adapter behind it"
         )
     file = assets.path(options.teacher) if options.teacher in ASSET_NORMALISATION else path
-    return module.state_from_onnx(file), ancestor(teacher.name, teacher.fingerprint, teacher.lineage)
+    return module.state_from_onnx(file), ancestor(
+        teacher.name, teacher.fingerprint, teacher.lineage
+    )
 
 
 def _weights_of(path: Path) -> tuple[dict[str, Tensor], dict]:
     if path.is_dir() or (path.parent / weights.CONFIG).is_file():
         run = weights.load_run(path)
         return run.model.state_dict(), ancestor(run.name, run.fingerprint, run.lineage)
-    return weights.read_state(path), {"name": path.name, "sha256": weights.sha256_of(path), "trained_on": [UNKNOWN]}
+    return weights.read_state(path), {
+        "name": path.name,
+        "sha256": weights.sha256_of(path),
+        "trained_on": [UNKNOWN],
+    }
 
 
-def describe(options: RunOptions | AdaptOptions, faces: FaceSet, drift: str, teacher: dict | None, parent: dict | None) -> dict[str, Any]:
+def describe(
+    options: RunOptions | AdaptOptions,
+    faces: FaceSet,
+    drift: str,
+    teacher: dict | None,
+    parent: dict | None,
+) -> dict[str, Any]:
     """Compose the run's lineage (models/lineage.py).
 
     Args:
@@ -139,7 +182,14 @@ def describe(options: RunOptions | AdaptOptions, faces: FaceSet, drift: str, tea
     """
     people = len(set(faces.identities))
     return {
-        "training_sets": [{"name": faces.name, "fingerprint": faces.fingerprint, "faces": len(faces), "people": people}],
+        "training_sets": [
+            {
+                "name": faces.name,
+                "fingerprint": faces.fingerprint,
+                "faces": len(faces),
+                "people": people,
+            }
+        ],
         "teacher": teacher,
         "initial_weights": parent,
         "masks": {
@@ -155,10 +205,15 @@ def describe(options: RunOptions | AdaptOptions, faces: FaceSet, drift: str, tea
 
 def is_taught(options: RunOptions) -> bool:
     """Whether the teacher leaves a trace in the student: not where a method that goes by labels stands by itself (--fcd-weight 0)."""
-    return not getattr(registry.get(METHODS, options.method), "BY_LABELS", False) or options.of_method().fcd_weight != 0
+    return (
+        not getattr(registry.get(METHODS, options.method), "BY_LABELS", False)
+        or options.of_method().fcd_weight != 0
+    )
 
 
-def relations(options: RunOptions, faces: FaceSet, teacher: Embedder, device: torch.device, ranks: Ranks) -> Relations:
+def relations(
+    options: RunOptions, faces: FaceSet, teacher: Embedder, device: torch.device, ranks: Ranks
+) -> Relations:
     """Fill the bank (the first rank does), average it into prototypes and, for a method that mines, find the partners.
 
     A student that learns from labels alone needs no bank and gets none.
@@ -170,13 +225,22 @@ def relations(options: RunOptions, faces: FaceSet, teacher: Embedder, device: to
         return Relations(None, labels, torch.empty(len(names), 0, device=device), None)
 
     def build() -> Relations:
-        stored = bank.fill(root, faces, teacher, batch=options.bank_batch, dtype=options.bank_dtype, progress=ranks.first)
+        stored = bank.fill(
+            root,
+            faces,
+            teacher,
+            batch=options.bank_batch,
+            dtype=options.bank_dtype,
+            progress=ranks.first,
+        )
         prototypes = mining.prototypes(stored, labels).to(device)
         if not getattr(registry.get(METHODS, options.method), "MINES", False):
             return Relations(stored, labels, prototypes, None)
         own = options.of_method()
         draw = mining.Draw(own.partners, own.mining, own.neighbours, options.seed, own.search)
-        return Relations(stored, labels, prototypes, mining.Partners(stored, labels, prototypes, draw))
+        return Relations(
+            stored, labels, prototypes, mining.Partners(stored, labels, prototypes, draw)
+        )
 
     if ranks.first:
         made = build()

@@ -25,7 +25,9 @@ class Stepper:
     """Everything a step looks at and does not change; `State` is what it changes."""
 
     options: RunOptions
-    network: Callable[[Tensor], Tensor]  # student, then projector; wrapped for several ranks or compiled
+    network: Callable[
+        [Tensor], Tensor
+    ]  # student, then projector; wrapped for several ranks or compiled
     terms: Callable[[Batch, nn.Module], Terms]
     relations: Relations
     teacher: Embedder | None  # only where it sees the student's views
@@ -55,7 +57,12 @@ class Stepper:
                 raise KitError(self._blame(state.step, batch.student, numbers[:, 0]))
             if measured:
                 values = {name: value.item() for name, value in losses.items()}
-                told = {"loss": loss.item(), "terms": values, **figures, **_ratios(losses, batch.student)}
+                told = {
+                    "loss": loss.item(),
+                    "terms": values,
+                    **figures,
+                    **_ratios(losses, batch.student),
+                }
             (loss / len(views)).backward()
         norm = self._update(state)
         return {**told, "grad_norm": norm.item()} if measured else {}
@@ -64,16 +71,22 @@ class Stepper:
         pixels = to_tensor(views.images.to(self.device, non_blocking=True))
         if self.options.channels_last:
             pixels = pixels.contiguous(memory_format=torch.channels_last)
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.options.precision == "bf16"):
+        with torch.autocast(
+            self.device.type, torch.bfloat16, enabled=self.options.precision == "bf16"
+        ):
             student = self.network(pixels)
         student = self.ranks.gather(student.float())
-        numbers = self.ranks.gather_numbers(np.stack([views.indices, views.epochs, views.mirrored], axis=1))
+        numbers = self.ranks.gather_numbers(
+            np.stack([views.indices, views.epochs, views.mirrored], axis=1)
+        )
         indices, epochs, mirrored = numbers.T
         labels = torch.from_numpy(self.relations.labels[indices]).to(self.device)
         partners = self.relations.partners
         return Batch(
             student,
-            torch.zeros_like(student) if self.relations.bank is None else self._targets(views, indices, mirrored),
+            torch.zeros_like(student)
+            if self.relations.bank is None
+            else self._targets(views, indices, mirrored),
             labels,
             self.relations.prototypes,
             None if partners is None else partners.of(student, labels, epochs, indices),
@@ -94,14 +107,18 @@ class Stepper:
         norm = torch.nn.utils.clip_grad_norm_(parameters, self.options.clip or float("inf"))
         state.optimiser.step()
         if state.average is not None:
-            state.average = optimise.between(state.average, state.student.state_dict(), 1 - self.options.ema)
+            state.average = optimise.between(
+                state.average, state.student.state_dict(), 1 - self.options.ema
+            )
         return norm
 
     def _blame(self, step: int, student: Tensor, indices: np.ndarray) -> str:
         broken = (~torch.isfinite(student.detach()).all(dim=1)).cpu().numpy()
         what = "embeddings" if broken.any() else "loss, with finite embeddings"
         chosen = indices[broken] if broken.any() else indices
-        keys = ", ".join(str(self.faces.keys[i]) for i in chosen[:8]) + (" ..." if len(chosen) > 8 else "")
+        keys = ", ".join(str(self.faces.keys[i]) for i in chosen[:8]) + (
+            " ..." if len(chosen) > 8 else ""
+        )
         return f"non-finite {what} at step {step}: {keys}. Look at these faces, or lower --learning-rate; the last checkpoint is intact"
 
 
@@ -109,6 +126,13 @@ def _ratios(losses: dict[str, Tensor], student: Tensor) -> dict[str, dict[str, f
     """Compare what each term asks of the embeddings with what FCD asks: ratios of gradient norms."""
     if "fcd" not in losses or len(losses) == 1:
         return {}
-    norms = {name: torch.autograd.grad(value, student, retain_graph=True)[0].norm() for name, value in losses.items()}
+    norms = {
+        name: torch.autograd.grad(value, student, retain_graph=True)[0].norm()
+        for name, value in losses.items()
+    }
     floor = norms["fcd"].clamp_min(1e-12)
-    return {"ratio_to_fcd": {name: (norm / floor).item() for name, norm in norms.items() if name != "fcd"}}
+    return {
+        "ratio_to_fcd": {
+            name: (norm / floor).item() for name, norm in norms.items() if name != "fcd"
+        }
+    }

@@ -57,8 +57,14 @@ class Validation:
         self._views = Views(RECIPE, load_masks()) if self.drawn else None
         dummy = np.ones((len(faces), 1), np.float32)
         clean, masked = self._sides(dummy, dummy)
-        self.about = {"set": faces.name, "people": len(set(faces.identities)), "masks": "drawn here" if self.drawn else "the set's own"}
-        self.far = _smallest_far(min(Pairs(clean).count.impostor, Pairs(masked, clean).count.impostor), faces.name)
+        self.about = {
+            "set": faces.name,
+            "people": len(set(faces.identities)),
+            "masks": "drawn here" if self.drawn else "the set's own",
+        }
+        self.far = _smallest_far(
+            min(Pairs(clean).count.impostor, Pairs(masked, clean).count.impostor), faces.name
+        )
 
     def measure(self, student: nn.Module) -> Result:
         """Embed every face with the student as it is (put it in eval mode first) and compare."""
@@ -71,7 +77,9 @@ class Validation:
             embed: (B, 112, 112, 3) uint8 RGB -> (B, D).
         """
         first = np.concatenate([embed(images) for images in self._images(self.faces.image)])
-        return first, np.concatenate([embed(images) for images in self._images(self._masked)]) if self.drawn else first
+        return first, np.concatenate(
+            [embed(images) for images in self._images(self._masked)]
+        ) if self.drawn else first
 
     def compare(self, first: np.ndarray, second: np.ndarray) -> Result:
         """Measure what `embedded` gave."""
@@ -91,7 +99,9 @@ class Validation:
 
     def _images(self, read: Callable[[int], np.ndarray]) -> Iterator[np.ndarray]:
         for start in range(0, len(self.faces), self.batch):
-            yield np.stack([read(index) for index in range(start, min(start + self.batch, len(self.faces)))])
+            yield np.stack(
+                [read(index) for index in range(start, min(start + self.batch, len(self.faces)))]
+            )
 
 
 def _forward(student: nn.Module, images: np.ndarray) -> np.ndarray:

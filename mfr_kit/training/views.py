@@ -58,7 +58,10 @@ class Views:
             landmarks: (K, 2) in its pixels.
             rng: from `rng_for(seed, epoch, index)`.
         """
-        mirrored, masked = rng.random() < self._recipe.mirror, rng.random() < self._recipe.mask_ratio
+        mirrored, masked = (
+            rng.random() < self._recipe.mirror,
+            rng.random() < self._recipe.mask_ratio,
+        )
         image = render(face, landmarks, self._library.draw(rng), rng)[0] if masked else face
         image = move(image, self._drift(masked, rng), mirrored)
         if self._photometry is not None:
@@ -72,7 +75,11 @@ class Views:
         amount = self._recipe.drift if masked else self._recipe.drift_clean
         if not amount:
             return np.eye(2, 3)
-        return drift.sampled(rng, amount, self._drifts) if masked and self._drifts is not None else drift.drawn(rng, amount)
+        return (
+            drift.sampled(rng, amount, self._drifts)
+            if masked and self._drifts is not None
+            else drift.drawn(rng, amount)
+        )
 
 
 def move(image: np.ndarray, matrix: np.ndarray, mirrored: bool) -> np.ndarray:
@@ -81,7 +88,9 @@ def move(image: np.ndarray, matrix: np.ndarray, mirrored: bool) -> np.ndarray:
         return np.ascontiguousarray(image[:, ::-1]) if mirrored else image.copy()
     if mirrored:
         matrix = matrix @ np.array([[-1, 0, SIZE - 1], [0, 1, 0], [0, 0, 1]], np.float64)
-    return cv2.warpAffine(image, matrix, (SIZE, SIZE), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101)
+    return cv2.warpAffine(
+        image, matrix, (SIZE, SIZE), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101
+    )
 
 
 def photometry(probability: float):
@@ -92,18 +101,26 @@ def photometry(probability: float):
     Returns:
         An albumentations Compose; seed it per sample with `set_random_state` (its own seed would repeat per worker).
     """
-    os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"  # it asks the network for a newer version on import
+    os.environ["NO_ALBUMENTATIONS_UPDATE"] = (
+        "1"  # it asks the network for a newer version on import
+    )
     import albumentations as A
 
     def p(base: float) -> float:
         return min(1.0, base * probability)
 
-    blur = [A.GaussianBlur(blur_limit=(3, 5)), A.MotionBlur(blur_limit=(3, 5)), A.Downscale(scale_range=(0.4, 0.8))]
+    blur = [
+        A.GaussianBlur(blur_limit=(3, 5)),
+        A.MotionBlur(blur_limit=(3, 5)),
+        A.Downscale(scale_range=(0.4, 0.8)),
+    ]
     return A.Compose(
         [
             A.RandomBrightnessContrast(brightness_limit=0.2, contrast_limit=0.2, p=p(0.5)),
             A.RandomGamma(gamma_limit=(70, 140), p=p(0.2)),
-            A.HueSaturationValue(hue_shift_limit=6, sat_shift_limit=25, val_shift_limit=0, p=p(0.3)),
+            A.HueSaturationValue(
+                hue_shift_limit=6, sat_shift_limit=25, val_shift_limit=0, p=p(0.3)
+            ),
             A.ToGray(p=p(0.03)),
             A.OneOf(blur, p=p(0.2)),
             A.GaussNoise(std_range=(0.01, 0.04), p=p(0.15)),

@@ -6,7 +6,15 @@ import onnxruntime
 
 SIDE, STRIDES = 640, (8, 16, 32)
 SCORE, OVERLAP = 0.5, 0.3
-TEMPLATE = np.array([[38.2946, 51.6963], [73.5318, 51.5014], [56.0252, 71.7366], [41.5493, 92.3655], [70.7299, 92.2041]])
+TEMPLATE = np.array(
+    [
+        [38.2946, 51.6963],
+        [73.5318, 51.5014],
+        [56.0252, 71.7366],
+        [41.5493, 92.3655],
+        [70.7299, 92.2041],
+    ]
+)
 
 
 def open_session(path):
@@ -35,7 +43,8 @@ class FaceDetector:
         canvas = np.zeros((SIDE, SIDE, 3), np.float32)
         canvas[: small.shape[0], : small.shape[1]] = small
         planes = np.ascontiguousarray(canvas.transpose(2, 0, 1)[None])
-        found = dict(zip(self.outputs, self.session.run(None, {self.session.get_inputs()[0].name: planes})))  # noqa: B905  Python 3.8 too
+        maps = self.session.run(None, {self.session.get_inputs()[0].name: planes})
+        found = dict(zip(self.outputs, maps))  # noqa: B905  Python 3.8 too
         rows = np.concatenate([decode(found, stride) for stride in STRIDES])
         rows = suppress(rows[rows[:, 14] >= SCORE])
         rows[:, :14] /= scale
@@ -50,7 +59,10 @@ def decode(found, stride):
     centre = (np.stack([column, row], 1) + box[:, :2]) * stride
     size = np.exp(box[:, 2:]) * stride
     points = (points + np.stack([column, row], 1)[:, None]) * stride
-    score = np.sqrt(np.clip(found[f"cls_{stride}"][0, :, 0], 0, 1) * np.clip(found[f"obj_{stride}"][0, :, 0], 0, 1))
+    score = np.sqrt(
+        np.clip(found[f"cls_{stride}"][0, :, 0], 0, 1)
+        * np.clip(found[f"obj_{stride}"][0, :, 0], 0, 1)
+    )
     return np.concatenate([centre - size / 2, size, points.reshape(-1, 10), score[:, None]], 1)
 
 

@@ -33,5 +33,7 @@ class PyWebFace260M:
     def embed(self, face):
         """(112, 112, 3) uint8 BGR -> (D,) float32."""
         rgb = face[:, :, ::-1].astype(np.float32)
-        planes = np.ascontiguousarray(((rgb - self.pixels["mean"]) / self.pixels["std"]).transpose(2, 0, 1)[None])
+        planes = np.ascontiguousarray(
+            ((rgb - self.pixels["mean"]) / self.pixels["std"]).transpose(2, 0, 1)[None]
+        )
         return self.session.run(None, {self.session.get_inputs()[0].name: planes})[0][0]

@@ -68,26 +68,54 @@ def folder(tmp_path_factory):
 @pytest.fixture
 def options(folder, monkeypatch):
     monkeypatch.setenv("SMALL_SETS", str(folder))
-    return AblateOptions(table=folder / "small.toml", work=folder / "work", records=folder / "docs" / "results", workers=0)
+    return AblateOptions(
+        table=folder / "small.toml",
+        work=folder / "work",
+        records=folder / "docs" / "results",
+        workers=0,
+    )
 
 
 @pytest.fixture
 def records(folder, options):
     ablate(options)
-    return {path.stem: json.loads(path.read_text()) for path in (folder / "docs" / "results" / "small").glob("*.json")}
+    return {
+        path.stem: json.loads(path.read_text())
+        for path in (folder / "docs" / "results" / "small").glob("*.json")
+    }
 
 
 def test_every_cell_is_recorded_once(options, records, monkeypatch):
-    assert sorted(records) == ["bare-0", "bare-1", "bare-again-0", "bare-again-1", "slow-0", "slow-1", "teacher"]
+    assert sorted(records) == [
+        "bare-0",
+        "bare-1",
+        "bare-again-0",
+        "bare-again-1",
+        "slow-0",
+        "slow-1",
+        "teacher",
+    ]
     monkeypatch.setattr(module, "_do", lambda *_: pytest.fail("a recorded cell was done again"))
     assert ablate(options).splitlines() == [
-        f"{name}: recorded" for name in ["teacher", "bare-0", "slow-0", "bare-again-0", "bare-1", "slow-1", "bare-again-1"]
+        f"{name}: recorded"
+        for name in [
+            "teacher",
+            "bare-0",
+            "slow-0",
+            "bare-again-0",
+            "bare-1",
+            "slow-1",
+            "bare-again-1",
+        ]
     ]
 
 
 def test_a_record_is_json_of_a_line_for_each_part(folder, records):
     text = (folder / "docs" / "results" / "small" / "bare-0.json").read_text()
-    assert len(text.splitlines()) == len(records["bare-0"]) + 2 and json.loads(text) == records["bare-0"]
+    assert (
+        len(text.splitlines()) == len(records["bare-0"]) + 2
+        and json.loads(text) == records["bare-0"]
+    )
 
 
 def test_a_record_tells_what_it_rests_on(records):
@@ -105,46 +133,93 @@ def test_changed_settings_are_done_anew(folder, options, records):
     changed = folder / "changed" / "small.toml"
     changed.parent.mkdir(exist_ok=True)
     changed.write_text(TABLE.replace("learning_rate = 1e-6", "learning_rate = 1e-5"))
-    told = ablate(AblateOptions(table=changed, work=options.work, records=options.records, dry_run=True)).splitlines()
-    assert [line for line in told if line.endswith("missing")] == ["slow-0: missing", "slow-1: missing"]
-    ablate(AblateOptions(table=changed, work=options.work, records=folder / "new", workers=0, only=["slow"]))
-    assert json.loads((folder / "new" / "small" / "slow-0.json").read_text())["options"]["learning_rate"] == 1e-5
+    told = ablate(
+        AblateOptions(table=changed, work=options.work, records=options.records, dry_run=True)
+    ).splitlines()
+    assert [line for line in told if line.endswith("missing")] == [
+        "slow-0: missing",
+        "slow-1: missing",
+    ]
+    ablate(
+        AblateOptions(
+            table=changed, work=options.work, records=folder / "new", workers=0, only=["slow"]
+        )
+    )
+    assert (
+        json.loads((folder / "new" / "small" / "slow-0.json").read_text())["options"][
+            "learning_rate"
+        ]
+        == 1e-5
+    )
 
 
-def test_a_run_of_the_same_options_is_shared_by_rows_and_tables(folder, options, records, monkeypatch):
+def test_a_run_of_the_same_options_is_shared_by_rows_and_tables(
+    folder, options, records, monkeypatch
+):
     other = folder / "other.toml"
-    other.write_text(TABLE.replace('name = "slow"', 'name = "creeping"').replace('title = "A', 'title = "Another'))
+    other.write_text(
+        TABLE.replace('name = "slow"', 'name = "creeping"').replace(
+            'title = "A', 'title = "Another'
+        )
+    )
     trained = []
     monkeypatch.setattr(module.distill, "distill", trained.append)
-    ablate(AblateOptions(table=other, work=options.work, records=folder / "shared", workers=0, only=["creeping"]))
+    ablate(
+        AblateOptions(
+            table=other, work=options.work, records=folder / "shared", workers=0, only=["creeping"]
+        )
+    )
     assert not trained and not (options.work / "other").exists()
     shared = json.loads((folder / "shared" / "other" / "creeping-1.json").read_text())
-    assert shared["options"] == records["slow-1"]["options"] and shared["sets"] == records["slow-1"]["sets"]
+    assert (
+        shared["options"] == records["slow-1"]["options"]
+        and shared["sets"] == records["slow-1"]["sets"]
+    )
 
 
 def test_a_set_may_be_measured_with_the_mirrored_face(folder, options, records):
     flipped = folder / "flipped" / "small.toml"
     flipped.parent.mkdir(exist_ok=True)
     flipped.write_text(TABLE.replace("fars = [0.5, 0.2]", "fars = [0.5, 0.2]\nflip = true"))
-    ablate(AblateOptions(table=flipped, work=options.work, records=folder / "mirrored", workers=0, only=["bare"]))
+    ablate(
+        AblateOptions(
+            table=flipped, work=options.work, records=folder / "mirrored", workers=0, only=["bare"]
+        )
+    )
     record = json.loads((folder / "mirrored" / "small" / "bare-0.json").read_text())
     assert record["key"] != records["bare-0"]["key"]
     (run,) = (options.work / "small").glob("bare-0-*")
     faces = FaceSet.open(folder / "others")
-    found = measure(from_set(embed_set(load_embedder(run), faces, flip=True), faces), Plan((0.5, 0.2), 20), ("nonmask-nonmask",))
+    found = measure(
+        from_set(embed_set(load_embedder(run), faces, flip=True), faces),
+        Plan((0.5, 0.2), 20),
+        ("nonmask-nonmask",),
+    )
     told = record["sets"]["others"]["protocols"]["nonmask-nonmask"]
-    assert [row["tar"] for row in told] == [row["tar"] for row in found["nonmask-nonmask"].result["tar_at_far"]]
+    assert [row["tar"] for row in told] == [
+        row["tar"] for row in found["nonmask-nonmask"].result["tar_at_far"]
+    ]
     assert told != records["bare-0"]["sets"]["others"]["protocols"]["nonmask-nonmask"]
 
 
-def test_an_option_that_came_later_outdates_nothing_and_a_changed_default_does(folder, options, records):
+def test_an_option_that_came_later_outdates_nothing_and_a_changed_default_does(
+    folder, options, records
+):
     copy = folder / "copies"
     (copy / "small").mkdir(parents=True, exist_ok=True)
 
     def missing(**changes):
-        kept = {name: value for name, value in records["bare-0"]["options"].items() if name != "ema"} | changes
-        (copy / "small" / "bare-0.json").write_text(json.dumps({**records["bare-0"], "options": kept}))
-        return ablate(AblateOptions(table=options.table, work=options.work, records=copy, only=["bare"], dry_run=True)).splitlines()
+        kept = {
+            name: value for name, value in records["bare-0"]["options"].items() if name != "ema"
+        } | changes
+        (copy / "small" / "bare-0.json").write_text(
+            json.dumps({**records["bare-0"], "options": kept})
+        )
+        return ablate(
+            AblateOptions(
+                table=options.table, work=options.work, records=copy, only=["bare"], dry_run=True
+            )
+        ).splitlines()
 
     assert missing() == ["bare-0: recorded", "bare-1: missing"]
     assert missing(clip=1.0) == ["bare-0: missing", "bare-1: missing"]
@@ -152,9 +227,18 @@ def test_an_option_that_came_later_outdates_nothing_and_a_changed_default_does(f
 
 def test_the_page_says_what_the_records_say(folder, records):
     page = folder / "docs" / "results.md"
-    assert "7 records of 1 table(s)" in write(ResultsOptions(records=folder / "docs" / "results", out=page))
-    row = next(line for line in page.read_text().splitlines() if line.startswith("| bare | ") and "(" in line)
-    seeds = [records[f"bare-{seed}"]["sets"]["others"]["protocols"]["nonmask-nonmask"][0] for seed in (0, 1)]
+    assert "7 records of 1 table(s)" in write(
+        ResultsOptions(records=folder / "docs" / "results", out=page)
+    )
+    row = next(
+        line
+        for line in page.read_text().splitlines()
+        if line.startswith("| bare | ") and "(" in line
+    )
+    seeds = [
+        records[f"bare-{seed}"]["sets"]["others"]["protocols"]["nonmask-nonmask"][0]
+        for seed in (0, 1)
+    ]
     teacher = records["teacher"]["sets"]["others"]["protocols"]["nonmask-nonmask"][0]
     mean, least, most, change, low, high = map(float, re.findall(r"[+-]?\d+\.\d+", row)[:6])
     tars = [100 * row["tar"] for row in seeds]
@@ -165,7 +249,9 @@ def test_the_page_says_what_the_records_say(folder, records):
     )
     assert change == pytest.approx(np.mean(tars) - 100 * teacher["tar"], abs=0.011)
     paired = 100 * (np.mean([row["resampled"] for row in seeds], axis=0) - teacher["resampled"])
-    assert (low, high) == tuple(pytest.approx(end, abs=0.01) for end in np.quantile(paired, [0.025, 0.975]))
+    assert (low, high) == tuple(
+        pytest.approx(end, abs=0.01) for end in np.quantile(paired, [0.025, 0.975])
+    )
     for image in re.findall(r"\((\S+\.svg)\)", page.read_text()):
         assert (page.parent / image).read_text().startswith("<svg xmlns")
     assert "curves.svg" in page.read_text()
@@ -183,12 +269,19 @@ def test_mask_ratios_are_plotted_though_a_record_is_older_than_an_option(records
     folder, ratios = tmp_path / "results" / "small", (0.0, 0.35, 0.7)
     folder.mkdir(parents=True)
     for ratio in ratios:
-        record = {**records["bare-0"], "setting": f"ratio {ratio}", "options": {**records["bare-0"]["options"], "mask_ratio": ratio}}
+        record = {
+            **records["bare-0"],
+            "setting": f"ratio {ratio}",
+            "options": {**records["bare-0"]["options"], "mask_ratio": ratio},
+        }
         if ratio == 0.7:
             del record["options"]["degrade"], record["options"]["freeze_last_layers"]
         record["sets"] = json.loads(json.dumps(record["sets"]))
         for measured in record["sets"].values():
-            measured["protocols"] = {"nonmask-nonmask": (rows := measured["protocols"]["nonmask-nonmask"]), "mask-nonmask": rows}
+            measured["protocols"] = {
+                "nonmask-nonmask": (rows := measured["protocols"]["nonmask-nonmask"]),
+                "mask-nonmask": rows,
+            }
             for row in rows:
                 row["false_accepts"] = 100
         (folder / f"{ratio}.json").write_text(json.dumps(record))
@@ -202,9 +295,26 @@ def test_mask_ratios_are_plotted_though_a_record_is_older_than_an_option(records
 
 
 def test_the_commands(folder, options, records, capsys):
-    assert main(["ablate", str(options.table), "--work", str(options.work), "--records", str(options.records), "--only", "bare"]) == 0
+    assert (
+        main(
+            [
+                "ablate",
+                str(options.table),
+                "--work",
+                str(options.work),
+                "--records",
+                str(options.records),
+                "--only",
+                "bare",
+            ]
+        )
+        == 0
+    )
     assert capsys.readouterr().out.splitlines() == ["bare-0: recorded", "bare-1: recorded"]
-    assert main(["results", "--records", str(folder / "nothing"), "--out", str(folder / "page.md")]) == 2
+    assert (
+        main(["results", "--records", str(folder / "nothing"), "--out", str(folder / "page.md")])
+        == 2
+    )
     assert "kit.py ablate" in capsys.readouterr().err
 
 
@@ -222,7 +332,14 @@ def test_the_commands(folder, options, records, capsys):
 def test_a_wrong_table_is_told_in_a_line(folder, options, tmp_path, old, new, problem):
     (tmp_path / "t.toml").write_text(TABLE.replace(old, new, 1))
     with pytest.raises(KitError, match=problem):
-        ablate(AblateOptions(table=tmp_path / "t.toml", work=tmp_path / "work", records=tmp_path / "records", dry_run=True))
+        ablate(
+            AblateOptions(
+                table=tmp_path / "t.toml",
+                work=tmp_path / "work",
+                records=tmp_path / "records",
+                dry_run=True,
+            )
+        )
 
 
 def test_the_shipped_tables_can_be_read(monkeypatch):

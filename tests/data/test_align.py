@@ -18,7 +18,9 @@ def test_agrees_with_insightface_to_a_hundredth_of_a_pixel(seed):
     rng = np.random.default_rng(seed)
     angle, scale = rng.uniform(-1.2, 1.2), rng.uniform(0.3, 6)
     turn = scale * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
-    landmarks = ((TEMPLATE + rng.normal(0, 4, (5, 2))) @ turn.T + rng.uniform(-50, 500, 2)).astype(np.float32)
+    landmarks = ((TEMPLATE + rng.normal(0, 4, (5, 2))) @ turn.T + rng.uniform(-50, 500, 2)).astype(
+        np.float32
+    )
     ours = transform_points(landmarks, estimate_similarity(landmarks))
     theirs = transform_points(landmarks, np.asarray(estimate_norm(landmarks)))
     np.testing.assert_allclose(ours, theirs, atol=0.01)

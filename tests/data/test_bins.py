@@ -18,7 +18,9 @@ IMAGES, SAME = [b"one", b"", b"\xff\x00" * 200, b"four" * 20000], [True, False]
 
 
 def save(tmp_path, content, protocol=pickle.HIGHEST_PROTOCOL):
-    (tmp_path / "a.bin").write_bytes(content if isinstance(content, bytes) else pickle.dumps(content, protocol))
+    (tmp_path / "a.bin").write_bytes(
+        content if isinstance(content, bytes) else pickle.dumps(content, protocol)
+    )
     return tmp_path / "a.bin"
 
 
@@ -34,7 +36,14 @@ def test_pickles_of_bytes(tmp_path, protocol, container):
 
 
 @pytest.mark.parametrize("protocol", [2, 3, 4, 5])
-@pytest.mark.parametrize("flags", [np.array, lambda same: [np.bool_(flag) for flag in same], lambda same: [int(flag) for flag in same]])
+@pytest.mark.parametrize(
+    "flags",
+    [
+        np.array,
+        lambda same: [np.bool_(flag) for flag in same],
+        lambda same: [int(flag) for flag in same],
+    ],
+)
 def test_pickles_of_numpy_arrays(tmp_path, protocol, flags):
     arrays = [np.frombuffer(image, np.uint8) for image in IMAGES]
     assert opened(save(tmp_path, (arrays, flags(SAME)), protocol)) == (IMAGES, SAME)
@@ -43,14 +52,19 @@ def test_pickles_of_numpy_arrays(tmp_path, protocol, flags):
 @pytest.mark.parametrize("module", ["numpy.core.multiarray", "numpy._core.multiarray"])
 def test_module_names_of_both_numpys(tmp_path, module):
     data = pickle.dumps(([np.frombuffer(image, np.uint8) for image in IMAGES], SAME), 2)
-    data = data.replace(b"numpy._core.multiarray", b"numpy.core.multiarray").replace(b"numpy.core.multiarray", module.encode())
+    data = data.replace(b"numpy._core.multiarray", b"numpy.core.multiarray").replace(
+        b"numpy.core.multiarray", module.encode()
+    )
     assert opened(save(tmp_path, data)) == (IMAGES, SAME)
 
 
 def test_a_pickle_of_python_2(tmp_path):
     """By hand, as Python 2.7's cPickle writes ([str, str, str, str], [True, False]) at protocol 2."""
     strings = b"".join(
-        b"T" + struct.pack("<i", len(image)) + image if len(image) > 255 else b"U" + bytes([len(image)]) + image for image in IMAGES
+        b"T" + struct.pack("<i", len(image)) + image
+        if len(image) > 255
+        else b"U" + bytes([len(image)]) + image
+        for image in IMAGES
     )
     data = b"\x80\x02]q\x00(" + strings + b"e]q\x01(\x88\x89e\x86q\x02."
     assert pickle.loads(data, encoding="bytes") == (IMAGES, SAME)
@@ -87,12 +101,19 @@ class Evil:
     ],
     ids=["system", "eval", "getattr", "zeros", "bytearray"],
 )
-@pytest.mark.parametrize("place", [lambda evil: evil, lambda evil: ([evil, b""], SAME), lambda evil: ([b""] * 4, [evil, True])])
+@pytest.mark.parametrize(
+    "place",
+    [lambda evil: evil, lambda evil: ([evil, b""], SAME), lambda evil: ([b""] * 4, [evil, True])],
+)
 def test_a_malicious_pickle_is_refused(tmp_path, protocol, evil, place):
     harmed = tmp_path / "harmed"
     call, arguments = evil.reduced
-    armed = Evil(call, *(item.format(str(harmed)) if isinstance(item, str) else item for item in arguments))
-    with pytest.raises(KitError, match=r"a\.bin: byte \d+: .*holds \(images, flags\) and nothing else"):
+    armed = Evil(
+        call, *(item.format(str(harmed)) if isinstance(item, str) else item for item in arguments)
+    )
+    with pytest.raises(
+        KitError, match=r"a\.bin: byte \d+: .*holds \(images, flags\) and nothing else"
+    ):
         read_bin(save(tmp_path, place(armed), protocol))
     assert not harmed.exists()
 
@@ -135,7 +156,9 @@ def test_what_is_no_verification_set(tmp_path, content, problem):
 @given(data=st.data())
 def test_damage_is_an_error_or_harmless(tmp_path_factory, data):
     protocol = data.draw(st.integers(2, 5))
-    whole = bytearray(pickle.dumps(([b"one", np.frombuffer(b"two", np.uint8)], [np.bool_(True)]), protocol))
+    whole = bytearray(
+        pickle.dumps(([b"one", np.frombuffer(b"two", np.uint8)], [np.bool_(True)]), protocol)
+    )
     for _ in range(data.draw(st.integers(1, 4))):
         whole[data.draw(st.integers(0, len(whole) - 1))] = data.draw(st.integers(0, 255))
     path = tmp_path_factory.mktemp("bin") / "a.bin"

@@ -44,7 +44,12 @@ def test_the_fingerprint_follows_the_pixels_not_the_place(tmp_path):
 
 def test_people_without_any_face_are_still_people(tmp_path):
     made = write_faceset(tmp_path / "s", 2, 2)
-    lost = dict.fromkeys(faceset.SKIPPED_COLUMNS, "") | {"source": "z/1.jpg", "identity": "z", "condition": "mask", "reason": "no_face"}
+    lost = dict.fromkeys(faceset.SKIPPED_COLUMNS, "") | {
+        "source": "z/1.jpg",
+        "identity": "z",
+        "condition": "mask",
+        "reason": "no_face",
+    }
     faceset.write_rows(made.folder, [(made.table.to_pylist(), [lost])], {})
     again = FaceSet.open(made.folder)
     assert again.people == ["p00", "p01", "z"]

@@ -32,13 +32,20 @@ def people(tmp_path):
     for number, (person, photos) in enumerate(PEOPLE.items()):
         (tmp_path / "people" / person).mkdir(parents=True)
         for photo in range(photos):
-            (tmp_path / "people" / person / f"{person}_{photo}.jpg").write_bytes(jpeg(10 * number + photo))
+            (tmp_path / "people" / person / f"{person}_{photo}.jpg").write_bytes(
+                jpeg(10 * number + photo)
+            )
     return tmp_path / "people"
 
 
-@pytest.mark.parametrize(("first", "second"), list(itertools.product(registry.names(FORMATS), repeat=2)))
+@pytest.mark.parametrize(
+    ("first", "second"), list(itertools.product(registry.names(FORMATS), repeat=2))
+)
 def test_any_format_to_any_other(tmp_path, people, first, second):
-    one, two = tmp_path / "one" / NAMES.get(first, "set"), tmp_path / "two" / NAMES.get(second, "set")
+    one, two = (
+        tmp_path / "one" / NAMES.get(first, "set"),
+        tmp_path / "two" / NAMES.get(second, "set"),
+    )
     proof = convert(people, one, None, first)
     assert (proof.photographs, proof.people) == (6, 3)
     assert convert(one, two, first, second).digest == proof.digest
@@ -61,7 +68,20 @@ def test_the_command(tmp_path, people, capsys):
     assert main(["convert", str(people), str(tmp_path / "new" / "train.rec")]) == 0
     told = capsys.readouterr().out
     assert "(folder) -> " in told and "read back equal: 6 photographs, 3 people" in told
-    assert main(["convert", str(tmp_path / "new"), str(tmp_path / "faces"), "--from", "recordio", "--to", "face-set"]) == 0
+    assert (
+        main(
+            [
+                "convert",
+                str(tmp_path / "new"),
+                str(tmp_path / "faces"),
+                "--from",
+                "recordio",
+                "--to",
+                "face-set",
+            ]
+        )
+        == 0
+    )
     assert main(["convert", str(people), str(tmp_path / "new" / "train.rec")]) == 2
     assert "exists already" in capsys.readouterr().err
 
@@ -71,10 +91,19 @@ def test_rec_has_insightface_layout(tmp_path, people):
     reader = rec_format.RecordReader(tmp_path / "r" / "train.rec")
     records = [rec_format._record(reader, key) for key in range(10)]
     assert records[0].labels == (7.0, 10.0) and not records[0].data
-    assert [record.labels for record in records[1:7]] == [(0.0,), (0.0,), (0.0,), (1.0,), (2.0,), (2.0,)]
+    assert [record.labels for record in records[1:7]] == [
+        (0.0,),
+        (0.0,),
+        (0.0,),
+        (1.0,),
+        (2.0,),
+        (2.0,),
+    ]
     assert [record.labels for record in records[7:]] == [(1.0, 4.0), (4.0, 5.0), (5.0, 7.0)]
     assert (tmp_path / "r" / "property").read_text() == "3,112,112\n"
-    assert (tmp_path / "r" / "train.people.txt").read_text(encoding="utf-8") == "Ann Lee\nBob\nÇelik\n"
+    assert (tmp_path / "r" / "train.people.txt").read_text(
+        encoding="utf-8"
+    ) == "Ann Lee\nBob\nÇelik\n"
 
 
 def test_a_rec_of_strangers_has_numbers_for_names(tmp_path, people):
@@ -83,7 +112,11 @@ def test_a_rec_of_strangers_has_numbers_for_names(tmp_path, people):
     (tmp_path / "r" / "train.idx").unlink()
     proof = convert(tmp_path / "r", tmp_path / "folder")
     assert (proof.read_as, proof.written_as, proof.people) == ("recordio", "folder", 3)
-    assert sorted(item.name for item in (tmp_path / "folder").iterdir()) == ["000000", "000001", "000002"]
+    assert sorted(item.name for item in (tmp_path / "folder").iterdir()) == [
+        "000000",
+        "000001",
+        "000002",
+    ]
 
 
 def rec(path, records):
@@ -98,32 +131,56 @@ def rec(path, records):
 @pytest.mark.parametrize("header", [False, True])
 def test_labels_out_of_range(tmp_path, label, header):
     images = [pack(0, jpeg(1)), pack(label, jpeg(2))]
-    records = [pack((3, 5), b""), *images, pack((1, 2), b""), pack((2, 3), b"")] if header else images
+    records = (
+        [pack((3, 5), b""), *images, pack((1, 2), b""), pack((2, 3), b"")] if header else images
+    )
     path = rec(tmp_path / "a.rec", records)
     (tmp_path / "property").write_text("2,112,112\n")
-    with pytest.raises(KitError, match=rf"a\.rec: key {1 + header}, offset \d+: label .* is not one of 0 \.\. 1"):
+    with pytest.raises(
+        KitError, match=rf"a\.rec: key {1 + header}, offset \d+: label .* is not one of 0 \.\. 1"
+    ):
         open_any(path)
 
 
 def test_images_that_contradict_the_per_person_records(tmp_path):
-    path = rec(tmp_path / "a.rec", [pack((3, 4), b""), pack(0, jpeg(1)), pack(1, jpeg(2)), pack((1, 3), b"")])
+    path = rec(
+        tmp_path / "a.rec",
+        [pack((3, 4), b""), pack(0, jpeg(1)), pack(1, jpeg(2)), pack((1, 3), b"")],
+    )
     source = open_any(path)[1]
     assert source.encoded(0) == jpeg(1)
-    with pytest.raises(KitError, match=r"key 2, offset \d+: its own label is 1, but the per-person records say 0"):
+    with pytest.raises(
+        KitError, match=r"key 2, offset \d+: its own label is 1, but the per-person records say 0"
+    ):
         source.encoded(1)
 
 
 def test_per_person_records_that_leave_images_out_are_not_believed(tmp_path):
     images = [pack(1, jpeg(1)), pack(1, jpeg(2)), pack(0, jpeg(3))]
     for number, spans in enumerate(
-        [((1, 2), (3, 4)), ((1, float("inf")), (float("inf"), 4)), ((1, 1.5), (1.5, 4)), ((float("nan"), 4), (1, 4))]
+        [
+            ((1, 2), (3, 4)),
+            ((1, float("inf")), (float("inf"), 4)),
+            ((1, 1.5), (1.5, 4)),
+            ((float("nan"), 4), (1, 4)),
+        ]
     ):
         records = [pack((4, 6), b""), *images, *(pack(span, b"") for span in spans)]
         assert list(open_any(rec(tmp_path / f"{number}.rec", records))[1].labels) == [1, 1, 0]
 
 
 @pytest.mark.parametrize(
-    "span", [(9, 12), (0, 3), (3, 2), (1.5, 3), (float("inf"), 3), (float("nan"), 2), (-float("inf"), 1e9), (1e9, 1e9)]
+    "span",
+    [
+        (9, 12),
+        (0, 3),
+        (3, 2),
+        (1.5, 3),
+        (float("inf"), 3),
+        (float("nan"), 2),
+        (-float("inf"), 1e9),
+        (1e9, 1e9),
+    ],
 )
 def test_a_header_record_that_points_nowhere(tmp_path, span):
     with pytest.raises(KitError, match="key 0: the header record names"):
@@ -139,7 +196,10 @@ def test_several_labels_an_image(tmp_path):
 def test_a_header_rounded_to_float32(tmp_path, monkeypatch):
     """Beyond 2**24 records the header's own numbers are rounded (Glint360K); the true keys are looked up."""
     images = [pack(label, jpeg(label)) for label in (0, 0, 1, 2)]
-    path = rec(tmp_path / "a.rec", [pack((4, 8), b""), *images, *[pack(span, b"") for span in ((1, 3), (3, 4), (4, 5))]])
+    path = rec(
+        tmp_path / "a.rec",
+        [pack((4, 8), b""), *images, *[pack(span, b"") for span in ((1, 3), (3, 4), (4, 5))]],
+    )
     monkeypatch.setattr(rec_format, "EXACT", 4)
     assert list(open_any(path)[1].labels) == [0, 0, 1, 2]
 
@@ -167,7 +227,10 @@ def test_image_lists_of_others(tmp_path):
     (tmp_path / "b.lst").write_text("0\t10.000000\t1 a.jpg\n1\t9.0\t2 a.jpg\n")
     for name in ("a.txt", "b.lst"):
         source = open_any(tmp_path / name)[1]
-        assert source.people == ["9", "10"] and [source.person(0), source.encoded(0)] == ["10", jpeg(1)]
+        assert source.people == ["9", "10"] and [source.person(0), source.encoded(0)] == [
+            "10",
+            jpeg(1),
+        ]
     (tmp_path / "a.people.txt").write_text("zero\none\n")
     with pytest.raises(KitError, match=r"label '10', but its \.people.txt names 2 people"):
         open_any(tmp_path / "a.txt")
@@ -184,7 +247,10 @@ def test_names_from_a_stranger_do_not_leave_the_folder(tmp_path):
     (tmp_path / "b").mkdir()
     (tmp_path / "b" / "list.txt").write_text("../a.jpg\tAnn\n../b/../a.jpg\tAnn\n")
     convert(tmp_path / "b" / "list.txt", tmp_path / "out")
-    assert sorted(item.name for item in (tmp_path / "out" / "Ann").iterdir()) == ["a.jpg", "a_2.jpg"]
+    assert sorted(item.name for item in (tmp_path / "out" / "Ann").iterdir()) == [
+        "a.jpg",
+        "a_2.jpg",
+    ]
 
 
 def test_what_is_no_image_goes_into_no_folder(tmp_path):
@@ -204,21 +270,36 @@ def test_a_face_set_takes_aligned_crops_only(tmp_path):
 def test_shards_end_with_a_person(tmp_path, people, monkeypatch):
     monkeypatch.setattr(face_set, "SHARD_IMAGES", 3)
     convert(people, tmp_path / "out", None, "face-set-records")
-    faces, shards = FaceSet.open(tmp_path / "out"), [open_any(tmp_path / "out" / f"faces-0000{shard}.rec")[1] for shard in (0, 1)]
-    assert [[shard.person(index) for index in range(len(shard))] for shard in shards] == [["Ann Lee"] * 3, ["Bob", "Çelik", "Çelik"]]
-    assert [shard.encoded(index) for shard in shards for index in range(len(shard))] == [faces.encoded(i) for i in range(6)]
+    faces, shards = (
+        FaceSet.open(tmp_path / "out"),
+        [open_any(tmp_path / "out" / f"faces-0000{shard}.rec")[1] for shard in (0, 1)],
+    )
+    assert [[shard.person(index) for index in range(len(shard))] for shard in shards] == [
+        ["Ann Lee"] * 3,
+        ["Bob", "Çelik", "Çelik"],
+    ]
+    assert [shard.encoded(index) for shard in shards for index in range(len(shard))] == [
+        faces.encoded(i) for i in range(6)
+    ]
 
 
 def test_a_copy_that_differs_is_reported(tmp_path, people, monkeypatch):
     real = rec_format.pack
-    monkeypatch.setattr(rec_format, "pack", lambda label, data, *ids: real(label, data[:-1], *ids) if data else real(label, data, *ids))
+    monkeypatch.setattr(
+        rec_format,
+        "pack",
+        lambda label, data, *ids: real(label, data[:-1], *ids) if data else real(label, data, *ids),
+    )
     with pytest.raises(KitError, match="differs from"):
         convert(people, tmp_path / "r" / "a.rec")
 
 
 def test_unknown_things(tmp_path):
     (tmp_path / "a.xyz").write_bytes(struct.pack("<I", 1))
-    for arguments, problem in (((tmp_path / "none", tmp_path / "b"), "there is no"), ((tmp_path / "a.xyz", tmp_path / "b"), "--from")):
+    for arguments, problem in (
+        ((tmp_path / "none", tmp_path / "b"), "there is no"),
+        ((tmp_path / "a.xyz", tmp_path / "b"), "--from"),
+    ):
         with pytest.raises(KitError, match=problem):
             convert(*arguments)
     path = rec(tmp_path / "r" / "a.rec", [pack(0, jpeg(1))])

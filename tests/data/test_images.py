@@ -23,7 +23,9 @@ def test_png_keeps_every_bit_and_jpeg_does_not_subsample_colour():
     stripes = np.zeros((32, 32, 3), np.uint8)
     stripes[:, ::2] = (255, 0, 0)
     stripes[:, 1::2] = (0, 0, 255)
-    assert np.abs(decode_rgb(encode(stripes), "x").astype(int) - stripes).mean() < 12  # 4:2:0 would blend neighbours to purple
+    assert (
+        np.abs(decode_rgb(encode(stripes), "x").astype(int) - stripes).mean() < 12
+    )  # 4:2:0 would blend neighbours to purple
 
 
 def test_every_kind_of_pixel_becomes_8_bit_rgb(tmp_path):
@@ -45,7 +47,9 @@ def test_every_kind_of_pixel_becomes_8_bit_rgb(tmp_path):
 def test_exif_rotation_is_applied(tmp_path):
     from PIL import Image
 
-    picture = Image.fromarray(np.dstack([np.tile(np.linspace(0, 255, 40, dtype=np.uint8), (20, 1))] * 3))
+    picture = Image.fromarray(
+        np.dstack([np.tile(np.linspace(0, 255, 40, dtype=np.uint8), (20, 1))] * 3)
+    )
     exif = Image.Exif()
     exif[0x0112] = 6  # turn a quarter clockwise to see it upright
     picture.save(tmp_path / "turned.jpg", exif=exif)
@@ -57,7 +61,11 @@ def test_cmyk_jpeg_and_animated_gif_are_read(tmp_path):
 
     red = Image.new("RGB", (20, 20), (220, 30, 30))
     red.convert("CMYK").save(tmp_path / "cmyk.jpg")
-    red.save(tmp_path / "moving.gif", save_all=True, append_images=[Image.new("RGB", (20, 20), (0, 0, 255))])
+    red.save(
+        tmp_path / "moving.gif",
+        save_all=True,
+        append_images=[Image.new("RGB", (20, 20), (0, 0, 255))],
+    )
     for name in ("cmyk.jpg", "moving.gif"):
         pixel = read_rgb(tmp_path / name)[10, 10].astype(int)
         assert pixel[0] > 180, name

@@ -24,10 +24,23 @@ def constant(name: str, values) -> onnx.TensorProto:
 
 def write_detector(path: Path, landmarks: bool = True) -> None:
     """Scores are high where the mean over 8 x 8 pixels is green; every anchor's box and points are the same distances."""
-    nodes, weights, outputs = [], [constant("tint", np.reshape([-30, 60, -30] * 2, (2, 3, 1, 1))), constant("bias", [-12, -99])], []
+    nodes, weights, outputs = (
+        [],
+        [
+            constant("tint", np.reshape([-30, 60, -30] * 2, (2, 3, 1, 1))),
+            constant("bias", [-12, -99]),
+        ],
+        [],
+    )
     shapes = [constant("zero", 0)]
     for stride in (8, 16, 32):
-        pool = helper.make_node("AveragePool", ["image"], [f"pool{stride}"], kernel_shape=[stride] * 2, strides=[stride] * 2)
+        pool = helper.make_node(
+            "AveragePool",
+            ["image"],
+            [f"pool{stride}"],
+            kernel_shape=[stride] * 2,
+            strides=[stride] * 2,
+        )
         tint = "tint" if stride == 8 else f"no_tint{stride}"
         if stride != 8:
             weights.append(constant(tint, np.zeros((2, 3, 1, 1))))
@@ -39,11 +52,20 @@ def write_detector(path: Path, landmarks: bool = True) -> None:
             helper.make_node("Reshape", [f"last{stride}", "column"], [f"score{stride}"]),
             helper.make_node("Mul", [f"score{stride}", "zero"], [f"nothing{stride}"]),
         ]
-        for kind, values in (("box", np.full(4, REACH)), ("points", SHAPE.ravel()))[: 1 + landmarks]:
+        for kind, values in (("box", np.full(4, REACH)), ("points", SHAPE.ravel()))[
+            : 1 + landmarks
+        ]:
             weights.append(constant(f"{kind}_of{stride}", values / stride))
-            nodes.append(helper.make_node("Add", [f"nothing{stride}", f"{kind}_of{stride}"], [f"{kind}{stride}"]))
+            nodes.append(
+                helper.make_node(
+                    "Add", [f"nothing{stride}", f"{kind}_of{stride}"], [f"{kind}{stride}"]
+                )
+            )
     for kind, width in (("score", 1), ("box", 4), ("points", 10))[: 2 + landmarks]:
-        outputs += [helper.make_tensor_value_info(f"{kind}{stride}", TensorProto.FLOAT, ["n", width]) for stride in (8, 16, 32)]
+        outputs += [
+            helper.make_tensor_value_info(f"{kind}{stride}", TensorProto.FLOAT, ["n", width])
+            for stride in (8, 16, 32)
+        ]
     image = helper.make_tensor_value_info("image", TensorProto.FLOAT, [1, 3, "height", "width"])
     column = numpy_helper.from_array(np.array([-1, 1], np.int64), "column")
     save(path, helper.make_graph(nodes, "detector", [image], outputs, [*weights, *shapes, column]))
@@ -52,16 +74,25 @@ def write_detector(path: Path, landmarks: bool = True) -> None:
 def write_dense(path: Path) -> None:
     """106 points, all in the middle of the crop but for the five that the mask renderer reads."""
     points = np.zeros((106, 2), np.float32)
-    points[[38, 88, 86, 52, 61]] = SHAPE / 90  # the crop shows 1.5 boxes of 120 pixels: 90 to each side
+    points[[38, 88, 86, 52, 61]] = (
+        SHAPE / 90
+    )  # the crop shows 1.5 boxes of 120 pixels: 90 to each side
     image = helper.make_tensor_value_info("data", TensorProto.FLOAT, [1, 3, 192, 192])
     output = helper.make_tensor_value_info("fc1", TensorProto.FLOAT, [1, 212])
     nodes = [helper.make_node("Identity", ["points"], ["fc1"])]
-    save(path, helper.make_graph(nodes, "dense", [image], [output], [constant("points", points.reshape(1, 212))]))
+    save(
+        path,
+        helper.make_graph(
+            nodes, "dense", [image], [output], [constant("points", points.reshape(1, 212))]
+        ),
+    )
 
 
 def save(path: Path, graph: onnx.GraphProto) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8), path)
+    onnx.save(
+        helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8), path
+    )
 
 
 def photo(x: int, y: int) -> np.ndarray:
@@ -121,9 +152,13 @@ def test_robust_alignment_works_with_any_detector(pack):
 
 
 @pytest.mark.parametrize("name", [None, "antelopev2"])
-def test_a_missing_pack_is_an_error_that_says_what_fetches_it_and_nothing_is_downloaded(home, name, monkeypatch):
+def test_a_missing_pack_is_an_error_that_says_what_fetches_it_and_nothing_is_downloaded(
+    home, name, monkeypatch
+):
     monkeypatch.setattr("socket.socket.connect", lambda *_: pytest.fail("the network was used"))
-    with pytest.raises(KitError, match=f"insightface-cli model.download {name or 'buffalo_l'} --root {home}"):
+    with pytest.raises(
+        KitError, match=f"insightface-cli model.download {name or 'buffalo_l'} --root {home}"
+    ):
         load_detector("insightface", None if name is None else Path(name))
     assert not home.exists()
 

@@ -11,7 +11,15 @@ def put(folder, *names):
 
 
 def test_people_conditions_and_order(tmp_path):
-    put(tmp_path, "b/masked/1.jpg", "b/bare/2.jpg", "b/3.jpg", "a/x/y/4.jpg", "readme.txt", ".git/config")
+    put(
+        tmp_path,
+        "b/masked/1.jpg",
+        "b/bare/2.jpg",
+        "b/3.jpg",
+        "a/x/y/4.jpg",
+        "readme.txt",
+        ".git/config",
+    )
     got = [(photo.source, photo.identity, photo.condition) for photo in list_photos(tmp_path)]
     assert got == [
         ("a/x/y/4.jpg", "a", "nonmask"),

@@ -15,7 +15,9 @@ from mfr_kit.data import record_index, recordio
 from mfr_kit.data.recordio import MAGIC_BYTES, RecordReader, RecordWriter, pack, unpack
 from mfr_kit.errors import KitError
 
-PIECES = st.one_of(st.binary(max_size=9), st.sampled_from([MAGIC_BYTES, b"\0" * 4, MAGIC_BYTES * 3]))
+PIECES = st.one_of(
+    st.binary(max_size=9), st.sampled_from([MAGIC_BYTES, b"\0" * 4, MAGIC_BYTES * 3])
+)
 FLOATS = st.floats(width=32, allow_nan=False)
 PAYLOADS = st.lists(st.lists(PIECES, max_size=6).map(b"".join), max_size=12)
 
@@ -31,7 +33,11 @@ def write(path, payloads, keys=None):
 @given(payloads=PAYLOADS, gaps=st.booleans(), with_index=st.booleans())
 def test_what_is_written_is_read_back(tmp_path_factory, payloads, gaps, with_index):
     path = tmp_path_factory.mktemp("rec") / "set.rec"
-    keys = [3 + 1000 * number for number in range(len(payloads))] if gaps and with_index else list(range(len(payloads)))
+    keys = (
+        [3 + 1000 * number for number in range(len(payloads))]
+        if gaps and with_index
+        else list(range(len(payloads)))
+    )
     write(path, payloads, keys)
     if not with_index:
         path.with_suffix(".idx").unlink()
@@ -39,12 +45,17 @@ def test_what_is_written_is_read_back(tmp_path_factory, payloads, gaps, with_ind
     assert reader.rebuilt is not with_index
     assert list(reader.keys) == keys
     assert [bytes(reader.read(key)) for key in keys] == payloads
-    assert [(key, bytes(payload)) for key, payload in reader] == list(zip(keys, payloads, strict=True))
+    assert [(key, bytes(payload)) for key, payload in reader] == list(
+        zip(keys, payloads, strict=True)
+    )
 
 
 @settings(deadline=None)
 @given(
-    label=st.one_of(st.floats(width=32, allow_nan=False), st.lists(st.floats(width=32, allow_nan=False), min_size=1, max_size=5)),
+    label=st.one_of(
+        st.floats(width=32, allow_nan=False),
+        st.lists(st.floats(width=32, allow_nan=False), min_size=1, max_size=5),
+    ),
     data=st.binary(),
 )
 def test_image_payloads_survive(label, data):
@@ -56,7 +67,14 @@ def test_image_payloads_survive(label, data):
 def test_the_bytes_are_those_of_dmlc(tmp_path):
     """Hand-made from the format's definition: split at the aligned magic number only, the padding zero."""
     path = write(tmp_path / "a.rec", [b"abcd" + MAGIC_BYTES + b"x", b"ab" + MAGIC_BYTES])
-    whole = MAGIC_BYTES + struct.pack("<I", 1 << 29 | 4) + b"abcd" + MAGIC_BYTES + struct.pack("<I", 3 << 29 | 1) + b"x\0\0\0"
+    whole = (
+        MAGIC_BYTES
+        + struct.pack("<I", 1 << 29 | 4)
+        + b"abcd"
+        + MAGIC_BYTES
+        + struct.pack("<I", 3 << 29 | 1)
+        + b"x\0\0\0"
+    )
     whole += MAGIC_BYTES + struct.pack("<I", 6) + b"ab" + MAGIC_BYTES + b"\0\0"
     assert path.read_bytes() == whole
     assert path.with_suffix(".idx").read_text() == "0\t0\n1\t24\n"
@@ -85,7 +103,10 @@ def test_an_index_in_any_order(tmp_path):
     assert [key for key, _ in reader] == [0, 1, 2]
 
 
-@pytest.mark.parametrize(("position", "bytes_", "problem"), [(0, b"\0\0\0\0", "wrong magic"), (4, b"\xff\xff\xff\x1f", "ends after 16")])
+@pytest.mark.parametrize(
+    ("position", "bytes_", "problem"),
+    [(0, b"\0\0\0\0", "wrong magic"), (4, b"\xff\xff\xff\x1f", "ends after 16")],
+)
 @pytest.mark.parametrize("indexed", [True, False])
 def test_damage_names_file_key_and_offset(tmp_path, position, bytes_, problem, indexed):
     path = write(tmp_path / "a.rec", [b"abcdefgh", b"ijkl", b"mnop"])
@@ -107,7 +128,9 @@ def test_a_part_is_not_a_record(tmp_path, flag):
     data = bytearray(path.read_bytes())
     data[16:20] = struct.pack("<I", flag << 29 | 4)
     path.write_bytes(data)
-    with pytest.raises(KitError, match=rf"key 1, offset 12: continuation flag {flag} is out of place"):
+    with pytest.raises(
+        KitError, match=rf"key 1, offset 12: continuation flag {flag} is out of place"
+    ):
         RecordReader(path).read(1)
 
 
@@ -194,7 +217,9 @@ def test_cut_short_while_open_is_an_error_not_a_crash(tmp_path):
     reader = RecordReader(path)
     with path.open("r+b") as file:
         file.truncate(10)
-    with pytest.raises(KitError, match="key 2, offset 8016: the file was cut from 12024 to 10 bytes"):
+    with pytest.raises(
+        KitError, match="key 2, offset 8016: the file was cut from 12024 to 10 bytes"
+    ):
         reader.read(2)
 
 

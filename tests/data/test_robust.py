@@ -26,7 +26,13 @@ class Recorder:
         side = image.shape[0] / 2  # the face and half of its side around it
         corner = side / 2
         points = (self.face.landmarks - self.face.box[:2]) / self.face.box[2] * side + corner
-        return [Detection(np.array([corner, corner, side, side], np.float32), (points + error).astype(np.float32), 0.8)]
+        return [
+            Detection(
+                np.array([corner, corner, side, side], np.float32),
+                (points + error).astype(np.float32),
+                0.8,
+            )
+        ]
 
     def settle(self, image, face):
         return face
@@ -40,7 +46,9 @@ def face() -> Detection:
 
 def test_the_median_ignores_looks_that_go_astray(face):
     looks = Recorder(face, [0.0, 9.0, 0.0, -12.0, 0.0])
-    settled = Robust(looks, (40, 60, 80, 100, 120), mirror=False).settle(np.zeros((300, 300, 3), np.uint8), face)
+    settled = Robust(looks, (40, 60, 80, 100, 120), mirror=False).settle(
+        np.zeros((300, 300, 3), np.uint8), face
+    )
     np.testing.assert_allclose(settled.landmarks, face.landmarks, atol=0.6)
     assert looks.shown == [(80, 80), (120, 120), (160, 160), (200, 200), (240, 240)]
 
@@ -78,7 +86,9 @@ def test_under_masks_settled_landmarks_are_nearer_to_the_clean_ones():
     plain, robust, masks = load_detector(), load_detector(robust=True), library.load()
     errors = {"plain": [], "robust": []}
     for number in range(80):
-        image = read_rgb(assets.path("orl-faces") / f"s{number // 2 + 1}" / f"{1 + number % 2 * 4}.pgm")
+        image = read_rgb(
+            assets.path("orl-faces") / f"s{number // 2 + 1}" / f"{1 + number % 2 * 4}.pgm"
+        )
         clean = pick_face(plain.detect(image), image.shape[:2])
         rng = rng_for(5, number)
         masked, _ = render(image, clean.landmarks, masks.draw(rng), rng)
@@ -87,7 +97,9 @@ def test_under_masks_settled_landmarks_are_nearer_to_the_clean_ones():
             continue
         frame = estimate_similarity(clean.landmarks)
         for name, found in (("plain", again), ("robust", robust.settle(masked, again))):
-            moved = transform_points(found.landmarks, frame) - transform_points(clean.landmarks, frame)
+            moved = transform_points(found.landmarks, frame) - transform_points(
+                clean.landmarks, frame
+            )
             errors[name].append(np.linalg.norm(moved, axis=1).mean())
     assert len(errors["plain"]) >= 70
     assert np.mean(errors["robust"]) < 0.95 * np.mean(errors["plain"])

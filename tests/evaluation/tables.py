@@ -23,7 +23,14 @@ def table(embeddings: np.ndarray, people, photos=None, conditions=None, found=No
     )
 
 
-def coarse(rng: np.random.Generator, count: int, people: int, levels: int = 3, size: int = 6, lost: float = 0.1) -> Faces:
+def coarse(
+    rng: np.random.Generator,
+    count: int,
+    people: int,
+    levels: int = 3,
+    size: int = 6,
+    lost: float = 0.1,
+) -> Faces:
     """Embeddings of few dyadic values: their products are exact in float32 in any order, and many scores tie."""
     centres = rng.integers(-levels, levels + 1, (people, size))
     who = rng.integers(0, people, count)
@@ -41,7 +48,11 @@ def listed(probe: Faces, gallery: Faces | None = None) -> tuple[list[float], lis
         both = [((probe, i), (gallery, j)) for i in range(len(probe)) for j in range(len(gallery))]
     genuine, impostor = [], []
     for (left, i), (right, j) in both:
-        score = float(np.dot(left.embeddings[i], right.embeddings[j])) if left.found[i] and right.found[j] else -np.inf
+        score = (
+            float(np.dot(left.embeddings[i], right.embeddings[j]))
+            if left.found[i] and right.found[j]
+            else -np.inf
+        )
         if left.people[i] != right.people[j]:
             impostor.append(score)
         elif left.photos[i] != right.photos[j]:
@@ -54,7 +65,9 @@ def tar_by_sorting(genuine: list[float], impostor: list[float], far: float) -> t
     allowed = Fraction(repr(far)) * len(impostor)
     thresholds = [*sorted({s for s in genuine + impostor if np.isfinite(s)}), np.inf]
     options = [(sum(s >= t for s in genuine), sum(s >= t for s in impostor)) for t in thresholds]
-    accepted, false = max((pair for pair in options if pair[1] <= allowed), key=lambda pair: (pair[0], pair[1]))
+    accepted, false = max(
+        (pair for pair in options if pair[1] <= allowed), key=lambda pair: (pair[0], pair[1])
+    )
     return accepted / len(genuine), false
 
 
@@ -62,6 +75,9 @@ def eer_by_sorting(genuine: list[float], impostor: list[float]) -> float:
     thresholds = [*sorted({s for s in genuine + impostor if np.isfinite(s)}), np.inf]
     best = None
     for t in thresholds:
-        far, frr = Fraction(sum(s >= t for s in impostor), len(impostor)), Fraction(sum(s < t for s in genuine), len(genuine))
+        far, frr = (
+            Fraction(sum(s >= t for s in impostor), len(impostor)),
+            Fraction(sum(s < t for s in genuine), len(genuine)),
+        )
         best = min(best or (np.inf,), (abs(far - frr), far + frr))
     return float(best[1]) / 2

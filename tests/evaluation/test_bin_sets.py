@@ -23,7 +23,11 @@ PAIRS = 64
 def images(pairs: int = PAIRS) -> tuple[list[np.ndarray], list[bool]]:
     """Pairs of drawn heads, the genuine and the others mixed, some of them hard."""
     same = (rng_for(4).random(pairs) < 0.5).tolist()
-    return [head(pair % 17 + 17 * (side and not one), side) for pair, one in enumerate(same) for side in (0, 1)], same
+    return [
+        head(pair % 17 + 17 * (side and not one), side)
+        for pair, one in enumerate(same)
+        for side in (0, 1)
+    ], same
 
 
 @pytest.fixture
@@ -46,7 +50,9 @@ def slow_accuracies(rows: np.ndarray, same: list[bool]) -> list[float]:
         test = range(start, start + size)
         best, chosen = -1, None
         for step in range(400):
-            right = sum((distances[i] < step * 0.01) == same[i] for i in range(len(same)) if i not in test)
+            right = sum(
+                (distances[i] < step * 0.01) == same[i] for i in range(len(same)) if i not in test
+            )
             if right > best:
                 best, chosen = right, step * 0.01
         accuracies.append(sum((distances[i] < chosen) == same[i] for i in test) / size)
@@ -58,25 +64,36 @@ def test_accuracy_is_insightfaces(packed) -> None:
     """Through the file, the embedder and the mirror image; 64 pairs, so that the folds are not equal."""
     path, faces, same = packed
     embedder = ColourEmbedder()
-    result = measure(embedder, BinSet(path), Plan(fars=(0.2, 0.01), resamples=9), batch=7, cache=None).result
+    result = measure(
+        embedder, BinSet(path), Plan(fars=(0.2, 0.01), resamples=9), batch=7, cache=None
+    ).result
     rows = embedder.embed(faces) + embedder.embed(faces[:, :, ::-1])
     folds = slow_accuracies(rows, same)
     assert result["accuracy"]["folds"] == folds and len(set(folds)) > 2
-    assert result["accuracy"]["mean"] == pytest.approx(sum(folds) / 10) and 0.6 < result["accuracy"]["mean"] < 1
-    assert result["comparisons"]["genuine"] == sum(same) and result["comparisons"]["impostor"] == PAIRS - sum(same)
+    assert (
+        result["accuracy"]["mean"] == pytest.approx(sum(folds) / 10)
+        and 0.6 < result["accuracy"]["mean"] < 1
+    )
+    assert result["comparisons"]["genuine"] == sum(same) and result["comparisons"][
+        "impostor"
+    ] == PAIRS - sum(same)
 
 
 def test_accuracy_of_noise_and_of_ties(packed) -> None:
     rng = rng_for(8)
     for rows in (rng.standard_normal((46, 5)), rng.integers(1, 3, (46, 3)).astype(float)):
         same = (rng.random(23) < 0.4).tolist()
-        assert insightface_accuracy(rows[::2], rows[1::2], np.array(same))["folds"] == slow_accuracies(rows, same)
+        assert insightface_accuracy(rows[::2], rows[1::2], np.array(same))[
+            "folds"
+        ] == slow_accuracies(rows, same)
 
 
 def test_one_batch_of_images_is_held_at_a_time(tmp_path) -> None:
     """400 images are 15 MB of pixels and the file itself 10 MB: neither may be held."""
     noise = rng_for(3).integers(0, 256, (400, 112, 112, 3)).astype(np.uint8)
-    write_bin(tmp_path / "noise.bin", (encode(face) for face in noise), [n % 2 == 0 for n in range(200)])
+    write_bin(
+        tmp_path / "noise.bin", (encode(face) for face in noise), [n % 2 == 0 for n in range(200)]
+    )
     del noise
     embedder = ColourEmbedder()
     tracemalloc.start()
@@ -86,27 +103,67 @@ def test_one_batch_of_images_is_held_at_a_time(tmp_path) -> None:
     assert peak < 12e6
 
 
-def test_the_command_measures_bins_alone_and_beside_a_set(packed, monkeypatch, tmp_path, capsys) -> None:
+def test_the_command_measures_bins_alone_and_beside_a_set(
+    packed, monkeypatch, tmp_path, capsys
+) -> None:
     path = packed[0]
     monkeypatch.setenv("MFR_KIT_HOME", str(tmp_path / "home"))
-    monkeypatch.setattr(run, "load_embedder", lambda spec, **_: ColourEmbedder(spec, upper=spec == "upper"))
+    monkeypatch.setattr(
+        run, "load_embedder", lambda spec, **_: ColourEmbedder(spec, upper=spec == "upper")
+    )
     (tmp_path / "cfp <fp>.bin").write_bytes(path.read_bytes())
-    arguments = ["evaluate", "whole", "upper", "--bin", str(path), "--bin", str(tmp_path / "cfp <fp>.bin"), "--far", "0.2"]
+    arguments = [
+        "evaluate",
+        "whole",
+        "upper",
+        "--bin",
+        str(path),
+        "--bin",
+        str(tmp_path / "cfp <fp>.bin"),
+        "--far",
+        "0.2",
+    ]
     assert cli.main([*arguments, "--out", str(tmp_path / "out")]) == 0
     text = capsys.readouterr().out
     report = json.loads((tmp_path / "out" / "report.json").read_text())
     page = (tmp_path / "out" / "report.html").read_text()
-    assert list(report["protocols"]) == ["bin-lfw", "bin-cfp <fp>"] and report["set"] is None and report["challenge"] is None
+    assert (
+        list(report["protocols"]) == ["bin-lfw", "bin-cfp <fp>"]
+        and report["set"] is None
+        and report["challenge"] is None
+    )
     assert [one["pairs"] for one in report["bins"]] == [PAIRS, PAIRS]
     of = report["protocols"]["bin-lfw"]["models"]["upper"]["accuracy"]
     line = f"{100 * of['mean']:.2f} +- {100 * of['std']:.2f} % in 10 folds"
     assert f"upper: accuracy {line}" in text and f"{100 * of['mean']:.2f} %" in page
-    assert f"lfw.bin, accuracy in folds: {100 * of['mean']:.2f} % ± {100 * of['std']:.2f} %</small>" in page
-    assert "on lfw.bin, cfp &lt;fp&gt;.bin" in page and report["bins"][0]["fingerprint"] in page and "<fp>" not in page
+    assert (
+        f"lfw.bin, accuracy in folds: {100 * of['mean']:.2f} % ± {100 * of['std']:.2f} %</small>"
+        in page
+    )
+    assert (
+        "on lfw.bin, cfp &lt;fp&gt;.bin" in page
+        and report["bins"][0]["fingerprint"] in page
+        and "<fp>" not in page
+    )
     write_faceset(tmp_path / "set")
-    assert cli.main([*arguments, "--data", str(tmp_path / "set"), "--resamples", "9", "--out", str(tmp_path / "both")]) == 0
+    assert (
+        cli.main(
+            [
+                *arguments,
+                "--data",
+                str(tmp_path / "set"),
+                "--resamples",
+                "9",
+                "--out",
+                str(tmp_path / "both"),
+            ]
+        )
+        == 0
+    )
     both = json.loads((tmp_path / "both" / "report.json").read_text())
-    assert next(iter(both["protocols"])) == "nonmask-nonmask" and list(both["protocols"])[-2:] == list(report["protocols"])
+    assert next(iter(both["protocols"])) == "nonmask-nonmask" and list(both["protocols"])[
+        -2:
+    ] == list(report["protocols"])
     assert both["protocols"]["bin-lfw"] == report["protocols"]["bin-lfw"]
     assert "on set, lfw.bin" in (tmp_path / "both" / "report.html").read_text()
 
@@ -121,7 +178,9 @@ def test_the_command_measures_bins_alone_and_beside_a_set(packed, monkeypatch, t
         (["--bin", "lfw.bin", "--bin", "./lfw.bin"], "two files are called lfw.bin"),
     ],
 )
-def test_mistakes_are_named(packed, monkeypatch, tmp_path, capsys, flags: list[str], words: str) -> None:
+def test_mistakes_are_named(
+    packed, monkeypatch, tmp_path, capsys, flags: list[str], words: str
+) -> None:
     monkeypatch.chdir(tmp_path)
     assert cli.main(["evaluate", "sface", *flags]) == 2
     assert words in capsys.readouterr().err
@@ -130,7 +189,19 @@ def test_mistakes_are_named(packed, monkeypatch, tmp_path, capsys, flags: list[s
 def test_a_file_of_embeddings_cannot_answer_for_a_bin(packed, tmp_path, capsys) -> None:
     write_faceset(tmp_path / "set")
     np.save(tmp_path / "a.npy", np.ones((48, 3), np.float32))
-    assert cli.main(["evaluate", str(tmp_path / "a.npy"), "--data", str(tmp_path / "set"), "--bin", str(packed[0])]) == 2
+    assert (
+        cli.main(
+            [
+                "evaluate",
+                str(tmp_path / "a.npy"),
+                "--data",
+                str(tmp_path / "set"),
+                "--bin",
+                str(packed[0]),
+            ]
+        )
+        == 2
+    )
     assert "a verification set needs the model" in capsys.readouterr().err
 
 
@@ -145,7 +216,10 @@ def test_sets_that_cannot_be_measured_are_named(tmp_path) -> None:
         with pytest.raises(KitError, match=words):
             BinSet(path)
     data = [encode(face) for face in faces]
-    for wrong, words in ((encode(head(1, size=96)), "image 5 has 96x96 pixels"), (b"none", "image 5: not an image")):
+    for wrong, words in (
+        (encode(head(1, size=96)), "image 5 has 96x96 pixels"),
+        (b"none", "image 5: not an image"),
+    ):
         write_bin(path, [*data[:5], wrong, *data[6:]], same)
         with pytest.raises(KitError, match=words):
             measure(ColourEmbedder(), BinSet(path), Plan(fars=(0.2,)), batch=8, cache=None)

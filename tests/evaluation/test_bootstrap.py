@@ -20,7 +20,11 @@ def weighted_lists(pairs: Pairs, drawn: np.ndarray) -> tuple[list[float], list[f
     for i in range(len(probe)):
         for j in range(i + 1 if pairs.symmetric else 0, len(gallery)):
             a, b = drawn[people.index(probe.people[i])], drawn[people.index(gallery.people[j])]
-            value = float(np.dot(probe.embeddings[i], gallery.embeddings[j])) if probe.found[i] and gallery.found[j] else -np.inf
+            value = (
+                float(np.dot(probe.embeddings[i], gallery.embeddings[j]))
+                if probe.found[i] and gallery.found[j]
+                else -np.inf
+            )
             if probe.people[i] != gallery.people[j]:
                 impostor += [value] * int(a * b)
             elif probe.photos[i] != gallery.photos[j]:
@@ -30,7 +34,9 @@ def weighted_lists(pairs: Pairs, drawn: np.ndarray) -> tuple[list[float], list[f
 
 @pytest.mark.parametrize("symmetric", [True, False])
 @pytest.mark.parametrize("share", [None, 0.02])
-def test_a_resample_is_the_measurement_of_the_resampled_people(monkeypatch, symmetric: bool, share: float | None) -> None:
+def test_a_resample_is_the_measurement_of_the_resampled_people(
+    monkeypatch, symmetric: bool, share: float | None
+) -> None:
     """With `share` the first tail is far too short, so that it has to be lengthened."""
     rng = rng_for(21)
     probe = coarse(rng, 36, 8, levels=6, size=10)
@@ -39,17 +45,25 @@ def test_a_resample_is_the_measurement_of_the_resampled_people(monkeypatch, symm
     scores = score(pairs, fars)
     if share:
         original = bootstrap._floor
-        monkeypatch.setattr(bootstrap, "_floor", lambda scores, wanted: original(scores, wanted * share))
+        monkeypatch.setattr(
+            bootstrap, "_floor", lambda scores, wanted: original(scores, wanted * share)
+        )
     drawn = draws(len(pairs.people), 12, seed=4)
     resampled = resample(scores, fars, 12, seed=4)
     for index in range(12):
         genuine, impostor = weighted_lists(pairs, drawn[index])
         for far in fars:
-            assert resampled[far][index] == pytest.approx(tar_by_sorting(genuine, impostor, far)[0], abs=1e-12)
+            assert resampled[far][index] == pytest.approx(
+                tar_by_sorting(genuine, impostor, far)[0], abs=1e-12
+            )
 
 
 def test_the_same_people_are_drawn_for_every_model() -> None:
-    assert (draws(9, 5, 1) == draws(9, 5, 1)).all() and (draws(9, 5, 1).sum(1) == 9).all() and (draws(9, 5, 1) != draws(9, 5, 2)).any()
+    assert (
+        (draws(9, 5, 1) == draws(9, 5, 1)).all()
+        and (draws(9, 5, 1).sum(1) == 9).all()
+        and (draws(9, 5, 1) != draws(9, 5, 2)).any()
+    )
 
 
 def test_a_model_compared_with_itself_differs_by_nothing_for_sure() -> None:

@@ -47,7 +47,9 @@ def test_the_interval_of_a_sample_holds_the_figure_of_the_whole() -> None:
     for number in range(30):
         chosen = rng_for(5, number).choice(400, 60, replace=False)
         some = faces.select(np.isin(people, chosen))
-        span = nonmask_nonmask.measure(some, Plan(fars=(1e-2,), resamples=200)).result["tar_at_far"][0]["interval"]
+        span = nonmask_nonmask.measure(some, Plan(fars=(1e-2,), resamples=200)).result[
+            "tar_at_far"
+        ][0]["interval"]
         held += span["low"] <= whole <= span["high"]
         widths.append(span["high"] - span["low"])
     assert held >= 26 and np.mean(widths) < 0.2
@@ -60,7 +62,9 @@ def evaluated(monkeypatch, tmp_path, capsys):
     write_faceset(tmp_path / "set", people=9)
 
     def call(*flags: str) -> tuple[int, str]:
-        code = cli.main(["evaluate", "whole", "--data", str(tmp_path / "set"), "--far", "0.4", *flags])
+        code = cli.main(
+            ["evaluate", "whole", "--data", str(tmp_path / "set"), "--far", "0.4", *flags]
+        )
         captured = capsys.readouterr()
         return code, captured.out + captured.err
 
@@ -70,13 +74,27 @@ def evaluated(monkeypatch, tmp_path, capsys):
 def test_people_are_drawn_by_the_seed(evaluated, tmp_path) -> None:
     reports = []
     for seed in ("1", "1", "2"):
-        code, text = evaluated("--sample-people", "5", "--resamples", "9", "--seed", seed, "--out", str(tmp_path / "out"))
+        code, text = evaluated(
+            "--sample-people",
+            "5",
+            "--resamples",
+            "9",
+            "--seed",
+            seed,
+            "--out",
+            str(tmp_path / "out"),
+        )
         assert code == 0 and f"a sample: 5 of 9 people, drawn with --seed {seed}" in text
         reports.append(json.loads((tmp_path / "out" / "report.json").read_text()))
         assert "A sample:" in (tmp_path / "out" / "report.html").read_text()
     one, again, other = (report["set"] for report in reports)
     assert one == again and one["fingerprint"] != other["fingerprint"]
-    assert one["people"] == 5 and one["sampled"] == {"people": 5, "of_people": 9, "of_faces": 72, "seed": 1}
+    assert one["people"] == 5 and one["sampled"] == {
+        "people": 5,
+        "of_people": 9,
+        "of_faces": 72,
+        "seed": 1,
+    }
     code, text = evaluated("--sample-people", "9", "--resamples", "9")
     assert code == 0 and "a sample" not in text
 

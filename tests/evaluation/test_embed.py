@@ -14,7 +14,10 @@ def one_by_one(faceset, flip: bool = False) -> np.ndarray:
     rows = []
     for index in range(len(faceset)):
         face = faceset.image(index)[None]
-        rows.append(ColourEmbedder().embed(face)[0] + (ColourEmbedder().embed(face[:, :, ::-1])[0] if flip else 0))
+        rows.append(
+            ColourEmbedder().embed(face)[0]
+            + (ColourEmbedder().embed(face[:, :, ::-1])[0] if flip else 0)
+        )
     return np.stack(rows)
 
 
@@ -22,13 +25,17 @@ def one_by_one(faceset, flip: bool = False) -> np.ndarray:
 def test_every_face_gets_its_own_row(drawn_set, batch: int, workers: int) -> None:
     """A set smaller than a batch, and a last batch that is not full, too (peers.md, B12)."""
     done = []
-    result = embed_set(ColourEmbedder(), drawn_set, batch=batch, workers=workers, progress=done.append)
+    result = embed_set(
+        ColourEmbedder(), drawn_set, batch=batch, workers=workers, progress=done.append
+    )
     np.testing.assert_array_equal(result, one_by_one(drawn_set))
     assert sum(done) == len(drawn_set)
 
 
 def test_the_mirrored_face_is_added(drawn_set) -> None:
-    np.testing.assert_array_equal(embed_set(ColourEmbedder(), drawn_set, flip=True), one_by_one(drawn_set, flip=True))
+    np.testing.assert_array_equal(
+        embed_set(ColourEmbedder(), drawn_set, flip=True), one_by_one(drawn_set, flip=True)
+    )
 
 
 def test_a_stored_result_is_used_until_set_model_or_option_changes(drawn_set, tmp_path) -> None:
@@ -52,7 +59,9 @@ def test_a_changed_picture_is_embedded_anew(tmp_path) -> None:
 
     write_rows(two.folder, [([{**rows[0], "digest": digest_of(data)}, *rows[1:]], [])], {})
     changed = embed_set(ColourEmbedder(), FaceSet.open(two.folder), cache=tmp_path / "cache")
-    assert not np.array_equal(embed_set(ColourEmbedder(), one, cache=tmp_path / "cache")[0], changed[0])
+    assert not np.array_equal(
+        embed_set(ColourEmbedder(), one, cache=tmp_path / "cache")[0], changed[0]
+    )
 
 
 def test_a_damaged_stored_result_is_named(drawn_set, tmp_path) -> None:

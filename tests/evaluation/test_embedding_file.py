@@ -24,7 +24,9 @@ def embedded(drawn_set, tmp_path, monkeypatch):
 
 
 def lists(keys, rows: np.ndarray, column: str = "key", kind=None) -> pa.Table:
-    return pa.table({column: list(keys), "embedding": pa.array(rows.tolist(), pa.list_(kind or pa.float32()))})
+    return pa.table(
+        {column: list(keys), "embedding": pa.array(rows.tolist(), pa.list_(kind or pa.float32()))}
+    )
 
 
 def test_files_give_the_figures_of_the_model(embedded, tmp_path, capsys) -> None:
@@ -34,14 +36,44 @@ def test_files_give_the_figures_of_the_model(embedded, tmp_path, capsys) -> None
     order = rng_for(1).permutation(len(rows))
     keys, more = [*faceset.keys[order], "faces/none.jpg"], np.concatenate([rows[order], rows[:1]])
     pq.write_table(lists(keys, more), tmp_path / "b.parquet")
-    wide = {"name": keys, "note": ["x"] * len(keys)} | {f"e{column}": more[:, column] for column in range(more.shape[1])}
+    wide = {"name": keys, "note": ["x"] * len(keys)} | {
+        f"e{column}": more[:, column] for column in range(more.shape[1])
+    }
     pq.write_table(pa.table(wide), tmp_path / "c.parquet")
     (tmp_path / "some.txt").write_text("p01\np03\np04\n")
     files = [str(tmp_path / name) for name in ("a.npy", "b.parquet", "c.parquet")]
-    flags = ["--data", str(tmp_path / "set"), "--people", str(tmp_path / "some.txt"), "--far", "0.3", "--resamples", "0"]
-    assert cli.main(["evaluate", "model", *files, *flags, "--gallery", files[0], "--out", str(tmp_path / "out")]) == 0, capsys.readouterr()
+    flags = [
+        "--data",
+        str(tmp_path / "set"),
+        "--people",
+        str(tmp_path / "some.txt"),
+        "--far",
+        "0.3",
+        "--resamples",
+        "0",
+    ]
+    assert (
+        cli.main(
+            [
+                "evaluate",
+                "model",
+                *files,
+                *flags,
+                "--gallery",
+                files[0],
+                "--out",
+                str(tmp_path / "out"),
+            ]
+        )
+        == 0
+    ), capsys.readouterr()
     report = json.loads((tmp_path / "out" / "report.json").read_text())
-    assert [model["name"] for model in report["models"]] == ["model", "a.npy", "b.parquet", "c.parquet"]
+    assert [model["name"] for model in report["models"]] == [
+        "model",
+        "a.npy",
+        "b.parquet",
+        "c.parquet",
+    ]
     assert len({model["fingerprint"] for model in report["models"]}) == 4
     assert "old-gallery-mask" in report["protocols"]
     for entry in report["protocols"].values():
@@ -74,7 +106,13 @@ def test_a_bad_parquet_is_named(embedded, tmp_path) -> None:
         (lists(["a"] * len(rows), rows), "the key a stands there twice"),
         (lists(faceset.keys, rows.astype(int), kind=pa.int32()), "not floats"),
         (ragged, "not all of one length"),
-        (pa.table({"key": ["a"], "embedding": [None]}, pa.schema([("key", pa.string()), ("embedding", pa.list_(pa.float32()))])), "empty"),
+        (
+            pa.table(
+                {"key": ["a"], "embedding": [None]},
+                pa.schema([("key", pa.string()), ("embedding", pa.list_(pa.float32()))]),
+            ),
+            "empty",
+        ),
         (pa.table({"key": ["a"]}), "0 columns of lists and 0 of floats"),
         (pa.table({"key": ["a", "b"], "e": [1.0, None]}), "'e' has empty fields"),
     ):
@@ -82,7 +120,9 @@ def test_a_bad_parquet_is_named(embedded, tmp_path) -> None:
         with pytest.raises(KitError, match=words):
             EmbeddingFile(path, faceset.keys)
     pq.write_table(lists(faceset.keys[2:], rows[2:]), path)
-    with pytest.raises(KitError, match=f"no embedding of 2 of the 48 faces of set, as {faceset.keys[0]}"):
+    with pytest.raises(
+        KitError, match=f"no embedding of 2 of the 48 faces of set, as {faceset.keys[0]}"
+    ):
         EmbeddingFile(path, faceset.keys).of(faceset)
     path.write_bytes(b"none")
     with pytest.raises(KitError, match="cannot be read as parquet"):
@@ -95,7 +135,20 @@ def test_what_a_file_cannot_do_is_an_error_of_the_user(embedded, tmp_path, capsy
     flags = ["--data", str(faceset.folder), "--resamples", "0"]
     assert cli.main(["evaluate", str(tmp_path / "a.npy"), *flags, "--flip"]) == 2
     assert "nothing to mirror" in capsys.readouterr().err
-    assert cli.main(["evaluate", str(tmp_path / "a.npy"), *flags, "--explain", "1", "--out", str(tmp_path / "out")]) == 2
+    assert (
+        cli.main(
+            [
+                "evaluate",
+                str(tmp_path / "a.npy"),
+                *flags,
+                "--explain",
+                "1",
+                "--out",
+                str(tmp_path / "out"),
+            ]
+        )
+        == 2
+    )
     assert "a map needs the model" in capsys.readouterr().err
     assert cli.main(["evaluate", str(tmp_path / "none.npy"), *flags]) == 2
     assert "none.npy: cannot be read" in capsys.readouterr().err

@@ -13,7 +13,9 @@ from tests.evaluation.fakes import ColourEmbedder
 from tests.evaluation.tables import table
 
 
-def slow_map(embedder, face: np.ndarray, partner: np.ndarray, flip: bool) -> tuple[float, list[list[float]]]:
+def slow_map(
+    embedder, face: np.ndarray, partner: np.ndarray, flip: bool
+) -> tuple[float, list[list[float]]]:
     def cosine(picture: np.ndarray) -> float:
         out = embedder.embed(picture[None])[0].astype(np.float64)
         if flip:
@@ -53,20 +55,31 @@ def test_a_model_that_returns_nothing_is_named() -> None:
             return np.zeros((len(faces), 48), np.float32)
 
     with pytest.raises(KitError, match=r"face\.jpg is all zeros"):
-        explain.sensitivity(Silent(), np.zeros((112, 112, 3), np.uint8), np.ones(48, np.float32), "face.jpg")
+        explain.sensitivity(
+            Silent(), np.zeros((112, 112, 3), np.uint8), np.ones(48, np.float32), "face.jpg"
+        )
 
 
 def test_pairs_run_evenly_from_the_worst_to_the_best_and_are_fair(tmp_path) -> None:
     faceset = write_faceset(tmp_path / "set", people=5, takes=3)
-    faces = from_set(ColourEmbedder().embed(np.stack([faceset.image(row) for row in range(len(faceset))])), faceset)
+    faces = from_set(
+        ColourEmbedder().embed(np.stack([faceset.image(row) for row in range(len(faceset))])),
+        faceset,
+    )
     everything = explain.choose(faces, 10_000)
     assert len(everything) == 15
-    scores = [float(faces.embeddings[trio.masked] @ faces.embeddings[trio.partner]) for trio in everything]
+    scores = [
+        float(faces.embeddings[trio.masked] @ faces.embeddings[trio.partner]) for trio in everything
+    ]
     assert scores == sorted(scores)
     for trio in everything:
         assert len({faces.people[row] for row in (trio.masked, trio.clean, trio.partner)}) == 1
         assert faces.photos[trio.masked] == faces.photos[trio.clean] != faces.photos[trio.partner]
-        assert [faces.conditions[row] for row in (trio.masked, trio.clean, trio.partner)] == ["mask", "nonmask", "nonmask"]
+        assert [faces.conditions[row] for row in (trio.masked, trio.clean, trio.partner)] == [
+            "mask",
+            "nonmask",
+            "nonmask",
+        ]
     assert explain.choose(faces, 3) == [everything[0], everything[7], everything[14]]
     assert explain.choose(faces, 1) == everything[:1]
 
@@ -77,7 +90,9 @@ def test_a_real_mask_is_laid_beside_another_photograph_and_lost_faces_beside_non
     found = [True, False, True, True, True, True]
     faces = table(rng.normal(size=(6, 4)), "aaaabb", conditions=conditions, found=found)
     (trio,) = explain.choose(faces, 5)
-    assert (trio.masked, trio.clean, trio.partner) == (0, 2, 3), "b has one bare photograph only, and face 1 was not found"
+    assert (trio.masked, trio.clean, trio.partner) == (0, 2, 3), (
+        "b has one bare photograph only, and face 1 was not found"
+    )
     joined = explain.joined(faces, [trio], {"m": [{"clean": {}, "masked": {}}]})
     assert joined["pairs"][0]["twin"] is False and joined["pairs"][0]["clean"] == "key2"
     with pytest.raises(KitError, match="--explain"):

@@ -11,7 +11,15 @@ from mfr_kit.errors import KitError
 from mfr_kit.evaluation import identification, run
 from mfr_kit.evaluation.compare import evaluate_set, measure
 from mfr_kit.evaluation.faces import Faces, from_set
-from mfr_kit.evaluation.identification import divide, false_positives, hits, resample, returned, search, threshold_at
+from mfr_kit.evaluation.identification import (
+    divide,
+    false_positives,
+    hits,
+    resample,
+    returned,
+    search,
+    threshold_at,
+)
 from mfr_kit.evaluation.verification import Plan
 from mfr_kit.seeding import rng_for
 from tests.conftest import write_faceset
@@ -28,7 +36,9 @@ def sorted_lists(gallery: Faces, probes: Faces) -> list[list[tuple[float, bool, 
             if probes.found[probe] and gallery.found[row]:
                 score = float(np.dot(probes.embeddings[probe], gallery.embeddings[row]))
                 scores[gallery.people[row]] = max(score, scores.get(gallery.people[row], -np.inf))
-        lists.append(sorted((-score, name == probes.people[probe], name) for name, score in scores.items()))
+        lists.append(
+            sorted((-score, name == probes.people[probe], name) for name, score in scores.items())
+        )
     return lists
 
 
@@ -40,10 +50,18 @@ def naive(gallery: Faces, probes: Faces, rank: int, fpir: float) -> tuple[float,
     other = [some for some, name in zip(lists, probes.people, strict=True) if name not in enrolled]
     within = sum(any(is_mate for _, is_mate, _ in some[:rank]) for some in mated) / len(mated)
     best = None
-    for t in [*sorted({-some[0][0] for some in lists if some} | {-entry[0] for some in mated for entry in some}), np.inf]:
+    for t in [
+        *sorted(
+            {-some[0][0] for some in lists if some}
+            | {-entry[0] for some in mated for entry in some}
+        ),
+        np.inf,
+    ]:
         false = sum(bool(some) and -some[0][0] >= t for some in other)
         if false <= Fraction(repr(fpir)) * len(other):
-            missed = sum(not (some and some[0][1] and -some[0][0] >= t) for some in mated) / len(mated)
+            missed = sum(not (some and some[0][1] and -some[0][0] >= t) for some in mated) / len(
+                mated
+            )
             best = min(best or (2.0, 0), (missed, -false))
     return within, best[0], -best[1]
 
@@ -73,17 +91,27 @@ def test_a_tie_counts_against_the_system() -> None:
     assert search(gallery, probes).rank.tolist() == [2, 1]
     stranger = table(np.array([[1, 0], [1, 0]]), ["a", "s"], photos=["x", "y"])
     found = search(table(np.array([[1, 0]]), ["a"]), stranger)
-    assert not returned(found, threshold_at(found, 0.5)).any(), "the stranger scores as high, so no threshold lets only the mate pass"
+    assert not returned(found, threshold_at(found, 0.5)).any(), (
+        "the stranger scores as high, so no threshold lets only the mate pass"
+    )
 
 
 def test_what_was_not_found_is_not_identified() -> None:
     faces = np.eye(3)[[0, 1, 2]]
     gallery = table(faces, ["a", "b", "c"], found=[True, False, True])
-    probes = table(np.eye(3)[[0, 1, 2, 2]], ["a", "b", "c", "s"], photos=list("wxyz"), found=[True, True, False, False])
+    probes = table(
+        np.eye(3)[[0, 1, 2, 2]],
+        ["a", "b", "c", "s"],
+        photos=list("wxyz"),
+        found=[True, True, False, False],
+    )
     found = search(gallery, probes)
     assert found.mated.tolist() == [True, True, True, False] and found.rank.tolist() == [1, 0, 0, 0]
     assert hits(found, 10).tolist() == [True, False, False]
-    assert threshold_at(found, 0.5) == -np.inf and false_positives(found, threshold_at(found, 0.5)) == 0
+    assert (
+        threshold_at(found, 0.5) == -np.inf
+        and false_positives(found, threshold_at(found, 0.5)) == 0
+    )
     nobody = search(table(faces, ["a", "b", "c"], found=[False] * 3), probes)
     assert (nobody.rank == 0).all() and not np.isfinite(nobody.own).any()
 
@@ -91,14 +119,19 @@ def test_what_was_not_found_is_not_identified() -> None:
 def test_the_gallery_follows_names_and_seed_alone() -> None:
     faces = coarse(rng_for(1), 300, 40)
     gallery, probes = divide(faces, 2, 7)
-    assert 8 < len(set(gallery.people)) < 32 and np.unique(gallery.people, return_counts=True)[1].max() == 2
+    assert (
+        8 < len(set(gallery.people)) < 32
+        and np.unique(gallery.people, return_counts=True)[1].max() == 2
+    )
     assert not set(gallery.photos) & set(probes.photos)
     order = rng_for(2).permutation(300)
     shuffled, _ = divide(faces.select(order), 2, 7)
     assert sorted(shuffled.keys) == sorted(gallery.keys)
     some = faces.select(np.isin(faces.people, [str(n) for n in range(20)]))
     fewer, _ = divide(some, 2, 7)
-    assert sorted(fewer.keys) == sorted(key for key, who in zip(gallery.keys, gallery.people, strict=True) if int(who) < 20)
+    assert sorted(fewer.keys) == sorted(
+        key for key, who in zip(gallery.keys, gallery.people, strict=True) if int(who) < 20
+    )
     assert sorted(divide(faces, 2, 8)[0].keys) != sorted(gallery.keys)
     with pytest.raises(KitError, match="nobody to identify: 0 enrolled"):
         divide(faces.select(np.zeros(300, bool)), 1, 0)
@@ -114,7 +147,11 @@ def test_masked_probes_never_meet_their_own_photograph(tmp_path) -> None:
     assert not set(gallery.keys) & set(probes.photos)
     bare = faceset.clean()
     gallery, probes = divide(from_set(np.ones((len(bare), 2), np.float32), bare), 1, 0)
-    assert len(gallery) == people and len(probes) == 36 - people and set(probes.conditions) == {"nonmask"}
+    assert (
+        len(gallery) == people
+        and len(probes) == 36 - people
+        and set(probes.conditions) == {"nonmask"}
+    )
 
 
 def test_resamples_equal_searches_of_the_people_drawn() -> None:
@@ -125,22 +162,38 @@ def test_resamples_equal_searches_of_the_people_drawn() -> None:
     rates = resample(found, (1, 5), [0.1, 0.3], 15, 9)
     names = np.unique(probes.people.astype(str))
     for index, drawn in enumerate(identification.draws(len(names), 15, 9)):
-        rows = np.concatenate([np.repeat(np.flatnonzero(probes.people == name), times) for name, times in zip(names, drawn, strict=True)])
+        rows = np.concatenate(
+            [
+                np.repeat(np.flatnonzero(probes.people == name), times)
+                for name, times in zip(names, drawn, strict=True)
+            ]
+        )
         again = search(gallery, probes.select(rows))
         for rank in (1, 5):
             assert rates[f"rank-{rank}"][index] == pytest.approx(hits(again, rank).mean())
         for fpir in (0.1, 0.3):
-            assert rates[f"fnir@fpir={fpir}"][index] == pytest.approx(1 - returned(again, threshold_at(again, fpir)).mean())
+            assert rates[f"fnir@fpir={fpir}"][index] == pytest.approx(
+                1 - returned(again, threshold_at(again, fpir)).mean()
+            )
 
 
 def test_too_few_strangers_are_said_to_be_too_few(tmp_path) -> None:
     faceset = write_faceset(tmp_path / "set", people=12)
     rows = rng_for(3).standard_normal((len(faceset), 6)).astype(np.float32)
-    result = evaluate_set(rows, faceset, fars=[0.9, 1e-3], protocols=["identification"])["identification"]["identification"]
-    assert result["searches"]["mated"] + result["searches"]["non_mated"] == 48 - result["enrolled"]["photographs"]
+    result = evaluate_set(rows, faceset, fars=[0.9, 1e-3], protocols=["identification"])[
+        "identification"
+    ]["identification"]
+    assert (
+        result["searches"]["mated"] + result["searches"]["non_mated"]
+        == 48 - result["enrolled"]["photographs"]
+    )
     large, middle, small = result["open_set"]
     assert (large["fpir"], middle["fpir"], small["fpir"]) == (0.9, 0.1, 1e-3)
-    assert "a claim needs 30" in middle["note"] and middle["fnir"] is None and middle["false_positives"] < 30
+    assert (
+        "a claim needs 30" in middle["note"]
+        and middle["fnir"] is None
+        and middle["false_positives"] < 30
+    )
     assert "the smallest FPIR they support is" in small["note"] and small["threshold"] is None
     assert "identification" not in evaluate_set(rows, faceset, fars=[0.5])
     assert "identification" in measure(from_set(rows, faceset), Plan(fars=(0.5,), enrol=2))
@@ -148,20 +201,43 @@ def test_too_few_strangers_are_said_to_be_too_few(tmp_path) -> None:
 
 def test_two_models_searched_side_by_side(monkeypatch, tmp_path, capsys) -> None:
     monkeypatch.setenv("MFR_KIT_HOME", str(tmp_path / "home"))
-    monkeypatch.setattr(run, "load_embedder", lambda spec, **_: ColourEmbedder(spec, upper=spec == "upper"))
+    monkeypatch.setattr(
+        run, "load_embedder", lambda spec, **_: ColourEmbedder(spec, upper=spec == "upper")
+    )
     write_faceset(tmp_path / "set", people=16)
-    flags = ["--data", str(tmp_path / "set"), "--protocol", "identification", "--far", "0.9", "--resamples", "20", "--no-cache"]
+    flags = [
+        "--data",
+        str(tmp_path / "set"),
+        "--protocol",
+        "identification",
+        "--far",
+        "0.9",
+        "--resamples",
+        "20",
+        "--no-cache",
+    ]
     assert cli.main(["evaluate", "whole", "upper", *flags, "--out", str(tmp_path / "out")]) == 0
     text = capsys.readouterr().out
-    entry = json.loads((tmp_path / "out" / "report.json").read_text())["protocols"]["identification"]
-    ranks = {model: [row["rate"] for row in result["identification"]["cmc"]] for model, result in entry["models"].items()}
+    entry = json.loads((tmp_path / "out" / "report.json").read_text())["protocols"][
+        "identification"
+    ]
+    ranks = {
+        model: [row["rate"] for row in result["identification"]["cmc"]]
+        for model, result in entry["models"].items()
+    }
     assert ranks["upper"][0] > ranks["whole"][0], "the lower half of masked faces is painted over"
     assert all(rates == sorted(rates) for rates in ranks.values())
     assert f"{100 * ranks['upper'][0]:.2f} (" in text and "upper less whole in rank-1: +" in text
     first = entry["identification_differences"][0]
-    assert first["figure"] == "rank-1" and first["difference"] == ranks["upper"][0] - ranks["whole"][0]
+    assert (
+        first["figure"] == "rank-1" and first["difference"] == ranks["upper"][0] - ranks["whole"][0]
+    )
     assert first["interval"]["low"] <= first["difference"] <= first["interval"]["high"]
     page = (tmp_path / "out" / "report.html").read_text()
-    assert f'data-value="{ranks["upper"][0]}"' in page and "a claim needs 30" in page and "FNIR at FPIR 0.9" in page
+    assert (
+        f'data-value="{ranks["upper"][0]}"' in page
+        and "a claim needs 30" in page
+        and "FNIR at FPIR 0.9" in page
+    )
     assert cli.main(["evaluate", "whole", "--data", str(tmp_path / "set"), "--enrol", "-1"]) == 2
     assert "--enrol -1" in capsys.readouterr().err

@@ -33,7 +33,9 @@ def test_fold_accuracy_equals_the_slow_way(seed: int) -> None:
     scores = (rng.normal(0, 0.2, 120) + 0.5 * same).round(2).astype(np.float32)
     scores[rng.integers(0, 120, 4)] = -np.inf
     result = fold_accuracy(scores, same, 10)
-    for accuracy, (low, high) in zip(result["folds"], slow_accuracy(scores.tolist(), same.tolist(), 10), strict=True):
+    for accuracy, (low, high) in zip(
+        result["folds"], slow_accuracy(scores.tolist(), same.tolist(), 10), strict=True
+    ):
         assert low <= accuracy <= high
     assert result["mean"] == pytest.approx(np.mean(result["folds"]))
 
@@ -51,11 +53,17 @@ def lfw(tmp_path):
     """A face set laid out like LFW (sources `Name/Name_0001.jpg`) and a list of two folds."""
     faceset = write_faceset(tmp_path / "set", people=4, takes=3)
     rows = [
-        {**row, "source": f"{row['identity']}/{row['identity']}_000{int(row['source'][-5]) + 1}.jpg"} for row in faceset.table.to_pylist()
+        {
+            **row,
+            "source": f"{row['identity']}/{row['identity']}_000{int(row['source'][-5]) + 1}.jpg",
+        }
+        for row in faceset.table.to_pylist()
     ]
     faceset.table = faceset.table.from_pylist(rows, faceset.table.schema)
     listed = tmp_path / "pairs.txt"
-    listed.write_text("2 2\np00\t1\t2\np01\t1\t3\np00\t1\tp01\t1\np02\t2\tp03\t1\np02\t1\t2\np03\t1\t2\np00\t3\tp02\t3\np01\t2\tp03\t3\n")
+    listed.write_text(
+        "2 2\np00\t1\t2\np01\t1\t3\np00\t1\tp01\t1\np02\t2\tp03\t1\np02\t1\t2\np03\t1\t2\np00\t3\tp02\t3\np01\t2\tp03\t3\n"
+    )
     return faceset, listed
 
 
@@ -64,8 +72,15 @@ def test_listed_pairs_are_looked_up_among_the_unmasked(lfw) -> None:
     codes = np.array([int(name[1:]) for name in faceset.identities])
     perfect = np.eye(4, dtype=np.float32)[codes]
     perfect[faceset.conditions == "mask"] = 1
-    result = measure(from_set(perfect, faceset), Plan(fars=(0.5,), pairs=listed), ["lfw"])["lfw"].result
-    assert result["comparisons"] == {"genuine": 4, "impostor": 4, "genuine_not_found": 0, "impostor_not_found": 0}
+    result = measure(from_set(perfect, faceset), Plan(fars=(0.5,), pairs=listed), ["lfw"])[
+        "lfw"
+    ].result
+    assert result["comparisons"] == {
+        "genuine": 4,
+        "impostor": 4,
+        "genuine_not_found": 0,
+        "impostor_not_found": 0,
+    }
     assert result["accuracy"]["mean"] == 1.0
     assert "lfw" in measure(from_set(perfect, faceset), Plan(fars=(0.5,), pairs=listed))
     assert "lfw" not in evaluate_set(perfect, faceset)
@@ -73,25 +88,50 @@ def test_listed_pairs_are_looked_up_among_the_unmasked(lfw) -> None:
 
 def test_a_photograph_without_a_face_is_a_wrong_answer(lfw) -> None:
     faceset, listed = lfw
-    gone = int(np.flatnonzero((faceset.sources == "p00/p00_0002.jpg") & (faceset.conditions == "nonmask"))[0])
+    gone = int(
+        np.flatnonzero((faceset.sources == "p00/p00_0002.jpg") & (faceset.conditions == "nonmask"))[
+            0
+        ]
+    )
     fewer = faceset.select(np.arange(len(faceset)) != gone)
-    row = {"source": "p00/p00_0002.jpg", "identity": "p00", "condition": "nonmask", "clean_key": "", "reason": "no_face", "detail": ""}
+    row = {
+        "source": "p00/p00_0002.jpg",
+        "identity": "p00",
+        "condition": "nonmask",
+        "clean_key": "",
+        "reason": "no_face",
+        "detail": "",
+    }
     perfect = np.eye(4, dtype=np.float32)[[int(name[1:]) for name in fewer.identities]]
     with pytest.raises(KitError, match="p00_0002"):
         measure(from_set(perfect, fewer), Plan(pairs=listed), ["lfw"])
     fewer.skipped = [row]
-    result = measure(from_set(perfect, fewer), Plan(fars=(0.5,), pairs=listed), ["lfw"])["lfw"].result
-    assert result["accuracy"]["folds"] == [0.75, 1.0] and result["comparisons"]["genuine_not_found"] == 1
+    result = measure(from_set(perfect, fewer), Plan(fars=(0.5,), pairs=listed), ["lfw"])[
+        "lfw"
+    ].result
+    assert (
+        result["accuracy"]["folds"] == [0.75, 1.0]
+        and result["comparisons"]["genuine_not_found"] == 1
+    )
 
 
 def masked_list(tmp_path, positives_first: bool) -> tuple:
     """A set of really masked photographs and a list of ten folds, each of one pair of one person and one of two."""
     faceset = write_faceset(tmp_path / "set", people=4, takes=3, twins=False)
-    rows = [{**row, "condition": "mask", "source": row["source"].replace("/", "_000")} for row in faceset.table.to_pylist()]
+    rows = [
+        {**row, "condition": "mask", "source": row["source"].replace("/", "_000")}
+        for row in faceset.table.to_pylist()
+    ]
     faceset.table = faceset.table.from_pylist(rows, faceset.table.schema)
     same = [f"p{n % 4:02d}_000{n % 3}.jpg\tp{n % 4:02d}_000{(n + 1) % 3}.jpg\t1" for n in range(10)]
-    other = [f"p{n % 4:02d}_000{n % 3}.jpg\tp{(n + 1) % 4:02d}_000{n % 3}.jpg\t0" for n in range(10)]
-    lines = [*same, *other] if positives_first else [line for both in zip(same, other, strict=True) for line in both]
+    other = [
+        f"p{n % 4:02d}_000{n % 3}.jpg\tp{(n + 1) % 4:02d}_000{n % 3}.jpg\t0" for n in range(10)
+    ]
+    lines = (
+        [*same, *other]
+        if positives_first
+        else [line for both in zip(same, other, strict=True) for line in both]
+    )
     (tmp_path / "mlfw.txt").write_text("\n".join(lines) + "\n")
     return faceset, tmp_path / "mlfw.txt"
 
@@ -104,17 +144,29 @@ def test_a_list_of_masked_photographs_is_measured_in_ten_folds_whatever_its_orde
         faceset, path = masked_list(tmp_path / folder, first)
         rows = np.eye(4, dtype=np.float32)[[int(name[1:]) for name in faceset.identities]]
         rows[faceset.identities == "p01"] = rows[faceset.identities == "p00"][0]
-        results.append(measure(from_set(rows, faceset), Plan(fars=(0.5,), pairs=path), ["lfw"])["lfw"].result)
+        results.append(
+            measure(from_set(rows, faceset), Plan(fars=(0.5,), pairs=path), ["lfw"])["lfw"].result
+        )
     assert results[0] == results[1]
     assert results[0]["accuracy"]["folds"] == [0.5 if n % 4 == 0 else 1.0 for n in range(10)]
-    assert results[0]["comparisons"] == {"genuine": 10, "impostor": 10, "genuine_not_found": 0, "impostor_not_found": 0}
+    assert results[0]["comparisons"] == {
+        "genuine": 10,
+        "impostor": 10,
+        "genuine_not_found": 0,
+        "impostor_not_found": 0,
+    }
 
 
 def test_a_cut_list_and_an_ambiguous_name_are_refused(tmp_path) -> None:
     faceset, path = masked_list(tmp_path, True)
-    twice = [{**row, "source": f"{row['identity'] if row['identity'] < 'p02' else 'q'}/same.jpg"} for row in faceset.table.to_pylist()]
+    twice = [
+        {**row, "source": f"{row['identity'] if row['identity'] < 'p02' else 'q'}/same.jpg"}
+        for row in faceset.table.to_pylist()
+    ]
     path.write_text("".join(path.read_text().splitlines(keepends=True)[:-1]))
-    with pytest.raises(KitError, match="10 pairs of one person and 9 of two cannot be shared equally by 10 folds"):
+    with pytest.raises(
+        KitError, match="10 pairs of one person and 9 of two cannot be shared equally by 10 folds"
+    ):
         read_list(path)
     with pytest.raises(KitError, match=r"cannot read the list of pairs .*none\.txt"):
         read_list(tmp_path / "none.txt")
@@ -127,7 +179,12 @@ def test_a_cut_list_and_an_ambiguous_name_are_refused(tmp_path) -> None:
 
 @pytest.mark.parametrize(
     ("text", "words"),
-    [("", "first line"), ("1 1\na 1 2\n", "promises"), ("1 1\na 1 2\na 1 b x\n", "line 3"), ("ten 300\n", "first line")],
+    [
+        ("", "first line"),
+        ("1 1\na 1 2\n", "promises"),
+        ("1 1\na 1 2\na 1 b x\n", "line 3"),
+        ("ten 300\n", "first line"),
+    ],
 )
 def test_odd_lists_are_refused_by_line(tmp_path, text: str, words: str) -> None:
     (tmp_path / "pairs.txt").write_text(text)

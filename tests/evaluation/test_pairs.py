@@ -25,7 +25,9 @@ def random(faceset, seed: int = 0) -> np.ndarray:
 
 def test_a_twin_never_meets_its_own_photograph(twins) -> None:
     faces = from_set(random(twins), twins)
-    clean, mixed, masked = (protocol.pairs(faces).count for protocol in (nonmask_nonmask, mask_nonmask, mask_mask))
+    clean, mixed, masked = (
+        protocol.pairs(faces).count for protocol in (nonmask_nonmask, mask_nonmask, mask_mask)
+    )
     assert (clean.genuine, clean.impostor) == (6 * 6, 24 * 23 // 2 - 36)
     assert (mixed.genuine, mixed.impostor) == (6 * 4 * 3, 24 * 20)
     assert (masked.genuine, masked.impostor) == (clean.genuine, clean.impostor)
@@ -33,9 +35,13 @@ def test_a_twin_never_meets_its_own_photograph(twins) -> None:
 
 def test_two_twins_of_one_photograph_never_meet(twins) -> None:
     faces = from_set(random(twins), twins)
-    doubled = faces.select(np.concatenate([np.arange(len(faces)), np.flatnonzero(faces.conditions == "mask")]))
+    doubled = faces.select(
+        np.concatenate([np.arange(len(faces)), np.flatnonzero(faces.conditions == "mask")])
+    )
     count = mask_mask.pairs(doubled).count
-    assert count.genuine == 6 * (8 * 7 // 2 - 4) and count.impostor == (48 * 47 // 2) - 6 * (8 * 7 // 2)
+    assert count.genuine == 6 * (8 * 7 // 2 - 4) and count.impostor == (48 * 47 // 2) - 6 * (
+        8 * 7 // 2
+    )
 
 
 def test_really_masked_photographs_meet_every_bare_one_of_the_same_person(tmp_path) -> None:
@@ -50,14 +56,21 @@ def test_a_lost_twin_costs_its_person_genuine_comparisons(twins) -> None:
     row = int(np.flatnonzero(twins.conditions == "mask")[0])
     lost = {
         name: str(getattr(twins, plural)[row])
-        for name, plural in (("source", "sources"), ("identity", "identities"), ("condition", "conditions"))
+        for name, plural in (
+            ("source", "sources"),
+            ("identity", "identities"),
+            ("condition", "conditions"),
+        )
     }
     lost |= {"clean_key": str(twins.clean_keys[row]), "reason": "no_face", "detail": ""}
     fewer = twins.select(np.arange(len(twins)) != row)
     fewer.skipped = [lost, {**lost, "reason": "unreadable"}]
     faces = from_set(random(fewer), fewer)
     count = mask_nonmask.pairs(faces).count
-    assert (count.genuine, count.impostor) == (mask_nonmask.pairs(whole).count.genuine, mask_nonmask.pairs(whole).count.impostor)
+    assert (count.genuine, count.impostor) == (
+        mask_nonmask.pairs(whole).count.genuine,
+        mask_nonmask.pairs(whole).count.impostor,
+    )
     assert count.genuine - count.genuine_found == 3 and count.impostor - count.impostor_found == 20
 
 
@@ -92,14 +105,22 @@ def test_embeddings_without_a_direction_are_refused_by_name(twins) -> None:
 
 
 @pytest.mark.parametrize("twin_found", [True, False])
-def test_a_twin_whose_clean_face_was_lost_is_still_the_same_picture(twins, twin_found: bool) -> None:
+def test_a_twin_whose_clean_face_was_lost_is_still_the_same_picture(
+    twins, twin_found: bool
+) -> None:
     """The lost clean face has no key, so its photograph is named by its source; the twin must not become a genuine pair with it."""
     whole = from_set(random(twins), twins)
     twin = int(np.flatnonzero(twins.conditions == "mask")[5])
     clean = int(np.flatnonzero(twins.keys == twins.clean_keys[twin])[0])
     gone = [clean] if twin_found else [clean, twin]
     fewer = twins.select(~np.isin(np.arange(len(twins)), gone))
-    rows = [{name: twins.table[name][row].as_py() for name in ("source", "identity", "condition", "clean_key")} for row in gone]
+    rows = [
+        {
+            name: twins.table[name][row].as_py()
+            for name in ("source", "identity", "condition", "clean_key")
+        }
+        for row in gone
+    ]
     fewer.skipped = [{**row, "reason": "no_face", "detail": ""} for row in rows]
     faces = from_set(random(fewer), fewer)
     for protocol in (nonmask_nonmask, mask_nonmask, mask_mask):

@@ -50,7 +50,9 @@ def test_yaws_come_from_the_landmarks_and_hopeless_ones_are_left_out(tmp_path) -
 def test_tar_of_each_range_equals_a_loop_over_the_pairs() -> None:
     rng = rng_for(4)
     faces = coarse(rng, 120, 8)
-    faces = replace(faces, conditions=np.array(["mask", "nonmask"], object)[rng.integers(0, 2, 120)])
+    faces = replace(
+        faces, conditions=np.array(["mask", "nonmask"], object)[rng.integers(0, 2, 120)]
+    )
     yaws = {str(key): float(rng.uniform(-60, 60)) for key in faces.keys[faces.found][5:]}
     fars = (0.3, 0.1)
     result = measure(faces, Plan(fars, yaws=yaws), ["mask-nonmask"])["mask-nonmask"].result
@@ -61,12 +63,20 @@ def test_tar_of_each_range_equals_a_loop_over_the_pairs() -> None:
         name = turn(yaws.get(faces.keys[i])) if faces.found[i] else "no face found"
         for j in np.flatnonzero(faces.conditions == "nonmask"):
             if faces.people[i] == faces.people[j] and faces.photos[i] != faces.photos[j]:
-                score = faces.embeddings[i] @ faces.embeddings[j] if faces.found[i] and faces.found[j] else -np.inf
+                score = (
+                    faces.embeddings[i] @ faces.embeddings[j]
+                    if faces.found[i] and faces.found[j]
+                    else -np.inf
+                )
                 counts = counted.setdefault(name, [0, 0, 0])
-                for at, passed in enumerate([True, *(score >= threshold for threshold in thresholds)]):
+                for at, passed in enumerate(
+                    [True, *(score >= threshold for threshold in thresholds)]
+                ):
                     counts[at] += bool(passed)
     assert {"no face found", "not known", "45 degrees and more"} <= groups.keys() == counted.keys()
     for name, (genuine, *accepted) in counted.items():
-        assert groups[name]["genuine"] == genuine and groups[name]["tar"] == pytest.approx([number / genuine for number in accepted])
+        assert groups[name]["genuine"] == genuine and groups[name]["tar"] == pytest.approx(
+            [number / genuine for number in accepted]
+        )
     without = measure(faces, Plan(fars), ["mask-nonmask"])["mask-nonmask"].result
     assert {row["by"] for row in without["groups"]} == {"mask kind", "coverage"}

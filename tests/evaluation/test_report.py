@@ -27,11 +27,15 @@ FARS = ["--far", "0.4", "--far", "0.2", "--far", "0.01"]
 @pytest.fixture
 def evaluated(monkeypatch, tmp_path, capsys):
     monkeypatch.setenv("MFR_KIT_HOME", str(tmp_path / "home"))
-    monkeypatch.setattr(run, "load_embedder", lambda spec, **_: ColourEmbedder(spec, upper=spec == "upper"))
+    monkeypatch.setattr(
+        run, "load_embedder", lambda spec, **_: ColourEmbedder(spec, upper=spec == "upper")
+    )
     write_faceset(tmp_path / "set", people=8)
 
     def call(*arguments: str) -> tuple[int, str]:
-        code = cli.main(["evaluate", *arguments, "--data", str(tmp_path / "set"), "--resamples", "30"])
+        code = cli.main(
+            ["evaluate", *arguments, "--data", str(tmp_path / "set"), "--resamples", "30"]
+        )
         captured = capsys.readouterr()
         return code, captured.out + captured.err
 
@@ -50,37 +54,62 @@ def test_two_models_side_by_side(evaluated, tmp_path) -> None:
     code, text = evaluated("whole", "upper", *FARS, "--out", str(tmp_path / "out"))
     assert code == 0, text
     report = json.loads((tmp_path / "out" / "report.json").read_text())
-    assert report["schema"] == "mfr-kit/evaluation/1" and [model["name"] for model in report["models"]] == ["whole", "upper"]
-    assert list(report["protocols"]) == ["nonmask-nonmask", "mask-nonmask", "mask-mask", "fixed-threshold"]
+    assert report["schema"] == "mfr-kit/evaluation/1" and [
+        model["name"] for model in report["models"]
+    ] == ["whole", "upper"]
+    assert list(report["protocols"]) == [
+        "nonmask-nonmask",
+        "mask-nonmask",
+        "mask-mask",
+        "fixed-threshold",
+    ]
     masked = report["protocols"]["mask-nonmask"]["models"]
     whole, upper = (masked[name]["tar_at_far"][0] for name in ("whole", "upper"))
     assert upper["tar"] > whole["tar"], "the lower half is painted over in masked faces"
     assert f"{100 * upper['tar']:.2f} (" in text and "upper less whole at FAR 0.4" in text
     assert "[1] only " in text and masked["whole"]["tar_at_far"][2]["tar"] is None
     page = (tmp_path / "out" / "report.html").read_text()
-    assert f"{100 * upper['tar']:.2f} %" in page and report["set"]["fingerprint"] in page and "no claim" in page
+    assert (
+        f"{100 * upper['tar']:.2f} %" in page
+        and report["set"]["fingerprint"] in page
+        and "no claim" in page
+    )
     summary = page[page.index('id="summary"') : page.index("<section")]
     assert "more or less than whole, measured" in summary
     for row in report["protocols"]["mask-nonmask"]["differences"]:
-        assert f"<small>{100 * row['tar_difference']:+.2f} ({100 * row['interval']['low']:+.2f} to " in summary
+        assert (
+            f"<small>{100 * row['tar_difference']:+.2f} ({100 * row['interval']['low']:+.2f} to "
+            in summary
+        )
     with (tmp_path / "out" / "report.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert (
         len(rows) == 4 * 2 * 3
-        and float(rows[0]["tar"]) == report["protocols"]["nonmask-nonmask"]["models"]["whole"]["tar_at_far"][0]["tar"]
+        and float(rows[0]["tar"])
+        == report["protocols"]["nonmask-nonmask"]["models"]["whole"]["tar_at_far"][0]["tar"]
     )
 
 
-@pytest.mark.parametrize(("least", "first"), [(0.0, 0.0), (0.31, 0.2), (0.79, 0.7), (0.886, 0.85), (0.991, 0.98), (1.0, 0.98)])
+@pytest.mark.parametrize(
+    ("least", "first"),
+    [(0.0, 0.0), (0.31, 0.2), (0.79, 0.7), (0.886, 0.85), (0.991, 0.98), (1.0, 0.98)],
+)
 def test_the_roc_begins_a_little_below_its_lowest_point(least, first) -> None:
     axis = plot.percents("TAR", least)
-    assert axis.ticks[0] == pytest.approx(first) and axis.ticks[-1] == pytest.approx(1) and len(axis.ticks) >= 2
+    assert (
+        axis.ticks[0] == pytest.approx(first)
+        and axis.ticks[-1] == pytest.approx(1)
+        and len(axis.ticks) >= 2
+    )
 
 
 def test_the_page_is_whole_and_needs_nothing_beside_it(evaluated, tmp_path) -> None:
     evaluated("whole", "<b>&", *FARS, "--out", str(tmp_path / "out"))
     page = (tmp_path / "out" / "report.html").read_text()
-    assert not re.search(r"https?://|<script|src=(?!\"data:image/jpeg;base64,)|@import|url\(", page) and "<b>&" not in page
+    assert (
+        not re.search(r"https?://|<script|src=(?!\"data:image/jpeg;base64,)|@import|url\(", page)
+        and "<b>&" not in page
+    )
     drawings = re.findall(r"<svg.*?</svg>", page, re.S)
     assert len(drawings) == 4 * (2 + 2 + 2)
     for drawing in drawings:
@@ -122,20 +151,35 @@ def test_the_worst_errors_are_shown_as_pictures_of_the_named_files(evaluated, tm
     assert code == 0, text
     report, page = read(tmp_path / "out")
     named = errors_of(report)
-    assert named and all(len(result["worst"]["false_matches"]) <= 20 for result in results(report) if result["worst"])
+    assert named and all(
+        len(result["worst"]["false_matches"]) <= 20 for result in results(report) if result["worst"]
+    )
     for result in results(report):
         claimed = [row for row in result["tar_at_far"] if row["tar"] is not None]
         assert result["worst"]["far"] == min(row["far"] for row in claimed)
-        assert all(row["score"] >= result["worst"]["threshold"] for row in result["worst"]["false_matches"])
-        assert all(row["score"] < result["worst"]["threshold"] for row in result["worst"]["false_non_matches"])
-    assert [float(value) for value in re.findall(r'data-score="([^"]*)"', page)] == [row["score"] for row in named]
-    pictures = re.findall(r'<img src="data:image/jpeg;base64,([^"]*)"[^>]*alt="(?:probe|gallery), ([^"]*)"', page)
-    assert [key for _, key in pictures] == [row[side] for row in named for side in ("probe", "gallery")]
+        assert all(
+            row["score"] >= result["worst"]["threshold"] for row in result["worst"]["false_matches"]
+        )
+        assert all(
+            row["score"] < result["worst"]["threshold"]
+            for row in result["worst"]["false_non_matches"]
+        )
+    assert [float(value) for value in re.findall(r'data-score="([^"]*)"', page)] == [
+        row["score"] for row in named
+    ]
+    pictures = re.findall(
+        r'<img src="data:image/jpeg;base64,([^"]*)"[^>]*alt="(?:probe|gallery), ([^"]*)"', page
+    )
+    assert [key for _, key in pictures] == [
+        row[side] for row in named for side in ("probe", "gallery")
+    ]
     faces = FaceSet.open(tmp_path / "set")
     stored = np.stack([faces.image(row) for row in range(len(faces))]).astype(int)
     for data, key in pictures[:: max(1, len(pictures) // 20)]:
         differences = np.abs(stored - decode_rgb(base64.b64decode(data), key)).mean((1, 2, 3))
-        assert faces.keys[differences.argmin()] == key, "the picture is that face's, its red, green and blue in their places"
+        assert faces.keys[differences.argmin()] == key, (
+            "the picture is that face's, its red, green and blue in their places"
+        )
 
 
 def test_no_faces_leaves_pictures_and_names_out_of_every_file(evaluated, tmp_path) -> None:
@@ -147,14 +191,32 @@ def test_no_faces_leaves_pictures_and_names_out_of_every_file(evaluated, tmp_pat
     assert all("worst" not in result for result in results(read(tmp_path / "out")[0]))
 
 
-def test_errors_under_drawn_masks_are_shown_with_the_masks_that_were_measured(evaluated, tmp_path) -> None:
-    arguments = ["whole", "--far", "0.4", "--protocol", "synthetic-mask", "--mask-seed", "5", "--out", str(tmp_path / "out")]
+def test_errors_under_drawn_masks_are_shown_with_the_masks_that_were_measured(
+    evaluated, tmp_path
+) -> None:
+    arguments = [
+        "whole",
+        "--far",
+        "0.4",
+        "--protocol",
+        "synthetic-mask",
+        "--mask-seed",
+        "5",
+        "--out",
+        str(tmp_path / "out"),
+    ]
     code, text = evaluated(*arguments)
     assert code == 0, text
     report, page = read(tmp_path / "out")
-    pictures = re.findall(r'<img src="data:image/jpeg;base64,([^"]*)"[^>]*alt="probe, ([^"]*)"', page)
+    pictures = re.findall(
+        r'<img src="data:image/jpeg;base64,([^"]*)"[^>]*alt="probe, ([^"]*)"', page
+    )
     named = errors_of(report)
-    assert named and [key for _, key in pictures] == [row["probe"] for row in named] and "with its drawn mask" in page
+    assert (
+        named
+        and [key for _, key in pictures] == [row["probe"] for row in named]
+        and "with its drawn mask" in page
+    )
     masked = MaskedFaces(FaceSet.open(tmp_path / "set"), 5)
     stored = np.stack([masked.image(row) for row in range(len(masked))]).astype(int)
     for data, key in pictures[:6]:
@@ -162,7 +224,9 @@ def test_errors_under_drawn_masks_are_shown_with_the_masks_that_were_measured(ev
         assert masked.faceset.keys[differences.argmin()] == key
         assert differences.min() < 10, "the mask is the one that was measured"
     evaluated(*arguments, "--no-faces")
-    assert not re.search(r"p0\d|<img", "".join(file.read_text() for file in (tmp_path / "out").iterdir()))
+    assert not re.search(
+        r"p0\d|<img", "".join(file.read_text() for file in (tmp_path / "out").iterdir())
+    )
 
 
 def test_tar_by_the_turn_of_the_head_is_on_the_page(evaluated, tmp_path) -> None:
@@ -175,15 +239,30 @@ def test_tar_by_the_turn_of_the_head_is_on_the_page(evaluated, tmp_path) -> None
 
 
 def test_explained_pairs_are_on_the_page(evaluated, tmp_path) -> None:
-    code, text = evaluated("whole", "upper", *FARS, "--explain", "3", "--out", str(tmp_path / "out"))
+    code, text = evaluated(
+        "whole", "upper", *FARS, "--explain", "3", "--out", str(tmp_path / "out")
+    )
     assert code == 0, text
     report, page = read(tmp_path / "out")
     pairs = report["explained"]["pairs"]
-    assert len(pairs) == 3 and page.count('class="map"') == 3 * 2 * 2 and all(list(pair["models"]) == ["whole", "upper"] for pair in pairs)
-    cosines = [maps[name]["cosine"] for pair in pairs for maps in pair["models"].values() for name in ("clean", "masked")]
+    assert (
+        len(pairs) == 3
+        and page.count('class="map"') == 3 * 2 * 2
+        and all(list(pair["models"]) == ["whole", "upper"] for pair in pairs)
+    )
+    cosines = [
+        maps[name]["cosine"]
+        for pair in pairs
+        for maps in pair["models"].values()
+        for name in ("clean", "masked")
+    ]
     assert [float(value) for value in re.findall(r'data-cosine="([^"]*)"', page)] == cosines
     for pair in pairs:
-        assert pair["twin"] and pair["masked"] == pair["clean"].replace(".jpg", ".masked.jpg") and pair["partner"] != pair["clean"]
+        assert (
+            pair["twin"]
+            and pair["masked"] == pair["clean"].replace(".jpg", ".masked.jpg")
+            and pair["partner"] != pair["clean"]
+        )
         below = np.array(pair["models"]["upper"]["clean"]["falls"])[9:]
         assert not below.any(), "a model that does not look there does not change"
         assert np.array(pair["models"]["upper"]["clean"]["falls"])[:6].any()
@@ -197,8 +276,20 @@ def browse(tmp_path):
         pytest.skip("no chromium on this machine: the report was not opened in a browser")
 
     def open_page(page, *flags: str) -> str:
-        always = ["--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path / 'profile'}", "--enable-logging=stderr"]
-        done = subprocess.run([browser, *always, *flags, page.as_uri()], capture_output=True, text=True, timeout=120, check=True)
+        always = [
+            "--headless",
+            "--no-sandbox",
+            "--disable-gpu",
+            f"--user-data-dir={tmp_path / 'profile'}",
+            "--enable-logging=stderr",
+        ]
+        done = subprocess.run(
+            [browser, *always, *flags, page.as_uri()],
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=True,
+        )
         assert "CONSOLE" not in done.stderr, done.stderr
         return done.stdout
 
@@ -231,7 +322,11 @@ def measured(browse, folder, *flags: str, printed: bool = False) -> dict:
     copy = folder / "measured.html"
     page = (folder / "report.html").read_text().replace("</body>", MEASURE + "</body>")
     copy.write_text(page.replace("@media print", "@media screen") if printed else page)
-    return json.loads(html.unescape(re.search(r'data-measured="([^"]*)"', browse(copy, "--dump-dom", *flags)).group(1)))
+    return json.loads(
+        html.unescape(
+            re.search(r'data-measured="([^"]*)"', browse(copy, "--dump-dom", *flags)).group(1)
+        )
+    )
 
 
 def test_a_page_opens_in_chromium_and_shows_the_numbers(evaluated, browse, tmp_path) -> None:
@@ -241,7 +336,9 @@ def test_a_page_opens_in_chromium_and_shows_the_numbers(evaluated, browse, tmp_p
     wanted = [row["tar"] for result in results(report) for row in result["tar_at_far"]]
     by_protocol = re.findall(r'data-value="([^"]*)"', shown)
     assert [None if value == "None" else float(value) for value in by_protocol] == wanted
-    assert [float(value) for value in re.findall(r'data-score="([^"]*)"', shown)] == [row["score"] for row in errors_of(report)]
+    assert [float(value) for value in re.findall(r'data-score="([^"]*)"', shown)] == [
+        row["score"] for row in errors_of(report)
+    ]
 
 
 def test_pictures_appear_and_vanish_in_chromium(evaluated, browse, tmp_path) -> None:
@@ -255,20 +352,41 @@ def test_pictures_appear_and_vanish_in_chromium(evaluated, browse, tmp_path) -> 
     for name, some in (("with", True), ("without", False)):
         printed = tmp_path / f"{name}.pdf"
         browse(tmp_path / name / "report.html", f"--print-to-pdf={printed}")
-        assert (printed.read_bytes().count(b"/Subtype /Image") > 2 * 5) == some, "errors that are folded on the screen are printed"
+        assert (printed.read_bytes().count(b"/Subtype /Image") > 2 * 5) == some, (
+            "errors that are folded on the screen are printed"
+        )
 
 
 @pytest.mark.parametrize(("scheme", "light"), [("1", True), ("0", False)])
-def test_the_page_is_readable_in_both_schemes_by_keyboard_and_on_a_small_screen(evaluated, browse, tmp_path, scheme, light) -> None:
+def test_the_page_is_readable_in_both_schemes_by_keyboard_and_on_a_small_screen(
+    evaluated, browse, tmp_path, scheme, light
+) -> None:
     evaluated("whole", "upper", *FARS, "--explain", "1", "--out", str(tmp_path / "out"))
-    page = measured(browse, tmp_path / "out", f"--blink-settings=preferredColorScheme={scheme}", "--window-size=520,900")
+    page = measured(
+        browse,
+        tmp_path / "out",
+        f"--blink-settings=preferredColorScheme={scheme}",
+        "--window-size=520,900",
+    )
     assert (page["ground"] > 0.5) == light and page["contrast"] >= 4.5, page
     assert page["focused"] == page["tables"] + page["summaries"] and page["wide"] == 0, page
 
 
 def test_nothing_is_cut_off_on_paper(evaluated, browse, tmp_path) -> None:
-    evaluated("whole", "/some/folder/of/runs/upper", *FARS, "--explain", "1", "--operating-point", "0.3", "--out", str(tmp_path / "out"))
-    page = measured(browse, tmp_path / "out", "--window-size=718,900", "--hide-scrollbars", printed=True)
+    evaluated(
+        "whole",
+        "/some/folder/of/runs/upper",
+        *FARS,
+        "--explain",
+        "1",
+        "--operating-point",
+        "0.3",
+        "--out",
+        str(tmp_path / "out"),
+    )
+    page = measured(
+        browse, tmp_path / "out", "--window-size=718,900", "--hide-scrollbars", printed=True
+    )
     assert page["wide"] == 0 and page["images"] == page["seen"], page
 
 
@@ -279,8 +397,14 @@ def test_a_far_no_protocol_supports_is_an_error_of_the_user(evaluated) -> None:
 
 def test_people_can_be_chosen(evaluated, tmp_path) -> None:
     (tmp_path / "some.txt").write_text("p01\np03\np05\n")
-    code, text = evaluated("whole", "--people", str(tmp_path / "some.txt"), "--far", "0.4", "--protocol", "mask-mask")
-    assert code == 0 and "3 people, 12 unmasked and 12 masked" in text and "nonmask-nonmask" not in text
+    code, text = evaluated(
+        "whole", "--people", str(tmp_path / "some.txt"), "--far", "0.4", "--protocol", "mask-mask"
+    )
+    assert (
+        code == 0
+        and "3 people, 12 unmasked and 12 masked" in text
+        and "nonmask-nonmask" not in text
+    )
     (tmp_path / "some.txt").write_text("nobody\n")
     code, text = evaluated("whole", "--people", str(tmp_path / "some.txt"))
     assert code == 2 and "none of the 1 people" in text
@@ -305,10 +429,15 @@ def test_mistakes_are_named(evaluated, arguments: list[str], words: str) -> None
 
 def test_an_operating_point_with_and_without_masks(evaluated, tmp_path) -> None:
     code, text = evaluated("whole", "--operating-point", "0.3", "--out", str(tmp_path / "out"))
-    assert code == 0 and "operating point of whole" in text and "masked at unmasked threshold" in text
+    assert (
+        code == 0 and "operating point of whole" in text and "masked at unmasked threshold" in text
+    )
     report = json.loads((tmp_path / "out" / "report.json").read_text())
     point = report["operating_point"]["whole"]
-    rows = {name: next(row for row in e["models"]["whole"]["tar_at_far"] if row["far"] == 0.3) for name, e in report["protocols"].items()}
+    rows = {
+        name: next(row for row in e["models"]["whole"]["tar_at_far"] if row["far"] == 0.3)
+        for name, e in report["protocols"].items()
+    }
     assert (
         point["masked"]["threshold"] == rows["mask-nonmask"]["threshold"]
         and point["unmasked"]["fnmr"] == 1 - rows["nonmask-nonmask"]["tar"]
@@ -323,12 +452,17 @@ def test_an_operating_point_with_and_without_masks(evaluated, tmp_path) -> None:
 
 def test_probes_against_the_templates_of_another_model(evaluated, tmp_path) -> None:
     """A model against its own templates is the plain protocol, with unmasked comparisons counted from both sides."""
-    code, text = evaluated("whole", "--gallery", "whole", "--far", "0.4", "--out", str(tmp_path / "out"))
+    code, text = evaluated(
+        "whole", "--gallery", "whole", "--far", "0.4", "--out", str(tmp_path / "out")
+    )
     assert code == 0, text
     protocols = json.loads((tmp_path / "out" / "report.json").read_text())["protocols"]
     own, old = (protocols[name]["models"]["whole"] for name in ("mask-nonmask", "old-gallery-mask"))
     assert own["tar_at_far"] == old["tar_at_far"] and own["comparisons"] == old["comparisons"]
-    clean, both = (protocols[name]["models"]["whole"]["comparisons"] for name in ("nonmask-nonmask", "old-gallery-nonmask"))
+    clean, both = (
+        protocols[name]["models"]["whole"]["comparisons"]
+        for name in ("nonmask-nonmask", "old-gallery-nonmask")
+    )
     assert both == {name: 2 * number for name, number in clean.items()}
     code, text = evaluated("upper", "--gallery", "whole", "--far", "0.4")
     assert code == 2 and "24 numbers" in text

@@ -26,10 +26,15 @@ def clean(tmp_path) -> FaceSet:
 def test_the_draw_depends_on_seed_and_key_only(clean) -> None:
     one, again, other = MaskedFaces(clean, 3), MaskedFaces(clean, 3), MaskedFaces(clean, 4)
     assert one.about == again.about and one.masks.tolist() == again.masks.tolist()
-    assert one.about["parameters_sha256"] != other.about["parameters_sha256"] and one.fingerprint != other.fingerprint
+    assert (
+        one.about["parameters_sha256"] != other.about["parameters_sha256"]
+        and one.fingerprint != other.fingerprint
+    )
     fewer = MaskedFaces(clean.select([7, 2]), 3)
     for here, there in ((0, 7), (1, 2)):
-        assert fewer.masks[here] == one.masks[there] and np.array_equal(fewer.image(here), one.image(there))
+        assert fewer.masks[here] == one.masks[there] and np.array_equal(
+            fewer.image(here), one.image(there)
+        )
     assert len({json.loads(mask)["look"] for mask in one.masks} & set(library.names())) > 1
     changed = np.abs(one.image(0).astype(int) - clean.image(0)).max(axis=2) > 8
     share = json.loads(one.masks[0])["coverage"]
@@ -51,13 +56,35 @@ def test_masked_faces_of_the_set_are_left_out(tmp_path, clean) -> None:
         MaskedFaces(twins.select(twins.conditions == "mask"), 0)
 
 
-def test_the_command_measures_drawn_masks_against_unmasked_faces(clean, monkeypatch, tmp_path, capsys) -> None:
+def test_the_command_measures_drawn_masks_against_unmasked_faces(
+    clean, monkeypatch, tmp_path, capsys
+) -> None:
     """Genuine: 5 people x 4 masked x 3 others; the figures are those of a full sort; a second run takes them from the cache."""
     monkeypatch.setenv("MFR_KIT_HOME", str(tmp_path / "home"))
     models = {name: ColourEmbedder(name, upper=name == "upper") for name in ("whole", "upper")}
     monkeypatch.setattr(run, "load_embedder", lambda spec, **_: models[spec])
-    flags = ["--data", str(clean.folder), "--protocol", "synthetic-mask", "--protocol", "nonmask-nonmask", "--mask-seed", "5"]
-    arguments = ["evaluate", "whole", "upper", *flags, "--far", "0.3", "--resamples", "20", "--out", str(tmp_path / "out")]
+    flags = [
+        "--data",
+        str(clean.folder),
+        "--protocol",
+        "synthetic-mask",
+        "--protocol",
+        "nonmask-nonmask",
+        "--mask-seed",
+        "5",
+    ]
+    arguments = [
+        "evaluate",
+        "whole",
+        "upper",
+        *flags,
+        "--far",
+        "0.3",
+        "--resamples",
+        "20",
+        "--out",
+        str(tmp_path / "out"),
+    ]
     assert cli.main(arguments) == 0
     text = capsys.readouterr().out
     report = json.loads((tmp_path / "out" / "report.json").read_text())
@@ -66,16 +93,24 @@ def test_the_command_measures_drawn_masks_against_unmasked_faces(clean, monkeypa
     drawn = MaskedFaces(clean, 5)
     embedder = ColourEmbedder()
     masked = drawn.faces(embedder.embed(np.stack([drawn.image(row) for row in range(len(drawn))])))
-    faces = from_set(embedder.embed(np.stack([clean.image(row) for row in range(len(clean))])), clean)
+    faces = from_set(
+        embedder.embed(np.stack([clean.image(row) for row in range(len(clean))])), clean
+    )
     genuine, impostor = listed(masked, faces)
     count = results["whole"]["comparisons"]
     assert (count["genuine"], count["impostor"]) == (len(genuine), len(impostor)) == (60, 320)
-    assert results["whole"]["tar_at_far"][0]["tar"] == pytest.approx(tar_by_sorting(genuine, impostor, 0.3)[0], abs=0.02)
+    assert results["whole"]["tar_at_far"][0]["tar"] == pytest.approx(
+        tar_by_sorting(genuine, impostor, 0.3)[0], abs=0.02
+    )
     assert results["upper"]["tar_at_far"][0]["tar"] > results["whole"]["tar_at_far"][0]["tar"]
     assert results["whole"]["draw"] == results["upper"]["draw"] == drawn.about
     assert {row["by"] for row in results["whole"]["groups"]} >= {"mask kind", "coverage"}
     page = (tmp_path / "out" / "report.html").read_text()
-    assert drawn.fingerprint in page and drawn.about["parameters_sha256"] in page and drawn.fingerprint[:16] in text
+    assert (
+        drawn.fingerprint in page
+        and drawn.about["parameters_sha256"] in page
+        and drawn.fingerprint[:16] in text
+    )
     calls = models["whole"].calls
     assert cli.main(arguments) == 0 and models["whole"].calls == calls
     again = json.loads((tmp_path / "out" / "report.json").read_text())

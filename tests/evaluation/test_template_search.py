@@ -35,7 +35,14 @@ def made_up(seed: int):
     galleries = {}
     for name, half in (("G1", subjects < 30), ("G2", subjects >= 30)):
         galleries[name] = Enrolment(numbers[enrolled & half], subjects[enrolled & half])
-    return table(rows, np.arange(460)), numbers, galleries, Enrolment(numbers[~enrolled], subjects[~enrolled]), enrolled, subjects
+    return (
+        table(rows, np.arange(460)),
+        numbers,
+        galleries,
+        Enrolment(numbers[~enrolled], subjects[~enrolled]),
+        enrolled,
+        subjects,
+    )
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -44,7 +51,12 @@ def test_galleries_equal_a_full_sort_with_ties(monkeypatch, seed: int) -> None:
     faces, numbers, galleries, probes, enrolled, subjects = made_up(seed)
     rows, resampled = search_templates(faces, numbers, galleries, probes, 20, 0)
     first, second, mean, both = rows
-    assert [row["gallery"] for row in rows] == ["G1", "G2", "mean of G1 and G2", "G1 and G2 at once"]
+    assert [row["gallery"] for row in rows] == [
+        "G1",
+        "G2",
+        "mean of G1 and G2",
+        "G1 and G2 at once",
+    ]
     named = table(faces.embeddings, subjects)
     side = named.select(np.flatnonzero(~enrolled))
     for row, half in ((first, subjects < 30), (second, subjects >= 30)):
@@ -53,50 +65,94 @@ def test_galleries_equal_a_full_sort_with_ties(monkeypatch, seed: int) -> None:
             assert line["rate"] == pytest.approx(naive(gallery, side, line["rank"], 0.3)[0])
         for line in row["open_set"]:
             _, fnir, false = naive(gallery, side, 1, line["fpir"])
-            assert (line["fnir"], line["false_positives"]) == (pytest.approx(fnir), false) and false >= 30
-        assert row["searches"] == {"mated": int((half & ~enrolled).sum()), "non_mated": int((~half & ~enrolled).sum()), "not_found": 0}
+            assert (line["fnir"], line["false_positives"]) == (
+                pytest.approx(fnir),
+                false,
+            ) and false >= 30
+        assert row["searches"] == {
+            "mated": int((half & ~enrolled).sum()),
+            "non_mated": int((~half & ~enrolled).sum()),
+            "not_found": 0,
+        }
     union = named.select(np.flatnonzero(enrolled))
     stranger = table(np.zeros((1, 5)), ["nobody"])
     for line in both["cmc"]:
-        everybody = table(*(np.concatenate([getattr(side, name), getattr(stranger, name)]) for name in ("embeddings", "people")))
+        everybody = table(
+            *(
+                np.concatenate([getattr(side, name), getattr(stranger, name)])
+                for name in ("embeddings", "people")
+            )
+        )
         assert line["rate"] == pytest.approx(naive(union, everybody, line["rank"], 0.5)[0])
     assert both["open_set"] == [] and both["searches"]["non_mated"] == 0
     for kind, rate in (("cmc", "rate"), ("open_set", "fnir")):
         for one, other, line in zip(first[kind], second[kind], mean[kind], strict=True):
             assert line[rate] == pytest.approx((one[rate] + other[rate]) / 2)
             assert line["interval"]["low"] <= line[rate] <= line["interval"]["high"]
-    assert resampled["rank-1 in mean of G1 and G2"] == pytest.approx((resampled["rank-1 in G1"] + resampled["rank-1 in G2"]) / 2)
+    assert resampled["rank-1 in mean of G1 and G2"] == pytest.approx(
+        (resampled["rank-1 in G1"] + resampled["rank-1 in G2"]) / 2
+    )
 
 
 def test_what_rests_on_too_few_strangers_is_not_claimed() -> None:
     faces, numbers, galleries, probes, *_ = made_up(1)
     first, _, mean, _ = search_templates(faces, numbers, galleries, probes, 0, 0)[0]
-    assert [row["fnir"] for row in first["open_set"]] == [None, None] and "a claim needs 30" in first["open_set"][0]["note"]
-    assert mean["open_set"][0]["fnir"] is None and mean["open_set"][0]["note"] and mean["cmc"][0]["interval"] is None
+    assert [row["fnir"] for row in first["open_set"]] == [
+        None,
+        None,
+    ] and "a claim needs 30" in first["open_set"][0]["note"]
+    assert (
+        mean["open_set"][0]["fnir"] is None
+        and mean["open_set"][0]["note"]
+        and mean["cmc"][0]["interval"] is None
+    )
     nobody = Enrolment(probes.templates, probes.subjects + 1000)
-    with pytest.raises(KitError, match="none of the 400 probe templates shows a subject of gallery G1"):
+    with pytest.raises(
+        KitError, match="none of the 400 probe templates shows a subject of gallery G1"
+    ):
         search_templates(faces, numbers, galleries, nobody, 0, 0)
 
 
-def lists(root, gallery: str = "ijbc_1N_gallery_G{}.csv", probes: str = "ijbc_1N_probe_mixed.csv") -> None:
+def lists(
+    root, gallery: str = "ijbc_1N_gallery_G{}.csv", probes: str = "ijbc_1N_probe_mixed.csv"
+) -> None:
     """Enrol the first template of each of the six people, three in each gallery; a line each photograph, as published."""
     header = "TEMPLATE_ID,SUBJECT_ID,FILENAME,SIGHTING_ID,FACE_X,FACE_Y,FACE_WIDTH,FACE_HEIGHT"
     for number, people in ((1, range(3)), (2, range(3, 6))):
-        lines = [f"{2 * person + 1},{100 + person},img/{take}.png,{take},1,2,3,4" for person in people for take in range(3)]
+        lines = [
+            f"{2 * person + 1},{100 + person},img/{take}.png,{take},1,2,3,4"
+            for person in people
+            for take in range(3)
+        ]
         (root / "meta" / gallery.format(number)).write_text("\n".join([header, *lines]) + "\n")
-    lines = [f"{2 * person + 2},{100 + person},frames/{take}.png,{take},1,2,3,4" for person in range(6) for take in range(3)]
+    lines = [
+        f"{2 * person + 2},{100 + person},frames/{take}.png,{take},1,2,3,4"
+        for person in range(6)
+        for take in range(3)
+    ]
     (root / "meta" / probes).write_text("\n".join([header, *lines]) + "\n")
 
 
 def test_the_published_lists_are_read(ijb) -> None:
-    assert open_searches(ijb, "ijbc", np.arange(1, 13)) is None and TemplatePairs(ijb).searches is None
+    assert (
+        open_searches(ijb, "ijbc", np.arange(1, 13)) is None and TemplatePairs(ijb).searches is None
+    )
     lists(ijb)
     galleries, probes = open_searches(ijb, "ijbc", np.arange(1, 13))
-    assert {name: (one.templates.tolist(), one.subjects.tolist()) for name, one in galleries.items()} == {
+    assert {
+        name: (one.templates.tolist(), one.subjects.tolist()) for name, one in galleries.items()
+    } == {
         "G1": ([1, 3, 5], [100, 101, 102]),
         "G2": ([7, 9, 11], [103, 104, 105]),
     }
-    assert probes.templates.tolist() == [2, 4, 6, 8, 10, 12] and probes.subjects.tolist() == [100, 101, 102, 103, 104, 105]
+    assert probes.templates.tolist() == [2, 4, 6, 8, 10, 12] and probes.subjects.tolist() == [
+        100,
+        101,
+        102,
+        103,
+        104,
+        105,
+    ]
     lists(ijb, "ijbb_1N_gallery_S{}.csv", "ijbb_1N_probe_mixed.csv")
     assert list(open_searches(ijb, "ijbb", np.arange(1, 13))[0]) == ["S1", "S2"]
 
@@ -122,21 +178,53 @@ def test_odd_lists_are_refused(ijb, capsys, file: str, text: str | None, words: 
 
 def test_searches_stand_beside_the_pairs_in_the_report(ijb, monkeypatch, tmp_path, capsys) -> None:
     monkeypatch.setenv("MFR_KIT_HOME", str(tmp_path / "home"))
-    monkeypatch.setattr(run, "load_embedder", lambda spec, **_: ColourEmbedder(spec, upper=spec == "upper"))
+    monkeypatch.setattr(
+        run, "load_embedder", lambda spec, **_: ColourEmbedder(spec, upper=spec == "upper")
+    )
     lists(ijb)
-    asked = ["evaluate", "whole", "upper", "--ijb", str(ijb), "--far", "0.5", "--resamples", "20", "--out", str(tmp_path / "out")]
+    asked = [
+        "evaluate",
+        "whole",
+        "upper",
+        "--ijb",
+        str(ijb),
+        "--far",
+        "0.5",
+        "--resamples",
+        "20",
+        "--out",
+        str(tmp_path / "out"),
+    ]
     assert cli.main(asked) == 0, capsys.readouterr()
     text = capsys.readouterr().out
     report = json.loads((tmp_path / "out" / "report.json").read_text())
     entry = report["protocols"]["ijbc"]
-    alone = measure(ColourEmbedder(upper=True), TemplatePairs(ijb), Plan(fars=(0.5,), resamples=20), batch=8, cache=None).result
+    alone = measure(
+        ColourEmbedder(upper=True),
+        TemplatePairs(ijb),
+        Plan(fars=(0.5,), resamples=20),
+        batch=8,
+        cache=None,
+    ).result
     rows = entry["models"]["upper"]["searched"]
     assert rows == alone["searched"] and [row["searches"]["mated"] for row in rows] == [3, 3, 6, 6]
-    assert rows[0]["open_set"][0]["note"].startswith("FPIR 0.1 cannot be measured on 3 searches without a mate")
+    assert rows[0]["open_set"][0]["note"].startswith(
+        "FPIR 0.1 cannot be measured on 3 searches without a mate"
+    )
     assert "G1 and G2 at once" in text and "TPR~FPR=1e-06" in text
-    assert any(row["figure"] == "rank-1 in G1" and row["model"] == "upper" for row in entry["identification_differences"])
+    assert any(
+        row["figure"] == "rank-1 in G1" and row["model"] == "upper"
+        for row in entry["identification_differences"]
+    )
     with (tmp_path / "out" / "searches.csv").open() as file:
         first = next(csv.DictReader(file))
-    assert (first["protocol"], first["gallery"], first["figure"], first["mated"]) == ("ijbc", "G1", "rank-1", "3")
+    assert (first["protocol"], first["gallery"], first["figure"], first["mated"]) == (
+        "ijbc",
+        "G1",
+        "rank-1",
+        "3",
+    )
     page = (tmp_path / "out" / "report.html").read_text()
-    assert "1:N: each probe template" in page and f'data-value="{rows[3]["cmc"][0]["rate"]}"' in page
+    assert (
+        "1:N: each probe template" in page and f'data-value="{rows[3]["cmc"][0]["rate"]}"' in page
+    )

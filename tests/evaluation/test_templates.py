@@ -27,7 +27,11 @@ def test_templates_equal_the_slow_way(seed: int) -> None:
     for number, row in zip(numbers, rows, strict=True):
         means = []
         for media in set(medias[names == number].tolist()):
-            mine = [raw[i].astype(float) * scores[i] for i in range(80) if (names[i], medias[i]) == (number, media)]
+            mine = [
+                raw[i].astype(float) * scores[i]
+                for i in range(80)
+                if (names[i], medias[i]) == (number, media)
+            ]
             means.append(sum(mine) / len(mine))
         assert row == pytest.approx(sum(means), abs=1e-5)
 
@@ -57,12 +61,18 @@ def ijb(tmp_path):
         photo = np.zeros((240, 250, 3), np.uint8)
         photo[10:234, 10:234] = head(person, take, 224)
         (root / "loose_crop" / f"{number}.jpg").write_bytes(encode(photo))
-        members.append(f"{number}.jpg {2 * person + take // 3 + 1} {100 * number if take % 3 < 2 else 100 * (number - 1)}")
+        members.append(
+            f"{number}.jpg {2 * person + take // 3 + 1} {100 * number if take % 3 < 2 else 100 * (number - 1)}"
+        )
         points.append(f"{number}.jpg {where} 0.9{take}")
-    pairs = [(a, b, int((a - 1) // 2 == (b - 1) // 2)) for a in range(1, 13) for b in range(a + 1, 13)]
+    pairs = [
+        (a, b, int((a - 1) // 2 == (b - 1) // 2)) for a in range(1, 13) for b in range(a + 1, 13)
+    ]
     (root / "meta" / "ijbc_face_tid_mid.txt").write_text("\n".join(members) + "\n")
     (root / "meta" / "ijbc_name_5pts_score.txt").write_text("\n".join(points) + "\n")
-    (root / "meta" / "ijbc_template_pair_label.txt").write_text("".join(f"{a} {b} {same}\n" for a, b, same in pairs))
+    (root / "meta" / "ijbc_template_pair_label.txt").write_text(
+        "".join(f"{a} {b} {same}\n" for a, b, same in pairs)
+    )
     return root
 
 
@@ -76,9 +86,23 @@ def test_photographs_are_aligned_by_the_published_landmarks(ijb) -> None:
 
 
 def test_pairs_of_templates_are_measured(ijb) -> None:
-    result = measure(ColourEmbedder(), TemplatePairs(ijb), Plan(fars=(0.5,)), batch=8, cache=None).result
-    assert result["comparisons"] == {"genuine": 6, "impostor": 60, "genuine_not_found": 0, "impostor_not_found": 0}
-    assert [row["fpr"] for row in result["nearest"]] == [1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1] and result["nearest"][-1]["tpr"] > 0.5
+    result = measure(
+        ColourEmbedder(), TemplatePairs(ijb), Plan(fars=(0.5,)), batch=8, cache=None
+    ).result
+    assert result["comparisons"] == {
+        "genuine": 6,
+        "impostor": 60,
+        "genuine_not_found": 0,
+        "impostor_not_found": 0,
+    }
+    assert [row["fpr"] for row in result["nearest"]] == [
+        1e-6,
+        1e-5,
+        1e-4,
+        1e-3,
+        1e-2,
+        1e-1,
+    ] and result["nearest"][-1]["tpr"] > 0.5
 
 
 def test_odd_folders_are_refused(ijb, tmp_path) -> None:
@@ -94,16 +118,47 @@ def test_odd_folders_are_refused(ijb, tmp_path) -> None:
 
 def test_models_side_by_side_without_a_face_set(ijb, monkeypatch, tmp_path, capsys) -> None:
     monkeypatch.setenv("MFR_KIT_HOME", str(tmp_path / "home"))
-    monkeypatch.setattr(run, "load_embedder", lambda spec, **_: ColourEmbedder(spec, upper=spec == "upper"))
-    assert cli.main(["evaluate", "whole", "upper", "--ijb", str(ijb), "--far", "0.5", "--out", str(tmp_path / "out")]) == 0
+    monkeypatch.setattr(
+        run, "load_embedder", lambda spec, **_: ColourEmbedder(spec, upper=spec == "upper")
+    )
+    assert (
+        cli.main(
+            [
+                "evaluate",
+                "whole",
+                "upper",
+                "--ijb",
+                str(ijb),
+                "--far",
+                "0.5",
+                "--out",
+                str(tmp_path / "out"),
+            ]
+        )
+        == 0
+    )
     text = capsys.readouterr().out
     report = json.loads((tmp_path / "out" / "report.json").read_text())
-    assert list(report["protocols"]) == ["ijbc"] and report["set"] is None and report["bins"][0]["name"] == "ijbc"
-    alone = measure(ColourEmbedder(upper=True), TemplatePairs(ijb), Plan(fars=(0.5,)), batch=8, cache=None).result
+    assert (
+        list(report["protocols"]) == ["ijbc"]
+        and report["set"] is None
+        and report["bins"][0]["name"] == "ijbc"
+    )
+    alone = measure(
+        ColourEmbedder(upper=True), TemplatePairs(ijb), Plan(fars=(0.5,)), batch=8, cache=None
+    ).result
     nearest = report["protocols"]["ijbc"]["models"]["upper"]["nearest"]
-    assert nearest == alone["nearest"] and f"{100 * nearest[-1]['tpr']:.2f}" in text and "TPR~FPR=1e-06" in text
+    assert (
+        nearest == alone["nearest"]
+        and f"{100 * nearest[-1]['tpr']:.2f}" in text
+        and "TPR~FPR=1e-06" in text
+    )
     page = (tmp_path / "out" / "report.html").read_text()
-    assert f'data-value="{nearest[-1]["tpr"]}"' in page and "summed over medias" in page and "as InsightFace computes it" not in page
+    assert (
+        f'data-value="{nearest[-1]["tpr"]}"' in page
+        and "summed over medias" in page
+        and "as InsightFace computes it" not in page
+    )
     assert cli.main(["evaluate", "whole", "--ijb", str(ijb), "--ijb", str(ijb)]) == 2
     assert "two folders hold ijbc" in capsys.readouterr().err
     np.save(tmp_path / "rows.npy", np.ones((3, 3), np.float32))

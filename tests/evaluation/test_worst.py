@@ -34,7 +34,10 @@ def sorted_errors(pairs: Pairs, threshold: float) -> tuple[list, list]:
 
 
 def rows_at(*thresholds: float) -> list[dict]:
-    return [{"far": 10.0 ** -(1 + at), "tar": 0.5, "threshold": value} for at, value in enumerate(thresholds)]
+    return [
+        {"far": 10.0 ** -(1 + at), "tar": 0.5, "threshold": value}
+        for at, value in enumerate(thresholds)
+    ]
 
 
 def listed(found: list[dict]) -> list[tuple]:
@@ -43,7 +46,10 @@ def listed(found: list[dict]) -> list[tuple]:
 
 def renamed(faces: Faces, side: str) -> Faces:
     return Faces(
-        **{**{name: getattr(faces, name) for name in faces.__dataclass_fields__}, "keys": np.array([f"{side}{key}" for key in faces.keys])}
+        **{
+            **{name: getattr(faces, name) for name in faces.__dataclass_fields__},
+            "keys": np.array([f"{side}{key}" for key in faces.keys]),
+        }
     )
 
 
@@ -55,13 +61,17 @@ def test_equal_to_sorting_everything_ties_included(monkeypatch, symmetric: bool,
     monkeypatch.setattr(errors, "STRIP", 5)
     rng = rng_for(seed)
     faces = coarse(rng, 70, 9)
-    pairs = Pairs(faces) if symmetric else Pairs(renamed(faces, "p"), renamed(coarse(rng, 60, 9), "g"))
+    pairs = (
+        Pairs(faces) if symmetric else Pairs(renamed(faces, "p"), renamed(coarse(rng, 60, 9), "g"))
+    )
     threshold = 0.125
     false, missed = sorted_errors(pairs, threshold)
     assert len({score for score, *_ in false}) < len(false) / 3, "this test is about ties"
     for shown in (1, 7, 20, 10_000):
         result = worst(pairs, rows_at(0.1, threshold), shown)
-        assert result["far"] == 0.01 and result["threshold"] == threshold, "the smallest FAR that is claimed"
+        assert result["far"] == 0.01 and result["threshold"] == threshold, (
+            "the smallest FAR that is claimed"
+        )
         assert listed(result["false_matches"]) == false[:shown]
         assert listed(result["false_non_matches"]) == missed[:shown]
 
@@ -80,18 +90,27 @@ def test_counts_are_those_of_the_table_and_nothing_is_named_unasked() -> None:
     row, named = result["tar_at_far"][1], result["worst"]
     lost = result["comparisons"]["genuine_not_found"]
     assert lost and row["false_accepts"] == len(named["false_matches"])
-    assert len(named["false_non_matches"]) == result["comparisons"]["genuine"] - row["true_accepts"] - lost
+    assert (
+        len(named["false_non_matches"])
+        == result["comparisons"]["genuine"] - row["true_accepts"] - lost
+    )
     assert "worst" not in verify(pairs, Plan((0.2, 0.05))).result
 
 
 def test_listed_pairs_name_both_photographs() -> None:
     angles = np.radians([0, 10, 80, 95])
-    faces = table(np.stack([np.cos(angles), np.sin(angles)], 1), "abac", found=[True, True, True, True])
-    pairs = PairList(faces, np.array([0, 0, 1]), np.array([1, 2, 3]), np.array([False, True, False]))
+    faces = table(
+        np.stack([np.cos(angles), np.sin(angles)], 1), "abac", found=[True, True, True, True]
+    )
+    pairs = PairList(
+        faces, np.array([0, 0, 1]), np.array([1, 2, 3]), np.array([False, True, False])
+    )
     result = worst(pairs, rows_at(0.5), 5)
     assert [row["probe"] + row["gallery"] for row in result["false_matches"]] == ["key0key1"]
     assert [row["probe"] + row["gallery"] for row in result["false_non_matches"]] == ["key0key2"]
-    assert result["false_non_matches"][0]["score"] == pytest.approx(np.cos(np.radians(80)), abs=1e-6)
+    assert result["false_non_matches"][0]["score"] == pytest.approx(
+        np.cos(np.radians(80)), abs=1e-6
+    )
 
 
 def test_memory_does_not_grow_with_the_comparisons() -> None:

@@ -23,18 +23,32 @@ def write():
     raw.close()
     images = [base64.b64decode(image) for image in content["images"]]
     for name, first in (("header", 1), ("plain", 0)):
-        file = mx.recordio.MXIndexedRecordIO(str(FOLDER / (name + ".idx")), str(FOLDER / (name + ".rec")), "w")
+        file = mx.recordio.MXIndexedRecordIO(
+            str(FOLDER / (name + ".idx")), str(FOLDER / (name + ".rec")), "w"
+        )
         if name == "header":
-            file.write_idx(0, mx.recordio.pack(mx.recordio.IRHeader(0, [len(images) + 1, len(images) + 3], 0, 0), b""))
+            file.write_idx(
+                0,
+                mx.recordio.pack(
+                    mx.recordio.IRHeader(0, [len(images) + 1, len(images) + 3], 0, 0), b""
+                ),
+            )
         for key, (image, label) in enumerate(zip(images, content["labels"]), first):  # noqa: B905 - Python 3.8 has no strict
             file.write_idx(key, mx.recordio.pack(mx.recordio.IRHeader(0, label, key, 0), image))
         if name == "header":
             for key, span in enumerate(content["ranges"], len(images) + 1):
                 file.write_idx(key, mx.recordio.pack(mx.recordio.IRHeader(0, span, key, 0), b""))
         file.close()
-    encoded = mx.recordio.MXIndexedRecordIO(str(FOLDER / "encoded.idx"), str(FOLDER / "encoded.rec"), "w")
+    encoded = mx.recordio.MXIndexedRecordIO(
+        str(FOLDER / "encoded.idx"), str(FOLDER / "encoded.rec"), "w"
+    )
     pixels = np.array(content["pixels"], np.uint8)
-    encoded.write_idx(0, mx.recordio.pack_img(mx.recordio.IRHeader(0, 0.0, 0, 0), pixels[..., ::-1], quality=9, img_fmt=".png"))
+    encoded.write_idx(
+        0,
+        mx.recordio.pack_img(
+            mx.recordio.IRHeader(0, 0.0, 0, 0), pixels[..., ::-1], quality=9, img_fmt=".png"
+        ),
+    )
     encoded.close()
 
 
@@ -51,7 +65,11 @@ def read():
             if path.stem != "raw":
                 header, image = mx.recordio.unpack(payload)
                 labels = [float(label) for label in np.atleast_1d(header.label)]
-                pixels = mx.image.imdecode(image).asnumpy().astype(int).sum((0, 1)).tolist() if image else None
+                pixels = (
+                    mx.image.imdecode(image).asnumpy().astype(int).sum((0, 1)).tolist()
+                    if image
+                    else None
+                )
                 row += [labels, header.id, pixels]
             rows.append(row)
         assert stream.read() is None

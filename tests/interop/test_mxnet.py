@@ -25,7 +25,16 @@ pytestmark = pytest.mark.skipif(
     not Path(PYTHON).is_file(),
     reason="MFR_KIT_MXNET_PYTHON does not name a Python with mxnet 1.9.1 (tests/interop/test_mxnet.py says how to make one)",
 )
-RAW = [b"", b"a", MAGIC_BYTES, b"abc" + MAGIC_BYTES, b"abcd" + MAGIC_BYTES + b"e", MAGIC_BYTES * 4 + b"xyz", b"z" * (1 << 20), b"12345678"]
+RAW = [
+    b"",
+    b"a",
+    MAGIC_BYTES,
+    b"abc" + MAGIC_BYTES,
+    b"abcd" + MAGIC_BYTES + b"e",
+    MAGIC_BYTES * 4 + b"xyz",
+    b"z" * (1 << 20),
+    b"12345678",
+]
 LABELS, RANGES = [0.0, 0.0, 1.0], [[1, 3], [3, 4]]
 
 
@@ -38,8 +47,13 @@ def mxnet(what, folder):
 
 @pytest.fixture(scope="module")
 def images():
-    faces = [np.random.default_rng(seed).integers(0, 256, (112, 112, 3), np.uint8) for seed in range(3)]
-    return [cv2.imencode(".png" if seed else ".jpg", face)[1].tobytes() for seed, face in enumerate(faces)]
+    faces = [
+        np.random.default_rng(seed).integers(0, 256, (112, 112, 3), np.uint8) for seed in range(3)
+    ]
+    return [
+        cv2.imencode(".png" if seed else ".jpg", face)[1].tobytes()
+        for seed, face in enumerate(faces)
+    ]
 
 
 @pytest.fixture(scope="module")
@@ -49,8 +63,12 @@ def theirs(tmp_path_factory, images):
     pixels = np.random.default_rng(9).integers(0, 100, (8, 8, 3), np.uint8)
     pixels[..., 0] += 150
     content = {"raw": RAW, "images": images}
-    text = {name: [base64.b64encode(item).decode() for item in items] for name, items in content.items()}
-    (folder / "payloads.json").write_text(json.dumps({**text, "labels": LABELS, "ranges": RANGES, "pixels": pixels.tolist()}))
+    text = {
+        name: [base64.b64encode(item).decode() for item in items] for name, items in content.items()
+    }
+    (folder / "payloads.json").write_text(
+        json.dumps({**text, "labels": LABELS, "ranges": RANGES, "pixels": pixels.tolist()})
+    )
     mxnet("write", folder)
     return folder, pixels
 
@@ -63,7 +81,11 @@ def test_records_of_mxnet(theirs, with_index, tmp_path):
         path.write_bytes((theirs[0] / "raw.rec").read_bytes())
     reader = RecordReader(path)
     assert reader.rebuilt is not with_index
-    assert [bytes(reader.read(key)) for key in range(len(RAW))] == RAW == [bytes(payload) for _, payload in reader]
+    assert (
+        [bytes(reader.read(key)) for key in range(len(RAW))]
+        == RAW
+        == [bytes(payload) for _, payload in reader]
+    )
 
 
 def test_what_we_write_is_mxnet_s_file_byte_for_byte(theirs, tmp_path):
@@ -88,7 +110,9 @@ def test_an_image_that_mxnet_encoded_has_our_colours(theirs):
 
 
 def test_mxnet_reads_ours(tmp_path, images):
-    source = from_names(tmp_path, ["Ann", "Ann", "Bob"], ["Ann/1", "Ann/2", "Bob/1"], images.__getitem__)
+    source = from_names(
+        tmp_path, ["Ann", "Ann", "Bob"], ["Ann/1", "Ann/2", "Bob/1"], images.__getitem__
+    )
     (tmp_path / "p").mkdir()
     recordio.write_set(tmp_path / "header.rec", source)
     recordio_plain.write_set(tmp_path / "p" / "plain.rec", source)
@@ -100,8 +124,14 @@ def test_mxnet_reads_ours(tmp_path, images):
     found = json.loads(mxnet("read", tmp_path))
     assert [base64.b64decode(row[1]) for row in found["raw"]] == RAW
     sums = [decode_rgb(image, "").astype(int).sum((0, 1)).tolist() for image in images]
-    assert [row[2:] for row in found["plain"]] == [[[label], key, sums[key]] for key, label in enumerate(LABELS)]
+    assert [row[2:] for row in found["plain"]] == [
+        [[label], key, sums[key]] for key, label in enumerate(LABELS)
+    ]
     header, *rest = found["header"]
     assert header[2:] == [[4.0, 6.0], 0, None]
-    assert [row[2:] for row in rest[:3]] == [[[label], key + 1, sums[key]] for key, label in enumerate(LABELS)]
-    assert [row[2:] for row in rest[3:]] == [[span, key, None] for key, span in enumerate(RANGES, 4)]
+    assert [row[2:] for row in rest[:3]] == [
+        [[label], key + 1, sums[key]] for key, label in enumerate(LABELS)
+    ]
+    assert [row[2:] for row in rest[3:]] == [
+        [span, key, None] for key, span in enumerate(RANGES, 4)
+    ]

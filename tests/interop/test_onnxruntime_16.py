@@ -39,29 +39,59 @@ def python_with_16():
 def make_environment(folder):
     base = shutil.which("python3.8") or shutil.which("python")
     env = {**os.environ, "PYENV_VERSION": "3.8.18"}
-    shown = subprocess.run([base, "--version"], env=env, capture_output=True, text=True, check=False)
+    shown = subprocess.run(
+        [base, "--version"], env=env, capture_output=True, text=True, check=False
+    )
     if "Python 3.8." not in shown.stdout:
         pytest.skip("no Python 3.8 here (pyenv 3.8.18 or python3.8), which onnxruntime 1.6.0 needs")
     subprocess.run([base, "-m", "venv", "--clear", folder], env=env, check=True)
-    done = subprocess.run([folder / "bin" / "pip", "install", "-q", *WANTED], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [folder / "bin" / "pip", "install", "-q", *WANTED],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     if done.returncode:
-        pytest.skip(f"onnxruntime 1.6.0 could not be installed: {done.stderr.strip().splitlines()[-1]}")
+        pytest.skip(
+            f"onnxruntime 1.6.0 could not be installed: {done.stderr.strip().splitlines()[-1]}"
+        )
 
 
 @pytest.mark.parametrize(
     ("backbone", "opset", "for_cpu"),
-    [*((name, 11, False) for name in one_of_each_family()), ("mobilefacenet", 13, False), ("mobilefacenet", 11, True)],
+    [
+        *((name, 11, False) for name in one_of_each_family()),
+        ("mobilefacenet", 13, False),
+        ("mobilefacenet", 11, True),
+    ],
 )
-def test_the_servers_runtime_gives_the_same_embeddings(python_with_16, backbone, opset, for_cpu, tmp_path):
+def test_the_servers_runtime_gives_the_same_embeddings(
+    python_with_16, backbone, opset, for_cpu, tmp_path
+):
     torch.manual_seed(0)
     metadata = {preprocess.META_NORMALISATION: "minus1_to_1"}
-    export.export_module(weights.build_backbone(backbone, 32, 0.25), tmp_path / "model.onnx", metadata, opset, for_cpu=for_cpu)
+    export.export_module(
+        weights.build_backbone(backbone, 32, 0.25),
+        tmp_path / "model.onnx",
+        metadata,
+        opset,
+        for_cpu=for_cpu,
+    )
     planes = preprocess.to_input(export.colour_faces(32), "minus1_to_1")
     np.save(tmp_path / "planes.npy", planes)
-    call = [python_with_16, "-c", RUN, tmp_path / "model.onnx", tmp_path / "planes.npy", tmp_path / "found.npz"]
+    call = [
+        python_with_16,
+        "-c",
+        RUN,
+        tmp_path / "model.onnx",
+        tmp_path / "planes.npy",
+        tmp_path / "found.npz",
+    ]
     done = subprocess.run(call, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    session = onnxruntime.InferenceSession(tmp_path / "model.onnx", providers=["CPUExecutionProvider"])
+    session = onnxruntime.InferenceSession(
+        tmp_path / "model.onnx", providers=["CPUExecutionProvider"]
+    )
     with np.load(tmp_path / "found.npz") as found:
         for name, size in (("arr_0", 1), ("arr_1", 2), ("arr_2", 32)):
             wanted = session.run(None, {"input": planes[:size]})[0]

@@ -11,7 +11,9 @@ def batch() -> Batch:
     """Six samples of five identities in eight dimensions with four partners each, in float64; the student near its teacher."""
     rng = torch.Generator().manual_seed(7)
     teacher = torch.randn(6, 8, generator=rng, dtype=torch.float64) * 3
-    student = (teacher + 1.5 * torch.randn(6, 8, generator=rng, dtype=torch.float64)).requires_grad_()
+    student = (
+        teacher + 1.5 * torch.randn(6, 8, generator=rng, dtype=torch.float64)
+    ).requires_grad_()
     return Batch(
         student,
         teacher.requires_grad_(),

@@ -26,8 +26,15 @@ def test_mrd_is_the_mean_over_ordered_pairs(batch, arrays):
     student, teacher, *_ = arrays
     count = len(student)
     pairs = [(i, j) for i in range(count) for j in range(count) if i != j]
-    wanted = np.mean([(normed(student[i]) @ normed(teacher[j]) - normed(teacher[i]) @ normed(teacher[j])) ** 2 for i, j in pairs])
-    np.testing.assert_allclose(batch_relation_loss(batch.student, batch.teacher).item(), wanted, rtol=1e-10)
+    wanted = np.mean(
+        [
+            (normed(student[i]) @ normed(teacher[j]) - normed(teacher[i]) @ normed(teacher[j])) ** 2
+            for i, j in pairs
+        ]
+    )
+    np.testing.assert_allclose(
+        batch_relation_loss(batch.student, batch.teacher).item(), wanted, rtol=1e-10
+    )
     assert batch_relation_loss(batch.teacher * 2, batch.teacher).item() < 1e-25
     with pytest.raises(KitError, match="--batch-size"):
         batch_relation_loss(batch.student[:1], batch.teacher[:1])
@@ -41,8 +48,12 @@ def test_rkd_distances(batch, arrays):
         distances = np.array([[np.linalg.norm(a - b) for b in x] for a in x])
         return distances / distances[~np.eye(count, dtype=bool)].mean()
 
-    wanted = np.mean([huber(a, b) for a, b in zip(scaled(student).ravel(), scaled(teacher).ravel(), strict=True)])
-    np.testing.assert_allclose(distance_loss(batch.student, batch.teacher).item(), wanted, rtol=1e-9)
+    wanted = np.mean(
+        [huber(a, b) for a, b in zip(scaled(student).ravel(), scaled(teacher).ravel(), strict=True)]
+    )
+    np.testing.assert_allclose(
+        distance_loss(batch.student, batch.teacher).item(), wanted, rtol=1e-9
+    )
 
 
 def test_rkd_angles(batch, arrays):
@@ -52,7 +63,14 @@ def test_rkd_angles(batch, arrays):
     def angle(x, i, j, k):
         return normed(x[i] - x[j]) @ normed(x[k] - x[j])
 
-    wanted = np.mean([huber(angle(student, i, j, k), angle(teacher, i, j, k)) for i in count for j in count for k in count])
+    wanted = np.mean(
+        [
+            huber(angle(student, i, j, k), angle(teacher, i, j, k))
+            for i in count
+            for j in count
+            for k in count
+        ]
+    )
     np.testing.assert_allclose(angle_loss(batch.student, batch.teacher).item(), wanted, rtol=1e-9)
 
 
@@ -70,7 +88,9 @@ def test_sp_is_the_frobenius_distance_of_normalised_gram_matrices(batch, arrays)
         return np.array([normed(np.array([a @ b for b in x])) for a in x])
 
     wanted = np.square(gram(student) - gram(teacher)).sum() / len(student) ** 2
-    np.testing.assert_allclose(similarity_preserving_loss(batch.student, batch.teacher).item(), wanted, rtol=1e-10)
+    np.testing.assert_allclose(
+        similarity_preserving_loss(batch.student, batch.teacher).item(), wanted, rtol=1e-10
+    )
 
 
 def test_kd_is_the_softened_divergence(batch):

@@ -37,7 +37,13 @@ def naive(student, teacher, partners, q, form, normalise, sign):
 def test_it_equals_a_loop_over_all_relations(batch, arrays, form, normalise, sign):
     student, teacher, _, _, partners = arrays
     found, share = relation_aware_loss(
-        batch.student, batch.teacher, batch.partners, tolerance=0.1, form=form, normalise=normalise, sign=sign
+        batch.student,
+        batch.teacher,
+        batch.partners,
+        tolerance=0.1,
+        form=form,
+        normalise=normalise,
+        sign=sign,
     )
     wanted, wanted_share = naive(student, teacher, partners, 0.1, form, normalise, sign)
     assert wanted > 0
@@ -49,7 +55,12 @@ def test_it_equals_a_loop_over_all_relations(batch, arrays, form, normalise, sig
 @pytest.mark.parametrize("form", FORMS)
 def test_agreement_costs_nothing_and_pulls_nowhere(agreeing, form, tolerance):
     loss, share = relation_aware_loss(
-        agreeing.student, agreeing.teacher, agreeing.partners, tolerance=tolerance, form=form, normalise="all"
+        agreeing.student,
+        agreeing.teacher,
+        agreeing.partners,
+        tolerance=tolerance,
+        form=form,
+        normalise="all",
     )
     (gradient,) = torch.autograd.grad(loss, agreeing.student)
     assert loss.item() == 0
@@ -66,8 +77,12 @@ def test_no_active_relation_gives_zero_not_nan(batch):
 
 @pytest.mark.parametrize("form", FORMS)
 def test_active_is_the_plain_form_times_relations_over_active_ones(batch, form):
-    plain, share = relation_aware_loss(batch.student, batch.teacher, batch.partners, form=form, normalise="all")
-    active, _ = relation_aware_loss(batch.student, batch.teacher, batch.partners, form=form, normalise="active")
+    plain, share = relation_aware_loss(
+        batch.student, batch.teacher, batch.partners, form=form, normalise="all"
+    )
+    active, _ = relation_aware_loss(
+        batch.student, batch.teacher, batch.partners, form=form, normalise="active"
+    )
     torch.testing.assert_close(active, plain / share)
 
 
@@ -77,14 +92,20 @@ def test_no_relation_differs_by_more_than_the_embeddings_do(batch):
         one = slice(i, i + 1)
         distance = feature_consistency_loss(batch.student[one], batch.teacher[one]).sqrt()
         for k in range(batch.partners.shape[1]):
-            cost, _ = relation_aware_loss(batch.student[one], batch.teacher[one], batch.partners[one, k : k + 1], form="l1")
+            cost, _ = relation_aware_loss(
+                batch.student[one], batch.teacher[one], batch.partners[one, k : k + 1], form="l1"
+            )
             assert cost <= distance + 1e-12
 
 
 def test_the_gradient_of_one_relation_is_the_textbook_one(batch):
     student, partner = batch.student[:1].detach().requires_grad_(), batch.partners[:1, :1]
     loss, _ = relation_aware_loss(
-        student, -student.detach() @ torch.zeros(8, 8).double() + batch.teacher[:1], partner, tolerance=0, form="l1"
+        student,
+        -student.detach() @ torch.zeros(8, 8).double() + batch.teacher[:1],
+        partner,
+        tolerance=0,
+        form="l1",
     )
     (gradient,) = torch.autograd.grad(loss, student)
     e, f = unit(partner[0, 0]).detach(), unit(student[0]).detach()
@@ -105,12 +126,16 @@ def test_it_sees_the_direction_of_an_error_that_fcd_does_not():
 def test_the_total_is_the_weighted_sum(batch):
     options = Options(alpha_neg=2.0, alpha_pos=3.0, fcd_weight=0.5, rad_normalise="all")
     losses, figures = terms(batch, options, None)
-    negative, share = relation_aware_loss(batch.student, batch.teacher, batch.partners, normalise="all")
+    negative, share = relation_aware_loss(
+        batch.student, batch.teacher, batch.partners, normalise="all"
+    )
     own = batch.prototypes[batch.labels].unsqueeze(1)
     positive, _ = relation_aware_loss(batch.student, batch.teacher, own, normalise="all", sign=-1)
     torch.testing.assert_close(losses["rad_neg"], 2 * negative)
     torch.testing.assert_close(losses["rad_pos"], 3 * positive)
-    torch.testing.assert_close(losses["fcd"], 0.5 * feature_consistency_loss(batch.student, batch.teacher))
+    torch.testing.assert_close(
+        losses["fcd"], 0.5 * feature_consistency_loss(batch.student, batch.teacher)
+    )
     assert figures["active"] == pytest.approx(share.item())
 
 

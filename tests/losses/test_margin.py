@@ -29,7 +29,11 @@ def test_it_equals_a_softmax_written_out(kind, batch, arrays):
     student, _, labels, *_ = arrays
     head = _margin.build(kind, 5, 8, scale=8.0).double().eval()
     found = head(batch.student, batch.labels).item()
-    np.testing.assert_allclose(found, naive(student, labels, head.weight.detach().numpy(), kind, 8.0, head.margin), rtol=1e-9)
+    np.testing.assert_allclose(
+        found,
+        naive(student, labels, head.weight.detach().numpy(), kind, 8.0, head.margin),
+        rtol=1e-9,
+    )
 
 
 @pytest.mark.parametrize("kind", ["arcface", "cosface", "adaface"])
@@ -39,13 +43,19 @@ def test_a_perfect_or_opposite_sample_keeps_a_finite_gradient(kind):
         student = (sign * head.weight[:1].detach()).requires_grad_()
         loss = head(student, torch.tensor([0]))
         loss.backward()
-        assert torch.isfinite(loss) and torch.isfinite(student.grad).all() and torch.isfinite(head.weight.grad).all()
+        assert (
+            torch.isfinite(loss)
+            and torch.isfinite(student.grad).all()
+            and torch.isfinite(head.weight.grad).all()
+        )
 
 
 def test_half_precision_students_are_judged_in_float32():
     head = _margin.build("arcface", 100, 16)
     student, labels = torch.randn(4, 16), torch.arange(4)
-    torch.testing.assert_close(head(student.bfloat16(), labels), head(student.bfloat16().float(), labels), rtol=0, atol=0)
+    torch.testing.assert_close(
+        head(student.bfloat16(), labels), head(student.bfloat16().float(), labels), rtol=0, atol=0
+    )
     with torch.autocast("cpu", dtype=torch.bfloat16):
         torch.testing.assert_close(head(student, labels), head(student.clone(), labels))
         assert head(student, labels).dtype == torch.float32
@@ -56,7 +66,9 @@ def test_a_margin_makes_the_task_harder(batch):
         torch.manual_seed(1)
         plain = _margin.build(kind, 5, 8, margin=0.0).double()
         torch.manual_seed(1)
-        assert _margin.build(kind, 5, 8).double()(batch.student, batch.labels) > plain(batch.student, batch.labels)
+        assert _margin.build(kind, 5, 8).double()(batch.student, batch.labels) > plain(
+            batch.student, batch.labels
+        )
 
 
 def test_adaface_tracks_norms_only_while_training(batch):

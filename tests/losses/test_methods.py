@@ -21,7 +21,9 @@ def method(name, classes=5, size=8, **options):
 
 
 def test_the_methods_promised_are_there():
-    assert {"coupleface", "fcd", "mrd", "arcface", "cosface", "adaface", "kd", "rkd", "sp"} <= set(METHODS)
+    assert {"coupleface", "fcd", "mrd", "arcface", "cosface", "adaface", "kd", "rkd", "sp"} <= set(
+        METHODS
+    )
 
 
 @pytest.mark.parametrize("name", METHODS)
@@ -35,7 +37,9 @@ def test_gradients_are_those_of_the_value(name, batch):
             student = 5 * unit(student)
         return sum(terms(replace(batch, student=student))[0].values())
 
-    assert torch.autograd.gradcheck(total, (batch.student.detach().requires_grad_(),), atol=1e-5, rtol=1e-3)
+    assert torch.autograd.gradcheck(
+        total, (batch.student.detach().requires_grad_(),), atol=1e-5, rtol=1e-3
+    )
 
 
 @pytest.mark.parametrize("name", METHODS)
@@ -53,7 +57,13 @@ def test_the_teachers_side_gets_no_gradient(name, batch):
 def test_what_it_minimises_falls(name, batch):
     terms, head = method(name)
     student = batch.student.detach().float().requires_grad_()
-    single = Batch(student, batch.teacher.detach().float(), batch.labels, batch.prototypes.float(), batch.partners.detach().float())
+    single = Batch(
+        student,
+        batch.teacher.detach().float(),
+        batch.labels,
+        batch.prototypes.float(),
+        batch.partners.detach().float(),
+    )
     parameters = [student, *(head.parameters() if head is not None else ())]
     optimiser = torch.optim.Adam(parameters, lr=0.02)
     values = []

@@ -9,7 +9,9 @@ from mfr_kit.losses.srt import self_restrained_triplet_loss
 def naive(student, teacher, labels, margin):
     """The loss again, sample by sample; returns it and whether it was restrained."""
     count = len(labels)
-    anchors, positives = ([row / np.linalg.norm(row) for row in rows] for rows in (student, teacher))
+    anchors, positives = (
+        [row / np.linalg.norm(row) for row in rows] for rows in (student, teacher)
+    )
     near, far, given = [], [], []
     for i in range(count):
         other = next(j % count for j in range(i + 1, i + count) if labels[j % count] != labels[i])
@@ -38,7 +40,9 @@ def test_it_equals_the_loop_in_both_forms_with_right_gradients(arrays, share, re
     loss, told = self_restrained_triplet_loss(moving, given, known, margin)
     np.testing.assert_allclose(loss.item(), wanted, rtol=1e-12)
     assert bool(told) == restrained
-    assert torch.autograd.gradcheck(lambda rows: self_restrained_triplet_loss(rows, given, known, margin)[0], (moving,))
+    assert torch.autograd.gradcheck(
+        lambda rows: self_restrained_triplet_loss(rows, given, known, margin)[0], (moving,)
+    )
 
 
 def test_restrained_it_is_fcd_up_to_a_constant(arrays):
@@ -47,7 +51,10 @@ def test_restrained_it_is_fcd_up_to_a_constant(arrays):
     student, teacher, labels = pulled_together(arrays, -5.0)
     moving, given = torch.tensor(student, requires_grad=True), torch.tensor(teacher)
     gradients = []
-    for loss in (self_restrained_triplet_loss(moving, given, torch.tensor(labels), 9.0)[0], feature_consistency_loss(moving, given)):
+    for loss in (
+        self_restrained_triplet_loss(moving, given, torch.tensor(labels), 9.0)[0],
+        feature_consistency_loss(moving, given),
+    ):
         gradients.append(torch.autograd.grad(loss, moving)[0])
     torch.testing.assert_close(*gradients)
 

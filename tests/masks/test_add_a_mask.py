@@ -44,7 +44,20 @@ def test_the_documented_picture_mask_works_without_code(tmp_path):
     red, _, blue = masked[coverage == 255].mean(axis=0)
     assert blue > 2 * red
     assert library.load(folder=tmp_path).kinds == ["mine"]
-    assert main(["masks", "preview", str(tmp_path / "sheet.png"), "--folder", str(tmp_path), "--tile", "64"]) == 0
+    assert (
+        main(
+            [
+                "masks",
+                "preview",
+                str(tmp_path / "sheet.png"),
+                "--folder",
+                str(tmp_path),
+                "--tile",
+                "64",
+            ]
+        )
+        == 0
+    )
     assert (tmp_path / "sheet-looks.png").exists()
 
 
@@ -61,9 +74,18 @@ def test_a_recipe_draws_itself_with_or_without_its_png(tmp_path):
 
 def test_gallery_shows_every_look_and_its_toml(tmp_path):
     (tmp_path / "own.toml").write_text(RECIPE)
-    assert main(["masks", "gallery", str(tmp_path / "page"), "--folder", str(tmp_path), "--tile", "64"]) == 0
+    assert (
+        main(
+            ["masks", "gallery", str(tmp_path / "page"), "--folder", str(tmp_path), "--tile", "64"]
+        )
+        == 0
+    )
     page = (tmp_path / "page" / "index.html").read_text()
-    assert 'id="own-dots"' in page and "pattern = &quot;dots&quot;" in page and "data:image/jpeg;base64," in page
+    assert (
+        'id="own-dots"' in page
+        and "pattern = &quot;dots&quot;" in page
+        and "data:image/jpeg;base64," in page
+    )
 
 
 @pytest.mark.parametrize(
@@ -104,5 +126,7 @@ def test_the_committed_textures_are_what_the_recipes_draw():
     looks = library.looks()
     for name in ("surgical-blue", "cloth-floral", "cup-white"):
         look = looks[name]
-        drawn = recipe.draw(look.recipe, look.pattern, look.pattern_size, where=f"{look.kind}/{look.pattern}")
+        drawn = recipe.draw(
+            look.recipe, look.pattern, look.pattern_size, where=f"{look.kind}/{look.pattern}"
+        )
         assert np.abs(drawn.astype(int) - look.levels[0]).mean() < 0.05, name

@@ -26,7 +26,9 @@ def sheet() -> np.ndarray:
         drawn = Library({look.name: look}, {look.name: 1.0}, lib.mix).draw(rng_for(9, row))
         for pose in POSES:
             face, landmarks = synthetic.draw(SIZE, *pose, person=row)
-            tiles.append(render(face, landmarks, Mask(look, drawn.parameters), rng_for(9, row, 1))[0])
+            tiles.append(
+                render(face, landmarks, Mask(look, drawn.parameters), rng_for(9, row, 1))[0]
+            )
     return preview.grid(tiles, 9)
 
 

@@ -10,15 +10,23 @@ from mfr_kit.masks.render import render
 from mfr_kit.seeding import rng_for
 
 RNG = np.random.default_rng(0)
-SCENE = cv2.GaussianBlur(RNG.uniform(0, 255, (160, 160, 3)).astype(np.float32), (0, 0), 0.6).clip(0, 255).astype(np.uint8)
+SCENE = (
+    cv2.GaussianBlur(RNG.uniform(0, 255, (160, 160, 3)).astype(np.float32), (0, 0), 0.6)
+    .clip(0, 255)
+    .astype(np.uint8)
+)
 
 
 def smooth(size: int = 96) -> np.ndarray:
-    return cv2.GaussianBlur(cv2.resize(RNG.uniform(90, 190, (12, 12, 3)).astype(np.float32), (size, size)), (0, 0), 3).astype(np.uint8)
+    return cv2.GaussianBlur(
+        cv2.resize(RNG.uniform(90, 190, (12, 12, 3)).astype(np.float32), (size, size)), (0, 0), 3
+    ).astype(np.uint8)
 
 
 def test_more_blur_is_measured_as_more_blur():
-    measured = [grade.measure(cv2.GaussianBlur(SCENE, (0, 0), sigma)).blur for sigma in (0.3, 0.8, 1.3, 2.0)]
+    measured = [
+        grade.measure(cv2.GaussianBlur(SCENE, (0, 0), sigma)).blur for sigma in (0.3, 0.8, 1.3, 2.0)
+    ]
     assert measured == sorted(measured) and measured[-1] > measured[0] + 0.6
 
 
@@ -46,7 +54,9 @@ def test_masks_on_noisy_photos_are_noisy_and_on_blurred_ones_blurred():
 
 def test_jpeg_blocks_are_seen_and_passed_on():
     face, landmarks = synthetic.draw(240, person=3)
-    rough = cv2.imdecode(cv2.imencode(".jpg", face, [cv2.IMWRITE_JPEG_QUALITY, 20])[1], cv2.IMREAD_COLOR)
+    rough = cv2.imdecode(
+        cv2.imencode(".jpg", face, [cv2.IMWRITE_JPEG_QUALITY, 20])[1], cv2.IMREAD_COLOR
+    )
     low = grade.jpeg_quality(np.ascontiguousarray(rough[50:190, 60:180]), 60, 50)
     assert low is not None and low < 50
     assert grade.jpeg_quality(np.zeros((40, 40, 3), np.uint8), 0, 0) is None
@@ -60,7 +70,9 @@ def test_jpeg_blocks_are_seen_and_passed_on():
 
 
 def test_aligned_crops_are_never_recompressed(monkeypatch):
-    monkeypatch.setattr(grade, "recompress", lambda *_: pytest.fail("a crop has no grid of its own"))
+    monkeypatch.setattr(
+        grade, "recompress", lambda *_: pytest.fail("a crop has no grid of its own")
+    )
     render(SCENE[:112, :112].copy(), TEMPLATE, library.load(["kn95"]).draw(rng_for(0)), rng_for(0))
 
 
@@ -77,7 +89,9 @@ def test_masks_on_very_blurred_faces_are_as_blurred(sigma):
         masked, coverage = render(blurred, landmarks, mask, rng_for(0))
         core = cv2.erode(coverage, np.ones((5, 5), np.uint8)) == 255
         drawn += steepness(masked)[core].mean()
-        wanted += steepness(cv2.GaussianBlur(render(face, landmarks, mask, rng_for(0))[0], (0, 0), sigma))[core].mean()
+        wanted += steepness(
+            cv2.GaussianBlur(render(face, landmarks, mask, rng_for(0))[0], (0, 0), sigma)
+        )[core].mean()
     assert 0.7 * sigma < np.median(measured) < 1.3 * sigma
     assert drawn < 1.8 * wanted
 

@@ -32,14 +32,24 @@ def test_yaw_on_other_heads_with_noisy_landmarks(yaw):
     rng = np.random.default_rng(yaw)
     errors = []
     for _ in range(300):
-        true, points = project(yaw * rng.choice([-1, 1]), rng.normal(0, 8), rng.normal(0, 10), head.LANDMARKS * rng.uniform(0.9, 1.1, 3))
-        errors.append(abs(pose.estimate(true.project(points) + rng.normal(0, 1, (5, 2))).yaw - true.yaw))
+        true, points = project(
+            yaw * rng.choice([-1, 1]),
+            rng.normal(0, 8),
+            rng.normal(0, 10),
+            head.LANDMARKS * rng.uniform(0.9, 1.1, 3),
+        )
+        errors.append(
+            abs(pose.estimate(true.project(points) + rng.normal(0, 1, (5, 2))).yaw - true.yaw)
+        )
     assert np.median(errors) < 5.0
     assert np.percentile(errors, 95) < 12.0
 
 
 def test_fit_not_fixed_a_wide_face_gets_a_wide_mask():
-    wide, narrow = (pose.estimate(project(0, 0, 0)[0].project(head.LANDMARKS * (factor, 1, 1))) for factor in (1.12, 0.9))
+    wide, narrow = (
+        pose.estimate(project(0, 0, 0)[0].project(head.LANDMARKS * (factor, 1, 1)))
+        for factor in (1.12, 0.9)
+    )
     assert wide.width * wide.scale / (narrow.width * narrow.scale) > 1.12
     assert abs(wide.length * wide.scale / (narrow.length * narrow.scale) - 1) < 0.08
 

@@ -53,15 +53,24 @@ def test_same_sample_same_bytes_and_another_sample_differs():
     first = render(face, TEMPLATE, lib.draw(rng_for(1, 0, 7)), rng_for(2))
     second = render(face, TEMPLATE, lib.draw(rng_for(1, 0, 7)), rng_for(2))
     assert np.array_equal(first[0], second[0]) and np.array_equal(first[1], second[1])
-    assert not np.array_equal(first[0], render(face, TEMPLATE, lib.draw(rng_for(1, 0, 8)), rng_for(2))[0])
+    assert not np.array_equal(
+        first[0], render(face, TEMPLATE, lib.draw(rng_for(1, 0, 8)), rng_for(2))[0]
+    )
 
 
 def test_a_black_mask_stays_black_and_a_white_one_bright():  # peers.md B7
     face = np.full((112, 112, 3), (200, 160, 140), np.uint8)
     quiet = {"shadow": 0.0, "dirt": 0.0, "crumple": 0.0}
-    black, covered = render(face, TEMPLATE, drawn("upper-half", base=[0, 0, 0], **quiet), rng_for(0))
+    black, covered = render(
+        face, TEMPLATE, drawn("upper-half", base=[0, 0, 0], **quiet), rng_for(0)
+    )
     assert black[covered == 255].max() <= 12
-    white, covered = render(face, TEMPLATE, drawn("surgical-white", base=[250, 250, 250], relief=0.0, **quiet), rng_for(0))
+    white, covered = render(
+        face,
+        TEMPLATE,
+        drawn("surgical-white", base=[250, 250, 250], relief=0.0, **quiet),
+        rng_for(0),
+    )
     assert white[covered == 255].mean() > 200
 
 
@@ -91,7 +100,12 @@ def test_turned_heads_get_turned_masks():
     shares = []
     for yaw in (-50, -25, 0, 25, 50):
         image, landmarks = synthetic.draw(160, yaw)
-        _, coverage = render(image, landmarks, drawn("respirator-white", style="right", tilt_deg=0.0, shift=0.0), rng_for(0))
+        _, coverage = render(
+            image,
+            landmarks,
+            drawn("respirator-white", style="right", tilt_deg=0.0, shift=0.0),
+            rng_for(0),
+        )
         nose = int(landmarks[2, 0])
         band = coverage[int(landmarks[2, 1]) : int(landmarks[3:, 1].mean())]
         shares.append(band[:, :nose].sum() / band.sum())
@@ -117,7 +131,14 @@ def test_mask_takes_the_light_of_the_face():
     assert shaded[70:90, 35:50].mean() < 0.8 * shaded[70:90, 64:80].mean()
 
 
-@pytest.mark.parametrize("image", [np.zeros((112, 112), np.uint8), np.zeros((112, 112, 4), np.uint8), np.zeros((112, 112, 3), np.float32)])
+@pytest.mark.parametrize(
+    "image",
+    [
+        np.zeros((112, 112), np.uint8),
+        np.zeros((112, 112, 4), np.uint8),
+        np.zeros((112, 112, 3), np.float32),
+    ],
+)
 def test_other_images_are_refused(image):
     with pytest.raises(KitError, match="uint8 RGB"):
         render(image, TEMPLATE, drawn("surgical-blue"), rng_for(0))

@@ -18,7 +18,11 @@ def compose(*transforms, seed=None):
 
 
 def sample(index: int = 0, **more):
-    return {"image": head(index), "keypoints": TEMPLATE.copy(), "mask": np.zeros((112, 112), np.uint8)} | more
+    return {
+        "image": head(index),
+        "keypoints": TEMPLATE.copy(),
+        "mask": np.zeros((112, 112), np.uint8),
+    } | more
 
 
 def test_image_coverage_and_keypoints_come_back():
@@ -33,7 +37,9 @@ def test_image_coverage_and_keypoints_come_back():
 
 def test_keypoints_follow_an_earlier_flip():
     """The mask lands on the flipped face: coverage of the mirrored image is the mirrored coverage's neighbour."""
-    out = compose(albumentations.HorizontalFlip(p=1.0), MaskAugment(["grey-fill"], p=1.0))(**sample(keypoints=TEMPLATE + np.array([12, 0])))
+    out = compose(albumentations.HorizontalFlip(p=1.0), MaskAugment(["grey-fill"], p=1.0))(
+        **sample(keypoints=TEMPLATE + np.array([12, 0]))
+    )
     columns = np.nonzero(out["mask"].any(axis=0))[0]
     assert abs((columns[0] + columns[-1]) / 2 - (111 - 68)) < 5
 
@@ -65,7 +71,12 @@ class Faces(torch.utils.data.Dataset):
 
 
 def test_mask_seed_makes_samples_equal_for_0_and_2_workers():  # peers.md: albumentations 2473
-    batches = [np.concatenate([batch.numpy() for batch in torch.utils.data.DataLoader(Faces(), 3, num_workers=n)]) for n in (0, 2)]
+    batches = [
+        np.concatenate(
+            [batch.numpy() for batch in torch.utils.data.DataLoader(Faces(), 3, num_workers=n)]
+        )
+        for n in (0, 2)
+    ]
     assert np.array_equal(*batches)
     assert not np.array_equal(batches[0][0], batches[0][1])
 

@@ -35,7 +35,9 @@ def test_a_face_is_embedded_alike_alone_and_in_a_batch(name):
     model.eval()
     with torch.no_grad():
         together, alone = model(batch), model(batch[1:2])
-    torch.testing.assert_close(together[1:2], alone, atol=1e-3 * together.abs().max().item(), rtol=0)
+    torch.testing.assert_close(
+        together[1:2], alone, atol=1e-3 * together.abs().max().item(), rtol=0
+    )
     assert nn.functional.cosine_similarity(together[:1], alone).item() < 0.99
 
 

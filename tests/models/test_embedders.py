@@ -14,7 +14,10 @@ from mfr_kit.models.lineage import trained_on
 
 def tiny_onnx(path, batch="batch", metadata=None):
     """A recogniser that averages each plane: D = 3."""
-    nodes = [helper.make_node("GlobalAveragePool", ["data"], ["pooled"]), helper.make_node("Reshape", ["pooled", "shape"], ["out"])]
+    nodes = [
+        helper.make_node("GlobalAveragePool", ["data"], ["pooled"]),
+        helper.make_node("Reshape", ["pooled", "shape"], ["out"]),
+    ]
     graph = helper.make_graph(
         nodes,
         "g",
@@ -43,8 +46,14 @@ def test_normalisation_is_never_guessed(tmp_path):
 
 
 def test_metadata_speaks_for_the_file_and_may_not_be_contradicted(tmp_path):
-    lineage = {"training_sets": [{"name": "mine"}], "teacher": {"name": "t", "sha256": "0", "trained_on": ["theirs"]}}
-    meta = {preprocess.META_NORMALISATION: "raw_0_255", preprocess.META_LINEAGE: json.dumps(lineage)}
+    lineage = {
+        "training_sets": [{"name": "mine"}],
+        "teacher": {"name": "t", "sha256": "0", "trained_on": ["theirs"]},
+    }
+    meta = {
+        preprocess.META_NORMALISATION: "raw_0_255",
+        preprocess.META_LINEAGE: json.dumps(lineage),
+    }
     path = tiny_onnx(tmp_path / "m.onnx", metadata=meta)
     embedder = load_embedder(path)
     assert embedder.lineage == lineage

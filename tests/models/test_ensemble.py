@@ -15,7 +15,9 @@ def test_an_ensemble_is_the_mean_of_unit_embeddings(tmp_path):
     two = tiny_onnx(tmp_path / "two.onnx", metadata={"a": "b"})
     ensemble = load_embedder(f"{one},{two}", normalisation="minus1_to_1")
     single = load_embedder(one, normalisation="minus1_to_1").embed(faces())
-    np.testing.assert_allclose(ensemble.embed(faces()), single / np.linalg.norm(single, axis=1, keepdims=True), rtol=1e-5)
+    np.testing.assert_allclose(
+        ensemble.embed(faces()), single / np.linalg.norm(single, axis=1, keepdims=True), rtol=1e-5
+    )
     assert ensemble.name == "one+two" and ensemble.embedding_size == 3
     assert ensemble.embed(faces(0)).shape == (0, 3)
     assert ensemble.lineage["trained_on"] == ["unknown: the model file does not say"]
@@ -30,11 +32,21 @@ def test_an_ensemble_of_one_model_or_of_two_sizes_is_refused(tmp_path):
         load_embedder(f"{one},{tmp_path / 'm.pth'}", normalisation="minus1_to_1")
 
 
-@pytest.mark.parametrize(("name", "size"), [("iresnet18", 512), ("iresnet34", 128), ("mobilefacenet", 256), ("mobilenetv2", 512)])
+@pytest.mark.parametrize(
+    ("name", "size"),
+    [("iresnet18", 512), ("iresnet34", 128), ("mobilefacenet", 256), ("mobilenetv2", 512)],
+)
 def test_a_plain_state_dict_tells_its_backbone(tmp_path, name, size):
     torch.manual_seed(0)
     model = build_backbone(name, size).eval()
-    torch.save({f"module.{key}": value for key, value in model.state_dict().items() if "tracked" not in key}, tmp_path / "backbone.pth")
+    torch.save(
+        {
+            f"module.{key}": value
+            for key, value in model.state_dict().items()
+            if "tracked" not in key
+        },
+        tmp_path / "backbone.pth",
+    )
     embedder = load_embedder(tmp_path / "backbone.pth")
     assert (embedder.name, embedder.embedding_size, embedder.lineage) == ("backbone", size, None)
     planes = torch.from_numpy(faces(2)).permute(0, 3, 1, 2).float() / 127.5 - 1

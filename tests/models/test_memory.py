@@ -20,6 +20,8 @@ print(int(kept), min(faults() for _ in range(6)))
 
 @pytest.mark.skipif(sys.platform != "linux", reason="mallopt is glibc's")
 def test_a_large_block_is_used_again_without_new_pages():
-    done = subprocess.run([sys.executable, "-c", SCRIPT], cwd=ROOT, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", SCRIPT], cwd=ROOT, capture_output=True, text=True, check=True
+    )
     kept, again = map(int, done.stdout.split())
     assert not kept or again < 1000  # 64 MB are 15,625 pages

@@ -14,7 +14,9 @@ def bent(slopes: np.ndarray, constant: bool = True) -> onnx.ModelProto:
     if not constant:
         inputs.append(value("s", TensorProto.FLOAT, [len(slopes), 1, 1]))
     node = helper.make_node("PRelu", ["x", "s"], ["y"], "prelu_1")
-    graph = helper.make_graph([node], "g", inputs, [value("y", TensorProto.FLOAT, shape)], stored if constant else [])
+    graph = helper.make_graph(
+        [node], "g", inputs, [value("y", TensorProto.FLOAT, shape)], stored if constant else []
+    )
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 11)], ir_version=6)
 
 
@@ -34,7 +36,14 @@ def test_the_split_graph_is_the_same_function(tmp_path):
     onnx.checker.check_model(model, full_check=True)
 
 
-@pytest.mark.parametrize("model", [bent(np.array([9.0, 0.1])), bent(np.array([0.1, np.nan])), bent(np.array([0.1]), constant=False)])
+@pytest.mark.parametrize(
+    "model",
+    [
+        bent(np.array([9.0, 0.1])),
+        bent(np.array([0.1, np.nan])),
+        bent(np.array([0.1]), constant=False),
+    ],
+)
 def test_slopes_that_would_lose_digits_or_are_not_known_stay(model):
     before = model.SerializeToString()
     assert prelu.split(model) == 0

@@ -10,8 +10,12 @@ def add_one() -> onnx.ModelProto:
     value = onnx.helper.make_tensor_value_info
     one = onnx.helper.make_tensor("one", onnx.TensorProto.FLOAT, [1], [1.0])
     nodes = [onnx.helper.make_node("Add", ["x", "one"], ["y"])]
-    graph = onnx.helper.make_graph(nodes, "g", [value("x", 1, ["N"])], [value("y", 1, ["N"])], [one])
-    return onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 11)], ir_version=6)
+    graph = onnx.helper.make_graph(
+        nodes, "g", [value("x", 1, ["N"])], [value("y", 1, ["N"])], [one]
+    )
+    return onnx.helper.make_model(
+        graph, opset_imports=[onnx.helper.make_opsetid("", 11)], ir_version=6
+    )
 
 
 def test_a_path_and_its_bytes_open_alike(tmp_path):
@@ -25,7 +29,10 @@ def test_a_path_and_its_bytes_open_alike(tmp_path):
 
 def test_what_onnxruntime_refuses_is_one_line(tmp_path):
     (tmp_path / "m.onnx").write_bytes(b"no model")
-    for read in (runtime.open_session, lambda path: load_embedder(path, normalisation="minus1_to_1")):
+    for read in (
+        runtime.open_session,
+        lambda path: load_embedder(path, normalisation="minus1_to_1"),
+    ):
         with pytest.raises(KitError, match=r"m\.onnx cannot be loaded by onnxruntime") as caught:
             read(tmp_path / "m.onnx")
         assert "\n" not in str(caught.value)
@@ -36,7 +43,9 @@ def test_what_onnxruntime_refuses_is_one_line(tmp_path):
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04cut off", b"\x80\x02cos\nsystem\n."])
 def test_a_broken_torch_file_is_one_line_with_advice(tmp_path, content):
     (tmp_path / "last.pt").write_bytes(content)
-    with pytest.raises(KitError, match=r"last\.pt cannot be read as weights: .*\. Delete it\.$") as caught:
+    with pytest.raises(
+        KitError, match=r"last\.pt cannot be read as weights: .*\. Delete it\.$"
+    ) as caught:
         weights.read_file(tmp_path / "last.pt", ". Delete it.")
     assert "\n" not in str(caught.value)
     with pytest.raises(KitError, match="no such weights file"):

@@ -33,7 +33,10 @@ def test_weights_load_strictly_and_name_every_kind_of_misfit():
     model = nn.Sequential(nn.Linear(3, 2))
     state = {"0.weight": torch.zeros(2, 4), "1.bias": torch.zeros(2)}
     before = model[0].weight.clone()
-    with pytest.raises(KitError, match=r"1 missing: 0\.bias; 1 unexpected: 1\.bias; 1 of another shape: 0\.weight \(2, 4\) for \(2, 3\)"):
+    with pytest.raises(
+        KitError,
+        match=r"1 missing: 0\.bias; 1 unexpected: 1\.bias; 1 of another shape: 0\.weight \(2, 4\) for \(2, 3\)",
+    ):
         weights.load_state(model, state, "x.pt")
     assert torch.equal(model[0].weight, before)
 
@@ -56,5 +59,15 @@ def test_a_failed_save_leaves_the_old_file_and_no_litter(tmp_path):
 
 
 def test_toml_comes_back_as_it_went():
-    values = {"a": 'with "quotes", \\ and\nnewline é', "b": 0.5, "c": 3, "d": True, "e": ["x", "y"], "f": 1e-05, "left_out": None}
-    assert tomllib.loads(weights.to_toml(values)) == {name: value for name, value in values.items() if value is not None}
+    values = {
+        "a": 'with "quotes", \\ and\nnewline é',
+        "b": 0.5,
+        "c": 3,
+        "d": True,
+        "e": ["x", "y"],
+        "f": 1e-05,
+        "left_out": None,
+    }
+    assert tomllib.loads(weights.to_toml(values)) == {
+        name: value for name, value in values.items() if value is not None
+    }

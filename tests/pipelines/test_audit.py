@@ -29,7 +29,9 @@ def face(person, photo, size=112):
     """Four flat quarters that name the person, a little noise that names the photo."""
     quarters = np.random.default_rng(person).integers(30, 226, (2, 2, 3)).astype(np.float64)
     quarters += np.random.default_rng(1000 + 37 * person + photo).normal(0, 14, quarters.shape)
-    return cv2.resize(np.clip(quarters, 0, 255).astype(np.uint8), (size, size), interpolation=cv2.INTER_NEAREST)
+    return cv2.resize(
+        np.clip(quarters, 0, 255).astype(np.uint8), (size, size), interpolation=cv2.INTER_NEAREST
+    )
 
 
 @pytest.fixture
@@ -37,7 +39,9 @@ def people(tmp_path):
     for person in range(PEOPLE):
         (tmp_path / "people" / f"p{person}").mkdir(parents=True)
         for photo in range(4):
-            (tmp_path / "people" / f"p{person}" / f"{photo}.png").write_bytes(encode(face(person, photo), ".png"))
+            (tmp_path / "people" / f"p{person}" / f"{photo}.png").write_bytes(
+                encode(face(person, photo), ".png")
+            )
     return tmp_path / "people"
 
 
@@ -46,7 +50,9 @@ def found(path, other=None, embedder=True):
     one = audit.scan(audit.open_set(path), Colours() if embedder else None)
     items = list(audit.within(one, limits))
     if other:
-        items += audit.between(one, audit.scan(audit.open_set(other), Colours() if embedder else None), limits)
+        items += audit.between(
+            one, audit.scan(audit.open_set(other), Colours() if embedder else None), limits
+        )
     return {(item.kind, item.photo, item.other_person, item.exclude) for item in items}
 
 
@@ -74,7 +80,10 @@ def test_a_person_under_two_names_loses_the_smaller_name(people):
     (people / "q").mkdir()
     for photo in (7, 8):
         (people / "q" / f"{photo}.png").write_bytes(encode(face(4, photo), ".png"))
-    assert found(people) == {("two names", "q/7.png", "p4", True), ("two names", "q/8.png", "p4", True)}
+    assert found(people) == {
+        ("two names", "q/7.png", "p4", True),
+        ("two names", "q/8.png", "p4", True),
+    }
 
 
 def test_a_photo_under_a_wrong_name(people):
@@ -92,12 +101,22 @@ def test_one_photo_is_told_but_not_excluded(people):
 
 def test_two_sets(tmp_path, people):
     other = tmp_path / "other"
-    for person, name, photo in ((0, "p0", 50), (1, "someone", 51), (2, "else", 0), (90, "new", 1), (90, "new", 2)):
+    for person, name, photo in (
+        (0, "p0", 50),
+        (1, "someone", 51),
+        (2, "else", 0),
+        (90, "new", 1),
+        (90, "new", 2),
+    ):
         (other / name).mkdir(parents=True, exist_ok=True)
         (other / name / f"{photo}.png").write_bytes(encode(face(person, photo), ".png"))
     shared = found(people, other)
-    assert {item for item in shared if item[0] == "name in both"} == {("name in both", f"p0/{photo}.png", "p0", True) for photo in range(4)}
-    assert {item for item in shared if item[0] == "photo in both"} == {("photo in both", "p2/0.png", "else", True)}
+    assert {item for item in shared if item[0] == "name in both"} == {
+        ("name in both", f"p0/{photo}.png", "p0", True) for photo in range(4)
+    }
+    assert {item for item in shared if item[0] == "photo in both"} == {
+        ("photo in both", "p2/0.png", "else", True)
+    }
     assert {item[1] for item in shared if item[0] == "person in both"} == {
         *(f"p1/{photo}.png" for photo in range(4)),
         *(f"p2/{photo}.png" for photo in range(1, 4)),
@@ -112,9 +131,19 @@ def test_the_command_writes_a_list_for_exclude(tmp_path, people, capsys):
     assert (tmp_path / "out" / "exclude.txt").read_text() == "p0/9.png\n"
     with (tmp_path / "out" / "findings.csv").open(newline="") as file:
         assert [row["photo"] for row in csv.DictReader(file)] == ["p0/9.png"]
-    augment = ["augment", str(people), str(tmp_path / "set"), "--aligned", "--workers", "0", "--exclude"]
+    augment = [
+        "augment",
+        str(people),
+        str(tmp_path / "set"),
+        "--aligned",
+        "--workers",
+        "0",
+        "--exclude",
+    ]
     assert main([*augment, str(tmp_path / "out" / "exclude.txt")]) == 0
-    assert sorted(set(FaceSet.open(tmp_path / "set").sources)) == sorted(f"p{p}/{n}.png" for p in range(PEOPLE) for n in range(4))
+    assert sorted(set(FaceSet.open(tmp_path / "set").sources)) == sorted(
+        f"p{p}/{n}.png" for p in range(PEOPLE) for n in range(4)
+    )
 
 
 def test_photos_that_are_not_aligned_are_hashed_only(people):
@@ -133,7 +162,10 @@ def test_neighbours_equal_the_naive_way(monkeypatch, blocks):
     monkeypatch.setattr(neighbours, "ROWS", blocks[0])
     monkeypatch.setattr(neighbours, "COLUMNS", blocks[1])
     rng = np.random.default_rng(3)
-    vectors, labels = rng.normal(size=(40, 6)).astype(np.float32), rng.integers(0, 9, 40).astype(np.int32)
+    vectors, labels = (
+        rng.normal(size=(40, 6)).astype(np.float32),
+        rng.integers(0, 9, 40).astype(np.int32),
+    )
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     cosines = vectors @ vectors.T
     rows, best = neighbours.nearest_stranger(vectors, labels)
@@ -142,9 +174,15 @@ def test_neighbours_equal_the_naive_way(monkeypatch, blocks):
         {later: value for _, later, value in neighbours.twins_within(vectors, labels, 0.3)},
     )
     for row in range(40):
-        strangers = [(cosines[row, other], other) for other in range(40) if labels[other] != labels[row]]
+        strangers = [
+            (cosines[row, other], other) for other in range(40) if labels[other] != labels[row]
+        ]
         assert (pytest.approx(best[row], abs=1e-6), rows[row]) == max(strangers)
-        others = [cosines[row, other] for other in range(40) if labels[other] == labels[row] and other != row]
+        others = [
+            cosines[row, other]
+            for other in range(40)
+            if labels[other] == labels[row] and other != row
+        ]
         assert own[row] == pytest.approx(np.mean(others) if others else np.inf, abs=1e-5)
         earlier = [cosines[row, other] for other in range(row) if labels[other] == labels[row]]
         expected = max((value for value in earlier if value >= 0.3), default=None)

@@ -39,7 +39,11 @@ def photos(tmp_path) -> Path:
 
 
 def files_of(folder: Path) -> dict[str, bytes]:
-    return {item.relative_to(folder).as_posix(): item.read_bytes() for item in folder.rglob("*") if item.is_file()}
+    return {
+        item.relative_to(folder).as_posix(): item.read_bytes()
+        for item in folder.rglob("*")
+        if item.is_file()
+    }
 
 
 def run(photos: Path, name: str, **options) -> FaceSet:
@@ -68,9 +72,13 @@ def test_the_similarity_of_a_row_is_how_its_photograph_was_aligned(photos):
     for index in range(len(made)):
         a, b, tx, ty = made.similarities[index]
         again = warp(read_rgb(photos / made.sources[index]), np.array([[a, -b, tx], [b, a, ty]]))
-        assert np.abs(again.astype(int) - made.image(index)).mean() < 0.1  # stored as float32: a thirty-second of a pixel here or there
+        assert (
+            np.abs(again.astype(int) - made.image(index)).mean() < 0.1
+        )  # stored as float32: a thirty-second of a pixel here or there
     cropped = run(photos, "crops", aligned=True).similarities
-    np.testing.assert_allclose(cropped[:, 1], 0, atol=0.2)  # 92x112 pictures are squeezed a little, never turned much
+    np.testing.assert_allclose(
+        cropped[:, 1], 0, atol=0.2
+    )  # 92x112 pictures are squeezed a little, never turned much
     moved = run(photos, "photo", mask_on="photo").similarities
     assert len(np.unique(moved, axis=0)) > len(made)  # a twin has an alignment of its own
 
@@ -78,7 +86,9 @@ def test_the_similarity_of_a_row_is_how_its_photograph_was_aligned(photos):
 def test_clean_faces_are_the_same_with_and_without_twins(photos):
     # peers.md B1: the clean picture must never be painted on.
     with_twins, without = run(photos, "a"), run(photos, "b", ratio=0.0)
-    assert list(with_twins.clean().table["digest"].to_pylist()) == without.table["digest"].to_pylist()
+    assert (
+        list(with_twins.clean().table["digest"].to_pylist()) == without.table["digest"].to_pylist()
+    )
 
 
 def test_same_seed_same_bytes_whatever_the_workers(photos):
@@ -128,12 +138,25 @@ def test_a_source_that_changed_between_stop_and_resume_is_refused(photos, monkey
 
 
 def start(photos: Path, target: Path, *flags: str) -> subprocess.Popen:
-    command = [sys.executable, str(Path(cli.__file__).parents[2] / "kit.py"), "augment", str(photos), str(target), "--ratio", "1", *flags]
+    command = [
+        sys.executable,
+        str(Path(cli.__file__).parents[2] / "kit.py"),
+        "augment",
+        str(photos),
+        str(target),
+        "--ratio",
+        "1",
+        *flags,
+    ]
     return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="kills as POSIX does")
-@pytest.mark.parametrize("flags", [("--format", "folder", "--shards", "8"), ("--format", "rec", "--shards", "8")], ids=["folder", "rec"])
+@pytest.mark.parametrize(
+    "flags",
+    [("--format", "folder", "--shards", "8"), ("--format", "rec", "--shards", "8")],
+    ids=["folder", "rec"],
+)
 def test_kill_9_at_any_moment_and_the_same_command_ends_in_the_same_bytes(photos, flags):
     for person in range(4, 28):
         shutil.copytree(assets.path("orl-faces") / f"s{person}", photos / f"s{person}")
@@ -159,10 +182,16 @@ def noted(work: Path) -> int:
 
 
 def test_records_hold_the_same_set_as_a_folder(photos):
-    folder, one, three = run(photos, "a"), run(photos, "b", format="rec"), run(photos, "c", format="rec", shards=3, workers=2)
+    folder, one, three = (
+        run(photos, "a"),
+        run(photos, "b", format="rec"),
+        run(photos, "c", format="rec", shards=3, workers=2),
+    )
     assert folder.fingerprint == one.fingerprint == three.fingerprint
     assert not (three.folder / "faces").exists()
-    assert [three.encoded(i) for i in range(len(three))] == [folder.encoded(i) for i in range(len(folder))]
+    assert [three.encoded(i) for i in range(len(three))] == [
+        folder.encoded(i) for i in range(len(folder))
+    ]
     some = pickle.loads(pickle.dumps(three.select([20, 3])))
     np.testing.assert_array_equal(some.image(0), folder.image(20))
     assert some.keys[1] == folder.keys[3]
@@ -181,12 +210,16 @@ def test_a_shard_is_what_insightface_reads(photos):
         assert header.labels == (len(opened) + 1, len(opened) + 1 + len(people))
         rows = np.isin(made.identities, list(people))
         assert [opened.person(i) for i in range(len(opened))] == list(made.identities[rows])
-        assert [opened.encoded(i) for i in range(len(opened))] == [made.encoded(i) for i in np.flatnonzero(rows)]
+        assert [opened.encoded(i) for i in range(len(opened))] == [
+            made.encoded(i) for i in np.flatnonzero(rows)
+        ]
 
 
 def test_shards_made_apart_in_any_order_are_the_set_of_one_command(photos):
     whole = run(photos, "whole", format="rec", shards=3)
-    options = AugmentOptions(src=photos, dst=photos.parent / "apart", workers=0, ratio=1.0, format="rec", shards=3)
+    options = AugmentOptions(
+        src=photos, dst=photos.parent / "apart", workers=0, ratio=1.0, format="rec", shards=3
+    )
     room.begin(options)
     shards.make_shard(options, 2)
     with pytest.raises(KitError, match="shard 0 of 3"):
@@ -230,7 +263,10 @@ def test_odd_files_are_listed_and_never_fatal(photos, capsys):
     (odd / "wall.png").write_bytes(encode(np.full((300, 200, 3), 120, np.uint8), ".png"))
     (odd / "one.png").write_bytes(encode(np.zeros((1, 1, 3), np.uint8), ".png"))
     (photos / "readme.md").write_text("beside the people")
-    cv2.imwrite(str(odd / "deep.png"), cv2.imread(str(odd / "1.pgm"), cv2.IMREAD_GRAYSCALE).astype(np.uint16) * 257)
+    cv2.imwrite(
+        str(odd / "deep.png"),
+        cv2.imread(str(odd / "1.pgm"), cv2.IMREAD_GRAYSCALE).astype(np.uint16) * 257,
+    )
     target = photos.parent / "set"
     assert cli.main(["augment", str(photos), str(target), "--workers", "0", "--ratio", "0"]) == 0
     made = FaceSet.open(target)
@@ -253,7 +289,9 @@ def test_aligned_faces_need_no_detector_and_stay_as_they_are(tmp_path):
     for person in range(2):
         (tmp_path / "crops" / f"p{person}").mkdir(parents=True)
         (tmp_path / "crops" / f"p{person}" / "1.png").write_bytes(encode(head(person), ".png"))
-        (tmp_path / "crops" / f"p{person}" / "2.png").write_bytes(encode(head(person, 1, size=224), ".png"))
+        (tmp_path / "crops" / f"p{person}" / "2.png").write_bytes(
+            encode(head(person, 1, size=224), ".png")
+        )
     made = run(tmp_path / "crops", "set", aligned=True, image="png")
     np.testing.assert_array_equal(made.image(list(made.keys).index("faces/p0/1.png")), head(0))
     assert len(made) == 8
@@ -270,8 +308,14 @@ def test_aligned_faces_can_be_given_landmarks_of_their_own(photos, tmp_path):
         target.write_bytes(aligned.encoded(index))
     plain = run(tmp_path / "crops", "plain", aligned=True, ratio=0.0, image="png")
     found = run(tmp_path / "crops", "found", aligned=True, detect=True, ratio=0.0, image="png")
-    assert [found.image(i).tobytes() for i in range(len(found))] == [plain.image(i).tobytes() for i in range(len(plain))]
-    off = [np.abs(faces.points(i) - aligned.points(i)).mean() for faces in (plain, found) for i in range(len(aligned))]
+    assert [found.image(i).tobytes() for i in range(len(found))] == [
+        plain.image(i).tobytes() for i in range(len(plain))
+    ]
+    off = [
+        np.abs(faces.points(i) - aligned.points(i)).mean()
+        for faces in (plain, found)
+        for i in range(len(aligned))
+    ]
     assert np.mean(off[len(aligned) :]) < 0.9 * np.mean(off[: len(aligned)])
     with pytest.raises(KitError, match="--detect only"):
         AugmentOptions(src=photos, dst=tmp_path / "x", detect=True)

@@ -23,7 +23,9 @@ def test_it_stops_loudly_at_the_step_that_fails(tmp_path, capsys):
 def test_train_and_held_out_people_are_strangers(tmp_path):
     with pytest.raises(KitError):
         demo(DemoOptions(out=tmp_path / "demo"), lambda command: 1)
-    train, held = ((tmp_path / "demo" / name).read_text().split() for name in ("train.txt", "held_out.txt"))
+    train, held = (
+        (tmp_path / "demo" / name).read_text().split() for name in ("train.txt", "held_out.txt")
+    )
     assert (len(train), len(held), set(train) & set(held)) == (25, 15, set())
 
 

@@ -21,7 +21,9 @@ def bomb() -> bytes:
     """A PNG of 60,000 x 60,000 pixels in a few bytes."""
 
     def part(kind: bytes, data: bytes) -> bytes:
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        return (
+            struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        )
 
     return (
         b"\x89PNG\r\n\x1a\n"
@@ -48,13 +50,19 @@ def zoo(tmp_path_factory) -> FaceSet:
     exif = Image.Exif()
     exif[0x0112] = 6
     picture.transpose(Image.Transpose.ROTATE_90).save(own / "turned.jpg", exif=exif, quality=98)
-    (own / "tiny.png").write_bytes(encode(cv2.resize(colour, (37, 45), interpolation=cv2.INTER_AREA), ".png"))
+    (own / "tiny.png").write_bytes(
+        encode(cv2.resize(colour, (37, 45), interpolation=cv2.INTER_AREA), ".png")
+    )
     huge = np.full((*HUGE, 3), 128, np.uint8)
-    huge[1000:3240, 3000:4840] = cv2.resize(colour, None, fx=20, fy=20, interpolation=cv2.INTER_CUBIC)
+    huge[1000:3240, 3000:4840] = cv2.resize(
+        colour, None, fx=20, fy=20, interpolation=cv2.INTER_CUBIC
+    )
     (own / "huge.jpg").write_bytes(encode(huge))
     pair = np.full((300, 500, 3), 128, np.uint8)
     pair[20:244, 20:204] = cv2.resize(colour, None, fx=2, fy=2, interpolation=cv2.INTER_CUBIC)
-    pair[120:232, 380:472] = cv2.cvtColor(cv2.imread(str(assets.path("orl-faces") / "s2" / "1.pgm")), cv2.COLOR_BGR2RGB)
+    pair[120:232, 380:472] = cv2.cvtColor(
+        cv2.imread(str(assets.path("orl-faces") / "s2" / "1.pgm")), cv2.COLOR_BGR2RGB
+    )
     (own / "several.png").write_bytes(encode(pair, ".png"))
     (own / "none.png").write_bytes(encode(np.full((300, 200, 3), 120, np.uint8), ".png"))
     (own / "thin.png").write_bytes(encode(np.full((1, 3000, 3), 120, np.uint8), ".png"))
@@ -62,13 +70,41 @@ def zoo(tmp_path_factory) -> FaceSet:
     (own / "empty.jpg").write_bytes(b"")
     (own / "text.jpg").write_text("not a picture")
     (own / "cut.jpg").write_bytes((own / "grey.jpg").read_bytes()[:300])
-    assert cli.main(["augment", str(folder / "photos"), str(folder / "set"), "--workers", "0", "--ratio", "1"]) == 0
+    assert (
+        cli.main(
+            [
+                "augment",
+                str(folder / "photos"),
+                str(folder / "set"),
+                "--workers",
+                "0",
+                "--ratio",
+                "1",
+            ]
+        )
+        == 0
+    )
     return FaceSet.open(folder / "set")
 
 
 def test_every_kind_of_picture_gives_the_same_face(zoo):
-    clean = {Path(source).stem: zoo.image(index) for index, source in enumerate(zoo.sources) if zoo.conditions[index] == "nonmask"}
-    assert set(clean) == {"plain", "grey", "deep", "alpha", "cmyk", "moving", "turned", "tiny", "huge", "several"}
+    clean = {
+        Path(source).stem: zoo.image(index)
+        for index, source in enumerate(zoo.sources)
+        if zoo.conditions[index] == "nonmask"
+    }
+    assert set(clean) == {
+        "plain",
+        "grey",
+        "deep",
+        "alpha",
+        "cmyk",
+        "moving",
+        "turned",
+        "tiny",
+        "huge",
+        "several",
+    }
     raw = load_embedder("sface").embed(np.stack(list(clean.values())))
     raw /= np.linalg.norm(raw, axis=1, keepdims=True)
     likeness = dict(zip(clean, raw @ raw[list(clean).index("plain")], strict=True))
@@ -76,7 +112,11 @@ def test_every_kind_of_picture_gives_the_same_face(zoo):
 
 
 def test_what_gives_no_face_has_a_reason_and_stops_nothing(zoo):
-    reasons = {Path(row["source"]).name: row["reason"] for row in zoo.skipped if row["condition"] == "nonmask"}
+    reasons = {
+        Path(row["source"]).name: row["reason"]
+        for row in zoo.skipped
+        if row["condition"] == "nonmask"
+    }
     assert reasons == {
         "none.png": "no_face",
         "thin.png": "no_face",

@@ -8,7 +8,9 @@ from mfr_kit.models import weights
 from mfr_kit.submission import export
 
 MS1M_LINEAGE = {
-    "training_sets": [{"name": "MS1M-V3", "fingerprint": "f", "faces": 5_179_510, "people": 93_431}],
+    "training_sets": [
+        {"name": "MS1M-V3", "fingerprint": "f", "faces": 5_179_510, "people": 93_431}
+    ],
     "teacher": None,
     "initial_weights": None,
     "masks": {},
@@ -22,7 +24,9 @@ def write_run(folder, lineage=MS1M_LINEAGE, **config):
     torch.manual_seed(0)
     model = weights.build_backbone(config["student"], config["embedding_size"], config["width"])
     for module in model.modules():
-        if isinstance(module, torch.nn.Conv2d):  # torch's own start lets all faces collapse to one embedding
+        if isinstance(
+            module, torch.nn.Conv2d
+        ):  # torch's own start lets all faces collapse to one embedding
             torch.nn.init.kaiming_normal_(module.weight)
         if isinstance(module, torch.nn.BatchNorm2d | torch.nn.BatchNorm1d):
             torch.nn.init.uniform_(module.weight, 0.5, 1.5)

@@ -13,14 +13,20 @@ def float16_weights(good, folder):
     model = onnx.load(good)
     weight = first_weight(model)
     name = weight.name
-    weight.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(weight).astype(np.float16), f"{name}.half"))
-    model.graph.node.insert(0, helper.make_node("Cast", [f"{name}.half"], [name], "widen", to=TensorProto.FLOAT))
+    weight.CopyFrom(
+        numpy_helper.from_array(numpy_helper.to_array(weight).astype(np.float16), f"{name}.half")
+    )
+    model.graph.node.insert(
+        0, helper.make_node("Cast", [f"{name}.half"], [name], "widen", to=TensorProto.FLOAT)
+    )
     onnx.save(model, folder / "model.onnx")
 
 
 def two_outputs(good, folder):
     model = onnx.load(good)
-    model.graph.output.append(helper.make_tensor_value_info(model.graph.node[0].output[0], TensorProto.FLOAT, None))
+    model.graph.output.append(
+        helper.make_tensor_value_info(model.graph.node[0].output[0], TensorProto.FLOAT, None)
+    )
     onnx.save(model, folder / "model.onnx")
 
 
@@ -47,7 +53,11 @@ def nan_weights(good, folder):
 
 
 def wide_embedding(good, folder):
-    export.export_module(weights.build_backbone("mobilefacenet", 2048, 0.25), folder / "model.onnx", metadata_of(good))
+    export.export_module(
+        weights.build_backbone("mobilefacenet", 2048, 0.25),
+        folder / "model.onnx",
+        metadata_of(good),
+    )
 
 
 def flip_test(good, folder):
@@ -57,7 +67,9 @@ def flip_test(good, folder):
         node.input[:] = ["both" if name == pixels else name for name in node.input]
     for name, values in (("from", [-1]), ("to", [-1000]), ("axis", [3]), ("step", [-1])):
         graph.initializer.append(numpy_helper.from_array(np.array(values, np.int64), name))
-    graph.node.insert(0, helper.make_node("Slice", [pixels, "from", "to", "axis", "step"], ["mirrored"], "flip"))
+    graph.node.insert(
+        0, helper.make_node("Slice", [pixels, "from", "to", "axis", "step"], ["mirrored"], "flip")
+    )
     graph.node.insert(1, helper.make_node("Concat", [pixels, "mirrored"], ["both"], "join", axis=0))
     out = graph.output[0].name
     graph.node[-1].output[0] = "features"
@@ -68,12 +80,24 @@ def flip_test(good, folder):
 
 def external_data(good, folder):
     model = onnx.load(good)
-    onnx.save(model, folder / "model.onnx", save_as_external_data=True, location="model.onnx.data", size_threshold=0)
+    onnx.save(
+        model,
+        folder / "model.onnx",
+        save_as_external_data=True,
+        location="model.onnx.data",
+        size_threshold=0,
+    )
 
 
 def seven_nodes(good, folder):
     tiny = nn.Sequential(
-        nn.Conv2d(3, 8, 8, 8), nn.ReLU(), nn.Conv2d(8, 8, 7, 7), nn.ReLU(), nn.Conv2d(8, 8, 1), nn.Flatten(), nn.Linear(32, 16)
+        nn.Conv2d(3, 8, 8, 8),
+        nn.ReLU(),
+        nn.Conv2d(8, 8, 7, 7),
+        nn.ReLU(),
+        nn.Conv2d(8, 8, 1),
+        nn.Flatten(),
+        nn.Linear(32, 16),
     )
     export.export_module(tiny, folder / "model.onnx", metadata_of(good))
 
@@ -81,7 +105,11 @@ def seven_nodes(good, folder):
 def swapped_channels(good, folder):
     model = onnx.load(good)
     weight = first_weight(model)
-    weight.CopyFrom(numpy_helper.from_array(np.ascontiguousarray(numpy_helper.to_array(weight)[:, ::-1]), weight.name))
+    weight.CopyFrom(
+        numpy_helper.from_array(
+            np.ascontiguousarray(numpy_helper.to_array(weight)[:, ::-1]), weight.name
+        )
+    )
     onnx.save(model, folder / "model.onnx")
 
 
@@ -121,7 +149,9 @@ def with_normalisation(model, shift_name, scale_name):
     for name, value in (("mean", 127.5), ("factor", 1 / 127.5)):
         model.graph.initializer.append(numpy_helper.from_array(np.array([value], np.float32), name))
     model.graph.node.insert(0, helper.make_node("Sub", [pixels, "mean"], ["shifted"], shift_name))
-    model.graph.node.insert(1, helper.make_node("Mul", ["shifted", "factor"], ["scaled"], scale_name))
+    model.graph.node.insert(
+        1, helper.make_node("Mul", ["shifted", "factor"], ["scaled"], scale_name)
+    )
     return model
 
 
@@ -131,4 +161,8 @@ def first_weight(model):
 
 
 def metadata_of(good):
-    return {item.key: item.value for item in onnx.load(good).metadata_props if "embedding_size" not in item.key}
+    return {
+        item.key: item.value
+        for item in onnx.load(good).metadata_props
+        if "embedding_size" not in item.key
+    }

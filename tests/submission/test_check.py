@@ -32,12 +32,16 @@ BROKEN = {
 
 
 def failed(model, track="ms1m", run=None):
-    return {row.rule for row in check.check(model, track, run, latency=False) if row.verdict == FAIL}
+    return {
+        row.rule for row in check.check(model, track, run, latency=False) if row.verdict == FAIL
+    }
 
 
 def with_lineage(run, folder, lineage):
     model = onnx.load(run / "model.onnx")
-    next(item for item in model.metadata_props if item.key == preprocess.META_LINEAGE).value = json.dumps(lineage)
+    next(
+        item for item in model.metadata_props if item.key == preprocess.META_LINEAGE
+    ).value = json.dumps(lineage)
     onnx.save(model, folder / "model.onnx")
 
 
@@ -62,7 +66,9 @@ def test_spoiled_models_are_refused_for_their_reason(run, tmp_path, name):
     rules, noticed = BROKEN[name]
     spoiled.ALL[name](run / "model.onnx", tmp_path)
     assert rules <= failed(tmp_path / "model.onnx", run=run)
-    assert (organisers.judge(alone(tmp_path / "model.onnx", tmp_path / "sent")) is not None) == noticed
+    assert (
+        organisers.judge(alone(tmp_path / "model.onnx", tmp_path / "sent")) is not None
+    ) == noticed
 
 
 def test_swapped_channels_cannot_be_seen_without_the_run(run, tmp_path):
@@ -87,7 +93,9 @@ def test_every_failure_is_shown_not_only_the_first(run, tmp_path):
 )
 def test_normalisation_in_the_graph(run, tmp_path, shift, scale, stored, right):
     model = spoiled.with_normalisation(onnx.load(run / "model.onnx"), shift, scale)
-    next(item for item in model.metadata_props if item.key == preprocess.META_NORMALISATION).value = stored
+    next(
+        item for item in model.metadata_props if item.key == preprocess.META_NORMALISATION
+    ).value = stored
     onnx.save(model, tmp_path / "model.onnx")
     assert (failed(tmp_path / "model.onnx", run=run) == set()) == right
 
@@ -103,8 +111,16 @@ def test_names_that_trip_the_guess_are_refused(run, tmp_path):
 @pytest.mark.parametrize(
     ("part", "value", "rule"),
     [
-        ("teacher", {"name": "sface", "sha256": "0", "trained_on": ["external: OpenCV Zoo"]}, "lineage: teacher"),
-        ("initial_weights", {"name": "mine", "sha256": "0", "trained_on": []}, "lineage: initial weights"),
+        (
+            "teacher",
+            {"name": "sface", "sha256": "0", "trained_on": ["external: OpenCV Zoo"]},
+            "lineage: teacher",
+        ),
+        (
+            "initial_weights",
+            {"name": "mine", "sha256": "0", "trained_on": []},
+            "lineage: initial weights",
+        ),
         ("training_sets", [{"name": "lfw", "people": 4749}], "lineage: trained on"),
         ("training_sets", [{"name": "ms1m_v3", "people": 100_000}], "lineage: people"),
     ],
@@ -116,7 +132,11 @@ def test_lineage_decides_who_may_enter(run, tmp_path, part, value, rule):
 
 
 def test_a_teacher_of_the_same_set_is_no_stranger(run, tmp_path):
-    with_lineage(run, tmp_path, {**MS1M_LINEAGE, "teacher": {"name": "r100", "sha256": "0", "trained_on": ["MS1M-V3"]}})
+    with_lineage(
+        run,
+        tmp_path,
+        {**MS1M_LINEAGE, "teacher": {"name": "r100", "sha256": "0", "trained_on": ["MS1M-V3"]}},
+    )
     assert failed(tmp_path / "model.onnx", "ms1m") == set()
 
 
@@ -130,14 +150,18 @@ def test_unknown_lineage_enters_only_where_anything_may(run, tmp_path):
 
 def test_another_run_is_noticed(run, tmp_path):
     other = write_run(tmp_path / "other", embedding_size=32)
-    assert {"exported from this run", "agrees with its run, fed as the server feeds"} <= failed(run / "model.onnx", run=other)
+    assert {"exported from this run", "agrees with its run, fed as the server feeds"} <= failed(
+        run / "model.onnx", run=other
+    )
 
 
 def test_a_batch_that_influences_itself_is_refused(run, tmp_path):
     model = onnx.load(run / "model.onnx")
     out = model.graph.output[0].name
     model.graph.node[-1].output[0] = "apart"
-    model.graph.node.append(onnx.helper.make_node("ReduceMean", ["apart"], ["middle"], "middle", axes=[0], keepdims=1))
+    model.graph.node.append(
+        onnx.helper.make_node("ReduceMean", ["apart"], ["middle"], "middle", axes=[0], keepdims=1)
+    )
     model.graph.node.append(onnx.helper.make_node("Max", ["apart", "middle"], [out], "larger"))
     onnx.save(model, tmp_path / "model.onnx")
     assert failed(tmp_path / "model.onnx") == {"a batch equals single faces"}
@@ -153,7 +177,9 @@ def test_check_writes_nothing(run, tmp_path):
 def test_command_line(run, tmp_path, capsys):
     assert main(["check", str(run / "model.onnx"), "--track", "unconstrained", "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
-    assert told["passed"] and {row["rule"] for row in told["rules"] if row["verdict"] == "advisory"} == {
+    assert told["passed"] and {
+        row["rule"] for row in told["rules"] if row["verdict"] == "advisory"
+    } == {
         "time for one image, here",
         "time for one image, V100",
     }
@@ -179,17 +205,31 @@ def test_multiply_adds_of_a_known_network(tmp_path):
 
     network = nn.Sequential(nn.Conv2d(3, 8, 4, 4), nn.Flatten(), nn.Linear(8 * 28 * 28, 5))
     export.export_module(network, tmp_path / "model.onnx", {})
-    assert multiply_adds(onnx.load(tmp_path / "model.onnx")) == 28 * 28 * 8 * 3 * 16 + 8 * 28 * 28 * 5
+    assert (
+        multiply_adds(onnx.load(tmp_path / "model.onnx")) == 28 * 28 * 8 * 3 * 16 + 8 * 28 * 28 * 5
+    )
 
 
 def test_tracks_are_data(tmp_path):
-    assert {"ms1m", "glint", "cfat", "unconstrained", "mfr-ongoing", "webface260m", "lfr2019", "nist-frte", "ijcb2021"} <= set(
-        tracks.names()
-    )
+    assert {
+        "ms1m",
+        "glint",
+        "cfat",
+        "unconstrained",
+        "mfr-ongoing",
+        "webface260m",
+        "lfr2019",
+        "nist-frte",
+        "ijcb2021",
+    } <= set(tracks.names())
     text = (tracks.FOLDER / "ms1m.toml").read_text()
     (tmp_path / "mine.toml").write_text(text)
     assert tracks.load("mine", tmp_path).limits == tracks.load("ms1m").limits
-    for change, complaint in (("opset = 13", "opsets = 13"), ("time_ms = 10", 'time_ms = "10"'), ('metric = "', 'unit = "')):
+    for change, complaint in (
+        ("opset = 13", "opsets = 13"),
+        ("time_ms = 10", 'time_ms = "10"'),
+        ('metric = "', 'unit = "'),
+    ):
         (tmp_path / "mine.toml").write_text(text.replace(change, complaint))
         with pytest.raises(KitError, match=r"mine\.toml"):
             tracks.load("mine", tmp_path)

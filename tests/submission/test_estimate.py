@@ -11,7 +11,9 @@ from mfr_kit.submission.export import export_graph
 @pytest.mark.parametrize("name", estimate.V100_MS)
 def test_the_lines_pass_near_the_published_times(name):
     assert estimate.by_nodes(estimate.NODES[name]) == pytest.approx(estimate.V100_MS[name], rel=0.1)
-    assert estimate.by_multiply_adds(estimate.MULTIPLY_ADDS[name]) == pytest.approx(estimate.V100_MS[name], rel=0.1)
+    assert estimate.by_multiply_adds(estimate.MULTIPLY_ADDS[name]) == pytest.approx(
+        estimate.V100_MS[name], rel=0.1
+    )
 
 
 def test_the_constants_are_those_of_our_exports():
@@ -31,9 +33,14 @@ def test_fit_names_the_largest_that_the_limits_allow(monkeypatch):
     found = fit.fit("ms1m")
     best = fit.largest(found)
     assert [one.multiply_adds for one in found] == sorted(one.multiply_adds for one in found)
-    assert (best.backbone, best.width) == ("iresnet100", 1.0)  # 7.0 ms published; 1.5 times as wide takes twice as long
+    assert (best.backbone, best.width) == (
+        "iresnet100",
+        1.0,
+    )  # 7.0 ms published; 1.5 times as wide takes twice as long
     told = next(one for one in found if (one.backbone, one.width) == ("iresnet100", 1.0))
-    assert told.multiply_adds == estimate.MULTIPLY_ADDS["iresnet100"] and told.size_mib == pytest.approx(248.6, rel=0.01)
+    assert told.multiply_adds == estimate.MULTIPLY_ADDS[
+        "iresnet100"
+    ] and told.size_mib == pytest.approx(248.6, rel=0.01)
     assert {"time"} == {reason for one in found for reason in one.fails}
 
 

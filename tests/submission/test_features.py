@@ -22,8 +22,16 @@ def model(run):
 
 
 @pytest.mark.parametrize("form", formats())
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(rows=hnp.arrays(np.float32, st.tuples(st.integers(1, 9), st.integers(1, 5)), elements=st.floats(-1e6, 1e6, width=32)))
+@settings(
+    max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(
+    rows=hnp.arrays(
+        np.float32,
+        st.tuples(st.integers(1, 9), st.integers(1, 5)),
+        elements=st.floats(-1e6, 1e6, width=32),
+    )
+)
 def test_round_trip(form, rows, tmp_path_factory):
     plugin, folder = registry.get(FORMATS, form), tmp_path_factory.mktemp(form)
     names = [f"person {index}/a.b.jpg" for index in range(len(rows))]
@@ -47,20 +55,34 @@ def test_rows_are_in_the_order_of_the_list_and_of_the_right_kind(form, model, dr
 
 
 def test_lfr_bytes(tmp_path):
-    registry.get(FORMATS, "lfr").write(tmp_path / "f.bin", ["a", "b"], np.array([[1, 2, 3], [4, 5, 6]], np.float32))
+    registry.get(FORMATS, "lfr").write(
+        tmp_path / "f.bin", ["a", "b"], np.array([[1, 2, 3], [4, 5, 6]], np.float32)
+    )
     assert (tmp_path / "f.bin").read_bytes() == struct.pack("<4i6f", 2, 3, 12, 5, 1, 2, 3, 4, 5, 6)
 
 
 def test_megaface_bytes(tmp_path):
-    registry.get(FORMATS, "megaface").write(tmp_path / "out", ["a/b.jpg"], np.array([[1, 2]], np.float32))
-    assert (tmp_path / "out" / "a" / "b.jpg_mfrkit.bin").read_bytes() == struct.pack("<4i2f", 2, 1, 4, 5, 1, 2)
+    registry.get(FORMATS, "megaface").write(
+        tmp_path / "out", ["a/b.jpg"], np.array([[1, 2]], np.float32)
+    )
+    assert (tmp_path / "out" / "a" / "b.jpg_mfrkit.bin").read_bytes() == struct.pack(
+        "<4i2f", 2, 1, 4, 5, 1, 2
+    )
     for names in (["../b.jpg"], ["/b.jpg"], ["c.jpg", "c.jpg"]):
         with pytest.raises(KitError):
-            registry.get(FORMATS, "megaface").write(tmp_path / "bad", names, np.ones((len(names), 2), np.float32))
+            registry.get(FORMATS, "megaface").write(
+                tmp_path / "bad", names, np.ones((len(names), 2), np.float32)
+            )
 
 
 @pytest.mark.parametrize(
-    "change", [lambda data: data[:-1], lambda data: data + b"\0", lambda data: b"\2" + data[1:], lambda data: data[:9]]
+    "change",
+    [
+        lambda data: data[:-1],
+        lambda data: data + b"\0",
+        lambda data: b"\2" + data[1:],
+        lambda data: data[:9],
+    ],
 )
 def test_a_broken_lfr_file_is_refused(change, tmp_path):
     plugin = registry.get(FORMATS, "lfr")
@@ -100,14 +122,23 @@ def test_a_list_with_a_photo_that_is_not_aligned_is_refused(model, tmp_path):
         (tmp_path / name).write_bytes(encode(np.full((size, size, 3), 90, np.uint8), ".png"))
     (tmp_path / "list.txt").write_text("a.png\n# a remark\nb.png\n")
     with pytest.raises(KitError, match=r"b\.png: 120x120"):
-        embeddings.write_features(model, open_source(tmp_path / "list.txt"), tmp_path / "f.npy", "npy")
+        embeddings.write_features(
+            model, open_source(tmp_path / "list.txt"), tmp_path / "f.npy", "npy"
+        )
     (tmp_path / "list.txt").write_text("a.png\nc.png\n")
     with pytest.raises(KitError, match=r"c\.png: listed but"):
         open_source(tmp_path / "list.txt")
 
 
 def test_command_line(run, drawn_set, tmp_path, capsys):
-    call = ["make-submission", str(run / "model.onnx"), "--track", "unconstrained", "--out", str(tmp_path / "s.zip")]
+    call = [
+        "make-submission",
+        str(run / "model.onnx"),
+        "--track",
+        "unconstrained",
+        "--out",
+        str(tmp_path / "s.zip"),
+    ]
     assert main([*call, "--features", str(drawn_set.folder), "--format", "lfr"]) == 0
     assert "48 x 64 features" in capsys.readouterr().out
     assert registry.get(FORMATS, "lfr").read(tmp_path / "s.features.bin", []).shape == (48, 64)

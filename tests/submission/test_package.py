@@ -32,8 +32,14 @@ def test_manifest(run, tmp_path):
         told = json.loads(archive.read("manifest.json"))
         assert set(told["files"]) == set(archive.namelist()) - {"manifest.json"}
         assert "kit.py distill" in archive.read("rerun/COMMANDS.txt").decode()
-    assert told["model"]["sha256"] == assets.sha256_of(run / "model.onnx") == told["files"]["model.onnx"]
-    assert told["track"]["name"] == "ms1m" and told["lineage"]["training_sets"][0]["name"] == "MS1M-V3"
+    assert (
+        told["model"]["sha256"]
+        == assets.sha256_of(run / "model.onnx")
+        == told["files"]["model.onnx"]
+    )
+    assert (
+        told["track"]["name"] == "ms1m" and told["lineage"]["training_sets"][0]["name"] == "MS1M-V3"
+    )
     assert {row["verdict"] for row in told["rules"]} == {"pass"}
     assert next(row for row in told["rules"] if row["rule"] == "embedding size")["margin"] == "448"
 
@@ -50,7 +56,19 @@ def test_what_check_fails_is_refused_with_all_reasons(run, tmp_path, capsys):
     spoiled.float16_weights(tmp_path / "model.onnx", tmp_path)
     with pytest.raises(RuleError, match=r"(?s)one output.*weight type|weight type.*one output"):
         pack(tmp_path / "model.onnx", tmp_path / "s.zip")
-    assert main(["make-submission", str(tmp_path / "model.onnx"), "--track", "ms1m", "--out", str(tmp_path / "s.zip")]) == 3
+    assert (
+        main(
+            [
+                "make-submission",
+                str(tmp_path / "model.onnx"),
+                "--track",
+                "ms1m",
+                "--out",
+                str(tmp_path / "s.zip"),
+            ]
+        )
+        == 3
+    )
     assert not (tmp_path / "s.zip").exists() and "weight type" in capsys.readouterr().err
 
 
@@ -70,5 +88,10 @@ def test_a_features_track_sends_features(run, drawn_set, tmp_path):
 
 def test_other_programs_can_read_the_zip(run, tmp_path):
     pack(run / "model.onnx", tmp_path / "s.zip")
-    listed = subprocess.run(["python3", "-m", "zipfile", "-t", tmp_path / "s.zip"], capture_output=True, text=True, check=True)
+    listed = subprocess.run(
+        ["python3", "-m", "zipfile", "-t", tmp_path / "s.zip"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     assert "Done testing" in listed.stdout

@@ -42,21 +42,39 @@ def test_a_mobile_network_keeps_the_rules_of_every_track(small):
 def test_limits_that_are_passed_are_named(small, monkeypatch, tmp_path):
     _, cache = small
     text = (tracks.FOLDER / "ms1m.toml").read_text()
-    tight = {"embedding_size = 512": "embedding_size = 64", "time_ms = 10": "time_ms = 1", "file_mib = 1024": "file_mib = 3"}
+    tight = {
+        "embedding_size = 512": "embedding_size = 64",
+        "time_ms = 10": "time_ms = 1",
+        "file_mib = 1024": "file_mib = 3",
+    }
     for old, new in tight.items():
         assert old in text
         text = text.replace(old, new)
     (tmp_path / "tight.toml").write_text(text.replace("nodes = 8", "nodes = 800\nflops = 1e6"))
-    (tmp_path / "thread.toml").write_text((tracks.FOLDER / "webface260m.toml").read_text().replace("time_ms = 1000", "time_ms = 0.01"))
+    (tmp_path / "thread.toml").write_text(
+        (tracks.FOLDER / "webface260m.toml").read_text().replace("time_ms = 1000", "time_ms = 0.01")
+    )
     own = {name: tracks.load(name, tmp_path) for name in ("tight", "thread")}
     monkeypatch.setattr(tracks, "names", lambda: list(own))
     monkeypatch.setattr(tracks, "load", own.get)
     (found,) = survey.survey(["mobilefacenet"], cache)
     rules = {name: {row.rule for row in rows} for name, rows in found.broken.items()}
-    assert rules == {"tight": {"embedding size", "time", "file size", "graph nodes", "multiply-adds for one image"}, "thread": {"time"}}
+    assert rules == {
+        "tight": {
+            "embedding size",
+            "time",
+            "file size",
+            "graph nodes",
+            "multiply-adds for one image",
+        },
+        "thread": {"time"},
+    }
     page = survey.to_markdown([found])
     assert "- mobilefacenet, tight: embedding size 128, wanted <= 64" in page
-    assert "| mobilefacenet | file size, graph nodes, multiply-adds for one image, embedding size, time | time |" in page
+    assert (
+        "| mobilefacenet | file size, graph nodes, multiply-adds for one image, embedding size, time | time |"
+        in page
+    )
 
 
 def test_a_backbone_is_timed_once(small, monkeypatch):
@@ -88,5 +106,7 @@ def test_command_line(tmp_path, monkeypatch, small, capsys):
     assert (tmp_path / "tracks.md").read_text() == survey.to_markdown([found])
     assert main(["fit", "--table", str(tmp_path / "no" / "tracks.md")]) == 2
     assert main(["fit"]) == 2 and main(["fit", "--track", "ms1m", "--table", "x.md"]) == 2
-    assert main(["fit", "--table", "x.txt"]) == 2 and main(["fit", "--table", "x.md", "--json"]) == 2
+    assert (
+        main(["fit", "--table", "x.txt"]) == 2 and main(["fit", "--table", "x.md", "--json"]) == 2
+    )
     assert "error:" in capsys.readouterr().err

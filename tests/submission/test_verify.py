@@ -18,7 +18,9 @@ from mfr_kit.submission.verify import verify
 @pytest.fixture(scope="module")
 def packed_once(run, tmp_path_factory):
     out = tmp_path_factory.mktemp("packed") / "s.zip"
-    package.make_submission(SubmissionOptions(model=run / "model.onnx", track="ms1m", out=out, run=run))
+    package.make_submission(
+        SubmissionOptions(model=run / "model.onnx", track="ms1m", out=out, run=run)
+    )
     return out
 
 
@@ -100,7 +102,14 @@ def test_changed_and_missing_files(packed, run):
 
 
 @pytest.mark.parametrize(
-    "text", ["{}", "[]", "nonsense", '{"files": 3, "track": {"name": "ms1m"}}', '{"files": {}, "track": {"name": "no"}}']
+    "text",
+    [
+        "{}",
+        "[]",
+        "nonsense",
+        '{"files": 3, "track": {"name": "ms1m"}}',
+        '{"files": {}, "track": {"name": "no"}}',
+    ],
 )
 def test_a_manifest_that_is_none(packed, text):
     rewrite(packed, lambda files: files | {"manifest.json": text.encode()})

@@ -21,7 +21,9 @@ def packed(run, tmp_path_factory):
     except KitError as error:
         pytest.skip(str(error))
     out = tmp_path_factory.mktemp("webface") / "s.zip"
-    package.make_submission(SubmissionOptions(model=run / "model.onnx", track="webface260m", out=out))
+    package.make_submission(
+        SubmissionOptions(model=run / "model.onnx", track="webface260m", out=out)
+    )
     return out
 
 
@@ -31,7 +33,9 @@ def test_layout_and_harness(packed):
     assert "64-d" in rows["loads as the organisers load it"].found
     assert rows["no face gives zeros"].found == "zeros"
     with zipfile.ZipFile(packed) as archive:
-        assert {"assets/det/yunet.onnx", webface260m.MODEL, *webface260m.SERVED} <= set(archive.namelist())
+        assert {"assets/det/yunet.onnx", webface260m.MODEL, *webface260m.SERVED} <= set(
+            archive.namelist()
+        )
 
 
 def test_it_sees_what_the_kit_sees(packed, run, tmp_path, monkeypatch):
@@ -44,7 +48,9 @@ def test_it_sees_what_the_kit_sees(packed, run, tmp_path, monkeypatch):
 
     entry = PyWebFace260M()
     entry.load(str(tmp_path))
-    photo = cv2.resize(webface260m.photographs()["s1"][10:222], (640, 640))  # neither detector scales this
+    photo = cv2.resize(
+        webface260m.photographs()["s1"][10:222], (640, 640)
+    )  # neither detector scales this
     row = pick(entry.detector.detect(photo), photo.shape)
     rgb = np.ascontiguousarray(photo[:, :, ::-1])
     ours = pick_face(load_detector().detect(rgb), rgb.shape[:2])

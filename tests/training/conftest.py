@@ -19,7 +19,9 @@ def person(number: int, shot: int) -> np.ndarray:
     image = np.full((112, 112, 3), own.integers(60, 200, 3), np.uint8)
     for _ in range(6):
         centre = own.integers(20, 92, 2) + here.integers(-2, 3, 2)
-        cv2.circle(image, centre.tolist(), int(own.integers(5, 22)), own.integers(0, 256, 3).tolist(), -1)
+        cv2.circle(
+            image, centre.tolist(), int(own.integers(5, 22)), own.integers(0, 256, 3).tolist(), -1
+        )
     return image
 
 
@@ -32,7 +34,12 @@ def write_set(folder, people=8, shots=3):
             path = folder / key
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(data)
-            row = {"key": key, "source": f"p{number:02}/{shot}.png", "identity": f"p{number:02}", "condition": faceset.NONMASK}
+            row = {
+                "key": key,
+                "source": f"p{number:02}/{shot}.png",
+                "identity": f"p{number:02}",
+                "condition": faceset.NONMASK,
+            }
             rows.append(
                 {
                     **row,
@@ -69,7 +76,9 @@ def teacher_folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("teacher")
     model = weights.build_backbone(TINY["student"], TINY["embedding_size"], TINY["width"])
     weights.write_text(folder / weights.CONFIG, weights.to_toml(TINY))
-    weights.write_text(folder / weights.LINEAGE, json.dumps({"training_sets": [{"name": "made up"}]}))
+    weights.write_text(
+        folder / weights.LINEAGE, json.dumps({"training_sets": [{"name": "made up"}]})
+    )
     weights.save_student(folder / weights.STUDENT, model.state_dict())
     return folder
 

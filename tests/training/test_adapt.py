@@ -25,8 +25,20 @@ def make_adapt(set_folder, teacher_folder, tmp_path):
     """Return a function that makes options for a run of a second; keyword arguments override."""
 
     def make(**changes):
-        usual = {"data": set_folder, "out": tmp_path / "run", "teacher": str(teacher_folder), "views": 1, "hidden": 8, "threads": 1}
-        short = {"batch_size": 12, "epochs": 3, "masks": ["cloth"], "bank": tmp_path / "bank"}  # one kind is read faster than all
+        usual = {
+            "data": set_folder,
+            "out": tmp_path / "run",
+            "teacher": str(teacher_folder),
+            "views": 1,
+            "hidden": 8,
+            "threads": 1,
+        }
+        short = {
+            "batch_size": 12,
+            "epochs": 3,
+            "masks": ["cloth"],
+            "bank": tmp_path / "bank",
+        }  # one kind is read faster than all
         return AdaptOptions(**{**usual, **short, **changes})
 
     return make
@@ -52,11 +64,19 @@ def recogniser(path, batch="N", opset=11, ir=6, kind=onnx.TensorProto.FLOAT, res
         nodes.append(helper.make_node("Flatten", ["pooled"], ["flat"], axis=1))
     nodes.append(helper.make_node("MatMul", ["flat", "matrix"], ["product"]))
     nodes.append(helper.make_node("Cast", ["product"], ["out"], to=kind))
-    constants = [numpy_helper.from_array(matrix, "matrix"), numpy_helper.from_array(np.array([batch if batch != "N" else 1, 3]), "shape")]
+    constants = [
+        numpy_helper.from_array(matrix, "matrix"),
+        numpy_helper.from_array(np.array([batch if batch != "N" else 1, 3]), "shape"),
+    ]
     inputs = [helper.make_tensor_value_info("data", onnx.TensorProto.FLOAT, [batch, 3, 112, 112])]
     outputs = [helper.make_tensor_value_info("out", kind, [batch, 5])]
-    graph = helper.make_graph(nodes, "made up", inputs, outputs, constants if reshape else constants[:1])
-    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=ir), path)
+    graph = helper.make_graph(
+        nodes, "made up", inputs, outputs, constants if reshape else constants[:1]
+    )
+    onnx.save(
+        helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=ir),
+        path,
+    )
     return path
 
 
@@ -79,7 +99,9 @@ def test_folded_layers_are_the_same_function(make_adapt):
     for weight, added in ((first, bias), (middle, shift)):
         values = values @ weight.T + added
         values = np.where(values > 0, values, adapter.SLOPE * values)
-    np.testing.assert_allclose(rows.numpy() + values @ last.T + end, made(rows).detach().numpy(), rtol=1e-10)
+    np.testing.assert_allclose(
+        rows.numpy() + values @ last.T + end, made(rows).detach().numpy(), rtol=1e-10
+    )
 
 
 def test_a_batch_pairs_a_masked_row_with_its_own_bare_one():
@@ -87,7 +109,9 @@ def test_a_batch_pairs_a_masked_row_with_its_own_bare_one():
     stored = adapter.Stored(one.clean, [one.masked[0], other.masked[0]], one.labels)
     assert len(stored) == 32
     masked, clean, labels = stored.batch(np.array([0, 3, 16 + 5]))
-    for got, (source, face, mirrored) in zip(masked.numpy(), ((one, 0, 0), (one, 1, 1), (other, 2, 1)), strict=True):
+    for got, (source, face, mirrored) in zip(
+        masked.numpy(), ((one, 0, 0), (one, 1, 1), (other, 2, 1)), strict=True
+    ):
         np.testing.assert_array_equal(got, source.masked[0].embeddings[face, mirrored])
     np.testing.assert_array_equal(clean.numpy(), one.clean.embeddings[[0, 1, 2], [0, 1, 1]])
     assert labels.tolist() == [0, 0, 0]
@@ -99,29 +123,57 @@ def test_it_undoes_what_the_masks_did_and_leaves_bare_faces_alone(make_adapt, me
         return 2 - 2 * torch.nn.functional.cosine_similarity(torch.from_numpy(a), b).mean().item()
 
     stored, lines = moved(), []
-    trained = adapter.train(make_adapt(method=method, epochs=20, batch_size=40, learning_rate=5e-3, hidden=32), stored, None, lines.append)
+    trained = adapter.train(
+        make_adapt(method=method, epochs=20, batch_size=40, learning_rate=5e-3, hidden=32),
+        stored,
+        None,
+        lines.append,
+    )
     rows = np.arange(len(stored.labels))
-    clean, masked = (torch.from_numpy(source.rows(rows)) for source in (stored.clean, stored.masked[0]))
+    clean, masked = (
+        torch.from_numpy(source.rows(rows)) for source in (stored.clean, stored.masked[0])
+    )
     with torch.inference_mode():
         after, bare = trained.adapter(masked), trained.adapter(clean)
     assert distance(clean.numpy(), after) < 0.3 * distance(clean.numpy(), masked)
     assert distance(clean.numpy(), bare) < 0.3 * distance(clean.numpy(), masked)
     assert (trained.epoch, len(lines), lines[0]) == (20, 21, "epoch 0: the recogniser as it is")
-    assert set(trained.lines[-1]["terms"]) == {"fcd": {"fcd", "clean"}, "srt": {"srt", "clean"}, "both": {"fcd", "srt", "clean"}}[method]
+    assert (
+        set(trained.lines[-1]["terms"])
+        == {"fcd": {"fcd", "clean"}, "srt": {"srt", "clean"}, "both": {"fcd", "srt", "clean"}}[
+            method
+        ]
+    )
 
 
-def test_the_masked_views_do_not_depend_on_who_reads_them(set_folder, make_adapt, teacher_folder, tmp_path):
+def test_the_masked_views_do_not_depend_on_who_reads_them(
+    set_folder, make_adapt, teacher_folder, tmp_path
+):
     faces, masks = FaceSet.open(set_folder), library.load(["cloth"])
     options = make_adapt(degrade=0.5)
-    drawn = [MaskedViews(faces, masks, options, None, 0).image(index) for index in range(len(faces))]
+    drawn = [
+        MaskedViews(faces, masks, options, None, 0).image(index) for index in range(len(faces))
+    ]
     teacher = load_embedder(teacher_folder, threads=1)
-    stored = bank.store(tmp_path, MaskedViews(faces, masks, options, None, 0), teacher, batch=5, progress=False)
-    np.testing.assert_allclose(stored.rows(np.arange(len(faces))), teacher.embed(np.stack(drawn)), atol=1e-5)
+    stored = bank.store(
+        tmp_path, MaskedViews(faces, masks, options, None, 0), teacher, batch=5, progress=False
+    )
+    np.testing.assert_allclose(
+        stored.rows(np.arange(len(faces))), teacher.embed(np.stack(drawn)), atol=1e-5
+    )
     other = MaskedViews(faces, masks, options, None, 1)
-    assert not np.array_equal(other.image(3), drawn[3]) and not np.array_equal(drawn[3], faces.image(3))
-    changed = [MaskedViews(faces, masks, make_adapt(**change), None, 0) for change in ({"seed": 1}, {"drift": 0.5}, {"masks": ["cup"]})]
+    assert not np.array_equal(other.image(3), drawn[3]) and not np.array_equal(
+        drawn[3], faces.image(3)
+    )
+    changed = [
+        MaskedViews(faces, masks, make_adapt(**change), None, 0)
+        for change in ({"seed": 1}, {"drift": 0.5}, {"masks": ["cup"]})
+    ]
     same = MaskedViews(faces, masks, make_adapt(degrade=0.5, epochs=9), None, 0)
-    prints = [views.fingerprint for views in (MaskedViews(faces, masks, options, None, 0), other, *changed)]
+    prints = [
+        views.fingerprint
+        for views in (MaskedViews(faces, masks, options, None, 0), other, *changed)
+    ]
     assert len(set(prints)) == 5 and same.fingerprint == prints[0]
 
 
@@ -141,7 +193,10 @@ def test_a_stopped_run_goes_on_with_what_it_had_embedded(make_adapt, monkeypatch
         patch.setattr(bank, "write_text", stopping)
         adapt(options)
     assert not (options.out / "student.onnx").exists()
-    states = [json.loads(path.read_text())["done"] for path in sorted((options.out / "bank").glob("*/bank.json"))]
+    states = [
+        json.loads(path.read_text())["done"]
+        for path in sorted((options.out / "bank").glob("*/bank.json"))
+    ]
     assert sorted(states) == [16, 24]
     again = adapt(options).path
     assert again.read_bytes() == whole.read_bytes()
@@ -157,9 +212,13 @@ def test_the_run_folder_is_read_like_any_model(make_adapt, teacher_folder):
     weights.load_state(made, weights.read_state(options.out / "adapter.pt"), "adapter.pt")
     faces, teacher = export.colour_faces(3), load_embedder(teacher_folder)
     wanted = made(torch.from_numpy(teacher.embed(faces))).detach().numpy()
-    assert np.abs(wanted - teacher.embed(faces)).max() > 1e-3 * np.abs(wanted).max()  # it has learnt something
+    assert (
+        np.abs(wanted - teacher.embed(faces)).max() > 1e-3 * np.abs(wanted).max()
+    )  # it has learnt something
     for spec in (options.out, done.path):
-        np.testing.assert_allclose(load_embedder(spec).embed(faces), wanted, rtol=1e-4, atol=1e-5 * np.abs(wanted).max())
+        np.testing.assert_allclose(
+            load_embedder(spec).embed(faces), wanted, rtol=1e-4, atol=1e-5 * np.abs(wanted).max()
+        )
     assert load_embedder(options.out).name == "run"
     told = load_embedder(done.path).lineage
     assert told["initial_weights"]["trained_on"] == told["teacher"]["trained_on"] == ["made up"]
@@ -172,20 +231,33 @@ def test_the_run_folder_is_read_like_any_model(make_adapt, teacher_folder):
 def test_without_a_gain_on_the_validation_people_the_recogniser_stays(tmp_path, make_adapt, capsys):
     faces = write_faceset(tmp_path / "set", people=16, takes=4)
     (tmp_path / "val.txt").write_text("".join(f"p{number:02d}\n" for number in range(12)))
-    options = make_adapt(data=faces.folder, val_people=tmp_path / "val.txt", learning_rate=1e-9, epochs=2)
+    options = make_adapt(
+        data=faces.folder, val_people=tmp_path / "val.txt", learning_rate=1e-9, epochs=2
+    )
     done = adapt(options)
     assert done.epoch == 0
     lines = [json.loads(line) for line in (options.out / "metrics.jsonl").read_text().splitlines()]
-    assert [line["epoch"] for line in lines] == [0, 1, 2] and all(0 <= line["validation"]["score"] <= 1 for line in lines)
+    assert [line["epoch"] for line in lines] == [0, 1, 2] and all(
+        0 <= line["validation"]["score"] <= 1 for line in lines
+    )
     assert "embedding" in capsys.readouterr().out
     faces = export.colour_faces(2)
-    plain, adapted = load_embedder(options.teacher).embed(faces), load_embedder(done.path).embed(faces)
+    plain, adapted = (
+        load_embedder(options.teacher).embed(faces),
+        load_embedder(done.path).embed(faces),
+    )
     np.testing.assert_allclose(adapted, plain, rtol=1e-4, atol=1e-4 * np.abs(plain).max())
 
 
 @pytest.mark.parametrize(
     "graph",
-    [{}, {"batch": 1}, {"opset": 8, "ir": 3}, {"opset": 13, "ir": 7, "kind": onnx.TensorProto.FLOAT16}, {"batch": 2, "reshape": True}],
+    [
+        {},
+        {"batch": 1},
+        {"opset": 8, "ir": 3},
+        {"opset": 13, "ir": 7, "kind": onnx.TensorProto.FLOAT16},
+        {"batch": 2, "reshape": True},
+    ],
     ids=["free", "fixed", "old", "half", "fixed for good"],
 )
 def test_any_onnx_recogniser_takes_an_adapter(tmp_path, make_adapt, graph):
@@ -199,8 +271,13 @@ def test_any_onnx_recogniser_takes_an_adapter(tmp_path, make_adapt, graph):
     shape = after.graph.input[0].type.tensor_type.shape.dim[0]
     assert (shape.dim_value == 2) if graph.get("reshape") else (shape.dim_param == "N")
     meta = {item.key: item.value for item in after.metadata_props}
-    assert (meta[preprocess.META_NORMALISATION], meta[preprocess.META_EMBEDDING_SIZE]) == ("raw_0_255", "5")
-    twice = adapt(make_adapt(teacher=str(done.path), out=tmp_path / "twice"))  # an adapted one is a recogniser too
+    assert (meta[preprocess.META_NORMALISATION], meta[preprocess.META_EMBEDDING_SIZE]) == (
+        "raw_0_255",
+        "5",
+    )
+    twice = adapt(
+        make_adapt(teacher=str(done.path), out=tmp_path / "twice")
+    )  # an adapted one is a recogniser too
     faces = export.colour_faces(5)
     assert load_embedder(twice.path).embed(faces).shape == (5, 5)
 
@@ -215,12 +292,23 @@ def test_a_plain_state_dict_is_exported_first(tmp_path, make_adapt):
     faces = export.colour_faces(2)
     with torch.inference_mode():
         wanted = made(model(preprocess.to_tensor(faces))).numpy()
-    np.testing.assert_allclose(load_embedder(done.path).embed(faces), wanted, rtol=1e-3, atol=1e-4 * np.abs(wanted).max())
+    np.testing.assert_allclose(
+        load_embedder(done.path).embed(faces), wanted, rtol=1e-3, atol=1e-4 * np.abs(wanted).max()
+    )
 
 
 def test_bad_input_is_one_line_and_exit_code_2(tmp_path, set_folder, teacher_folder, capsys):
     def complaint(*changes):
-        arguments = ["adapt", "--data", str(set_folder), "--out", str(tmp_path / "out"), "--teacher", str(teacher_folder), *changes]
+        arguments = [
+            "adapt",
+            "--data",
+            str(set_folder),
+            "--out",
+            str(tmp_path / "out"),
+            "--teacher",
+            str(teacher_folder),
+            *changes,
+        ]
         assert cli.main(arguments) == 2
         error = capsys.readouterr().err.strip()
         assert len(error.splitlines()) == 1
@@ -229,7 +317,12 @@ def test_bad_input_is_one_line_and_exit_code_2(tmp_path, set_folder, teacher_fol
     two = f"{teacher_folder},{recogniser(tmp_path / 'a.onnx')}"
     assert "normalised: add --normalisation" in complaint("--teacher", str(tmp_path / "a.onnx"))
     assert "embedding size" in complaint("--teacher", two, "--normalisation", "minus1_to_1")
-    assert "opset 6" in complaint("--teacher", str(recogniser(tmp_path / "old.onnx", opset=6, ir=3)), "--normalisation", "raw_0_255")
+    assert "opset 6" in complaint(
+        "--teacher",
+        str(recogniser(tmp_path / "old.onnx", opset=6, ir=3)),
+        "--normalisation",
+        "raw_0_255",
+    )
     assert "--epochs must be above 0" in complaint("--epochs", "0")
     assert "--degrade must be between 0 and 1" in complaint("--degrade", "2")
     assert "--srt-margin" in complaint("--method", "fcd", "--srt-margin", "1")
@@ -246,6 +339,8 @@ def test_an_ensemble_is_refused(make_adapt, tmp_path, teacher_folder):
     other.mkdir()
     for name in (weights.CONFIG, weights.LINEAGE):
         weights.write_text(other / name, (teacher_folder / name).read_text())
-    weights.save_student(other / weights.STUDENT, {key: value + 1 for key, value in weights_of["state_dict"].items()})
+    weights.save_student(
+        other / weights.STUDENT, {key: value + 1 for key, value in weights_of["state_dict"].items()}
+    )
     with pytest.raises(KitError, match="several networks"):
         adapt(make_adapt(teacher=f"{teacher_folder},{other}"))

@@ -30,7 +30,11 @@ def runs(set_folder, tmp_path_factory):
     }
     distill(distill_options()(**common, out=folder / "start"))
     for seed in (1, 2):
-        distill(distill_options()(**common, out=folder / f"run{seed}", init=str(folder / "start"), seed=seed))
+        distill(
+            distill_options()(
+                **common, out=folder / f"run{seed}", init=str(folder / "start"), seed=seed
+            )
+        )
     return folder
 
 
@@ -42,14 +46,21 @@ def test_the_mean_and_the_way_back(runs, tmp_path):
     own = [runs / "run1", runs / "run2"]
     average(AverageOptions(runs=own, out=tmp_path / "mean"))
     assert main(["average", *map(str, own), "--out", str(tmp_path / "half"), "--keep", "0.25"]) == 0
-    start, (one, two), mean, half = state(runs / "start"), map(state, own), state(tmp_path / "mean"), state(tmp_path / "half")
+    start, (one, two), mean, half = (
+        state(runs / "start"),
+        map(state, own),
+        state(tmp_path / "mean"),
+        state(tmp_path / "half"),
+    )
     assert any(not torch.equal(one[key], two[key]) for key in one)
     for key, value in start.items():
         if value.is_floating_point():
             torch.testing.assert_close(mean[key], (one[key] + two[key]) / 2)
             torch.testing.assert_close(half[key], 0.75 * value + 0.25 * mean[key])
     told = json.loads((tmp_path / "half" / "lineage.json").read_text())
-    assert [run["name"] for run in told["averaged"]["runs"]] == ["run1", "run2"] and told["averaged"]["keep"] == 0.25
+    assert [run["name"] for run in told["averaged"]["runs"]] == ["run1", "run2"] and told[
+        "averaged"
+    ]["keep"] == 0.25
     assert told["initial_weights"]["name"] == "start"
 
 

@@ -16,11 +16,21 @@ def test_the_event_file_holds_what_the_log_holds(set_folder, tmp_path):
     pytest.importorskip("tensorboard", reason="tensorboard is not installed")
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-    options = {**TINY, "data": set_folder, "steps": 4, "batch_size": 8, "workers": 0, "mask_ratio": 0.0, "log_every": 2}
+    options = {
+        **TINY,
+        "data": set_folder,
+        "steps": 4,
+        "batch_size": 8,
+        "workers": 0,
+        "mask_ratio": 0.0,
+        "log_every": 2,
+    }
     distill(distill_options()(**options, out=tmp_path / "run", tensorboard=True))
     events = EventAccumulator(str(tmp_path / "run" / "tensorboard"))
     events.Reload()
-    lines = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
+    lines = [
+        json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()
+    ]
     assert [(event.step, event.value) for event in events.Scalars("loss")] == [
         (line["step"], pytest.approx(line["loss"])) for line in lines
     ]

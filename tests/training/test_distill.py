@@ -36,7 +36,9 @@ def lines(folder):
 
 def equal(one: Path, other: Path) -> bool:
     first, second = weights.read_state(one), weights.read_state(other)
-    return first.keys() == second.keys() and all(torch.equal(value, second[key]) for key, value in first.items())
+    return first.keys() == second.keys() and all(
+        torch.equal(value, second[key]) for key, value in first.items()
+    )
 
 
 class Killed(BaseException):
@@ -44,10 +46,17 @@ class Killed(BaseException):
 
 
 @pytest.mark.parametrize(
-    "changes", [{}, {"sampling": "identities"}, {"ema": 0.9, "accumulate": 2, "optimiser": "sgd", "embedding_size": 8, "method": "arcface"}]
+    "changes",
+    [
+        {},
+        {"sampling": "identities"},
+        {"ema": 0.9, "accumulate": 2, "optimiser": "sgd", "embedding_size": 8, "method": "arcface"},
+    ],
 )
 @pytest.mark.parametrize("stop", [1, 3])
-def test_a_run_that_was_killed_ends_like_one_that_was_not(make_options, tmp_path, monkeypatch, changes, stop):
+def test_a_run_that_was_killed_ends_like_one_that_was_not(
+    make_options, tmp_path, monkeypatch, changes, stop
+):
     whole = make_options(out=tmp_path / "whole", steps=6, **changes)
     distill(whole)
     killed = replace(whole, out=tmp_path / "killed")
@@ -55,7 +64,9 @@ def test_a_run_that_was_killed_ends_like_one_that_was_not(make_options, tmp_path
     counter = itertools.count()
 
     def step(self, *arguments):
-        if next(counter) == stop:  # 1: before the first checkpoint; 3: one step after it, in the middle of the second epoch
+        if (
+            next(counter) == stop
+        ):  # 1: before the first checkpoint; 3: one step after it, in the middle of the second epoch
             raise Killed
         return real(self, *arguments)
 
@@ -76,24 +87,39 @@ def test_kill_9_at_any_moment_is_survived(make_options, tmp_path):
     whole = make_options(out=tmp_path / "whole", steps=30, save_every=1)
     distill(whole)
     config = tmp_path / "killed.toml"
-    config.write_text(weights.to_toml({**flags.as_dict(replace(whole, out=tmp_path / "killed", resume=True))}))
+    config.write_text(
+        weights.to_toml({**flags.as_dict(replace(whole, out=tmp_path / "killed", resume=True))})
+    )
     command = [sys.executable, str(ROOT / "kit.py"), "distill", "--config", str(config)]
     delays = np.random.default_rng(os.getpid()).uniform(2.5, 6, 3)
     for delay in delays:
         process = subprocess.Popen(
-            command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env={**os.environ, "OMP_NUM_THREADS": "1"}
+            command,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
         )
         time.sleep(delay)
         process.send_signal(signal.SIGKILL)
         process.wait()
-    subprocess.run(command, check=True, capture_output=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
-    assert equal(whole.out / "student.pt", tmp_path / "killed" / "student.pt"), f"killed after {delays} s"
+    subprocess.run(
+        command, check=True, capture_output=True, env={**os.environ, "OMP_NUM_THREADS": "1"}
+    )
+    assert equal(whole.out / "student.pt", tmp_path / "killed" / "student.pt"), (
+        f"killed after {delays} s"
+    )
 
 
 @pytest.mark.parametrize("method", METHODS)
 def test_every_method_trains_and_says_how_it_went(make_options, method):
-    still = {"mask_ratio": 0.0, "drift_clean": 0.0, "photometric": 0.0}  # and the whole set in every batch: only the weights change
-    options = make_options(method=method, steps=8, batch_size=24, learning_rate=3e-3, warmup=0.0, **still)
+    still = {
+        "mask_ratio": 0.0,
+        "drift_clean": 0.0,
+        "photometric": 0.0,
+    }  # and the whole set in every batch: only the weights change
+    options = make_options(
+        method=method, steps=8, batch_size=24, learning_rate=3e-3, warmup=0.0, **still
+    )
     distill(options)
     told = lines(options.out)
     assert [line["step"] for line in told] == [1, 2, 4, 6, 8]
@@ -111,18 +137,36 @@ def test_every_method_trains_and_says_how_it_went(make_options, method):
 def test_the_student_learns_its_teachers_embeddings(make_options, set_folder, teacher_folder):
     from mfr_kit.data.faceset import FaceSet
 
-    options = make_options(steps=60, learning_rate=5e-3, mask_ratio=0.0, drift_clean=0.0, photometric=0.0, method="fcd", batch_size=12)
+    options = make_options(
+        steps=60,
+        learning_rate=5e-3,
+        mask_ratio=0.0,
+        drift_clean=0.0,
+        photometric=0.0,
+        method="fcd",
+        batch_size=12,
+    )
     faces = FaceSet.open(set_folder)
     images = np.stack([faces.image(i) for i in range(len(faces))])
     torch.manual_seed(0)
     wanted = load_embedder(teacher_folder, threads=1).embed(images)
     found = load_embedder(distill(options).parent, threads=1).embed(images)
-    cosines = (wanted * found).sum(1) / np.linalg.norm(wanted, axis=1) / np.linalg.norm(found, axis=1)
+    cosines = (
+        (wanted * found).sum(1) / np.linalg.norm(wanted, axis=1) / np.linalg.norm(found, axis=1)
+    )
     assert cosines.mean() > 0.8
 
 
 def test_a_student_that_starts_as_its_teacher_starts_at_zero_loss(make_options):
-    options = make_options(init="teacher", embedding_size=16, mask_ratio=0.0, drift_clean=0.0, photometric=0.0, steps=1, learning_rate=1e-9)
+    options = make_options(
+        init="teacher",
+        embedding_size=16,
+        mask_ratio=0.0,
+        drift_clean=0.0,
+        photometric=0.0,
+        steps=1,
+        learning_rate=1e-9,
+    )
     distill(options)
     assert lines(options.out)[0]["loss"] < 1e-9
     assert weights.load_run(options.out).lineage["initial_weights"]["trained_on"] == ["made up"]
@@ -130,7 +174,13 @@ def test_a_student_that_starts_as_its_teacher_starts_at_zero_loss(make_options):
 
 def test_the_teacher_in_the_loop_sees_what_the_student_sees(make_options):
     options = make_options(
-        init="teacher", embedding_size=16, mask_ratio=1.0, steps=1, learning_rate=1e-9, teacher_view="same", method="fcd"
+        init="teacher",
+        embedding_size=16,
+        mask_ratio=1.0,
+        steps=1,
+        learning_rate=1e-9,
+        teacher_view="same",
+        method="fcd",
     )
     distill(options)
     assert lines(options.out)[0]["loss"] < 1e-9
@@ -145,16 +195,28 @@ def test_the_teacher_comes_out_as_it_went_in(make_options, teacher_folder):
     assert {path.name: weights.sha256_of(path) for path in teacher_folder.iterdir()} == before
 
 
-def test_the_best_weights_are_kept_and_then_brought_nearer_to_the_start(make_options, val_folder, tmp_path):
+def test_the_best_weights_are_kept_and_then_brought_nearer_to_the_start(
+    make_options, val_folder, tmp_path
+):
     held = people(tmp_path / "v", *range(12))
     options = make_options(
-        data=val_folder, val_people=held, steps=4, val_every=2, init="teacher", embedding_size=16, keep=0.25, batch_size=4
+        data=val_folder,
+        val_people=held,
+        steps=4,
+        val_every=2,
+        init="teacher",
+        embedding_size=16,
+        keep=0.25,
+        batch_size=4,
     )
     distill(options)
     told = [line for line in lines(options.out) if "validation" in line]
     assert [line["step"] for line in told] == [2, 4]
     assert told[0]["validation"]["set"] == val_folder.name and told[0]["validation"]["far"] == 0.1
-    best, kept = weights.read_state(options.out / "best.pt"), weights.read_state(options.out / "student.pt")
+    best, kept = (
+        weights.read_state(options.out / "best.pt"),
+        weights.read_state(options.out / "student.pt"),
+    )
     start = weights.load_run(options.teacher).model.state_dict()
     for key, value in kept.items():
         if value.is_floating_point():
@@ -202,7 +264,9 @@ def other_set(folder, options):
     shutil.copytree(options.data, copy)
     rows = FaceSet.open(copy).table.to_pylist()
     write_rows(copy, [(rows[:-1], [])], {})
-    (options.out / "config.toml").write_text((options.out / "config.toml").read_text().replace(str(options.data), str(copy)))
+    (options.out / "config.toml").write_text(
+        (options.out / "config.toml").read_text().replace(str(options.data), str(copy))
+    )
     return copy
 
 
@@ -233,7 +297,9 @@ def test_a_projector_is_trained_kept_apart_and_dropped(make_options):
     assert run.model(torch.zeros(1, 3, 112, 112)).shape == (1, 8)
 
 
-def test_a_run_says_where_its_drift_comes_from_and_goes_on_with_no_other(make_options, monkeypatch, capsys):
+def test_a_run_says_where_its_drift_comes_from_and_goes_on_with_no_other(
+    make_options, monkeypatch, capsys
+):
     options = make_options(steps=2)
     distill(options)
     assert "alignment drift: the kit's constants" in capsys.readouterr().out
@@ -252,7 +318,13 @@ def test_a_run_begun_before_an_option_existed_is_continued_with_its_default(make
     options = make_options(steps=2)
     distill(options)
     config = options.out / "config.toml"
-    config.write_text("".join(line for line in config.read_text().splitlines(keepends=True) if not line.startswith("sampling")))
+    config.write_text(
+        "".join(
+            line
+            for line in config.read_text().splitlines(keepends=True)
+            if not line.startswith("sampling")
+        )
+    )
     distill(replace(options, resume=True))
     with pytest.raises(KitError, match="--sampling was faces, is identities"):
         distill(replace(options, resume=True, sampling="identities"))

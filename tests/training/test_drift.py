@@ -43,7 +43,9 @@ def test_an_amount_goes_part_of_the_way_and_zero_nowhere():
     table = drift.from_clean_to_twin(similarities(0), similarities(1))
     np.testing.assert_allclose(drift.sampled(Always(2), 0.0, table), np.eye(2, 3), atol=1e-12)
     whole, half = drift.sampled(Always(2), 1.0, table), drift.sampled(Always(2), 0.5, table)
-    np.testing.assert_allclose(half[:, :2] @ half[:, :2], whole[:, :2], atol=1e-12)  # half the turn and half the zoom, twice
+    np.testing.assert_allclose(
+        half[:, :2] @ half[:, :2], whole[:, :2], atol=1e-12
+    )  # half the turn and half the zoom, twice
     moved = [matrix[:, :2] @ CENTRE + matrix[:, 2] - CENTRE for matrix in (whole, half)]
     np.testing.assert_allclose(moved[1], moved[0] / 2, atol=1e-9)
 
@@ -70,9 +72,18 @@ def twins_of(*counts, mask_on="photo"):
                 condition = "mask" if own else "nonmask"
                 similarity = [0.5, 0.1, -20.0 + shift, -30.0]
                 rows.append(
-                    {**empty, "key": key, "identity": f"p{person:02}", "condition": condition, "clean_key": own, "similarity": similarity}
+                    {
+                        **empty,
+                        "key": key,
+                        "identity": f"p{person:02}",
+                        "condition": condition,
+                        "clean_key": own,
+                        "similarity": similarity,
+                    }
                 )
-    return FaceSet("nowhere", pa.Table.from_pylist(rows, SCHEMA), [], {"options": {"mask_on": mask_on}})
+    return FaceSet(
+        "nowhere", pa.Table.from_pylist(rows, SCHEMA), [], {"options": {"mask_on": mask_on}}
+    )
 
 
 def test_all_twins_of_a_set_are_measured():
@@ -80,7 +91,9 @@ def test_all_twins_of_a_set_are_measured():
     assert len(table) == 220
     np.testing.assert_allclose(sorted(table[:, 2]), [1.0] * 120 + [2.0] * 100, atol=1e-4)
     np.testing.assert_allclose(table[:, [0, 1, 3]], 0, atol=1e-6)
-    assert "measured on 220 twins" in drift.told(table) and "shift (1.5, 0.0) +- (0.5, 0.0) px" in drift.told(table)
+    assert "measured on 220 twins" in drift.told(
+        table
+    ) and "shift (1.5, 0.0) +- (0.5, 0.0) px" in drift.told(table)
 
 
 @pytest.mark.parametrize("faces", [twins_of(0, 199), twins_of(0, 300, mask_on="crop")])
@@ -93,8 +106,12 @@ def test_twins_of_people_not_trained_on_are_never_measured(make_options, tmp_pat
     lists = {"val_people": "p01", "holdout_people": "p02"}
     for name, person in lists.items():
         (tmp_path / name).write_text(person + "\n")
-    monkeypatch.setattr("mfr_kit.training.people.FaceSet.open", lambda folder: twins_of(10, 50, 60, 205, 5))
-    options = make_options(val_people=tmp_path / "val_people", holdout_people=[tmp_path / "holdout_people"])
+    monkeypatch.setattr(
+        "mfr_kit.training.people.FaceSet.open", lambda folder: twins_of(10, 50, 60, 205, 5)
+    )
+    options = make_options(
+        val_people=tmp_path / "val_people", holdout_people=[tmp_path / "holdout_people"]
+    )
     table = drift.measured(split(options).seen)
     assert len(table) == 220
     assert {round(shift) for shift in table[:, 2]} == {0, 3, 4}

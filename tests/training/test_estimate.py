@@ -40,20 +40,41 @@ def test_the_disk_it_foretells_is_the_disk_it_takes(make_options):
     foretold = number(r"disk: about (\d+) MiB", estimate(options))
     distill(options)
     taken = sum(path.stat().st_size for path in options.out.rglob("*") if path.is_file()) / 2**20
-    assert taken == pytest.approx(foretold, rel=0.25, abs=1.5)  # best.pt is counted and not there without validation
+    assert taken == pytest.approx(
+        foretold, rel=0.25, abs=1.5
+    )  # best.pt is counted and not there without validation
 
 
 @pytest.mark.slow
 def test_the_config_for_eight_gpus_takes_ten_steps_on_a_set_of_its_shape(tmp_path, teacher_folder):
     """Many people, records not needed: everything of the config but what only a GPU or a real teacher can do."""
     folder = write_set(tmp_path / "set", people=400, shots=2)
-    small = {"student": "iresnet18", "width": 0.125, "embedding_size": 16, "batch_size": 16, "steps": 10, "device": "cpu", "workers": 2}
-    given = {"data": folder, "out": tmp_path / "run", "teacher": str(teacher_folder), "threads": 1, "log_every": 1}
+    small = {
+        "student": "iresnet18",
+        "width": 0.125,
+        "embedding_size": 16,
+        "batch_size": 16,
+        "steps": 10,
+        "device": "cpu",
+        "workers": 2,
+    }
+    given = {
+        "data": folder,
+        "out": tmp_path / "run",
+        "teacher": str(teacher_folder),
+        "threads": 1,
+        "log_every": 1,
+    }
     options = flags.load(distill_options(), MS1MV3, {**small, **given})
     distill(options)
     run = weights.load_run(options.out)
     assert run.lineage["training_sets"][0]["people"] == 400
-    assert (options.precision, options.bank_dtype, options.schedule, options.neighbours) == ("bf16", "float16", "step", 100)
+    assert (options.precision, options.bank_dtype, options.schedule, options.neighbours) == (
+        "bf16",
+        "float16",
+        "step",
+        100,
+    )
     state = weights.read_state(options.out / weights.STUDENT)
     assert all(np.isfinite(value.float().numpy()).all() for value in state.values())
     assert len((options.out / weights.METRICS).read_text().splitlines()) == 10

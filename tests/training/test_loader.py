@@ -26,11 +26,16 @@ def order_of(faces, sampling, seed):
 def run(set_folder, workers, start=0, seed=0, sampling="faces"):
     faces = FaceSet.open(set_folder)
     plan = Plan(order_of(faces, sampling, seed), 7, 5, start=start)
-    return list(batches(StudentViews(faces, Recipe(mask_ratio=0.5), seed, (None, None)), plan, workers))
+    return list(
+        batches(StudentViews(faces, Recipe(mask_ratio=0.5), seed, (None, None)), plan, workers)
+    )
 
 
 def equal(one, other):
-    arrays = all(np.array_equal(getattr(one, name), getattr(other, name)) for name in ("indices", "epochs", "mirrored", "masked"))
+    arrays = all(
+        np.array_equal(getattr(one, name), getattr(other, name))
+        for name in ("indices", "epochs", "mirrored", "masked")
+    )
     return arrays and torch.equal(one.images, other.images)
 
 
@@ -43,7 +48,10 @@ def test_batches_are_the_same_for_any_number_of_workers_and_from_any_start(set_f
         assert all(equal(a, b) for a, b in zip(alone, other, strict=True))
     later = run(set_folder, 1, start=2, sampling=sampling)
     assert len(later) == 3 and all(equal(a, b) for a, b in zip(alone[2:], later, strict=True))
-    assert not any(equal(a, b) for a, b in zip(alone, run(set_folder, 0, seed=1, sampling=sampling), strict=True))
+    assert not any(
+        equal(a, b)
+        for a, b in zip(alone, run(set_folder, 0, seed=1, sampling=sampling), strict=True)
+    )
 
 
 @pytest.mark.parametrize("sampling", ["faces", "identities"])
@@ -51,13 +59,27 @@ def test_a_set_of_records_gives_the_batches_of_a_set_of_files(tmp_path, sampling
     for person in range(8):
         for take in range(2):
             (tmp_path / "crops" / f"p{person}").mkdir(parents=True, exist_ok=True)
-            (tmp_path / "crops" / f"p{person}" / f"{take}.png").write_bytes(encode(head(person, take), ".png"))
+            (tmp_path / "crops" / f"p{person}" / f"{take}.png").write_bytes(
+                encode(head(person, take), ".png")
+            )
     for form in ("folder", "rec"):
-        augment(AugmentOptions(src=tmp_path / "crops", dst=tmp_path / form, aligned=True, ratio=0.5, workers=0, format=form))
+        augment(
+            AugmentOptions(
+                src=tmp_path / "crops",
+                dst=tmp_path / form,
+                aligned=True,
+                ratio=0.5,
+                workers=0,
+                format=form,
+            )
+        )
     for workers in (0, 2):
         sets = (FaceSet.open(tmp_path / form).clean() for form in ("folder", "rec"))
         plans = ((faces, Plan(order_of(faces, sampling, 3), 5, 4)) for faces in sets)
-        files, records = (list(batches(StudentViews(faces, Recipe(), 3, (None, None)), plan, workers)) for faces, plan in plans)
+        files, records = (
+            list(batches(StudentViews(faces, Recipe(), 3, (None, None)), plan, workers))
+            for faces, plan in plans
+        )
         assert len(files) == 4 and all(equal(a, b) for a, b in zip(files, records, strict=True))
 
 
@@ -70,7 +92,9 @@ def test_an_epoch_shows_every_face_at_most_once_and_epochs_differ():
     assert epochs[0] != epochs[1]
 
 
-@pytest.mark.parametrize("order", [every_face(23, 4), every_person(LABELS, 4)], ids=["faces", "identities"])
+@pytest.mark.parametrize(
+    "order", [every_face(23, 4), every_person(LABELS, 4)], ids=["faces", "identities"]
+)
 def test_two_ranks_share_the_batch_of_one(order):
     one = list(Plan(order, 6, 6))
     two = [list(Plan(order, 3, 6, rank=(rank, 2))) for rank in (0, 1)]
@@ -93,7 +117,12 @@ def test_by_identities_everybody_is_seen_once_a_pass_and_ones_faces_take_turns()
     assert all(sorted(seen) == [0, 1, 2, 3, 4, 5] for seen in people)
     assert len({tuple(seen) for seen in people}) > 25  # each pass in an order of its own
     assert set(faces_of[0]) == {0}
-    for person, seen in faces_of.items():  # 30 passes are a multiple of 1, 2, 3 and 15: every face as often as any other of its person
+    for (
+        person,
+        seen,
+    ) in (
+        faces_of.items()
+    ):  # 30 passes are a multiple of 1, 2, 3 and 15: every face as often as any other of its person
         assert len(set(np.unique(seen, return_counts=True)[1])) == 1
         assert len(set(seen)) == (person == LABELS).sum()
 
@@ -114,7 +143,11 @@ def test_an_unreadable_face_is_named_in_one_line_whoever_read_it(set_folder, tmp
     shutil.copytree(set_folder, copy)
     (copy / "faces/p03/1.png").write_bytes(b"no image")
     faces = FaceSet.open(copy)
-    loader = batches(StudentViews(faces, Recipe(), 0, (None, None)), Plan(every_face(len(faces), 0), len(faces), 1), workers)
+    loader = batches(
+        StudentViews(faces, Recipe(), 0, (None, None)),
+        Plan(every_face(len(faces), 0), len(faces), 1),
+        workers,
+    )
     with pytest.raises(KitError, match=r"^[^\n]*p03/1\.png[^\n]*$"):
         following(iter(loader))
 

@@ -14,7 +14,9 @@ LABELS = np.array([2, 0, 1, 1, 3, 0, 2, 2, 4])  # identities 3 and 4 have one im
 
 @pytest.fixture
 def stored(tmp_path):
-    return Bank(tmp_path, np.random.default_rng(0).normal(size=(len(LABELS), 2, 6)).astype(np.float32))
+    return Bank(
+        tmp_path, np.random.default_rng(0).normal(size=(len(LABELS), 2, 6)).astype(np.float32)
+    )
 
 
 def normed(x):
@@ -29,7 +31,9 @@ def test_prototypes_are_normalised_means_of_normalised_embeddings(stored):
             np.testing.assert_allclose(found[identity], normed(np.mean(own, axis=0)), atol=1e-6)
 
 
-@pytest.mark.parametrize(("classes", "count"), [(23, 5), (400, 6), (407, 24), (415, 24), (1000, 1), (1000, 999)])
+@pytest.mark.parametrize(
+    ("classes", "count"), [(23, 5), (400, 6), (407, 24), (415, 24), (1000, 1), (1000, 999)]
+)
 def test_partners_of_wide_rows_are_what_topk_gives(classes, count):
     points = unit(torch.randn(classes, 8, generator=torch.Generator().manual_seed(classes)))
     similarity = points @ points.T
@@ -61,7 +65,9 @@ def test_what_was_mined_is_kept_beside_the_bank(stored, monkeypatch):
 
 
 def partners(stored, kind="image", by="teacher", count=3, seed=0):
-    return mining.Partners(stored, LABELS, mining.prototypes(stored, LABELS), mining.Draw(kind, by, count, seed))
+    return mining.Partners(
+        stored, LABELS, mining.prototypes(stored, LABELS), mining.Draw(kind, by, count, seed)
+    )
 
 
 def batch(indices, epoch=0):
@@ -122,11 +128,16 @@ def test_the_draw_depends_on_seed_epoch_and_sample_alone(stored):
 def test_faiss_finds_most_of_what_exact_search_finds():
     pytest.importorskip("faiss", reason="faiss-cpu is not installed")
     centres = torch.randn(60, 16, generator=torch.Generator().manual_seed(2))
-    points = unit(centres.repeat_interleave(50, 0) + 0.3 * torch.randn(3000, 16, generator=torch.Generator().manual_seed(3)))
+    points = unit(
+        centres.repeat_interleave(50, 0)
+        + 0.3 * torch.randn(3000, 16, generator=torch.Generator().manual_seed(3))
+    )
     exact, found = mining.nearest(points, 10).numpy(), approximate.nearest(points, 10).numpy()
     assert found.shape == exact.shape and found.dtype == exact.dtype
     assert (found != np.arange(3000)[:, None]).all()
-    assert np.mean([len(np.intersect1d(*rows)) / 10 for rows in zip(found, exact, strict=True)]) > 0.9
+    assert (
+        np.mean([len(np.intersect1d(*rows)) / 10 for rows in zip(found, exact, strict=True)]) > 0.9
+    )
 
 
 def test_gaps_and_the_own_identity_leave_the_found_ones():

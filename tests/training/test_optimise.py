@@ -54,7 +54,9 @@ def test_frozen_layers_are_the_first_and_get_no_gradient(make_options):
 
 def test_the_last_layers_stay_and_norms_alone_may_move(make_options):
     model = build_backbone("sface", 16, 0.125)
-    optimise.make_optimiser(model, [], make_options(freeze_layers=1, freeze_last_layers=3, train_only="norms"))
+    optimise.make_optimiser(
+        model, [], make_options(freeze_layers=1, freeze_last_layers=3, train_only="norms")
+    )
     moving = {name for name, p in model.named_parameters() if p.requires_grad}
     assert not any(name.startswith(("conv_1.", "bn1", "pre_fc1", "fc1")) for name in moving)
     assert {name.split(".")[1] for name in moving} == {"1", "2"}  # of convolution, norm, slopes
@@ -65,14 +67,18 @@ def test_freezing_everything_is_refused(make_options):
     model = build_backbone("sface", 16, 0.125)
     with pytest.raises(KitError, match="30 layers"):
         optimise.make_optimiser(model, [], make_options(freeze_layers=30))
-    with pytest.raises(KitError, match="--freeze-layers 20 and --freeze-last-layers 10: the student has 30 layers"):
+    with pytest.raises(
+        KitError, match="--freeze-layers 20 and --freeze-last-layers 10: the student has 30 layers"
+    ):
         optimise.make_optimiser(model, [], make_options(freeze_layers=20, freeze_last_layers=10))
 
 
 def test_l2_sp_is_the_gradient_of_the_squared_distance():
     model = nn.Linear(3, 2)
     start = {name: p.detach() + 0.5 for name, p in model.named_parameters()}
-    penalty = 0.5 * 0.7 * sum((p - start[name]).square().sum() for name, p in model.named_parameters())
+    penalty = (
+        0.5 * 0.7 * sum((p - start[name]).square().sum() for name, p in model.named_parameters())
+    )
     wanted = torch.autograd.grad(penalty, list(model.parameters()))
     model(torch.zeros(1, 3)).sum().mul(0).backward()
     optimise.pull_towards(model, start, 0.7)
@@ -81,7 +87,10 @@ def test_l2_sp_is_the_gradient_of_the_squared_distance():
 
 
 def test_between_goes_from_start_to_end_and_writes_to_neither():
-    start, end = {"w": torch.zeros(2), "n": torch.tensor(3)}, {"w": torch.full((2,), 4.0), "n": torch.tensor(9)}
+    start, end = (
+        {"w": torch.zeros(2), "n": torch.tensor(3)},
+        {"w": torch.full((2,), 4.0), "n": torch.tensor(9)},
+    )
     assert optimise.between(start, end, 0.25)["w"].tolist() == [1, 1]
     assert optimise.between(start, end, 0.25)["n"] == 9
     assert start["w"].tolist() == [0, 0] and end["w"].tolist() == [4, 4]

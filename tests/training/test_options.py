@@ -15,7 +15,9 @@ CONFIGS = sorted((Path(__file__).parents[2] / "configs").glob("*.toml"))
 
 def distill_configs():
     """The shipped configs of `distill`: those with a `student`."""
-    return [path for path in CONFIGS if "student" in tomllib.loads(path.read_text(encoding="utf-8"))]
+    return [
+        path for path in CONFIGS if "student" in tomllib.loads(path.read_text(encoding="utf-8"))
+    ]
 
 
 def test_the_method_gets_its_own_options(make_options):
@@ -24,7 +26,9 @@ def test_the_method_gets_its_own_options(make_options):
 
 
 def test_an_option_of_another_method_is_refused_not_ignored(make_options):
-    with pytest.raises(KitError, match=r"--rkd-angle is an option of rkd, not of --method coupleface"):
+    with pytest.raises(
+        KitError, match=r"--rkd-angle is an option of rkd, not of --method coupleface"
+    ):
         make_options(rkd_angle=1.0)
 
 
@@ -77,4 +81,9 @@ def test_there_are_shipped_configs():
 def test_listing_the_flags_imports_nothing_heavy():
     heavy = "('torch', 'numpy', 'cv2')"
     code = f"import sys; from mfr_kit.training.options import distill_options as d; d(); print([m for m in {heavy} if m in sys.modules])"
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
+    assert (
+        subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, check=True
+        ).stdout.strip()
+        == "[]"
+    )

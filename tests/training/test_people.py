@@ -10,7 +10,11 @@ def people(path, *numbers):
 
 
 def test_everybody_else_is_trained_on(make_options, tmp_path):
-    train, held, _ = split(make_options(val_people=people(tmp_path / "v", 0, 1), holdout_people=[people(tmp_path / "h", 2)]))
+    train, held, _ = split(
+        make_options(
+            val_people=people(tmp_path / "v", 0, 1), holdout_people=[people(tmp_path / "h", 2)]
+        )
+    )
     assert train.people == ["p03", "p04", "p05", "p06", "p07"]
     assert held.people == ["p00", "p01"]
 
@@ -27,11 +31,18 @@ def test_shared_people_are_refused_and_named(make_options, tmp_path):
     with pytest.raises(KitError, match="--train-people and --holdout-people share 1"):
         split(make_options(train_people=train, holdout_people=[people(tmp_path / "h", 1)]))
     with pytest.raises(KitError, match="--val-people and --holdout-people share 1"):
-        split(make_options(val_people=people(tmp_path / "v", 5), holdout_people=[people(tmp_path / "h", 5)]))
+        split(
+            make_options(
+                val_people=people(tmp_path / "v", 5), holdout_people=[people(tmp_path / "h", 5)]
+            )
+        )
 
 
 def test_shared_people_are_accepted_when_told_and_still_named(make_options, tmp_path, capsys):
-    lists = {"train_people": people(tmp_path / "t", 0, 1, 2), "val_people": people(tmp_path / "v", 2, 3)}
+    lists = {
+        "train_people": people(tmp_path / "t", 0, 1, 2),
+        "val_people": people(tmp_path / "v", 2, 3),
+    }
     train, held, _ = split(make_options(**lists, allow_shared_people=True))
     assert train.people == ["p00", "p01", "p02"] and held.people == ["p02", "p03"]
     assert "share 1 people (p02): figures measured on them flatter" in capsys.readouterr().out
@@ -46,7 +57,9 @@ def test_lists_that_name_nobody_are_refused(make_options, tmp_path):
         split(make_options(val_people=nobody))
 
 
-def test_masked_faces_of_the_training_people_stay_out(make_options, set_folder, tmp_path, monkeypatch):
+def test_masked_faces_of_the_training_people_stay_out(
+    make_options, set_folder, tmp_path, monkeypatch
+):
     from mfr_kit.data.faceset import FaceSet
 
     opened = FaceSet.open(set_folder)

@@ -15,14 +15,21 @@ def another_teacher(teacher_folder, tmp_path):
     folder = tmp_path / "another"
     shutil.copytree(teacher_folder, folder)
     torch.manual_seed(6)
-    weights.save_student(folder / weights.STUDENT, weights.build_backbone("mobilefacenet", 16, 0.125).state_dict())
+    weights.save_student(
+        folder / weights.STUDENT, weights.build_backbone("mobilefacenet", 16, 0.125).state_dict()
+    )
     return str(folder)
 
 
 @pytest.mark.parametrize("method", ["arcface", "cosface", "adaface"])
-def test_a_method_by_itself_learns_the_same_from_any_teacher(make_options, another_teacher, tmp_path, method):
+def test_a_method_by_itself_learns_the_same_from_any_teacher(
+    make_options, another_teacher, tmp_path, method
+):
     options = {"method": method, "steps": 3, "fcd_weight": 0.0}
-    one, other = make_options(out=tmp_path / "one", **options), make_options(out=tmp_path / "other", teacher=another_teacher, **options)
+    one, other = (
+        make_options(out=tmp_path / "one", **options),
+        make_options(out=tmp_path / "other", teacher=another_teacher, **options),
+    )
     runs = [weights.load_run(distill(made).parent) for made in (one, other)]
     states = [run.model.state_dict() for run in runs]
     assert all(torch.equal(states[0][key], states[1][key]) for key in states[0])
@@ -32,7 +39,10 @@ def test_a_method_by_itself_learns_the_same_from_any_teacher(make_options, anoth
 
 def test_beside_fcd_the_teacher_is_an_ancestor(make_options, another_teacher, tmp_path):
     options = {"method": "arcface", "steps": 3}
-    one, other = make_options(out=tmp_path / "one", **options), make_options(out=tmp_path / "other", teacher=another_teacher, **options)
+    one, other = (
+        make_options(out=tmp_path / "one", **options),
+        make_options(out=tmp_path / "other", teacher=another_teacher, **options),
+    )
     runs = [weights.load_run(distill(made).parent) for made in (one, other)]
     states = [run.model.state_dict() for run in runs]
     assert not all(torch.equal(states[0][key], states[1][key]) for key in states[0])

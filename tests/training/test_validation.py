@@ -25,7 +25,9 @@ def test_the_score_weighs_masked_a_quarter(val_folder, teacher_folder):
     validation = Validation(FaceSet.open(val_folder), library.load, batch=5)
     result = validation.measure(load_run(teacher_folder).model)
     assert validation.about == {"set": val_folder.name, "people": 14, "masks": "drawn here"}
-    assert result.far == 0.1  # 14 people x 3 shots leave 819 clean impostor comparisons: none smaller leaves 30 false accepts
+    assert (
+        result.far == 0.1
+    )  # 14 people x 3 shots leave 819 clean impostor comparisons: none smaller leaves 30 false accepts
     assert result.score == pytest.approx(0.25 * result.masked + 0.75 * result.clean)
     assert 0 < result.masked < result.clean
 
@@ -34,7 +36,9 @@ def test_it_is_the_same_every_time_and_leaves_the_model_alone(val_folder, teache
     model = load_run(teacher_folder).model
     before = {key: value.clone() for key, value in model.state_dict().items()}
     faces = FaceSet.open(val_folder)
-    assert Validation(faces, library.load).measure(model) == Validation(faces, library.load, batch=7).measure(model)
+    assert Validation(faces, library.load).measure(model) == Validation(
+        faces, library.load, batch=7
+    ).measure(model)
     assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items())
 
 
@@ -43,7 +47,9 @@ def test_stored_masked_faces_are_used_where_there_are_some(val_folder, teacher_f
 
     faces = FaceSet.open(val_folder)
     conditions = np.where(np.arange(len(faces)) % 3 == 2, "mask", "nonmask")
-    mixed = FaceSet(faces.folder, faces.table.set_column(3, "condition", pa.array(conditions)), [], {})
+    mixed = FaceSet(
+        faces.folder, faces.table.set_column(3, "condition", pa.array(conditions)), [], {}
+    )
 
     def no_masks():
         raise AssertionError("masks were drawn though the set has its own")
@@ -62,4 +68,7 @@ def test_a_recogniser_of_upper_faces_keeps_its_masked_score(val_folder, teacher_
     faces = FaceSet.open(val_folder)
     upper = Validation(faces, library.load).measure(Crop())
     assert upper.clean > 0.9
-    assert upper.masked > Validation(faces, library.load).measure(load_run(teacher_folder).model).masked
+    assert (
+        upper.masked
+        > Validation(faces, library.load).measure(load_run(teacher_folder).model).masked
+    )

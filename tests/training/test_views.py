@@ -11,7 +11,12 @@ from mfr_kit.training.views import Recipe, Views, move
 
 @pytest.fixture(scope="module")
 def face():
-    return np.random.default_rng(0).integers(0, 256, (14, 14, 3), dtype=np.uint8).repeat(8, 0).repeat(8, 1)
+    return (
+        np.random.default_rng(0)
+        .integers(0, 256, (14, 14, 3), dtype=np.uint8)
+        .repeat(8, 0)
+        .repeat(8, 1)
+    )
 
 
 @pytest.fixture(scope="module")
@@ -20,7 +25,16 @@ def masks():
 
 
 def still(**changes):
-    return Recipe(**{"mask_ratio": 0.0, "drift": 0.0, "drift_clean": 0.0, "photometric": 0.0, "mirror": 0.0, **changes})
+    return Recipe(
+        **{
+            "mask_ratio": 0.0,
+            "drift": 0.0,
+            "drift_clean": 0.0,
+            "photometric": 0.0,
+            "mirror": 0.0,
+            **changes,
+        }
+    )
 
 
 def test_a_sample_is_the_same_whoever_draws_it_and_whatever_came_before(face, masks):
@@ -36,7 +50,10 @@ def test_a_sample_is_the_same_whoever_draws_it_and_whatever_came_before(face, ma
 
 def test_epochs_differ(face, masks):
     views = Views(Recipe(), masks)
-    assert not np.array_equal(views.draw(face, TEMPLATE, rng_for(0, 0, 5)).image, views.draw(face, TEMPLATE, rng_for(0, 1, 5)).image)
+    assert not np.array_equal(
+        views.draw(face, TEMPLATE, rng_for(0, 0, 5)).image,
+        views.draw(face, TEMPLATE, rng_for(0, 1, 5)).image,
+    )
 
 
 def test_the_clean_face_is_never_written_to(face, masks):
@@ -60,7 +77,13 @@ def test_the_mirror_that_is_reported_is_the_mirror_that_was_done(face):
 
 def test_a_mask_changes_the_lower_face_only(face, masks):
     views = Views(still(mask_ratio=1.0), masks)
-    changed = np.mean([(views.draw(face, TEMPLATE, rng_for(0, 0, index)).image != face).any(axis=2) for index in range(20)], axis=0)
+    changed = np.mean(
+        [
+            (views.draw(face, TEMPLATE, rng_for(0, 0, index)).image != face).any(axis=2)
+            for index in range(20)
+        ],
+        axis=0,
+    )
     assert changed[75:100, 45:68].mean() > 0.8
     assert changed[:25].mean() < 0.05
 
@@ -75,7 +98,9 @@ def test_shares_are_as_asked(face, masks):
 def test_mirror_then_drift_is_one_interpolation_of_both(face):
     matrix = drift.drawn(np.random.default_rng(2), 1.0)
     smooth = cv2.GaussianBlur(face, (0, 0), 4)
-    difference = move(smooth, matrix, True).astype(int) - move(np.ascontiguousarray(smooth[:, ::-1]), matrix, False)
+    difference = move(smooth, matrix, True).astype(int) - move(
+        np.ascontiguousarray(smooth[:, ::-1]), matrix, False
+    )
     assert np.abs(difference).max() <= 3
     assert np.abs(move(smooth, matrix, True).astype(int) - move(smooth, matrix, False)).max() > 20
 
@@ -90,12 +115,18 @@ def test_masked_faces_drift_more_than_clean_ones(face, masks):
 def test_masked_faces_draw_from_the_measured_drifts_and_clean_ones_do_not(face, masks):
     right = np.array([[0.0, 0.0, 20.0, 0.0]])  # a table of one drift: 20 px to the right
     plain, moved = (
-        Views(still(mask_ratio=1.0, drift=1.0), masks, table).draw(face, TEMPLATE, rng_for(0, 0, 0)).image for table in (None, right)
+        Views(still(mask_ratio=1.0, drift=1.0), masks, table)
+        .draw(face, TEMPLATE, rng_for(0, 0, 0))
+        .image
+        for table in (None, right)
     )
     still_there = Views(still(mask_ratio=1.0), masks).draw(face, TEMPLATE, rng_for(0, 0, 0)).image
     np.testing.assert_array_equal(moved[:, 20:], still_there[:, :-20])
     assert not np.array_equal(plain, moved)
-    clean = [Views(still(drift_clean=1.0), masks, table).draw(face, TEMPLATE, rng_for(0, 0, 0)).image for table in (None, right)]
+    clean = [
+        Views(still(drift_clean=1.0), masks, table).draw(face, TEMPLATE, rng_for(0, 0, 0)).image
+        for table in (None, right)
+    ]
     np.testing.assert_array_equal(*clean)
 
 
@@ -103,7 +134,9 @@ def test_degraded_views_are_poorer_and_follow_from_the_sample(face):
     views = Views(still(degrade=1.0), None)
     drawn = [views.draw(face, TEMPLATE, rng_for(0, 0, index)).image for index in range(40)]
     assert all(not np.array_equal(image, face) for image in drawn)
-    np.testing.assert_array_equal(drawn[7], Views(still(degrade=1.0), None).draw(face, TEMPLATE, rng_for(0, 0, 7)).image)
+    np.testing.assert_array_equal(
+        drawn[7], Views(still(degrade=1.0), None).draw(face, TEMPLATE, rng_for(0, 0, 7)).image
+    )
     black = [(image.max(axis=2) < 8).mean() for image in drawn]
     assert 0.2 < np.mean([share > 0.05 for share in black]) < 0.8 and max(black) < 0.75
     assert any((image[..., 0] == image[..., 1]).all() for image in drawn)
@@ -111,4 +144,7 @@ def test_degraded_views_are_poorer_and_follow_from_the_sample(face):
 
 def test_nothing_is_degraded_unless_asked(face, masks):
     usual, asked = Views(Recipe(), masks), Views(Recipe(degrade=0.0), masks)
-    np.testing.assert_array_equal(usual.draw(face, TEMPLATE, rng_for(0, 0, 3)).image, asked.draw(face, TEMPLATE, rng_for(0, 0, 3)).image)
+    np.testing.assert_array_equal(
+        usual.draw(face, TEMPLATE, rng_for(0, 0, 3)).image,
+        asked.draw(face, TEMPLATE, rng_for(0, 0, 3)).image,
+    )

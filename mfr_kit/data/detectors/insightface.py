@@ -46,15 +46,26 @@ class InsightFace:
         from insightface.app.common import Face
 
         box = np.concatenate([face.box[:2], face.box[:2] + face.box[2:]])
-        points = self._dense.get(cv2.cvtColor(image, cv2.COLOR_RGB2BGR), Face(bbox=box, kps=face.landmarks, det_score=face.score))
+        points = self._dense.get(
+            cv2.cvtColor(image, cv2.COLOR_RGB2BGR),
+            Face(bbox=box, kps=face.landmarks, det_score=face.score),
+        )
         return replace(face, dense=np.asarray(points, np.float32)[:, :2])
 
     def _find(self, image: np.ndarray, size: tuple[int, int], threshold: float) -> list[Detection]:
-        boxes, points = self._detector.detect(cv2.cvtColor(image, cv2.COLOR_RGB2BGR), input_size=size, det_thresh=threshold)
+        boxes, points = self._detector.detect(
+            cv2.cvtColor(image, cv2.COLOR_RGB2BGR), input_size=size, det_thresh=threshold
+        )
         found = []
         for box, landmarks in zip(boxes, points, strict=True) if len(boxes) else ():
             left, top, right, bottom, score = box.tolist()
-            found.append(Detection(np.array([left, top, right - left, bottom - top], np.float32), landmarks.astype(np.float32), score))
+            found.append(
+                Detection(
+                    np.array([left, top, right - left, bottom - top], np.float32),
+                    landmarks.astype(np.float32),
+                    score,
+                )
+            )
         return usable(found)
 
 
@@ -73,16 +84,25 @@ def load(model: Path | None = None) -> InsightFace:
     session = onnxruntime.SessionOptions()
     session.intra_op_num_threads = 1
     try:
-        app = FaceAnalysis(str(folder), allowed_modules=["detection", *DENSE], providers=["CPUExecutionProvider"], sess_options=session)
+        app = FaceAnalysis(
+            str(folder),
+            allowed_modules=["detection", *DENSE],
+            providers=["CPUExecutionProvider"],
+            sess_options=session,
+        )
     except AssertionError:
         raise KitError(
             f"{folder}: no detector among its .onnx files; if this is an InsightFace pack, remove it and fetch it again"
         ) from None
     except Exception as error:  # noqa: BLE001 - whatever a broken .onnx makes onnx, onnxruntime or insightface raise
-        raise KitError(f"{folder}: insightface cannot load this pack ({error}); remove it and fetch it again") from None
+        raise KitError(
+            f"{folder}: insightface cannot load this pack ({error}); remove it and fetch it again"
+        ) from None
     app.prepare(ctx_id=-1, det_thresh=THRESHOLD, det_size=INPUT_SIZE)
     if not app.models["detection"].use_kps:
-        raise KitError(f"{folder}: its detector finds boxes without the five landmarks that alignment needs; use another pack")
+        raise KitError(
+            f"{folder}: its detector finds boxes without the five landmarks that alignment needs; use another pack"
+        )
     return InsightFace(app)
 
 
@@ -94,13 +114,25 @@ def _pack(model: Path | None) -> Path:
     there = sorted(item.name for item in (root / "models").glob("*") if any(item.glob("*.onnx")))
     name = str(model) if model is not None else USUAL if USUAL in there or not there else there[0]
     if model is None and len(there) > 1 and USUAL not in there:
-        raise KitError(f"{root / 'models'} holds {', '.join(there)}: say which with --detector-model")
-    return _with_models(root / "models" / name, name, f"insightface-cli model.download {name} --root {root}", there)
+        raise KitError(
+            f"{root / 'models'} holds {', '.join(there)}: say which with --detector-model"
+        )
+    return _with_models(
+        root / "models" / name, name, f"insightface-cli model.download {name} --root {root}", there
+    )
 
 
-def _with_models(folder: Path, name: Path | str, command: str = "", there: list[str] | None = None) -> Path:
+def _with_models(
+    folder: Path, name: Path | str, command: str = "", there: list[str] | None = None
+) -> Path:
     if any(folder.glob("*.onnx")):
         return folder
-    fetch = f"fetch it with `{command}` (mind its licence: research only), or use" if command else "give another folder, or use"
+    fetch = (
+        f"fetch it with `{command}` (mind its licence: research only), or use"
+        if command
+        else "give another folder, or use"
+    )
     others = f" Packs there: {', '.join(there)}." if there else ""
-    raise KitError(f"no InsightFace model pack '{name}': {folder} holds no .onnx file; {fetch} --detector yunet.{others}")
+    raise KitError(
+        f"no InsightFace model pack '{name}': {folder} holds no .onnx file; {fetch} --detector yunet.{others}"
+    )

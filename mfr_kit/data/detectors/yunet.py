@@ -19,7 +19,9 @@ _LEAST_SIDE = 64  # OpenCV pads to multiples of 32, and where one side is 32 its
 class Attempt:
     """One way of showing a photograph to the detector."""
 
-    longest_side: int  # the photograph is shrunk to this many pixels; never enlarged beyond `enlarge`
+    longest_side: (
+        int  # the photograph is shrunk to this many pixels; never enlarged beyond `enlarge`
+    )
     enlarge: float  # greatest magnification of a small photograph
     border: float  # black border on each side, as a share of the shorter side: a tight crop hides the outline YuNet looks for
     threshold: float  # lowest confidence that counts
@@ -46,9 +48,13 @@ class YuNet:
 
     def __init__(self, model: Path, attempts: tuple[Attempt, ...] = ATTEMPTS) -> None:
         try:
-            self._net = cv2.FaceDetectorYN.create(str(model), "", (320, 320), 0.5, _NMS_IOU, _MOST_FACES)
+            self._net = cv2.FaceDetectorYN.create(
+                str(model), "", (320, 320), 0.5, _NMS_IOU, _MOST_FACES
+            )
         except cv2.error as error:
-            raise KitError(f"{model}: OpenCV cannot load it as a YuNet detector ({error.err})") from None
+            raise KitError(
+                f"{model}: OpenCV cannot load it as a YuNet detector ({error.err})"
+            ) from None
         self._attempts = attempts
 
     def detect(self, image: np.ndarray) -> list[Detection]:
@@ -76,11 +82,16 @@ class YuNet:
         shown = image
         if scale != 1:
             size = (max(1, round(width * scale)), max(1, round(height * scale)))
-            shown = cv2.resize(image, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
+            shown = cv2.resize(
+                image, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+            )
         shift = round(border * scale)
         if shift:
             shown = cv2.copyMakeBorder(shown, shift, shift, shift, shift, cv2.BORDER_CONSTANT)
-        back = np.array([width / (shown.shape[1] - 2 * shift), height / (shown.shape[0] - 2 * shift)], np.float32)
+        back = np.array(
+            [width / (shown.shape[1] - 2 * shift), height / (shown.shape[0] - 2 * shift)],
+            np.float32,
+        )
         missing = [max(0, _LEAST_SIDE - side) for side in shown.shape[:2]]
         if any(missing):
             shown = cv2.copyMakeBorder(shown, 0, missing[0], 0, missing[1], cv2.BORDER_CONSTANT)
@@ -95,7 +106,9 @@ class YuNet:
 def _detection(row: np.ndarray, shift: int, back: np.ndarray) -> Detection:
     """One row of YuNet: box, five points, score."""
     box = np.concatenate([(row[:2] - shift) * back, row[2:4] * back]).astype(np.float32)
-    return Detection(box, ((row[4:14].reshape(5, 2) - shift) * back).astype(np.float32), float(row[14]))
+    return Detection(
+        box, ((row[4:14].reshape(5, 2) - shift) * back).astype(np.float32), float(row[14])
+    )
 
 
 def load(model: Path | None = None) -> YuNet:

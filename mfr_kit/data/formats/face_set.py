@@ -26,7 +26,12 @@ def recognises(path: Path) -> bool:
 def open_set(path: Path) -> TrainingSet:
     """Take every face of the set, masked twins too."""
     faces = FaceSet.open(path)
-    return from_names(path, list(faces.identities), [key.removeprefix("faces/") for key in faces.keys], faces.encoded)
+    return from_names(
+        path,
+        list(faces.identities),
+        [key.removeprefix("faces/") for key in faces.keys],
+        faces.encoded,
+    )
 
 
 def write_set(path: Path, source: TrainingSet, in_records: bool = False) -> None:
@@ -39,7 +44,12 @@ def write_set(path: Path, source: TrainingSet, in_records: bool = False) -> None
     try:
         temporary.mkdir(parents=True)
         chunks = _in_records(source, temporary) if in_records else _in_files(source, temporary)
-        write_rows(temporary, chunks, {"version": __version__, "options": {"src": str(source.path)}}, in_records)
+        write_rows(
+            temporary,
+            chunks,
+            {"version": __version__, "options": {"src": str(source.path)}},
+            in_records,
+        )
         os.replace(temporary, path)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
@@ -88,9 +98,23 @@ def _chunks(source: TrainingSet) -> Iterator[list[dict]]:
         image = decode_rgb(data, f"{source.path}: {source.names[index]}")
         if image.shape[:2] != (SIZE, SIZE):
             size = f"{image.shape[1]}x{image.shape[0]}"
-            raise KitError(f"{source.path}: {source.names[index]} is {size}, not {SIZE}x{SIZE}: align it with `kit.py augment`")
-        row = {"key": f"faces/{name}", "source": source.names[index], "identity": person, "condition": NONMASK, "score": 1.0}
-        row |= {"similarity": ALIGNED, "landmarks": TEMPLATE.ravel().tolist(), "clean_key": "", "mask": "", "digest": digest_of(data)}
+            raise KitError(
+                f"{source.path}: {source.names[index]} is {size}, not {SIZE}x{SIZE}: align it with `kit.py augment`"
+            )
+        row = {
+            "key": f"faces/{name}",
+            "source": source.names[index],
+            "identity": person,
+            "condition": NONMASK,
+            "score": 1.0,
+        }
+        row |= {
+            "similarity": ALIGNED,
+            "landmarks": TEMPLATE.ravel().tolist(),
+            "clean_key": "",
+            "mask": "",
+            "digest": digest_of(data),
+        }
         rows.append({**row, "data": data})
         if len(rows) == CHUNK_ROWS:
             yield rows

@@ -33,9 +33,13 @@ def open_set(path: Path) -> TrainingSet:
     names, labels = [name for name, _ in rows], [label for _, label in rows]
     people = read_names(path)
     if people:
-        wrong = next((label for label in labels if not (label.isdigit() and int(label) < len(people))), None)
+        wrong = next(
+            (label for label in labels if not (label.isdigit() and int(label) < len(people))), None
+        )
         if wrong is not None:
-            raise KitError(f"{path}: label {wrong!r}, but its .people.txt names {len(people)} people (labels 0 .. {len(people) - 1})")
+            raise KitError(
+                f"{path}: label {wrong!r}, but its .people.txt names {len(people)} people (labels 0 .. {len(people) - 1})"
+            )
         labels = [people[int(label)] for label in labels]
     return from_names(path, labels, names, Files(path.parent, names, path))
 
@@ -44,7 +48,9 @@ def write_set(path: Path, source: TrainingSet) -> None:
     """Write the photographs to `<person>/<name>` in a folder `STEM` beside the list, then the list with labels 0, 1, 2 ..."""
     folder = path.with_suffix("")
     if folder.exists():
-        raise KitError(f"{folder} exists already (the photographs of {path.name} would go there): choose another name or delete it")
+        raise KitError(
+            f"{folder} exists already (the photographs of {path.name} would go there): choose another name or delete it"
+        )
     temporary = folder.with_name(f".{folder.name}.{os.getpid()}.part")
     people, lines = [], []
     try:

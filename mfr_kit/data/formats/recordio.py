@@ -17,7 +17,9 @@ from mfr_kit.data.recordio import Record, RecordReader, RecordWriter, pack, unpa
 from mfr_kit.data.training_set import TrainingSet
 from mfr_kit.errors import KitError
 
-EXACT = 1 << 24  # float32, in which labels and the header's keys are written, holds every whole number up to here
+EXACT = (
+    1 << 24
+)  # float32, in which labels and the header's keys are written, holds every whole number up to here
 
 
 def recognises(path: Path) -> bool:
@@ -39,12 +41,16 @@ def open_set(path: Path) -> TrainingSet:
     span = _header(reader)
     keys = reader.keys if span is None else range(1, span[0])
     names, classes = read_names(path), _classes(path)
-    limit = min(limit for limit in (len(names) if names else None, classes, EXACT) if limit is not None)
+    limit = min(
+        limit for limit in (len(names) if names else None, classes, EXACT) if limit is not None
+    )
     labels = None if span is None else _labels_of_ranges(reader, *span, limit)
     if labels is None:
         labels = _labels_of_images(reader, keys, limit)
     people = names or _Numbers(int(labels.max()) + 1 if len(labels) else 0)
-    return TrainingSet(path, people, labels, _Keys(keys, labels, people), _Images(reader, keys, labels, limit))
+    return TrainingSet(
+        path, people, labels, _Keys(keys, labels, people), _Images(reader, keys, labels, limit)
+    )
 
 
 def write_set(path: Path, source: TrainingSet, header: bool = True) -> None:
@@ -60,11 +66,21 @@ def write_set(path: Path, source: TrainingSet, header: bool = True) -> None:
     present = np.unique(source.labels)
     order, ends = source.by_person(), np.cumsum(np.unique_counts(source.labels).counts)
     if header and len(order) + len(present) + 1 > EXACT:
-        raise KitError(f"{path}: {len(order)} images are more than a header record can count exactly: use --to recordio-plain")
-    shape = decode_rgb(source.encoded(order[0]), f"{source.path}: {source.names[order[0]]}").shape if len(order) else (112, 112)
+        raise KitError(
+            f"{path}: {len(order)} images are more than a header record can count exactly: use --to recordio-plain"
+        )
+    shape = (
+        decode_rgb(source.encoded(order[0]), f"{source.path}: {source.names[order[0]]}").shape
+        if len(order)
+        else (112, 112)
+    )
     about = f"{len(present)},{shape[0]},{shape[1]}"
-    if (path.parent / "property").exists() and (path.parent / "property").read_text(encoding="ascii").strip() != about:
-        raise KitError(f"{path.parent / 'property'} belongs to another set: give this one a folder of its own")
+    if (path.parent / "property").exists() and (path.parent / "property").read_text(
+        encoding="ascii"
+    ).strip() != about:
+        raise KitError(
+            f"{path.parent / 'property'} belongs to another set: give this one a folder of its own"
+        )
     with RecordWriter(path) as writer:
         if header:
             writer.write(0, pack((len(order) + 1, len(order) + 1 + len(present)), b""))
@@ -74,7 +90,10 @@ def write_set(path: Path, source: TrainingSet, header: bool = True) -> None:
         if header:
             for person, end in enumerate(ends):
                 start = ends[person - 1] if person else 0
-                writer.write(len(order) + 1 + person, pack((start + 1, end + 1), b"", len(order) + 1 + person))
+                writer.write(
+                    len(order) + 1 + person,
+                    pack((start + 1, end + 1), b"", len(order) + 1 + person),
+                )
     write_names(path, [source.people[label] for label in present])
     temporary = path.with_name(f".property.{os.getpid()}.part")
     temporary.write_text(about + "\n", encoding="ascii")
@@ -106,17 +125,25 @@ def _header(reader: RecordReader) -> tuple[int, int] | None:
     if all(
         EXACT <= number < 1 << 40 for number in (first, stop)
     ):  # rounded when it was written (Glint360K has 17 million images): the true keys are near
-        near = [key for key in range(int(first) - 2, min(int(first) + 3, last)) if _record(reader, key).flag == 2]
+        near = [
+            key
+            for key in range(int(first) - 2, min(int(first) + 3, last))
+            if _record(reader, key).flag == 2
+        ]
         first, stop = (near[0] if near else first), last
     if not (1 <= first <= stop <= last and first == int(first) and stop == int(stop)):
-        raise KitError(f"{reader.path}: key 0: the header record names people's keys {first:g} .. {stop:g}, but the keys end at {last - 1}")
+        raise KitError(
+            f"{reader.path}: key 0: the header record names people's keys {first:g} .. {stop:g}, but the keys end at {last - 1}"
+        )
     return int(first), int(stop)
 
 
 def _label(reader: RecordReader, key: int, record: Record, limit: int) -> int:
     label = record.labels[0]
     if not (0 <= label < limit and label == int(label)):
-        raise KitError(f"{reader.path}: key {key}, offset {reader.offset(key)}: label {label:g} is not one of 0 .. {limit - 1}")
+        raise KitError(
+            f"{reader.path}: key {key}, offset {reader.offset(key)}: label {label:g} is not one of 0 .. {limit - 1}"
+        )
     return int(label)
 
 
@@ -135,11 +162,17 @@ def _labels_of_ranges(reader: RecordReader, first: int, stop: int, limit: int) -
         ranges.append((start, end))
     ranges.sort()
     edges = [1, *(end for _, end in ranges)]
-    if any(start != edge for (start, _), edge in zip(ranges, edges, strict=False)) or edges[-1] != first or first >= EXACT:
+    if (
+        any(start != edge for (start, _), edge in zip(ranges, edges, strict=False))
+        or edges[-1] != first
+        or first >= EXACT
+    ):
         return None
     labels = np.empty(first - 1, np.int32)
     for start, end in ranges:
-        labels[int(start) - 1 : int(end) - 1] = _label(reader, int(start), _record(reader, int(start)), limit)
+        labels[int(start) - 1 : int(end) - 1] = _label(
+            reader, int(start), _record(reader, int(start)), limit
+        )
     return labels
 
 
@@ -149,7 +182,9 @@ def _labels_of_images(reader: RecordReader, keys: Sequence[int], limit: int) -> 
         for key, payload in reader:
             labels[key] = _label(reader, key, unpack(payload, f"{reader.path}: key {key}"), limit)
         return labels
-    return np.fromiter((_label(reader, key, _record(reader, key), limit) for key in keys), np.int32, len(keys))
+    return np.fromiter(
+        (_label(reader, key, _record(reader, key), limit) for key in keys), np.int32, len(keys)
+    )
 
 
 def _classes(path: Path) -> int | None:
@@ -208,5 +243,7 @@ class _Images:
         label = _label(self.reader, key, record, self.limit)
         if label != self.labels[row]:
             problem = f"its own label is {label}, but the per-person records say {self.labels[row]}"
-            raise KitError(f"{self.reader.path}: key {key}, offset {self.reader.offset(key)}: {problem}")
+            raise KitError(
+                f"{self.reader.path}: key {key}, offset {self.reader.offset(key)}: {problem}"
+            )
         return bytes(record.data)

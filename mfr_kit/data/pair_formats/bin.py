@@ -18,7 +18,9 @@ def open_pairs(path: Path, images: Path | None = None) -> PairSet:
     data, same = read_bin(path)
     left = np.arange(0, len(data), 2)
     names = [f"{number:06d}" for number in range(len(data))]
-    return PairSet(path, names, left, left + 1, np.array(same, bool), None, None, lambda row: bytes(data[row]))
+    return PairSet(
+        path, names, left, left + 1, np.array(same, bool), None, None, lambda row: bytes(data[row])
+    )
 
 
 def write_pairs(path: Path, pairs: PairSet) -> None:

@@ -30,7 +30,9 @@ def open_pairs(path: Path, images: Path | None = None) -> PairSet:
     folds, count = numbers if len(numbers) == 2 else (1, numbers[0])
     rows = list(_rows(path, lines))
     if len(rows) != 2 * folds * count:
-        raise KitError(f"{path}: line 1 announces {2 * folds * count} pairs, but {len(rows)} follow; the file was cut or edited")
+        raise KitError(
+            f"{path}: line 1 announces {2 * folds * count} pairs, but {len(rows)} follow; the file was cut or edited"
+        )
     return from_rows(path, images, rows)
 
 
@@ -41,6 +43,15 @@ def _rows(path: Path, lines: list[str]) -> Iterator[tuple]:
             continue
         digits = fields[1:3] if len(fields) == 3 else fields[1::2]
         if len(fields) not in (3, 4) or not all(field.strip().isdigit() for field in digits):
-            raise KitError(f"{path}: line {number}: `name i j` or `name i name j` expected, found {line[:60]!r}")
+            raise KitError(
+                f"{path}: line {number}: `name i j` or `name i name j` expected, found {line[:60]!r}"
+            )
         left, right = fields[0], fields[0] if len(fields) == 3 else fields[2]
-        yield number, *(f"{name}/{name}_{int(digit):04d}" for name, digit in zip((left, right), digits, strict=True)), len(fields) == 3
+        yield (
+            number,
+            *(
+                f"{name}/{name}_{int(digit):04d}"
+                for name, digit in zip((left, right), digits, strict=True)
+            ),
+            len(fields) == 3,
+        )

@@ -46,5 +46,7 @@ def rows(path: Path) -> Iterator[tuple[int, str, str, bool]]:
             continue
         fields = line.split()
         if len(fields) != 3 or fields[2] not in LABELS:
-            raise KitError(f"{path}: line {number}: `image image label` expected, the label 0 or 1; found {line[:60]!r}")
+            raise KitError(
+                f"{path}: line {number}: `image image label` expected, the label 0 or 1; found {line[:60]!r}"
+            )
         yield number, fields[0], fields[1], LABELS[fields[2]]

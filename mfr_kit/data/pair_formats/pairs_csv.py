@@ -29,7 +29,9 @@ def open_pairs(path: Path, images: Path | None = None) -> PairSet:
             header = [field.strip() for field in next(lines, [])]
             if header not in (PLAIN, MASKED):
                 wanted = f"{','.join(PLAIN)}[,left_masked,right_masked]"
-                raise KitError(f"{path}: line 1: the header {wanted} expected, found {','.join(header)[:80]!r}")
+                raise KitError(
+                    f"{path}: line 1: the header {wanted} expected, found {','.join(header)[:80]!r}"
+                )
             return from_rows(path, images, _rows(path, lines, len(header)), header == MASKED)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise KitError(f"cannot read the pairs {path}: {error}") from None
@@ -38,7 +40,11 @@ def open_pairs(path: Path, images: Path | None = None) -> PairSet:
 def write_pairs(path: Path, pairs: PairSet) -> None:
     """Write names and flags; the images stay where they are."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
-    columns = [pairs.same] if pairs.left_masked is None else [pairs.same, pairs.left_masked, pairs.right_masked]
+    columns = (
+        [pairs.same]
+        if pairs.left_masked is None
+        else [pairs.same, pairs.left_masked, pairs.right_masked]
+    )
     with temporary.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(PLAIN if pairs.left_masked is None else MASKED)
@@ -53,5 +59,7 @@ def _rows(path: Path, lines: Iterator[list[str]], width: int) -> Iterator[tuple]
             continue
         flags = [FLAGS.get(field.strip().lower()) for field in fields[2:]]
         if len(fields) != width or None in flags:
-            raise KitError(f"{path}: line {number}: {width} fields expected, the flags 0 or 1; found {','.join(fields)[:80]!r}")
+            raise KitError(
+                f"{path}: line {number}: {width} fields expected, the flags 0 or 1; found {','.join(fields)[:80]!r}"
+            )
         yield (number, fields[0].strip(), fields[1].strip(), *flags)

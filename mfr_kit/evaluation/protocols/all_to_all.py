@@ -30,16 +30,29 @@ def measure(faces: Faces, plan: Plan) -> Outcome:
     outcome = verify(pairs(faces), plan, MR_ALL_FAR)
     if plan.groups is None:
         return outcome
-    rows = [{"group": name, **_group(pairs(some), plan)} for name, some in by_person(faces, plan.groups)]
+    rows = [
+        {"group": name, **_group(pairs(some), plan)} for name, some in by_person(faces, plan.groups)
+    ]
     return Outcome({**outcome.result, "by_group": rows}, outcome.resampled)
 
 
 def _group(inside: Pairs, plan: Plan) -> dict:
     """Measure one group; FARs are shares of its own impostor comparisons, so every group has its own thresholds."""
     count = inside.count
-    about = {"comparisons": {"genuine": count.genuine, "impostor": count.impostor}, "faces": acquisition(inside)}
+    about = {
+        "comparisons": {"genuine": count.genuine, "impostor": count.impostor},
+        "faces": acquisition(inside),
+    }
     if not inside.possible:
-        return {**about, "tar_at_far": [], "note": "no genuine or no impostor comparison of faces that were found"}
+        return {
+            **about,
+            "tar_at_far": [],
+            "note": "no genuine or no impostor comparison of faces that were found",
+        }
     scores = score(inside, plan.fars)
     resampled = resample(scores, list(plan.fars), plan.resamples, plan.seed)
-    return {**about, "tar_at_far": [row(scores, far, resampled.get(far)) for far in plan.fars], "note": ""}
+    return {
+        **about,
+        "tar_at_far": [row(scores, far, resampled.get(far)) for far in plan.fars],
+        "note": "",
+    }

@@ -33,7 +33,9 @@ def measure(faces: Faces, plan: Plan) -> Outcome:
     chosen = among.choose(faces, plan.distractors, plan.seed)
     gallery = chosen.probed.under(NONMASK)
     enrolled = joined(gallery, chosen.distractors)
-    if plan.distractors is not None:  # its pictures are not in the set whose pictures a report shows
+    if (
+        plan.distractors is not None
+    ):  # its pictures are not in the set whose pictures a report shows
         plan = replace(plan, worst=0)
     rows, resampled, outcomes = [], {}, {}
     for condition in (NONMASK, MASK):
@@ -49,25 +51,52 @@ def measure(faces: Faces, plan: Plan) -> Outcome:
         "second_set": plan.distractors is not None,
         "left_out": chosen.left_out,
         "probed": len(set(chosen.probed.people)),
-        "verification": [{"probes": condition, **one.result["challenge"]} for condition, one in outcomes.items()],
+        "verification": [
+            {"probes": condition, **one.result["challenge"]} for condition, one in outcomes.items()
+        ],
     }
     kept = {name: value for name, value in outcome.result.items() if name != "challenge"}
     return Outcome({**kept, "distractors": about, "searched": rows}, outcome.resampled | resampled)
 
 
-def _searches(trials: among.Trials, condition: str, distractors: Faces, plan: Plan) -> tuple[list[dict], dict[str, np.ndarray]]:
+def _searches(
+    trials: among.Trials, condition: str, distractors: Faces, plan: Plan
+) -> tuple[list[dict], dict[str, np.ndarray]]:
     """Return a row each number of distractors, and (resamples,) values by figure."""
     mated = len(trials.own)
-    pairs = mated // 2 if condition == NONMASK else mated  # an unmasked photograph is once the probe and once the enrolled one
-    counted = {"mated": mated, "non_mated": 0, "not_found": int(np.isinf(trials.own).sum()), "pairs": pairs, "condition": condition}
+    pairs = (
+        mated // 2 if condition == NONMASK else mated
+    )  # an unmasked photograph is once the probe and once the enrolled one
+    counted = {
+        "mated": mated,
+        "non_mated": 0,
+        "not_found": int(np.isinf(trials.own).sum()),
+        "pairs": pairs,
+        "condition": condition,
+    }
     rows, resampled = [], {}
     for size, rank in among.ranks(trials, distractors.embeddings, among.sizes(len(distractors))):
         rates, values = among.hit_rates(trials, rank, among.CMC, plan.resamples, plan.seed)
         spans = [interval(column) if plan.resamples else None for column in values.T]
-        cmc = [{"rank": at, "rate": float(rate), "interval": span} for at, rate, span in zip(among.CMC, rates, spans, strict=True)]
+        cmc = [
+            {"rank": at, "rate": float(rate), "interval": span}
+            for at, rate, span in zip(among.CMC, rates, spans, strict=True)
+        ]
         name = f"{size:,} distractors, {condition} probes"
         enrolled = {"people": None, "photographs": size + 1, "each": 1}
-        rows.append({"gallery": name, "distractors": size, "enrolled": enrolled, "searches": counted, "cmc": cmc, "open_set": []})
+        rows.append(
+            {
+                "gallery": name,
+                "distractors": size,
+                "enrolled": enrolled,
+                "searches": counted,
+                "cmc": cmc,
+                "open_set": [],
+            }
+        )
         if plan.resamples:
-            resampled |= {figure_in(figure_of_rank(at), name): column for at, column in zip(among.CMC, values.T, strict=True)}
+            resampled |= {
+                figure_in(figure_of_rank(at), name): column
+                for at, column in zip(among.CMC, values.T, strict=True)
+            }
     return rows, resampled

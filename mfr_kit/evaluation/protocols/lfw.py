@@ -23,4 +23,6 @@ def measure(faces: Faces, plan: Plan) -> Outcome:
     pairs, folds = read_list(plan.pairs)
     comparisons = listed(faces, pairs, plan.pairs)
     result = verify(comparisons, dataclasses.replace(plan, resamples=0)).result
-    return Outcome({**result, "accuracy": fold_accuracy(comparisons.scores, comparisons.same, folds)}, {})
+    return Outcome(
+        {**result, "accuracy": fold_accuracy(comparisons.scores, comparisons.same, folds)}, {}
+    )

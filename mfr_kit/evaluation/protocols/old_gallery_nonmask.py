@@ -11,7 +11,10 @@ ORDER = 20  # in tables and reports
 
 def comparable(faces: Faces, plan: Plan) -> bool:
     """Say whether a gallery was enrolled and there is anything to compare with it."""
-    return plan.gallery is not None and against(faces.under(NONMASK), plan.gallery.under(NONMASK)).possible
+    return (
+        plan.gallery is not None
+        and against(faces.under(NONMASK), plan.gallery.under(NONMASK)).possible
+    )
 
 
 def measure(faces: Faces, plan: Plan) -> Outcome:

@@ -25,7 +25,9 @@ class Block(nn.Module):
         self.bn3 = nn.BatchNorm2d(after, eps=1e-5)
         self.downsample = None
         if stride != 1 or before != after:
-            self.downsample = nn.Sequential(nn.Conv2d(before, after, 1, stride, bias=False), nn.BatchNorm2d(after, eps=1e-5))
+            self.downsample = nn.Sequential(
+                nn.Conv2d(before, after, 1, stride, bias=False), nn.BatchNorm2d(after, eps=1e-5)
+            )
 
     def forward(self, x: Tensor) -> Tensor:
         y = self.prelu(self.bn2(self.conv1(self.bn1(x))))
@@ -41,7 +43,12 @@ class IResNet(nn.Module):
         width: factor on the channels; arcface_torch's weights need 1.
     """
 
-    def __init__(self, blocks: tuple[int, int, int, int], embedding_size: int = EMBEDDING_SIZE, width: float = 1.0):
+    def __init__(
+        self,
+        blocks: tuple[int, int, int, int],
+        embedding_size: int = EMBEDDING_SIZE,
+        width: float = 1.0,
+    ):
         super().__init__()
         # Never 8: oneDNN 3.12 (torch 2.13 on AVX-512) writes past its memory in the backward pass of the 1x1 stride-2 convolution of 8
         # channels-last channels.
@@ -51,14 +58,19 @@ class IResNet(nn.Module):
         self.prelu = nn.PReLU(wide[0])
         before = wide[0]
         for number, (channels, repeats) in enumerate(zip(wide, blocks, strict=True)):
-            stage = [Block(before if i == 0 else channels, channels, STAGES[number][1] if i == 0 else 1) for i in range(repeats)]
+            stage = [
+                Block(before if i == 0 else channels, channels, STAGES[number][1] if i == 0 else 1)
+                for i in range(repeats)
+            ]
             self.add_module(f"layer{number + 1}", nn.Sequential(*stage))
             before = channels
         self.bn2 = nn.BatchNorm2d(before, eps=1e-5)
         self.fc = nn.Linear(before * 49, embedding_size)
         self.features = nn.BatchNorm1d(embedding_size, eps=1e-5)
         nn.init.constant_(self.features.weight, 1.0)
-        self.features.weight.requires_grad = False  # as published: the scale of the embedding carries nothing
+        self.features.weight.requires_grad = (
+            False  # as published: the scale of the embedding carries nothing
+        )
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.normal_(module.weight, 0, 0.1)
@@ -77,5 +89,7 @@ def build(blocks: tuple[int, int, int, int], embedding_size: int, width: float) 
         KitError: a width above 4, which is surely a slip.
     """
     if width > 4:
-        raise KitError(f"--width is a factor on the channels; {width} would make an IResNet of {round(512 * width)} channels")
+        raise KitError(
+            f"--width is a factor on the channels; {width} would make an IResNet of {round(512 * width)} channels"
+        )
     return IResNet(blocks, embedding_size, width)

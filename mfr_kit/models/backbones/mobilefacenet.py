@@ -8,7 +8,13 @@ import torch
 from torch import Tensor, nn
 
 EMBEDDING_SIZE = 128
-STAGES = ((2, 64, 5, 2), (4, 128, 1, 2), (2, 128, 6, 1), (4, 128, 1, 2), (2, 128, 2, 1))  # expansion, channels, blocks, first stride
+STAGES = (
+    (2, 64, 5, 2),
+    (4, 128, 1, 2),
+    (2, 128, 6, 1),
+    (4, 128, 1, 2),
+    (2, 128, 2, 1),
+)  # expansion, channels, blocks, first stride
 
 
 class Bottleneck(nn.Module):
@@ -33,7 +39,9 @@ class MobileFaceNet(nn.Module):
     def __init__(self, embedding_size: int = EMBEDDING_SIZE, width: float = 1.0):
         super().__init__()
         channels = _scaled(64, width)
-        self.stem = nn.Sequential(_conv(3, channels, 3, 2), _conv(channels, channels, 3, groups=channels))
+        self.stem = nn.Sequential(
+            _conv(3, channels, 3, 2), _conv(channels, channels, 3, groups=channels)
+        )
         blocks = []
         for expansion, out, repeats, stride in STAGES:
             for number in range(repeats):
@@ -62,10 +70,25 @@ def _scaled(channels: int, width: float) -> int:
 
 
 def _conv(
-    before: int, after: int, kernel: int, stride: int = 1, *, groups: int = 1, act: bool = True, padding: int | None = None
+    before: int,
+    after: int,
+    kernel: int,
+    stride: int = 1,
+    *,
+    groups: int = 1,
+    act: bool = True,
+    padding: int | None = None,
 ) -> nn.Sequential:
     layers = [
-        nn.Conv2d(before, after, kernel, stride, kernel // 2 if padding is None else padding, groups=groups, bias=False),
+        nn.Conv2d(
+            before,
+            after,
+            kernel,
+            stride,
+            kernel // 2 if padding is None else padding,
+            groups=groups,
+            bias=False,
+        ),
         nn.BatchNorm2d(after),
     ]
     return nn.Sequential(*layers, nn.PReLU(after)) if act else nn.Sequential(*layers)

@@ -8,7 +8,15 @@ import torch
 from torch import Tensor, nn
 
 EMBEDDING_SIZE = 512
-STAGES = ((1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1))  # t, c, n, s
+STAGES = (
+    (1, 16, 1, 1),
+    (6, 24, 2, 2),
+    (6, 32, 3, 2),
+    (6, 64, 4, 2),
+    (6, 96, 3, 1),
+    (6, 160, 3, 2),
+    (6, 320, 1, 1),
+)  # t, c, n, s
 
 
 class InvertedResidual(nn.Module):
@@ -18,7 +26,11 @@ class InvertedResidual(nn.Module):
         super().__init__()
         middle = before * expansion
         layers = [_conv(before, middle, 1)] if expansion > 1 else []
-        layers += [_conv(middle, middle, 3, stride, groups=middle), nn.Conv2d(middle, after, 1, bias=False), nn.BatchNorm2d(after)]
+        layers += [
+            _conv(middle, middle, 3, stride, groups=middle),
+            nn.Conv2d(middle, after, 1, bias=False),
+            nn.BatchNorm2d(after),
+        ]
         self.conv = nn.Sequential(*layers)
         self.shortcut = stride == 1 and before == after
 
@@ -36,11 +48,15 @@ class MobileNetV2(nn.Module):
         for expansion, out, repeats, stride in STAGES:
             for number in range(repeats):
                 after = _scaled(out, width)
-                blocks.append(InvertedResidual(channels, after, expansion, stride if number == 0 else 1))
+                blocks.append(
+                    InvertedResidual(channels, after, expansion, stride if number == 0 else 1)
+                )
                 channels = after
         wide = _scaled(1280, width)
         self.features = nn.Sequential(*blocks, _conv(channels, wide, 1))
-        self.pool = nn.Sequential(nn.Conv2d(wide, wide, 7, groups=wide, bias=False), nn.BatchNorm2d(wide))
+        self.pool = nn.Sequential(
+            nn.Conv2d(wide, wide, 7, groups=wide, bias=False), nn.BatchNorm2d(wide)
+        )
         self.embed = nn.Linear(wide, embedding_size, bias=False)
         self.norm = nn.BatchNorm1d(embedding_size)
 
@@ -59,5 +75,7 @@ def _scaled(channels: int, width: float) -> int:
 
 def _conv(before: int, after: int, kernel: int, stride: int = 1, groups: int = 1) -> nn.Sequential:
     return nn.Sequential(
-        nn.Conv2d(before, after, kernel, stride, kernel // 2, groups=groups, bias=False), nn.BatchNorm2d(after), nn.PReLU(after)
+        nn.Conv2d(before, after, kernel, stride, kernel // 2, groups=groups, bias=False),
+        nn.BatchNorm2d(after),
+        nn.PReLU(after),
     )

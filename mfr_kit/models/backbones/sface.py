@@ -12,10 +12,31 @@ from torch import Tensor, nn
 from mfr_kit.errors import KitError
 
 EMBEDDING_SIZE = 128
-BLOCKS = ((64, 1), (128, 2), (128, 1), (256, 2), (256, 1), (512, 2), *((512, 1),) * 5, (1024, 2), (1024, 1))  # (width, stride)
-GRAPH_SCALE = 127.5 / 128  # the graph computes (x - 127.5) / 128 from raw pixels, our networks take (x - 127.5) / 127.5
-SUFFIXES = ("", "_reshaped", "_dequantized")  # the Zoo's own float32 file; ours, derived from the quantised one
-BATCH_NORM = {"weight": "gamma", "bias": "beta", "running_mean": "moving_mean", "running_var": "moving_var"}
+BLOCKS = (
+    (64, 1),
+    (128, 2),
+    (128, 1),
+    (256, 2),
+    (256, 1),
+    (512, 2),
+    *((512, 1),) * 5,
+    (1024, 2),
+    (1024, 1),
+)  # (width, stride)
+GRAPH_SCALE = (
+    127.5 / 128
+)  # the graph computes (x - 127.5) / 128 from raw pixels, our networks take (x - 127.5) / 127.5
+SUFFIXES = (
+    "",
+    "_reshaped",
+    "_dequantized",
+)  # the Zoo's own float32 file; ours, derived from the quantised one
+BATCH_NORM = {
+    "weight": "gamma",
+    "bias": "beta",
+    "running_mean": "moving_mean",
+    "running_var": "moving_var",
+}
 
 
 class SFace(nn.Module):
@@ -27,7 +48,9 @@ class SFace(nn.Module):
         self.conv_1 = _conv(3, wide[0], kernel=3)
         for number, (_, stride) in enumerate(BLOCKS, start=2):
             before, after = wide[number - 2 : number]
-            self.add_module(f"conv_{number}_dw", _conv(before, before, kernel=3, stride=stride, groups=before))
+            self.add_module(
+                f"conv_{number}_dw", _conv(before, before, kernel=3, stride=stride, groups=before)
+            )
             self.add_module(f"conv_{number}", _conv(before, after, kernel=1))
         self.bn1 = nn.BatchNorm2d(wide[-1], eps=2e-5)
         self.pre_fc1 = nn.Linear(wide[-1] * 7 * 7, embedding_size)
@@ -59,9 +82,13 @@ def state_from_onnx(path: Path) -> dict[str, Tensor]:
     stored = {tensor.name: tensor for tensor in onnx.load(str(path)).graph.initializer}
 
     def read(name: str, key: str) -> Tensor:
-        found = next((stored[name + suffix] for suffix in SUFFIXES if name + suffix in stored), None)
+        found = next(
+            (stored[name + suffix] for suffix in SUFFIXES if name + suffix in stored), None
+        )
         if found is None:
-            raise KitError(f"{path} is not the float32 SFace: it has no tensor '{name}' (wanted for {key}). Use the asset 'sface'.")
+            raise KitError(
+                f"{path} is not the float32 SFace: it has no tensor '{name}' (wanted for {key}). Use the asset 'sface'."
+            )
         return torch.from_numpy(numpy_helper.to_array(found).copy())
 
     state = {}

@@ -22,10 +22,20 @@ def rows(subject: Subject) -> list[Row]:
     except KitError as error:
         return [Row("runs on one face", "runs", str(error), verdict=FAIL)]
     if single.ndim != 2 or len(single) != 1:
-        return [Row("runs on one face", "(1, D)", str(single.shape), verdict=FAIL, note="one row of numbers for one face is wanted")]
+        return [
+            Row(
+                "runs on one face",
+                "(1, D)",
+                str(single.shape),
+                verdict=FAIL,
+                note="one row of numbers for one face is wanted",
+            )
+        ]
     result = [must("runs on one face", "(1, D)", str(single.shape), True)]
     if subject.track.limits.embedding_size is not None:
-        result.append(at_most("embedding size", subject.track.limits.embedding_size, single.shape[1]))
+        result.append(
+            at_most("embedding size", subject.track.limits.embedding_size, single.shape[1])
+        )
     parts = {
         "finite embeddings": lambda: [_finite(subject, faces)],
         "deterministic": lambda: [_repeats(subject, faces[:1], single)],
@@ -42,7 +52,11 @@ def rows(subject: Subject) -> list[Row]:
 
 
 def _finite(subject: Subject, faces: np.ndarray) -> Row:
-    kinds = {"noise": faces[:1], "black": np.zeros_like(faces[:1]), "white": np.full_like(faces[:1], 255)}
+    kinds = {
+        "noise": faces[:1],
+        "black": np.zeros_like(faces[:1]),
+        "white": np.full_like(faces[:1], 255),
+    }
     bad = [name for name, face in kinds.items() if not np.isfinite(subject.embed(face)).all()]
     return must(
         "finite embeddings",
@@ -56,26 +70,40 @@ def _finite(subject: Subject, faces: np.ndarray) -> Row:
 def _repeats(subject: Subject, face: np.ndarray, first: np.ndarray) -> Row:
     same = all(np.array_equal(subject.embed(face), first) for _ in range(3))
     return must(
-        "deterministic", "4 runs equal", "equal" if same else "different", same, "a random operation (dropout?) is left in the graph"
+        "deterministic",
+        "4 runs equal",
+        "equal" if same else "different",
+        same,
+        "a random operation (dropout?) is left in the graph",
     )
 
 
 def _batch(subject: Subject, faces: np.ndarray) -> list[Row]:
     together = subject.embed(faces)
     if together.ndim != 2 or len(together) != BATCH:
-        return [Row(f"runs on a batch of {BATCH}", f"({BATCH}, D)", str(together.shape), verdict=FAIL)]
+        return [
+            Row(f"runs on a batch of {BATCH}", f"({BATCH}, D)", str(together.shape), verdict=FAIL)
+        ]
     finite = bool(np.isfinite(together.sum()))
     alone = np.concatenate([subject.embed(face[None]) for face in faces])
     shown = f"{together.shape}, {'finite' if finite else 'not finite'}"
     return [
         must(f"runs on a batch of {BATCH}", f"({BATCH}, D), finite sum", shown, finite),
-        _close("a batch equals single faces", _worst(alone, together), "faces of a batch influence each other: implicit batch inference"),
+        _close(
+            "a batch equals single faces",
+            _worst(alone, together),
+            "faces of a batch influence each other: implicit batch inference",
+        ),
     ]
 
 
 def _tells_apart(subject: Subject, faces: np.ndarray) -> Row:
     found = np.concatenate([subject.embed(face[None]) for face in faces[:2]])
-    differ = bool(np.isfinite(found).all()) and bool(np.linalg.norm(found, axis=1).all()) and not np.array_equal(found[0], found[1])
+    differ = (
+        bool(np.isfinite(found).all())
+        and bool(np.linalg.norm(found, axis=1).all())
+        and not np.array_equal(found[0], found[1])
+    )
     return must(
         "different faces differ",
         "two faces, two embeddings",
@@ -99,7 +127,9 @@ def _agrees(subject: Subject, faces: np.ndarray) -> Row:
     if found.shape != wanted.shape:
         return Row(AGREES, str(wanted.shape), str(found.shape), verdict=FAIL)
     return _close(
-        "agrees with its run, fed as the server feeds", _worst(wanted, found), "channel order, scale or weights differ from the run"
+        "agrees with its run, fed as the server feeds",
+        _worst(wanted, found),
+        "channel order, scale or weights differ from the run",
     )
 
 

@@ -7,11 +7,19 @@ from mfr_kit.submission.timing import single_image_ms
 
 def rows(subject: Subject) -> list[Row]:
     """Time single images as the organisers do, if asked to and if the model takes faces at all."""
-    if not subject.latency or subject.session is None or subject.session.get_inputs()[0].shape[1:] != [3, 112, 112]:
+    if (
+        not subject.latency
+        or subject.session is None
+        or subject.session.get_inputs()[0].shape[1:] != [3, 112, 112]
+    ):
         return []
     limits = subject.track.limits
     result = [_here(subject)]
-    if limits.time_ms is not None and limits.time_on == "v100" and subject.session.get_inputs()[0].type == "tensor(float)":
+    if (
+        limits.time_ms is not None
+        and limits.time_on == "v100"
+        and subject.session.get_inputs()[0].type == "tensor(float)"
+    ):
         result.append(_on_v100(subject))
     return result
 
@@ -20,10 +28,16 @@ def _here(subject: Subject) -> Row:
     limits = subject.track.limits
     one_thread = limits.time_on == "cpu-thread"
     timed = single_image_ms(subject.path, threads=1 if one_thread else 0)
-    limit = f"<= {limits.time_ms:g} ms on one thread, whole pipeline" if one_thread else "none: a CPU is not comparable"
+    limit = (
+        f"<= {limits.time_ms:g} ms on one thread, whole pipeline"
+        if one_thread
+        else "none: a CPU is not comparable"
+    )
     cores = "one thread" if one_thread else "all cores"
     note = f"CPU, {cores}, half the runs within {timed.low:.1f} to {timed.high:.1f} ms: measured here, not comparable"
-    return Row("time for one image, here", limit, f"{timed.fast:.1f} ms", "", ADVISORY, note, measured=True)
+    return Row(
+        "time for one image, here", limit, f"{timed.fast:.1f} ms", "", ADVISORY, note, measured=True
+    )
 
 
 def _on_v100(subject: Subject) -> Row:
@@ -33,4 +47,12 @@ def _on_v100(subject: Subject) -> Row:
         f"{estimate.REFERENCE}, which took {estimate.V100_MS[estimate.REFERENCE]} ms there; {found.by_nodes:.2f} ms by the number of nodes"
     )
     shown = f"{found.low:.1f} to {found.high:.1f} ms"
-    return Row("time for one image, V100", f"<= {limit:g} ms", shown, f"{limit - found.high:.1f} ms", ADVISORY, note, measured=True)
+    return Row(
+        "time for one image, V100",
+        f"<= {limit:g} ms",
+        shown,
+        f"{limit - found.high:.1f} ms",
+        ADVISORY,
+        note,
+        measured=True,
+    )

@@ -15,7 +15,14 @@ def rows(subject: Subject) -> list[Row]:
     try:
         told = stored(subject)
     except ValueError as error:
-        return [Row("lineage", "readable", f"metadata {preprocess.META_LINEAGE} is not JSON ({error})", verdict=FAIL)]
+        return [
+            Row(
+                "lineage",
+                "readable",
+                f"metadata {preprocess.META_LINEAGE} is not JSON ({error})",
+                verdict=FAIL,
+            )
+        ]
     limit = "anything" if allowed is None else " or ".join(allowed)
     if not told:
         holds, note = (
@@ -64,11 +71,20 @@ def stored(subject: Subject) -> dict | None:
 
 
 def _own(told: dict) -> list[str]:
-    return [*told.get("trained_on", []), *(entry["name"] for entry in told.get("training_sets", []))] or [lineage.UNKNOWN]
+    return [
+        *told.get("trained_on", []),
+        *(entry["name"] for entry in told.get("training_sets", [])),
+    ] or [lineage.UNKNOWN]
 
 
-def _ancestor(part: str, limit: str, allowed: list[str] | None, name: str | None, sets: list[str]) -> Row:
-    strangers = [] if allowed is None else [item for item in sets if _plain(item) not in {_plain(one) for one in allowed}]
+def _ancestor(
+    part: str, limit: str, allowed: list[str] | None, name: str | None, sets: list[str]
+) -> Row:
+    strangers = (
+        []
+        if allowed is None
+        else [item for item in sets if _plain(item) not in {_plain(one) for one in allowed}]
+    )
     found = f"{name}, trained on {'; '.join(sets)}" if name else "; ".join(sets)
     note = "external data and pretrained models are forbidden in this track"
     if name and strangers:
@@ -77,7 +93,10 @@ def _ancestor(part: str, limit: str, allowed: list[str] | None, name: str | None
 
 
 def _people(subject: Subject, told: dict) -> list[Row]:
-    limit, counts = subject.track.lineage.people, [entry.get("people", 0) for entry in told.get("training_sets", [])]
+    limit, counts = (
+        subject.track.lineage.people,
+        [entry.get("people", 0) for entry in told.get("training_sets", [])],
+    )
     if limit is None or not counts:
         return []
     return [

@@ -26,9 +26,15 @@ def rows(subject: Subject) -> list[Row]:
     ]
     if stored is not None:
         inside = "raw_0_255" if subject.normalises_itself else "minus1_to_1"
-        agrees = stored == inside or (stored == "raw_0_255" and not subject.normalises_itself)  # a folded shift cannot be seen
+        agrees = stored == inside or (
+            stored == "raw_0_255" and not subject.normalises_itself
+        )  # a folded shift cannot be seen
         note = "the graph shifts its input by a constant although its metadata says that this happened outside"
-        result.append(must("normalisation in the graph", SHOWN.get(stored, stored), SHOWN[inside], agrees, note))
+        result.append(
+            must(
+                "normalisation in the graph", SHOWN.get(stored, stored), SHOWN[inside], agrees, note
+            )
+        )
     return result
 
 
@@ -40,5 +46,7 @@ def guess(subject: Subject) -> str:
     if subject.track.side_files:
         return subject.normalisation
     names = [node.name for node in subject.proto.graph.node[:LOOKED_AT]]
-    found = any(name.startswith(SHIFTS) for name in names) and any(name.startswith(SCALES) for name in names)
+    found = any(name.startswith(SHIFTS) for name in names) and any(
+        name.startswith(SCALES) for name in names
+    )
     return "raw_0_255" if found else "minus1_to_1"

@@ -27,7 +27,9 @@ def read(path: Path, names: list[str]) -> np.ndarray:
     """
     header = np.fromfile(path, "<i4", 4)
     if len(header) < 4 or header[2] != header[1] * 4 or header[3] != FLOAT32 or header.min() < 1:
-        raise KitError(f"{path}: header {header.tolist()} is not that of an LFR matrix (rows, cols, cols * 4, 5)")
+        raise KitError(
+            f"{path}: header {header.tolist()} is not that of an LFR matrix (rows, cols, cols * 4, 5)"
+        )
     wanted = 16 + int(header[0]) * int(header[2])
     if path.stat().st_size != wanted:
         raise KitError(f"{path}: {path.stat().st_size} bytes, its header promises {wanted}")

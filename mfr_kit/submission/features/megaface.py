@@ -44,12 +44,16 @@ def _vector(file: Path) -> np.ndarray:
         raise KitError(f"{file}: cannot be read ({error.strerror})") from None
     header = np.frombuffer(data[:16], "<i4") if len(data) >= 16 else np.zeros(4, "<i4")
     if header[1:].tolist() != [1, 4, FLOAT32] or len(data) != 16 + 4 * int(header[0]):
-        raise KitError(f"{file}: {len(data)} bytes with header {header.tolist()}, not a MegaFace vector (D, 1, 4, 5)")
+        raise KitError(
+            f"{file}: {len(data)} bytes with header {header.tolist()}, not a MegaFace vector (D, 1, 4, 5)"
+        )
     return np.frombuffer(data[16:], "<f4")
 
 
 def _file(folder: Path, name: str) -> Path:
     inside = PurePosixPath(name)
     if inside.is_absolute() or ".." in inside.parts:
-        raise KitError(f"'{name}' lies outside the list's folder: MegaFace keeps the folders of the list")
+        raise KitError(
+            f"'{name}' lies outside the list's folder: MegaFace keeps the folders of the list"
+        )
     return folder / f"{inside}_{ALGORITHM}.bin"

@@ -14,12 +14,16 @@ def write(path: Path, names: list[str], rows: np.ndarray) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    schema = pa.schema([("name", pa.string()), ("embedding", pa.list_(pa.float32(), rows.shape[1]))])
+    schema = pa.schema(
+        [("name", pa.string()), ("embedding", pa.list_(pa.float32(), rows.shape[1]))]
+    )
     with pq.ParquetWriter(path, schema) as writer:
         for start in range(0, len(rows), GROUP):
             block = np.ascontiguousarray(rows[start : start + GROUP])
             vectors = pa.FixedSizeListArray.from_arrays(pa.array(block.ravel()), rows.shape[1])
-            writer.write_table(pa.table([pa.array(names[start : start + GROUP]), vectors], schema=schema))
+            writer.write_table(
+                pa.table([pa.array(names[start : start + GROUP]), vectors], schema=schema)
+            )
 
 
 def read(path: Path, names: list[str]) -> np.ndarray:

@@ -19,7 +19,11 @@ def inspect(folder: Path) -> list[Row]:
         shape, complaint = lfr.read(matrix, []).shape, ""
     except KitError as error:
         shape, complaint = None, str(error)
-    return [must("features", "an LFR matrix", complaint or f"{shape[0]} x {shape[1]}", shape is not None)]
+    return [
+        must(
+            "features", "an LFR matrix", complaint or f"{shape[0]} x {shape[1]}", shape is not None
+        )
+    ]
 
 
 def files(request: Request) -> dict[str, Path | bytes]:
@@ -29,7 +33,9 @@ def files(request: Request) -> dict[str, Path | bytes]:
         KitError: no features were asked for.
     """
     if request.features is None:
-        raise KitError(f"track {request.track.name} takes features, not a model: add --features LIST (the track's images, in its order)")
+        raise KitError(
+            f"track {request.track.name} takes features, not a model: add --features LIST (the track's images, in its order)"
+        )
     if request.features.is_dir():
         return {
             f"features/{file.relative_to(request.features).as_posix()}": file

@@ -11,5 +11,8 @@ PIXELS = {"minus1_to_1": (127.5, 127.5), "raw_0_255": (0.0, 1.0)}  # mean, std
 def files(request: Request) -> dict[str, Path | bytes]:
     """What goes into the zip, by its name there."""
     mean, std = PIXELS[request.normalisation]
-    beside = {name: text.format(mean=mean, std=std).encode() for name, text in request.track.side_files.items()}
+    beside = {
+        name: text.format(mean=mean, std=std).encode()
+        for name, text in request.track.side_files.items()
+    }
     return {MODEL: request.model, **beside}

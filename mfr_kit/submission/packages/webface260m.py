@@ -44,9 +44,18 @@ def inspect(folder: Path) -> list[Row]:
         np.savez(photos, **photographs())
         env = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"}
         call = [sys.executable, str(CODE / "harness.py"), str(folder), str(photos)]
-        done = subprocess.run(call, capture_output=True, text=True, check=False, env=env, cwd=scratch, timeout=600)
+        done = subprocess.run(
+            call, capture_output=True, text=True, check=False, env=env, cwd=scratch, timeout=600
+        )
     if done.returncode:
-        return [Row("loads as the organisers load it", "PyWebFace260M", done.stderr.strip().splitlines()[-1], verdict=FAIL)]
+        return [
+            Row(
+                "loads as the organisers load it",
+                "PyWebFace260M",
+                done.stderr.strip().splitlines()[-1],
+                verdict=FAIL,
+            )
+        ]
     return _judge(json.loads(done.stdout.splitlines()[-1]))
 
 
@@ -59,7 +68,9 @@ def photographs() -> dict[str, np.ndarray]:
     result = {}
     for path in sorted(assets.path("orl-faces").glob("s*/1.pgm"))[:PHOTOS]:
         face = images.read_rgb(path)
-        result[path.parent.name] = np.pad(face, ((60, 60), (60, 60), (0, 0)), mode="edge")[:, :, ::-1]
+        result[path.parent.name] = np.pad(face, ((60, 60), (60, 60), (0, 0)), mode="edge")[
+            :, :, ::-1
+        ]
     return result
 
 
@@ -69,13 +80,43 @@ def _judge(told: dict) -> list[Row]:
     slow = float(times.max())
     note = f"median {np.median(times):.0f} ms, slowest {slow:.0f} ms of {len(times)} on one thread here; the server is another machine"
     return [
-        must("loads as the organisers load it", "PyWebFace260M", f"{told['size']}-d features", True),
-        must("no face gives zeros", "zero vector", "zeros" if told["blank_is_zero"] else "something else", told["blank_is_zero"]),
-        must("similarity of no face", "a number", str(told["no_face_similarity"]), bool(np.isfinite(told["no_face_similarity"]))),
-        must("finds faces", f">= half of {told['photos']}", str(told["found"]), told["found"] * 2 >= told["photos"] > 0),
+        must(
+            "loads as the organisers load it", "PyWebFace260M", f"{told['size']}-d features", True
+        ),
+        must(
+            "no face gives zeros",
+            "zero vector",
+            "zeros" if told["blank_is_zero"] else "something else",
+            told["blank_is_zero"],
+        ),
+        must(
+            "similarity of no face",
+            "a number",
+            str(told["no_face_similarity"]),
+            bool(np.isfinite(told["no_face_similarity"])),
+        ),
+        must(
+            "finds faces",
+            f">= half of {told['photos']}",
+            str(told["found"]),
+            told["found"] * 2 >= told["photos"] > 0,
+        ),
         must("finite features", "all", "all" if told["finite"] else "some are not", told["finite"]),
-        must("similarity to itself", "1", f"{min(likeness, default=0):.4f}", bool(likeness) and min(likeness) > 0.999),
-        Row("time of the pipeline", f"<= {LIMIT_MS} ms", f"{slow:.0f} ms", f"{LIMIT_MS - slow:.0f} ms", ADVISORY, note, measured=True),
+        must(
+            "similarity to itself",
+            "1",
+            f"{min(likeness, default=0):.4f}",
+            bool(likeness) and min(likeness) > 0.999,
+        ),
+        Row(
+            "time of the pipeline",
+            f"<= {LIMIT_MS} ms",
+            f"{slow:.0f} ms",
+            f"{LIMIT_MS - slow:.0f} ms",
+            ADVISORY,
+            note,
+            measured=True,
+        ),
     ]
 
 
