@@ -7,7 +7,10 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent / "mfr_kit"
 ORDER = [
-    ["errors", "seeding", "registry", "options", "dequantize", "assets"],
+    [
+        *["errors", "seeding", "registry", "system_errors", "paths", "files"],
+        *["options", "dequantize", "assets"],
+    ],
     ["data"],
     ["masks"],
     ["models"],

@@ -2,7 +2,7 @@
 
 import sys
 
-from mfr_kit import __version__, registry
+from mfr_kit import __version__, registry, system_errors
 from mfr_kit.errors import KitError
 
 PANELS = [
@@ -50,6 +50,7 @@ def build_app():
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command and return the process's exit code: 0 done, 2 mend your input, 3 a track's rule fails, 1 our bug."""
+    _print_everything()
     try:
         build_app()(args=arguments)
     except KitError as error:
@@ -60,4 +61,17 @@ def main(arguments: list[str] | None = None) -> int:
     except BrokenPipeError:  # `kit.py ... | head` is not an error of ours
         sys.stderr.close()
         return 0
+    except Exception as error:
+        line = system_errors.explain(error)
+        if line is None:  # a bug of ours: its traceback says most
+            raise
+        print(f"error: {line}", file=sys.stderr)
+        return KitError.exit_code
     return 0
+
+
+def _print_everything() -> None:
+    """Let no name end a command where it is printed: what a pipe's or terminal's encoding lacks is escaped."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")

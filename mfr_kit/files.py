@@ -1,0 +1,179 @@
+"""Files and folders, written whole or not at all; paths.py says before the work whether an output path will do.
+
+A file is written under a temporary name beside its target and moved into place; where anything fails the temporary one goes and
+what was there before stays. What the operating system refuses names the target, not the temporary file (system_errors.py).
+"""
+
+import contextlib
+import errno
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from mfr_kit.errors import KitError
+from mfr_kit.paths import beside, is_device, refuse_existing
+from mfr_kit.system_errors import disk_error, remedy, shown
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Write a file whole: under a temporary name, then moved into place; its folder is made. Permissions follow the umask."""
+    with replacing(path) as temporary:
+        temporary.write_bytes(data)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write text as UTF-8 without BOM, line breaks as they are given.
+
+    Raises:
+        KitError: the text holds a name that is not UTF-8.
+    """
+    try:
+        data = text.encode("utf-8")
+    except UnicodeEncodeError as error:
+        line = text[: error.start].rpartition("\n")[2] + text[error.start :].partition("\n")[0]
+        raise KitError(
+            f"{shown(path)} cannot hold {shown(line[:200])}: a name in it is not UTF-8; rename that file or folder"
+        ) from None
+    write_bytes(path, data)
+
+
+def write_json(path: Path, value: Any, **style: Any) -> None:
+    """Write a value as JSON, indented by two, with a line break at the end; `style` goes to `json.dumps`."""
+    write_text(path, json.dumps(value, **{"indent": 2, **style}) + "\n")
+
+
+def read_text(path: Path, what: str = "") -> str:
+    """Read a text file, UTF-8 with or without BOM; CR LF becomes LF.
+
+    Args:
+        path: the file.
+        what: its kind, for the error: "the image list".
+    Raises:
+        KitError: it cannot be read, or is not UTF-8; names the line and the byte.
+    """
+    path = Path(path)
+    try:
+        data = path.read_bytes()
+    except (OSError, ValueError) as error:
+        why = remedy(getattr(error, "errno", None)) or getattr(error, "strerror", None) or error
+        raise KitError(f"cannot read {what + ' ' if what else ''}{shown(path)}: {why}") from None
+    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
+        raise KitError(f"{shown(path)} is UTF-16 text: save it as UTF-8")
+    try:
+        return data.decode("utf-8-sig").replace("\r\n", "\n")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise KitError(
+            f"{shown(path)} is not UTF-8 text: line {line}, byte {error.start} is 0x{data[error.start]:02x}; save it as UTF-8"
+        ) from None
+
+
+def sha256_of(path: Path) -> str:
+    """Return the sha256 of a file, in hex."""
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Yield a temporary name beside `path`; what is written there takes the place of `path` when the block ends well.
+
+    A link is followed: what it points to is replaced. A device or pipe (/dev/null, /dev/stdout) is written to as it is.
+
+    Raises:
+        OSError: what the system refused, with the target as its `filename`.
+    """
+    path = Path(path)
+    if is_device(path):
+        with attributed_to(path):
+            yield path
+        return
+    target = Path(os.path.realpath(path))
+    temporary = beside(target)
+    try:
+        with attributed_to(path, temporary):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            yield temporary
+            _sync(temporary)
+            os.replace(temporary, target)
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def building(path: Path) -> Iterator[Path]:
+    """Yield a new, empty folder beside `path` to fill; it becomes `path` when the block ends well and goes when it does not.
+
+    Raises:
+        KitError: `path` exists and is no empty folder.
+        OSError: what the system refused, with the target as its `filename`.
+    """
+    path = Path(path)
+    refuse_existing(path)
+    target = Path(os.path.realpath(path))
+    temporary = beside(target)
+    try:
+        with attributed_to(path, temporary):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            temporary.mkdir()
+            yield temporary
+            os.replace(temporary, target)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def attributed_to(path: Path, temporary: Path | None = None) -> Iterator[None]:
+    """Let what the system refuses inside name `path`: libraries that write raise errors without a name, or with the temporary one.
+
+    Args:
+        path: what the user asked for.
+        temporary: a file or folder that stands for `path` until it is whole; names inside it become names inside `path`.
+    """
+    try:
+        yield
+    except Exception as error:
+        if isinstance(error, KitError):
+            raise
+        found = error if isinstance(error, OSError) and error.errno else disk_error(error)
+        if found is None:
+            raise
+        name = os.fsdecode(found.filename) if isinstance(found.filename, str | bytes) else None
+        if name is not None and temporary is not None and name.startswith(str(temporary)):
+            name = str(path) + name[len(str(temporary)) :]
+        named = OSError(found.errno, os.strerror(found.errno), name or str(path))
+        raise named from error
+
+
+def reserve(path: Path, size_bytes: int) -> None:
+    """Make a file of so many bytes whose space is really there, so that writing to it through a memory map cannot end the process.
+
+    Raises:
+        OSError: the disk is full; the file is gone again.
+    """
+    with attributed_to(path):
+        try:
+            with Path(path).open("r+b" if Path(path).exists() else "w+b") as file:
+                if size_bytes:
+                    os.posix_fallocate(file.fileno(), 0, size_bytes)
+        except OSError as error:
+            if error.errno in (errno.EOPNOTSUPP, errno.EINVAL):
+                return  # a filesystem without this call: then it has to do without
+            Path(path).unlink(missing_ok=True)
+            raise
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # a filesystem that cannot
+            raise
+    finally:
+        os.close(handle)
