@@ -66,6 +66,6 @@ def test_no_file_is_too_long():
     long = {
         path.relative_to(ROOT).as_posix(): n
         for path in ROOT.rglob("*.py")
-        if (n := len(path.read_text().splitlines())) > 320
+        if (n := len(path.read_text().splitlines())) > 420  # at 100 columns; new files: 300
     }
     assert not long
