@@ -202,7 +202,7 @@ def test_p_out_of_range_is_refused(p):
 
 @pytest.mark.parametrize("seed", [(-1, 0), "ab", 3, (1, None)])
 def test_seeds_that_are_no_whole_numbers_are_refused(seed):
-    with pytest.raises(KitError, match="mask_seed.*whole numbers"):
+    with pytest.raises(KitError, match=r"mask_seed.*whole numbers"):
         MaskAugment(p=1)(image=A, mask_seed=seed)
 
 
