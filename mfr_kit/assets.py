@@ -9,6 +9,7 @@ import urllib.request
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from mfr_kit import files
 from mfr_kit.errors import KitError
 from mfr_kit.registry import unknown
 
@@ -200,8 +201,7 @@ def sha256_of(location: Path, pattern: str | None = None) -> str:
             if item.is_file()
         )
         return hashlib.sha256("".join(lines).encode()).hexdigest()
-    with location.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return files.sha256_of(location)
 
 
 def _carried(entry: Asset) -> Path | None:

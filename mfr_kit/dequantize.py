@@ -1,10 +1,11 @@
 """Turn a block-quantised ONNX recogniser of the OpenCV Zoo into plain float32, readable by servers of 2021 (opset 11, IR 6)."""
 
 import json
-import os
 from pathlib import Path
 
 import numpy as np
+
+from mfr_kit import files
 
 OPSET = 11
 IR_VERSION = 6
@@ -63,9 +64,7 @@ def write_float32(source: Path, target: Path, lineage: dict) -> None:
         },
     )
     onnx.checker.check_model(made, full_check=True)
-    temporary = target.with_suffix(".part")
-    temporary.write_bytes(made.SerializeToString(deterministic=True))
-    os.replace(temporary, target)
+    files.write_bytes(target, made.SerializeToString(deterministic=True))
 
 
 def _attributes(node) -> dict:

@@ -25,14 +25,18 @@ def write_bytes(path: Path, data: bytes) -> None:
         temporary.write_bytes(data)
 
 
-def write_text(path: Path, text: str) -> None:
+def write_text(path: Path, text: str, errors: str = "strict") -> None:
     """Write text as UTF-8 without BOM, line breaks as they are given.
 
+    Args:
+        path: the file; its folder is made.
+        text: what to write.
+        errors: "backslashreplace" writes names that are not UTF-8 with escapes, for what only people read.
     Raises:
         KitError: the text holds a name that is not UTF-8.
     """
     try:
-        data = text.encode("utf-8")
+        data = text.encode("utf-8", errors)
     except UnicodeEncodeError as error:
         line = text[: error.start].rpartition("\n")[2] + text[error.start :].partition("\n")[0]
         raise KitError(

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 from mfr_kit.errors import KitError
+from mfr_kit.paths import check_output
 from mfr_kit.registry import unknown
 
 T = TypeVar("T")
@@ -20,6 +21,7 @@ def option(
     help: str,
     argument: bool = False,
     choices: Callable[[], list[str]] | None = None,
+    writes: str | None = None,
 ) -> Any:
     """Declare a field of an options dataclass.
 
@@ -28,10 +30,10 @@ def option(
         help: one line with unit and range, shown by `--help`.
         argument: positional on the command line (still a key of the TOML file).
         choices: returns the allowed values; called when a value is checked, so that plug-ins are found by folder.
+        writes: "file" or "folder" for a path that the command writes; it is checked before the work begins.
     """
-    return dataclasses.field(
-        default=default, metadata={"help": help, "argument": argument, "choices": choices}
-    )
+    metadata = {"help": help, "argument": argument, "choices": choices, "writes": writes}
+    return dataclasses.field(default=default, metadata=metadata)
 
 
 def like(cls: type, name: str) -> Any:
@@ -107,16 +109,29 @@ def command(
 
     def call(**flags: Any) -> None:
         config = flags.pop("config", None)
-        run(
-            load(
-                cls, config, {name: value for name, value in flags.items() if value not in ([], ())}
-            )
-        )
+        given = {name: value for name, value in flags.items() if value not in ([], ())}
+        options = load(cls, config, given)
+        check_outputs(options)
+        run(options)
 
     call.__name__, call.__doc__ = run.__name__, run.__doc__
     call.__signature__ = inspect.Signature(parameters)
     call.__annotations__ = hints
     return call
+
+
+def check_outputs(options: Any) -> None:
+    """Refuse options that name an output on which the work would end (paths.py); a dry run writes nothing.
+
+    Raises:
+        KitError: an output that exists as the other kind, lies below a file, or cannot be written.
+    """
+    if getattr(options, "dry_run", False):
+        return
+    for field in dataclasses.fields(options):
+        path, kind = getattr(options, field.name), field.metadata.get("writes")
+        if kind and path is not None:
+            check_output(path, kind, flag_of(field))
 
 
 def read_toml(path: Path, what: str) -> dict[str, Any]:

@@ -16,9 +16,12 @@ class AblateOptions:
         argument=True, help="TOML with the settings, seeds and face sets (docs/ablations.md)."
     )
     work: Path = option(
-        help="Folder for the runs and the teacher's bank; a later call goes on from what is there."
+        writes="folder",
+        help="Folder for the runs and the teacher's bank; a later call goes on from what is there.",
     )
-    records: Path = option(RECORDS, help="Folder of the records, one small JSON a finished cell.")
+    records: Path = option(
+        RECORDS, writes="folder", help="Folder of the records, one small JSON a finished cell."
+    )
     only: list[str] | None = option(
         None, help="Settings to work at (repeat the flag); all if left out."
     )
@@ -33,5 +36,7 @@ class ResultsOptions:
 
     records: Path = option(RECORDS, help="Folder of the records.")
     out: Path = option(
-        Path("docs/results.md"), help="Page to write; its plots go beside the records."
+        Path("docs/results.md"),
+        writes="file",
+        help="Page to write; its plots go beside the records.",
     )

@@ -13,7 +13,7 @@ from mfr_kit.errors import KitError
 from mfr_kit.evaluation import plot
 from mfr_kit.evaluation.bootstrap import LEVEL
 from mfr_kit.evaluation.verification import CLAIM, COMPARE
-from mfr_kit.models.weights import write_text
+from mfr_kit.files import write_text
 
 BARE, MASKED = "nonmask-nonmask", "mask-nonmask"
 HIDDEN = (

@@ -18,7 +18,9 @@ class AuditOptions:
         None, help="A second set: whatever of SRC is also in it is reported.", argument=True
     )
     out: Path = option(
-        Path("audit"), help="Folder for findings.csv and exclude.txt (for `augment --exclude`)."
+        Path("audit"),
+        writes="folder",
+        help="Folder for findings.csv and exclude.txt (for `augment --exclude`).",
     )
     model: str = option(
         "sface",

@@ -25,7 +25,7 @@ class ShowOptions:
 class PackOptions(ShowOptions):
     """What to pack, and where to."""
 
-    dst: Path = option(help="Verification set to write, *.bin.", argument=True)
+    dst: Path = option(help="Verification set to write, *.bin.", argument=True, writes="file")
     any_size: bool = option(
         False, help="Allow images that are not 112x112 (others' tools will resize or refuse them)."
     )
@@ -35,7 +35,9 @@ class PackOptions(ShowOptions):
 class UnpackOptions(ShowOptions):
     """What to unpack, and where to."""
 
-    dst: Path = option(help="Folder to write: the images and pairs.csv.", argument=True)
+    dst: Path = option(
+        help="Folder to write: the images and pairs.csv.", argument=True, writes="folder"
+    )
 
 
 def pack(options: PackOptions) -> None:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mfr_kit import files
 from mfr_kit.errors import KitError
 
 MARK = object()
@@ -93,18 +94,13 @@ def read_bin(path: Path) -> tuple[list[memoryview | bytes], list[bool]]:
 
 def write_bin(path: Path, images: Iterable[bytes], same: Iterable[bool]) -> None:
     """Write a `.bin` that InsightFace's tools read (pickle protocol 3): two images a pair; a generator of images is held one at a time."""
-    temporary = Path(path).with_name(f".{Path(path).name}.{os.getpid()}.part")
-    try:
-        with temporary.open("wb") as file:
-            file.write(pickle.PROTO + b"\x03" + pickle.MARK + pickle.EMPTY_LIST + pickle.MARK)
-            for image in images:
-                file.write(pickle.BINBYTES + struct.pack("<I", len(image)) + image)
-            file.write(pickle.APPENDS + pickle.EMPTY_LIST + pickle.MARK)
-            file.write(b"".join(pickle.NEWTRUE if flag else pickle.NEWFALSE for flag in same))
-            file.write(pickle.APPENDS + pickle.TUPLE + pickle.STOP)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with files.replacing(path) as temporary, temporary.open("wb") as file:
+        file.write(pickle.PROTO + b"\x03" + pickle.MARK + pickle.EMPTY_LIST + pickle.MARK)
+        for image in images:
+            file.write(pickle.BINBYTES + struct.pack("<I", len(image)) + image)
+        file.write(pickle.APPENDS + pickle.EMPTY_LIST + pickle.MARK)
+        file.write(b"".join(pickle.NEWTRUE if flag else pickle.NEWFALSE for flag in same))
+        file.write(pickle.APPENDS + pickle.TUPLE + pickle.STOP)
 
 
 class _Refused(Exception):

@@ -1,8 +1,7 @@
 """Embed a face set: files are decoded by threads while the network runs, and the result is kept by content."""
 
 import hashlib
-import os
-import tempfile
+import sys
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -10,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mfr_kit import assets
+from mfr_kit import assets, files, system_errors
 from mfr_kit.data.faceset import FaceSet
 from mfr_kit.errors import KitError
 from mfr_kit.models.embedders import Embedder
@@ -113,11 +112,10 @@ def _load(path: Path, rows: int, size: int) -> np.ndarray:
 
 
 def _store(path: Path, result: np.ndarray) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".part", delete=False) as file:
-        try:
+    """Keep a result for the next run; a cache that cannot be written costs that run its time, not this one its result."""
+    try:
+        with files.replacing(path) as temporary, temporary.open("wb") as file:
             np.save(file, result)
-            file.close()
-            os.replace(file.name, path)
-        finally:
-            Path(file.name).unlink(missing_ok=True)
+    except OSError as error:
+        why = system_errors.explain(error) or error
+        print(f"warning: embeddings are not kept for another run: {why}", file=sys.stderr)

@@ -59,7 +59,9 @@ class EvaluateOptions:
     far: list[float] | None = option(
         None, help="False-accept rate in (0, 1), may be repeated; default: 1e-2, 1e-3 and 1e-4."
     )
-    out: Path | None = option(None, help="Folder for report.json, report.csv and report.html.")
+    out: Path | None = option(
+        None, writes="folder", help="Folder for report.json, report.csv and report.html."
+    )
     faces: bool = option(
         True,
         help="Show the worst errors in the report, as pictures with file names; --no-faces leaves out both.",

@@ -1,10 +1,11 @@
 """Write a report: JSON for machines, CSV for tables, and one HTML page that needs nothing beside it."""
 
 import csv
+import io
 import json
-import os
 from pathlib import Path
 
+from mfr_kit import files
 from mfr_kit.evaluation import plot
 from mfr_kit.evaluation.identification import figure_of_fpir, figure_of_rank, searches_of
 
@@ -44,9 +45,8 @@ SEARCH_COLUMNS = (
 def write(report: dict, folder: Path) -> Path:
     """Write `report.json`, `report.csv`, `report.html` and, where a gallery was searched, `searches.csv`; return the page's path."""
     folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    _put(folder / "report.json", json.dumps(report, indent=1, allow_nan=False) + "\n")
-    _put(folder / "report.html", page(report))
+    files.write_text(folder / "report.json", json.dumps(report, indent=1, allow_nan=False) + "\n")
+    files.write_text(folder / "report.html", page(report), errors="backslashreplace")
     _put_table(folder / "report.csv", COLUMNS, list(_rows(report)))
     searches = list(_search_rows(report))
     if searches:
@@ -225,18 +225,11 @@ def _search_row(about: dict, figure: str, value: float | None, row: dict) -> dic
 
 
 def _put_table(path: Path, columns: tuple[str, ...], rows: list[dict]) -> None:
-    temporary = path.with_name(path.name + ".part")
-    with temporary.open("w", encoding="utf-8", newline="") as file:
-        table = csv.DictWriter(file, columns, lineterminator="\n")
-        table.writeheader()
-        table.writerows(rows)
-    os.replace(temporary, path)
-
-
-def _put(path: Path, text: str) -> None:
-    temporary = path.with_name(path.name + ".part")
-    temporary.write_text(text, encoding="utf-8")
-    os.replace(temporary, path)
+    text = io.StringIO(newline="")
+    table = csv.DictWriter(text, columns, lineterminator="\n")
+    table.writeheader()
+    table.writerows(rows)
+    files.write_text(path, text.getvalue(), errors="backslashreplace")
 
 
 def _percent(value: float | None) -> str:

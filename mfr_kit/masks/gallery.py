@@ -4,6 +4,7 @@ import base64
 import html
 from pathlib import Path
 
+from mfr_kit import files
 from mfr_kit.data.images import encode
 from mfr_kit.errors import KitError
 from mfr_kit.masks import library, synthetic
@@ -11,6 +12,7 @@ from mfr_kit.masks.library import Library, Mask
 from mfr_kit.masks.options import SheetOptions
 from mfr_kit.masks.preview import load_faces
 from mfr_kit.masks.render import render
+from mfr_kit.paths import check_output
 from mfr_kit.seeding import rng_for
 
 _YAWS = (-50, -25, 0, 25, 50)
@@ -37,6 +39,9 @@ def write(options: SheetOptions) -> Path:
         raise KitError(f"{options.out} is a file: the gallery is written into a folder")
     shown = options.masks if options.masks is not None else library.names(options.folder)
     chosen = library.load(shown, options.folder)
+    target = options.out / "index.html"
+    check_output(options.out, "folder", "OUT")
+    check_output(target, "file", "OUT")
     usual = library.load(None, options.folder).shares
     faces = load_faces(options, _FACES)
     sections = [
@@ -50,11 +55,7 @@ def write(options: SheetOptions) -> Path:
         f"<title>Masks</title><style>{_STYLE}</style><h1>{len(chosen.looks)} looks of {len(chosen.kinds)} kinds</h1>"
         f"<nav>{links}</nav>{''.join(sections)}</html>\n"
     )
-    options.out.mkdir(parents=True, exist_ok=True)
-    target = options.out / "index.html"
-    part = target.with_suffix(".part")
-    part.write_text(page, encoding="utf-8")
-    part.replace(target)
+    files.write_text(target, page)
     return target
 
 

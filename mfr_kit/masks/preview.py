@@ -7,6 +7,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from mfr_kit import files
 from mfr_kit.data.align import SIZE, TEMPLATE
 from mfr_kit.data.images import encode, read_rgb
 from mfr_kit.errors import KitError
@@ -14,11 +15,13 @@ from mfr_kit.masks import synthetic
 from mfr_kit.masks.library import Library, Mask
 from mfr_kit.masks.options import SheetOptions
 from mfr_kit.masks.render import render
+from mfr_kit.paths import check_output
 from mfr_kit.seeding import rng_for
 
 YAWS = (-60, -45, -30, -15, 0, 15, 30, 45, 60)
 RANDOM = 64
 _SUFFIXES = (".jpg", ".jpeg", ".png", ".pgm", ".webp", ".bmp")
+SHEETS = ("looks", "yaw", "random")
 _PER_ROW = 4
 
 
@@ -35,20 +38,18 @@ def write(library: Library, options: SheetOptions) -> list[Path]:
     out = options.out
     if out.suffix.lower() not in (".png", ".jpg"):
         raise KitError(f"the sheets are written as .png or .jpg: '{out.name}' ends in neither")
+    paths = {name: out.with_name(f"{out.stem}-{name}{out.suffix}") for name in SHEETS}
+    for path in paths.values():
+        check_output(path, "file", "OUT")
     faces = load_faces(options, 16)
     sheets = {
         "looks": looks_sheet(library, faces[:_PER_ROW], options.tile, options.seed),
         "yaw": yaw_sheet(library, options.tile, options.seed),
         "random": random_sheet(library, faces, options.tile, options.seed),
     }
-    out.parent.mkdir(parents=True, exist_ok=True)
-    paths = []
     for name, sheet in sheets.items():
-        paths.append(out.with_name(f"{out.stem}-{name}{out.suffix}"))
-        part = paths[-1].with_suffix(".part")
-        part.write_bytes(encode(sheet, out.suffix.lower()))
-        part.replace(paths[-1])
-    return paths
+        files.write_bytes(paths[name], encode(sheet, out.suffix.lower()))
+    return list(paths.values())
 
 
 def looks_sheet(library: Library, faces: list[Face], tile: int, seed: int) -> np.ndarray:

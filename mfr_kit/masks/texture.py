@@ -5,10 +5,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from mfr_kit import files
 from mfr_kit.errors import KitError
 from mfr_kit.masks import recipe
 from mfr_kit.masks.head import ARC, EAR_Z
 from mfr_kit.masks.template import LEVELS_PER_OCTAVE
+from mfr_kit.paths import check_output
 
 _SMALLEST = 24
 
@@ -47,16 +49,13 @@ def levels(look) -> list[np.ndarray]:
 def render_all(looks) -> list[Path]:
     """Draw the textures of all looks that have a recipe, each print once; returns the files written."""
     todo = {look.texture_path: look for look in looks.values() if not look.texture}
+    for path in todo:
+        check_output(path, "file", "the texture")
     for path, look in todo.items():
         image = drawn(look)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_suffix(".part")
-        part.write_bytes(
-            cv2.imencode(
-                ".png", cv2.cvtColor(image, cv2.COLOR_RGBA2BGRA), [cv2.IMWRITE_PNG_COMPRESSION, 9]
-            )[1].tobytes()
-        )
-        part.replace(path)
+        bgra = cv2.cvtColor(image, cv2.COLOR_RGBA2BGRA)
+        png = cv2.imencode(".png", bgra, [cv2.IMWRITE_PNG_COMPRESSION, 9])[1]
+        files.write_bytes(path, png.tobytes())
     return sorted(todo)
 
 

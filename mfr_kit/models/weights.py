@@ -5,10 +5,7 @@ best.pt (weights at the best validation so far), student.pt (the run's result: w
 student.onnx, the result, and adapter.pt in their place.
 """
 
-import hashlib
 import json
-import os
-import tempfile
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,8 +15,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from mfr_kit import registry
+from mfr_kit import files, registry
 from mfr_kit.errors import KitError
+from mfr_kit.files import sha256_of, write_text  # noqa: F401 (part of what a run folder needs)
 from mfr_kit.models.embedders import ADAPTED
 
 BACKBONES = "mfr_kit.models.backbones"
@@ -215,23 +213,8 @@ def load_state(model: nn.Module, state: Mapping[str, Tensor], where: str) -> Non
 
 def save(path: Path, content: Any) -> None:
     """Write with `torch.save` under a temporary name, then rename, so that a killed process leaves the old file whole."""
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            torch.save(content, file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a small text file under a temporary name, then rename."""
-    temporary = path.with_name(f".{path.name}.part")
-    temporary.write_text(text, encoding="utf-8")
-    os.replace(temporary, path)
+    with files.replacing(path) as temporary:
+        torch.save(content, temporary)
 
 
 def to_toml(values: Mapping[str, Any]) -> str:
@@ -241,9 +224,3 @@ def to_toml(values: Mapping[str, Any]) -> str:
         for name, value in values.items()
         if value is not None
     )
-
-
-def sha256_of(path: Path) -> str:
-    """Return the sha256 of a file, in hex."""
-    with Path(path).open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -2,7 +2,7 @@
 
 import csv
 import hashlib
-import os
+import io
 from collections.abc import Iterator
 from dataclasses import astuple, dataclass, fields
 from pathlib import Path
@@ -14,6 +14,7 @@ from mfr_kit.data.convert import open_any
 from mfr_kit.data.faceset import FaceSet
 from mfr_kit.data.images import decode_rgb
 from mfr_kit.data.training_set import TrainingSet, from_names
+from mfr_kit.files import write_text
 from mfr_kit.models.embedders import Embedder
 from mfr_kit.pipelines.neighbours import likeness_to_own, nearest, nearest_stranger, twins_within
 
@@ -144,19 +145,15 @@ def between(one: Scan, other: Scan, limits: Thresholds) -> Iterator[Finding]:
 
 def save(findings: list[Finding], folder: Path) -> int:
     """Write findings.csv and exclude.txt (one photograph a line, for `augment --exclude`); return how many are to be excluded."""
-    folder.mkdir(parents=True, exist_ok=True)
-    table = folder / f".findings.{os.getpid()}.part"
-    with table.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(field.name for field in fields(Finding))
-        for item in findings:
-            *texts, likeness, exclude = astuple(item)
-            writer.writerow([*texts, "" if np.isnan(likeness) else f"{likeness:.3f}", int(exclude)])
-    os.replace(table, folder / "findings.csv")
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(field.name for field in fields(Finding))
+    for item in findings:
+        *texts, likeness, exclude = astuple(item)
+        writer.writerow([*texts, "" if np.isnan(likeness) else f"{likeness:.3f}", int(exclude)])
+    write_text(folder / "findings.csv", text.getvalue())
     excluded = sorted({item.photo for item in findings if item.exclude})
-    listing = folder / f".exclude.{os.getpid()}.part"
-    listing.write_text("".join(f"{name}\n" for name in excluded), encoding="utf-8", newline="\n")
-    os.replace(listing, folder / "exclude.txt")
+    write_text(folder / "exclude.txt", "".join(f"{name}\n" for name in excluded))
     return len(excluded)
 
 

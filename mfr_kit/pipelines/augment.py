@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from mfr_kit import __version__
+from mfr_kit import __version__, files
 from mfr_kit.data import faceset
 from mfr_kit.data.align import SIZE
 from mfr_kit.data.formats._names import write_names
@@ -105,10 +105,7 @@ def begin(options: AugmentOptions) -> None:
         raise KitError(
             f"{building} was begun with other options: give the same ones to continue it, or remove it to start afresh"
         )
-    plan.parent.mkdir(parents=True, exist_ok=True)
-    temporary = plan.with_suffix(".tmp")
-    temporary.write_text(wanted, encoding="utf-8")
-    os.replace(temporary, plan)
+    files.write_text(plan, wanted)
 
 
 def finish(options: AugmentOptions) -> tuple[dict[str, int], Counter]:

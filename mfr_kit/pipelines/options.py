@@ -18,6 +18,7 @@ class AugmentOptions:
     )
     dst: Path = option(
         argument=True,
+        writes="folder",
         help="Face set to write; a run that was stopped is continued by the same command.",
     )
     ratio: float = option(
@@ -116,6 +117,7 @@ class DemoOptions:
 
     out: Path = option(
         Path("runs/demo"),
+        writes="folder",
         help="Folder for the student, the report and the submission; an earlier demo there is replaced.",
     )
     steps: int = option(

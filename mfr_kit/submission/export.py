@@ -2,7 +2,6 @@
 
 import io
 import json
-import os
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +11,7 @@ import onnx
 import torch
 from torch import nn
 
-from mfr_kit import __version__
+from mfr_kit import __version__, files
 from mfr_kit.errors import KitError
 from mfr_kit.models import prelu, preprocess
 from mfr_kit.models.runtime import open_session
@@ -229,11 +228,4 @@ def _trace(model: nn.Module, opset: int) -> onnx.ModelProto:
 
 def write(proto: onnx.ModelProto, path: Path) -> None:
     """Write a model under a temporary name, then rename; folders are made."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        part.write_bytes(proto.SerializeToString(deterministic=True))
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
+    files.write_bytes(path, proto.SerializeToString(deterministic=True))

@@ -23,7 +23,7 @@ class ExportOptions:
         help="Run folder of `kit.py distill`, or a weights file inside it (runs/x/best.pt).",
     )
     out: Path | None = option(
-        None, help="The ONNX file to write; default: model.onnx in the run folder."
+        None, writes="file", help="The ONNX file to write; default: model.onnx in the run folder."
     )
     opset: int = option(11, help="ONNX opset, 11 to 13.")
     faces: Path | None = option(
@@ -58,7 +58,7 @@ class CheckOptions:
 class SubmissionOptions:
     model: Path = option(argument=True, help="The .onnx file.")
     track: str = option(choices=tracks.names, help="The track it is packed for.")
-    out: Path = option(help="The .zip to write.")
+    out: Path = option(writes="file", help="The .zip to write.")
     run: Path | None = option(
         None,
         help="Run folder it came from: its config, lineage and metrics are packed for a rerun.",
@@ -99,7 +99,7 @@ class FitOptions:
         None, choices=tracks.names, help="The track whose time and size must be met."
     )
     table: Path | None = option(
-        None, help="Markdown file to write instead: every backbone on every track."
+        None, writes="file", help="Markdown file to write instead: every backbone on every track."
     )
     json: bool = option(False, help="Print JSON instead of a table.")
 

@@ -4,12 +4,12 @@ import dataclasses
 import hashlib
 import importlib.metadata
 import json
-import os
 import zipfile
 from pathlib import Path
 
 from mfr_kit import __version__, assets, registry
 from mfr_kit.errors import KitError
+from mfr_kit.files import replacing
 from mfr_kit.models import weights
 from mfr_kit.models.embedders import load_embedder
 from mfr_kit.submission import check, tracks
@@ -61,24 +61,16 @@ def make_submission(options: SubmissionOptions) -> Packed:
     return Packed(options.out, sorted([*files, MANIFEST]), written)
 
 
-def write_zip(out: Path, files: dict[str, Path | bytes]) -> None:
+def write_zip(out: Path, contents: dict[str, Path | bytes]) -> None:
     """Write a zip whose bytes depend on names and contents alone: sorted, stored, one fixed time. Replaces `out` when complete."""
-    out.parent.mkdir(parents=True, exist_ok=True)
-    part = out.with_name(f".{out.name}.{os.getpid()}.part")
-    try:
-        with zipfile.ZipFile(part, "w", zipfile.ZIP_STORED) as archive:
-            for inside in sorted(files):
-                entry = zipfile.ZipInfo(inside, EPOCH)
-                entry.create_system, entry.external_attr = 3, 0o644 << 16
-                content = files[inside]
-                entry.file_size = (
-                    len(content) if isinstance(content, bytes) else content.stat().st_size
-                )
-                with archive.open(entry, "w") as target:
-                    _copy(content, target)
-        os.replace(part, out)
-    finally:
-        part.unlink(missing_ok=True)
+    with replacing(out) as part, zipfile.ZipFile(part, "w", zipfile.ZIP_STORED) as archive:
+        for inside in sorted(contents):
+            entry = zipfile.ZipInfo(inside, EPOCH)
+            entry.create_system, entry.external_attr = 3, 0o644 << 16
+            content = contents[inside]
+            entry.file_size = len(content) if isinstance(content, bytes) else content.stat().st_size
+            with archive.open(entry, "w") as target:
+                _copy(content, target)
 
 
 def _copy(content: Path | bytes, target) -> None:

@@ -13,8 +13,8 @@ from tqdm import tqdm
 
 from mfr_kit.data.faceset import MASK, FaceSet
 from mfr_kit.errors import KitError
+from mfr_kit.files import write_text
 from mfr_kit.models.embedders import Embedder
-from mfr_kit.models.weights import write_text
 
 EMBEDDINGS, ABOUT = "embeddings.npy", "bank.json"
 SAVE_EVERY = 128  # batches; what an interruption costs at most

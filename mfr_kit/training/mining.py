@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from mfr_kit import files
 from mfr_kit.losses._batch import unit
 from mfr_kit.seeding import rng_for
 from mfr_kit.training import approximate
@@ -96,14 +97,13 @@ def cached_nearest(bank: Bank, prototypes: Tensor, count: int, search: str = "ex
         / f"partners-{count}-of-{len(prototypes)}{'' if search == 'exact' else '-' + search}.npy"
     )
     if not path.is_file():
-        temporary = path.with_suffix(".part.npy")
         found = (
             nearest(prototypes, count, progress=True)
             if search == "exact"
             else approximate.nearest(prototypes, count)
         )
-        np.save(temporary, found.numpy())
-        temporary.replace(path)
+        with files.replacing(path) as temporary, temporary.open("wb") as file:
+            np.save(file, found.numpy())
     return torch.from_numpy(np.load(path))
 
 

@@ -52,7 +52,7 @@ class RunOptions:
     data: Path = option(
         help="Face set to train on (written by `kit.py augment`); only its clean faces are used."
     )
-    out: Path = option(help="Run folder to write.")
+    out: Path = option(writes="folder", help="Run folder to write.")
     train_people: Path | None = option(
         None,
         help="List of names to train on; left out: everybody but --val-people and --holdout-people.",
@@ -204,7 +204,8 @@ class RunOptions:
     channels_last: bool = option(True, help="Memory layout of the student.")
     compile: bool = option(False, help="torch.compile the student.")
     bank: Path | None = option(
-        None, help="Folder of teacher embeddings, shared by runs; default: OUT/bank."
+        None,
+        help="Folder of teacher embeddings, shared by runs; default: OUT/bank.",
     )
     bank_dtype: str = option(
         "float32", help="Type on disk.", choices=lambda: ["float32", "float16"]
@@ -309,7 +310,8 @@ class AdaptOptions:
 
     data: Path = like(RunOptions, "data")
     out: Path = option(
-        help="Run folder to write; a command that was stopped goes on with the embeddings it had stored."
+        writes="folder",
+        help="Run folder to write; a command that was stopped goes on with the embeddings it had stored.",
     )
     train_people: Path | None = like(RunOptions, "train_people")
     val_people: Path | None = option(
@@ -402,7 +404,7 @@ class AverageOptions:
         argument=True,
         help="Run folders (or weights files in them) of one architecture and one start.",
     )
-    out: Path = option(help="Run folder to write.")
+    out: Path = option(writes="folder", help="Run folder to write.")
     keep: float = option(
         1.0,
         help="Share of the way from the runs' initial weights to their mean, 0..1; 1 is the mean.",

@@ -1,9 +1,9 @@
 """`STEM.people.txt` beside a format that holds numbers only: the name of label 0, 1, 2 ..., one a line."""
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from mfr_kit import files
 from mfr_kit.errors import KitError
 
 
@@ -28,6 +28,4 @@ def read_names(path: Path) -> list[str] | None:
 
 def write_names(path: Path, names: Sequence[str]) -> None:
     """Write the names that belong to `path`."""
-    temporary = path.with_name(f".{path.stem}.people.{os.getpid()}.part")
-    temporary.write_text("".join(f"{name}\n" for name in names), encoding="utf-8", newline="\n")
-    os.replace(temporary, path.with_suffix(".people.txt"))
+    files.write_text(path.with_suffix(".people.txt"), "".join(f"{name}\n" for name in names))

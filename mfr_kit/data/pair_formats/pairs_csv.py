@@ -1,10 +1,10 @@
 """The kit's own pairs: CSV with the header `left,right,same[,left_masked,right_masked]`, the flags 0 or 1."""
 
 import csv
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from mfr_kit import files
 from mfr_kit.data.pairs import PairSet, from_rows
 from mfr_kit.errors import KitError
 
@@ -39,18 +39,19 @@ def open_pairs(path: Path, images: Path | None = None) -> PairSet:
 
 def write_pairs(path: Path, pairs: PairSet) -> None:
     """Write names and flags; the images stay where they are."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     columns = (
         [pairs.same]
         if pairs.left_masked is None
         else [pairs.same, pairs.left_masked, pairs.right_masked]
     )
-    with temporary.open("w", encoding="utf-8", newline="") as file:
+    with (
+        files.replacing(path) as temporary,
+        temporary.open("w", encoding="utf-8", newline="") as file,
+    ):
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(PLAIN if pairs.left_masked is None else MASKED)
         for left, right, *flags in zip(pairs.left, pairs.right, *columns, strict=True):
             writer.writerow([pairs.names[left], pairs.names[right], *map(int, flags)])
-    os.replace(temporary, path)
 
 
 def _rows(path: Path, lines: Iterator[list[str]], width: int) -> Iterator[tuple]:
