@@ -8,7 +8,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent / "mfr_kit"
 ORDER = [
     [
-        *["errors", "seeding", "registry", "system_errors", "paths", "files"],
+        *["errors", "seeding", "registry", "records", "tables", "system_errors", "paths", "files"],
         *["options", "dequantize", "assets"],
     ],
     ["data"],

@@ -11,40 +11,29 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from mfr_kit.data.faceset_files import (
+    ABOUT,
+    ALIGNED,
+    MASK,
+    NO_FACE,
+    NONMASK,
+    RECORD_COLUMNS,
+    ROWS,
+    SCHEMA,
+    SKIPPED,
+    SKIPPED_COLUMNS,
+    compare_counts,
+    count_rows,
+    read_about,
+    read_faces,
+    read_skipped,
+)
 from mfr_kit.data.images import decode_rgb
 from mfr_kit.data.storage import Records
 from mfr_kit.errors import KitError
 
-NONMASK, MASK = "nonmask", "mask"
-NO_FACE = "no_face"  # the reason of a skipped row that an evaluation must count as a non-match
-ROWS, SKIPPED, ABOUT = "faces.parquet", "skipped.csv", "faceset.json"
-SCHEMA = pa.schema(
-    [
-        (
-            "key",
-            pa.string(),
-        ),  # the image's path inside the set; its name, where the images are records
-        ("source", pa.string()),  # the photograph's path inside the folder it came from
-        ("identity", pa.string()),
-        ("condition", pa.string()),  # NONMASK or MASK (a twin, or a really masked photograph)
-        ("landmarks", pa.list_(pa.float32())),  # x0, y0, x1, y1, ... in the aligned frame
-        (
-            "similarity",
-            pa.list_(pa.float32(), 4),
-        ),  # a, b, tx, ty of [[a, -b, tx], [b, a, ty]], from the photograph to the aligned frame
-        ("score", pa.float32()),  # detector confidence in [0, 1]; 1 where nobody detected
-        ("clean_key", pa.string()),  # of a masked twin: the key of its clean face; else ""
-        ("mask", pa.string()),  # JSON of the drawn mask's parameters; "" without one
-        ("digest", pa.string()),  # BLAKE2b-64 of the encoded image
-    ]
-)
-ALIGNED = (1.0, 0.0, 0.0, 0.0)  # the `similarity` of a face that was aligned already
-RECORD_COLUMNS = (
-    pa.field("shard", pa.int32()),
-    pa.field("record", pa.int64()),
-)  # only in a set of records: see storage.py
 GROUP_ROWS = 8192  # rows of faces.parquet that are written (and held) together
-SKIPPED_COLUMNS = ("source", "identity", "condition", "clean_key", "reason", "detail")
+__all__ = ["ABOUT", "ALIGNED", "MASK", "NONMASK", "NO_FACE", "ROWS", "SKIPPED", "FaceSet"]
 
 
 class FaceSet:
@@ -74,33 +63,18 @@ class FaceSet:
         """Open a face set.
 
         Raises:
-            KitError: no `faces.parquet` there, or one of another shape.
+            KitError: no `faces.parquet` there, or a file of the set that is damaged, of another shape, or of another set.
         """
         folder = Path(folder)
         if not (folder / ROWS).is_file():
             raise KitError(
                 f"{folder} is not a face set (no {ROWS} in it): make one with `python kit.py augment PHOTOS {folder}`"
             )
-        try:
-            table = pq.read_table(folder / ROWS)
-        except (pa.ArrowInvalid, OSError) as error:
-            raise KitError(f"{folder / ROWS}: cannot be read as parquet ({error})") from None
-        missing = [name for name in SCHEMA.names if name not in table.column_names]
-        if missing:
-            raise KitError(
-                f"{folder / ROWS}: column '{missing[0]}' is missing; make the face set again with this version of the kit"
-            )
-        skipped, about = [], {}
-        if (folder / SKIPPED).is_file():
-            with (folder / SKIPPED).open(encoding="utf-8", newline="") as file:
-                skipped = list(csv.DictReader(file))
-        if (folder / ABOUT).is_file():
-            about = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
-        in_records = all(field.name in table.column_names for field in RECORD_COLUMNS)
-        names = [*SCHEMA.names, *(field.name for field in RECORD_COLUMNS if in_records)]
-        return cls(
-            folder, table.select(names), skipped, about, Records(folder) if in_records else None
-        )
+        skipped, about = read_skipped(folder), read_about(folder)
+        table = read_faces(folder, skipped)
+        in_records = RECORD_COLUMNS[0].name in table.column_names
+        compare_counts(folder, table, skipped, about)
+        return cls(folder, table, skipped, about, Records(folder) if in_records else None)
 
     def __len__(self) -> int:
         return self.table.num_rows
@@ -164,6 +138,11 @@ class FaceSet:
             set(self.table["identity"].unique().to_pylist())
             | {row["identity"] for row in self.skipped if row["identity"]}
         )
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many faces, twins and skipped photographs there are, as `faceset.json` counts them."""
+        return count_rows(self.table, self.skipped)
 
     @functools.cached_property
     def fingerprint(self) -> str:

@@ -64,7 +64,7 @@ def augment(options: AugmentOptions) -> Summary:
         options.dst / shards.WORK
     ).is_dir():  # killed between moving the whole set to DST and tidying up
         shutil.rmtree(options.dst / shards.WORK)
-        return Summary(faceset.FaceSet.open(options.dst).about["counts"])
+        return Summary(faceset.FaceSet.open(options.dst).counts)
     begin(options)
     summary = Summary(counts={})
     with (
