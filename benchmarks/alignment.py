@@ -23,8 +23,9 @@ import numpy as np
 
 from mfr_kit.data.align import TEMPLATE, estimate_similarity, transform_points
 from mfr_kit.data.detect import load_detector, pick_face, same_face
-from mfr_kit.data.faceset import FaceSet, read_people
+from mfr_kit.data.faceset import FaceSet
 from mfr_kit.data.images import read_rgb
+from mfr_kit.data.lists import read_names
 from mfr_kit.data.photos import list_photos
 from mfr_kit.evaluation.compare import evaluate_set
 from mfr_kit.evaluation.embed import embed_set
@@ -143,7 +144,7 @@ def main() -> int:
         return 0
     lfw, people = Path(data) / "lfw" / "images", Path(data) / "lfw" / f"{options.people}.txt"
     if options.only in (None, "landmarks"):
-        landmark_errors(lfw, set(read_people(people)), options.photos)
+        landmark_errors(lfw, set(read_names(people)), options.photos)
     if options.only in (None, "lfw"):
         print(f"LFW {options.people}, masks drawn before detection:")
         rates(lfw, people, 1.0, ("nonmask-nonmask", "mask-nonmask"), (1e-3, 1e-4), options.workers)

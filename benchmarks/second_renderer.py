@@ -188,11 +188,11 @@ def crop_tightly(source: Path, target: Path, people: Path | None) -> None:
     """Cut every photograph of the people close around its face, (160, 192) pixels; where no face is found it is only resized."""
     from mfr_kit.data import photos
     from mfr_kit.data.detect import load_detector, pick_face
-    from mfr_kit.data.faceset import read_people
     from mfr_kit.data.images import encode, read_rgb
+    from mfr_kit.data.lists import read_names
     from mfr_kit.seeding import key_of, rng_for
 
-    detector, names = load_detector(), None if people is None else set(read_people(people))
+    detector, names = load_detector(), None if people is None else set(read_names(people))
     for photo in photos.list_photos(source, names):
         image, rng = read_rgb(source / photo.source), rng_for(0, key_of(photo.source))
         face = pick_face(detector.detect(image), image.shape[:2])

@@ -14,7 +14,8 @@ import numpy as np
 from mfr_kit import __version__
 from mfr_kit.ablation.options import AblateOptions
 from mfr_kit.ablation.table import Measured, Setting, Table, read
-from mfr_kit.data.faceset import FaceSet, read_people
+from mfr_kit.data import lists
+from mfr_kit.data.faceset import FaceSet
 from mfr_kit.errors import KitError
 from mfr_kit.evaluation.compare import measure
 from mfr_kit.evaluation.embed import cache_folder, embed_set
@@ -40,6 +41,7 @@ UNTOLD = (
     "log_every",
     "save_every",
     "tensorboard",
+    "allow_unknown",
 )  # not part of a key
 SAVE_EVERY = 50  # steps that a stop costs at most
 POINTS = 60  # of a training curve in a record
@@ -72,7 +74,7 @@ def ablate(options: AblateOptions) -> str:
     for name in options.only or []:
         if name not in {TEACHER, *(setting.name for setting in table.settings)}:
             raise KitError(f"{options.table}: no setting '{name}'")
-    sets = {entry.name: _open(entry) for entry in table.sets}
+    sets = {entry.name: _open(entry, options.allow_unknown) for entry in table.sets}
     told = []
     for cell in cells(table):
         if options.only and cell.setting not in options.only:
@@ -199,9 +201,15 @@ def _folder(table: Table, cell: Cell, options: AblateOptions) -> Path:
     )
 
 
-def _open(entry: Measured) -> FaceSet:
+def _open(entry: Measured, allow_unknown: bool) -> FaceSet:
     faces = FaceSet.open(entry.data)
-    return faces.of_people(read_people(entry.people)) if entry.people else faces
+    if not entry.people:
+        return faces
+    choice = faces.chosen(entry.people, f"the people of set '{entry.name}'", allow_unknown)
+    lists.echo(
+        f"people of set {entry.name}", [choice], f"{len(faces.of_people(choice.found)):,} faces"
+    )
+    return faces.of_people(choice.found)
 
 
 def _do(table: Table, cell: Cell, sets: dict[str, FaceSet], options: AblateOptions) -> dict:
@@ -250,6 +258,8 @@ def _trained(table: Table, setting: Setting, seed: int, options: AblateOptions) 
         "threads": options.threads,
     }
     own["save_every"] = SAVE_EVERY
+    if options.allow_unknown:
+        own["allow_unknown"] = True
     if not (out / weights.STUDENT).is_file():
         distill.distill(table.options(setting, **own, resume=(out / weights.CONFIG).is_file()))
     return str(out)

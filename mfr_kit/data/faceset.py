@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from mfr_kit.data import lists
 from mfr_kit.data.faceset_files import (
     ABOUT,
     ALIGNED,
@@ -206,6 +207,29 @@ class FaceSet:
         kept.skipped = [row for row in self.skipped if row["condition"] != MASK]
         return kept
 
+    def chosen(
+        self, path: Path, what: str, allow_unknown: bool = False, may_be_empty: bool = False
+    ) -> lists.Choice:
+        """Look up whom of this selection a list names; people without a face, whose photographs were skipped, count as found.
+
+        Raises:
+            KitError: see `lists.choose`.
+        """
+        return lists.choose(
+            path,
+            self.people,
+            what,
+            where=str(self.folder),
+            root=Path(self.folder) / "faces",
+            allow_unknown=allow_unknown,
+            may_be_empty=may_be_empty,
+        )
+
+    def without_face(self) -> str:
+        """Say of how many people of this selection only skipped photographs are known; "" if of none."""
+        lost = set(self.people) - set(self.identities)
+        return f"; {len(lost):,} of them without a face (skipped photographs only)" if lost else ""
+
     def of_people(self, names: Iterable[str]) -> "FaceSet":
         """Keep some people, among the skipped photographs too."""
         wanted = set(names)
@@ -226,22 +250,6 @@ class FaceSet:
             if len(column)
             else np.empty(0, object)
         )
-
-
-def read_people(path: Path) -> list[str]:
-    """Read a list of names, one a line; blank lines and lines that begin with # are passed over.
-
-    Raises:
-        KitError: the file cannot be read or holds no name.
-    """
-    try:
-        lines = Path(path).read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise KitError(f"cannot read the list of people {path}: {error}") from None
-    names = [line.strip() for line in lines if line.strip() and not line.startswith("#")]
-    if not names:
-        raise KitError(f"the list of people {path} is empty")
-    return names
 
 
 def digest_of(encoded: bytes) -> str:

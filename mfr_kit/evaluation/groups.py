@@ -1,13 +1,16 @@
 """TAR of parts of a set: of the probes by mask and pose, at the thresholds of the whole; and of groups of people among themselves."""
 
 import csv
+import io
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 
+from mfr_kit.data import lists
 from mfr_kit.data.faceset import FaceSet
+from mfr_kit.data.text import read_text, split_lines
 from mfr_kit.errors import KitError
 from mfr_kit.evaluation.faces import Faces
 from mfr_kit.evaluation.scores import Scores
@@ -39,28 +42,77 @@ def read_groups(path: Path) -> dict[str, str]:
     Raises:
         KitError: it cannot be read, a column is missing, a field is empty, or a person is in two groups.
     """
-    try:
-        with Path(path).open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.DictReader(file)
-            missing = sorted({"identity", "group"} - set(reader.fieldnames or ()))
-            if missing:
-                raise KitError(
-                    f"{path}: no column '{missing[0]}': the first line must be `identity,group`"
-                )
-            groups: dict[str, str] = {}
-            for row in reader:
-                name, group = row["identity"], row["group"]
-                if not (name and group):
-                    raise KitError(
-                        f"{path} line {reader.line_num}: an empty field: every line needs an identity and a group"
-                    )
-                if groups.setdefault(name, group) != group:
-                    raise KitError(
-                        f"{path} line {reader.line_num}: {name} is in '{groups[name]}' and in '{group}': one group a person"
-                    )
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise KitError(f"cannot read the groups {path}: {error}") from None
+    return {name: group for _, name, group in _rows(path)}
+
+
+def groups_among(path: Path, faces: FaceSet, allow_unknown: bool = False) -> dict[str, str]:
+    """Read a CSV of people's groups by the names that a set has; what it did is said on stderr.
+
+    Raises:
+        KitError: see `read_groups`; or a person is not in the set (unless `allow_unknown`): the first ones are named.
+    """
+    spelled: dict[str, list[str]] = {}
+    for person in faces.people:
+        spelled.setdefault(lists.nfc(person), []).append(person)
+    groups: dict[str, str] = {}
+    unknown = []
+    rows = list(_rows(path))
+    for line, name, group in rows:
+        form = next(
+            (form for form in (lists.nfc(name), lists.nfc(name.strip())) if form in spelled), None
+        )
+        if form is None:
+            unknown.append((line, name))
+        groups.update(dict.fromkeys(spelled.get(form, ()), group))
+    choice = lists.settle(
+        path,
+        list(groups),
+        len(rows),
+        unknown,
+        "--groups",
+        str(faces.folder),
+        allow_unknown,
+        lambda entry: faces.people,
+    )
+    lists.echo(
+        "groups", [choice], f"{len(set(faces.people) - set(groups)):,} people without a group"
+    )
     return groups
+
+
+def _rows(path: Path) -> Iterator[tuple[int, str, str]]:
+    """Yield (line, identity, group), a person once."""
+    text = read_text(path, "the groups")
+    try:
+        reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=_delimiter(text))
+        reader.fieldnames = [str(name).strip().lower() for name in reader.fieldnames or ()]
+        missing = sorted({"identity", "group"} - set(reader.fieldnames))
+        if missing:
+            raise KitError(
+                f"{path}: no column '{missing[0]}': the first line must be `identity,group`"
+            )
+        groups: dict[str, str] = {}
+        for row in reader:
+            name, group = row["identity"], (row["group"] or "").strip()
+            if not (name and name.strip() and group):
+                raise KitError(
+                    f"{path} line {reader.line_num}: an empty field: every line needs an identity and a group"
+                )
+            if name in groups and groups[name] != group:
+                raise KitError(
+                    f"{path} line {reader.line_num}: {name} is in '{groups[name]}' and in '{group}': one group a person"
+                )
+            if name not in groups:
+                groups[name] = group
+                yield reader.line_num, name, group
+    except csv.Error as error:
+        raise KitError(f"cannot read the groups {path}: {error}") from None
+
+
+def _delimiter(text: str) -> str:
+    """Spreadsheets of many countries write `;` into a CSV, and some a tab."""
+    first = split_lines(text)[0]
+    return max(",;\t", key=first.count)
 
 
 def by_person(faces: Faces, groups: dict[str, str]) -> Iterator[tuple[str, Faces]]:

@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from mfr_kit.data.lists import ListOptions
 from mfr_kit.errors import KitError
-from mfr_kit.options import option
+from mfr_kit.options import like, option
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,11 @@ class EvaluateOptions:
         help="Folder of IJB-B or IJB-C (meta, loose_crop), may be repeated: its pairs of templates.",
     )
     people: Path | None = option(None, help="List of names, one a line: measure these people only.")
+    allow_unknown: bool = like(ListOptions, "allow_unknown")
+    allow_overlap: bool = option(
+        False,
+        help="Measure people that a model was trained on, too; the report says how many they are.",
+    )
     sample_people: int | None = option(
         None,
         help="Measure so many people, drawn by --seed: for sets too large to measure whole; the intervals say how sure that is.",

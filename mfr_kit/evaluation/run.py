@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from mfr_kit import __version__
-from mfr_kit.data.faceset import MASK, NO_FACE, NONMASK, FaceSet, read_people
+from mfr_kit.data import lists
+from mfr_kit.data.faceset import MASK, NO_FACE, NONMASK, FaceSet
 from mfr_kit.errors import KitError
 from mfr_kit.evaluation import bin_sets, compare, explain, templates
 from mfr_kit.evaluation.alignment import NEW, OLD, match
@@ -19,7 +20,7 @@ from mfr_kit.evaluation.challenge import challenge_scores
 from mfr_kit.evaluation.embed import cache_folder, embed_set
 from mfr_kit.evaluation.embedding_file import EmbeddingFile, is_embedding_file, read_rows
 from mfr_kit.evaluation.faces import Faces, from_set, of_strangers
-from mfr_kit.evaluation.groups import head_turns, read_groups
+from mfr_kit.evaluation.groups import groups_among, head_turns
 from mfr_kit.evaluation.operating import operating_point
 from mfr_kit.evaluation.options import EvaluateOptions
 from mfr_kit.evaluation.synthetic import MaskedFaces
@@ -109,7 +110,7 @@ def _plan(options: EvaluateOptions, whole: FaceSet | None, faceset: FaceSet | No
     return replace(
         plan,
         gallery=_gallery(options, whole, faceset),
-        groups=_groups(options),
+        groups=_groups(options, whole),
         yaws=head_turns(faceset),
         worst=named,
     )
@@ -189,9 +190,12 @@ def _gallery(options: EvaluateOptions, whole: FaceSet, faceset: FaceSet) -> Face
     return _embed(_load(options.gallery, None, whole, options), faceset, options)
 
 
-def _groups(options: EvaluateOptions) -> dict[str, str] | None:
+def _groups(options: EvaluateOptions, whole: FaceSet) -> dict[str, str] | None:
+    """Read the groups of people of the whole set, of whom only a part may be measured."""
     path = options.groups or options.data / GROUPS
-    return read_groups(path) if options.groups or path.is_file() else None
+    if not (options.groups or path.is_file()):
+        return None
+    return groups_among(path, whole, options.allow_unknown)
 
 
 def _chosen(whole: FaceSet | None, options: EvaluateOptions) -> tuple[FaceSet | None, dict | None]:
@@ -236,10 +240,13 @@ def _both_alignments(
 
 
 def _of_people(faceset: FaceSet, options: EvaluateOptions) -> FaceSet:
-    names = read_people(options.people)
-    chosen = faceset.of_people(names)
+    choice = faceset.chosen(options.people, "--people", options.allow_unknown)
+    chosen = faceset.of_people(choice.found)
     if not len(chosen):
-        raise KitError(f"none of the {len(names)} people of {options.people} is in {options.data}")
+        raise KitError(
+            f"none of the {choice.entries} people of {options.people} has a face in {options.data}"
+        )
+    lists.echo("people", [choice], f"{len(chosen):,} faces" + chosen.without_face())
     return chosen
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from mfr_kit.data import lists
 from mfr_kit.data.align import SIZE
 from mfr_kit.data.convert import open_any
 from mfr_kit.data.faceset import FaceSet
@@ -153,7 +154,7 @@ def save(findings: list[Finding], folder: Path) -> int:
         writer.writerow([*texts, "" if np.isnan(likeness) else f"{likeness:.3f}", int(exclude)])
     write_text(folder / "findings.csv", text.getvalue())
     excluded = sorted({item.photo for item in findings if item.exclude})
-    write_text(folder / "exclude.txt", "".join(f"{name}\n" for name in excluded))
+    lists.write_names(folder / "exclude.txt", excluded)
     return len(excluded)
 
 

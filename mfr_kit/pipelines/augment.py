@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from mfr_kit import __version__, files
-from mfr_kit.data import faceset
+from mfr_kit.data import faceset, lists
 from mfr_kit.data.align import SIZE
 from mfr_kit.data.formats._names import write_names
 from mfr_kit.data.images import encode
@@ -19,7 +19,7 @@ from mfr_kit.data.photos import Photo, strays
 from mfr_kit.data.storage import rec_path
 from mfr_kit.errors import KitError
 from mfr_kit.options import as_dict
-from mfr_kit.pipelines import shards
+from mfr_kit.pipelines import selection, shards
 from mfr_kit.pipelines.options import AugmentOptions
 
 TRIED = 32  # photographs that a dry run measures
@@ -28,6 +28,7 @@ _NOT_TOLD = (
     "dst",
     "people",
     "exclude",
+    "allow_unknown",
     "workers",
     "dry_run",
 )  # options that faceset.json need not tell
@@ -86,6 +87,7 @@ def begin(options: AugmentOptions) -> None:
     """
     if options.dst.exists() and (not options.dst.is_dir() or any(options.dst.iterdir())):
         raise KitError(f"{options.dst} exists already: choose another DST or remove it first")
+    selection.tell(options)
     count = len(shards.chosen_people(options))
     if count < options.shards:
         raise KitError(
@@ -95,17 +97,21 @@ def begin(options: AugmentOptions) -> None:
     plan = building / shards.WORK / "plan.json"
     places = {
         "src": str(options.src.resolve()),
-        "people": str(options.people),
-        "exclude": str(options.exclude),
+        "people": _content(selection.people_choice(options)),
+        "exclude": _content(selection.exclude_choice(options)),
     }
     wanted = json.dumps({**_about(options), **places}, sort_keys=True)
     if building.exists() and not plan.is_file():
         raise KitError(f"{building} is in the way and was not left by this command: remove it")
     if plan.is_file() and plan.read_text(encoding="utf-8") != wanted:
         raise KitError(
-            f"{building} was begun with other options: give the same ones to continue it, or remove it to start afresh"
+            f"{building} was begun with other options or other names in its lists: give the same ones to continue it, or remove it to start afresh"
         )
     files.write_text(plan, wanted)
+
+
+def _content(choice: lists.Choice | None) -> str | None:
+    return None if choice is None else lists.digest(choice.found)
 
 
 def finish(options: AugmentOptions) -> tuple[dict[str, int], Counter]:
@@ -148,6 +154,7 @@ def estimate(options: AugmentOptions) -> str:
     Raises:
         KitError: nothing usable in SRC.
     """
+    selection.tell(options)
     total = sum(1 for _ in _chosen(options))
     if not total:
         raise KitError(f"no photographs in {options.src}")

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from mfr_kit import assets
+from mfr_kit.data import lists
 from mfr_kit.errors import KitError
 from mfr_kit.pipelines.options import DemoOptions
 from mfr_kit.submission.timing import single_image_ms
@@ -34,7 +35,7 @@ def demo(options: DemoOptions, run: Callable[[list[str]], int]) -> str:
     out = options.out
     _clear(out)
     for name, people in (("train.txt", TRAIN), ("held_out.txt", HELD_OUT)):
-        (out / name).write_text("\n".join(people) + "\n", encoding="utf-8")
+        lists.write_names(out / name, people)
     for command in _commands(out, assets.path("orl-faces"), options.steps):
         print(f"\n$ python kit.py {shlex.join(command)}", flush=True)
         code = run(command)

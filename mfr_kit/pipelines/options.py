@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from mfr_kit.data.lists import ListOptions
 from mfr_kit.errors import KitError
-from mfr_kit.options import option
+from mfr_kit.options import like, option
 from mfr_kit.registry import names
 
 
@@ -52,6 +53,7 @@ class AugmentOptions:
     exclude: Path | None = option(
         None, help="List of photographs to leave out, one path inside SRC a line."
     )
+    allow_unknown: bool = like(ListOptions, "allow_unknown")
     image: str = option(
         "jpg",
         choices=lambda: ["jpg", "png"],

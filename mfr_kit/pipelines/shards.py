@@ -20,10 +20,11 @@ from pathlib import Path
 
 from mfr_kit.data import faceset
 from mfr_kit.data.images import encode
-from mfr_kit.data.photos import Photo, list_people, photos_of
+from mfr_kit.data.photos import Photo, photos_of
 from mfr_kit.data.storage import Position, ShardWriter, rec_path
 from mfr_kit.errors import KitError
 from mfr_kit.pipelines.options import AugmentOptions
+from mfr_kit.pipelines.selection import chosen_people, exclude_choice
 
 WORK = "work"  # folder inside DST.part that is gone when the set is whole
 CHUNK = 64  # photographs that one task of a worker makes, and one line of the journal notes
@@ -47,21 +48,11 @@ def journal_of(building: Path, shard: int) -> Path:
     return building / WORK / f"{shard:05d}.jsonl"
 
 
-def chosen_people(options: AugmentOptions) -> list[str]:
-    """The people that are asked for and there, sorted; a person's place in this list is the label in a `.rec`.
-
-    Raises:
-        KitError: none.
-    """
-    return list_people(
-        options.src, set(faceset.read_people(options.people)) if options.people else None
-    )
-
-
 def photos_of_shard(options: AugmentOptions, shard: int) -> Iterator[Photo]:
     """List a shard's photographs: an even share of the people, consecutive, so that a person is in one shard only."""
     people = chosen_people(options)
-    excluded = set(faceset.read_people(options.exclude)) if options.exclude else set()
+    excluded = exclude_choice(options)
+    left_out = set() if excluded is None else set(excluded.found)
     share = people[
         shard * len(people) // options.shards : (shard + 1) * len(people) // options.shards
     ]
@@ -69,7 +60,7 @@ def photos_of_shard(options: AugmentOptions, shard: int) -> Iterator[Photo]:
         photo
         for person in share
         for photo in photos_of(options.src, person)
-        if photo.source not in excluded
+        if photo.source not in left_out
     )
 
 

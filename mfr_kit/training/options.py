@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mfr_kit import registry
+from mfr_kit.data.lists import ListOptions
 from mfr_kit.errors import KitError
 from mfr_kit.options import flag_of, like, option
 
@@ -67,6 +68,7 @@ class RunOptions:
     allow_shared_people: bool = option(
         False, help="Accept lists that share people; figures measured on them flatter."
     )
+    allow_unknown: bool = like(ListOptions, "allow_unknown")
     resume: bool = option(False, help="Continue the run in --out from its last checkpoint.")
     dry_run: bool = option(
         False,
@@ -319,6 +321,7 @@ class AdaptOptions:
     )
     holdout_people: list[Path] | None = like(RunOptions, "holdout_people")
     allow_shared_people: bool = like(RunOptions, "allow_shared_people")
+    allow_unknown: bool = like(ListOptions, "allow_unknown")
     teacher: str = option(
         "sface",
         help="The recogniser: an asset, .onnx file, state dict (.pth) or run folder. It stays as it is.",

@@ -1,8 +1,10 @@
 """Who is trained on and who is validated on: two selections of one face set that never share a person."""
 
+from pathlib import Path
 from typing import NamedTuple
 
-from mfr_kit.data.faceset import FaceSet, read_people
+from mfr_kit.data import lists
+from mfr_kit.data.faceset import FaceSet
 from mfr_kit.errors import KitError
 from mfr_kit.training.options import AdaptOptions, RunOptions
 
@@ -15,19 +17,23 @@ class Split(NamedTuple):
     seen: FaceSet  # clean and masked faces of the training people: what may be measured of them
 
 
-def split(options: RunOptions | AdaptOptions) -> Split:
-    """Open the face set and divide its people.
+def split(options: RunOptions | AdaptOptions, echo: bool = True) -> Split:
+    """Open the face set and divide its people; what each list did is said on stderr.
 
+    Args:
+        options: of the run.
+        echo: False for all but one of several processes.
     Raises:
-        KitError: lists that share people (unless --allow-shared-people) or name nobody of the set.
+        KitError: lists that share people (unless --allow-shared-people) or name nobody of the set; a name that nobody of the set
+            has (unless --allow-unknown).
     """
     everything = FaceSet.open(options.data)
-    validation = _names(options, "val_people")
-    kept_out = _names(options, "holdout_people")
+    validation = _names(options, everything, "val_people", echo)
+    kept_out = _names(options, everything, "holdout_people", echo)
     if options.train_people is None:
         wanted = set(everything.people) - validation - kept_out
     else:
-        wanted = _names(options, "train_people")
+        wanted = _names(options, everything, "train_people", echo)
         _refuse_shared(options, wanted & validation, "--train-people", "--val-people")
         _refuse_shared(options, wanted & kept_out, "--train-people", "--holdout-people")
     _refuse_shared(options, validation & kept_out, "--val-people", "--holdout-people")
@@ -45,10 +51,29 @@ def split(options: RunOptions | AdaptOptions) -> Split:
     return Split(train, chosen, seen)
 
 
-def _names(options: RunOptions | AdaptOptions, name: str) -> set[str]:
+OUTCOMES = {
+    "train_people": "{} faces",
+    "val_people": "{} faces to validate on",
+    "holdout_people": "{} faces left out",
+}
+
+
+def _names(
+    options: RunOptions | AdaptOptions, everything: FaceSet, name: str, echo: bool
+) -> set[str]:
+    """Look the people of an option's lists up in the set."""
     value = getattr(options, name)
     paths = value if isinstance(value, list) else [value] if value else []
-    return {person for path in paths for person in read_people(path)}
+    flag = "--" + name.replace("_", "-")
+    choices = [everything.chosen(Path(path), flag, options.allow_unknown) for path in paths]
+    names = {person for choice in choices for person in choice.found}
+    if choices and echo:
+        role = name.removesuffix("_people")
+        theirs = everything.of_people(names)
+        count = len(theirs if name == "val_people" else theirs.clean())
+        faces = OUTCOMES[name].format(f"{count:,}")
+        lists.echo(role, choices, faces + theirs.without_face())
+    return names
 
 
 def _refuse_shared(

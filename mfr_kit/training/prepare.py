@@ -22,13 +22,17 @@ from mfr_kit.training import bank, mining
 from mfr_kit.training.options import METHODS, AdaptOptions, RunOptions
 from mfr_kit.training.ranks import Ranks
 
-# What a resumed run may change: where things lie (the lineage says whether they are the same) and what the machine offers.
+# What a resumed run may change: where things lie (lineage and lists beside it say whether they are the same) and what the machine offers.
 MAY_CHANGE = (
     "resume",
     "dry_run",
     "out",
     "data",
     "bank",
+    "train_people",
+    "val_people",
+    "holdout_people",
+    "allow_unknown",
     "workers",
     "threads",
     "device",

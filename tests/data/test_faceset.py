@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from mfr_kit.data import faceset
-from mfr_kit.data.faceset import FaceSet, read_people
+from mfr_kit.data.faceset import FaceSet
 from mfr_kit.errors import KitError
 from tests.conftest import write_faceset
 
@@ -69,14 +69,3 @@ def test_a_missing_image_is_named(drawn_set):
     (drawn_set.folder / drawn_set.keys[3]).unlink()
     with pytest.raises(KitError, match=drawn_set.keys[3]):
         drawn_set.image(3)
-
-
-def test_lists_of_people(tmp_path):
-    path = tmp_path / "people.txt"
-    path.write_text("# chosen\nAnna B\n\n Bo \n")
-    assert read_people(path) == ["Anna B", "Bo"]
-    path.write_text("\n")
-    with pytest.raises(KitError, match="empty"):
-        read_people(path)
-    with pytest.raises(KitError, match=r"gone\.txt"):
-        read_people(tmp_path / "gone.txt")

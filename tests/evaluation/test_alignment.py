@@ -181,7 +181,7 @@ def test_an_alignment_that_changes_nothing_differs_by_nothing(evaluate, tmp_path
         (["--gallery", "other"], "--gallery knows one"),
         (["--protocol", "synthetic_mask"], "--protocol synthetic_mask knows one"),
         (["--bin", "lfw.bin"], "--bin knows one"),
-        (["--people", "{list}"], "none of the 1 people"),
+        (["--people", "{list}"], "1 of 1 names match nothing"),
     ],
 )
 def test_what_cannot_be_asked_of_two_alignments(evaluate, tmp_path, flags, words) -> None:

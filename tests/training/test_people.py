@@ -48,13 +48,57 @@ def test_shared_people_are_accepted_when_told_and_still_named(make_options, tmp_
     assert "share 1 people (p02): figures measured on them flatter" in capsys.readouterr().out
 
 
-def test_lists_that_name_nobody_are_refused(make_options, tmp_path):
-    nobody = tmp_path / "n"
-    nobody.write_text("somebody else\n")
+def test_a_name_that_nobody_has_is_named_with_the_nearest_and_refused(
+    make_options, tmp_path, capsys
+):
+    (tmp_path / "h").write_text("p01\nP01\nsomebody else\n")
+    wanted = r"--holdout-people .*h: 2 of 3 names match nothing in .*'P01' \(line 2; did you mean 'p01'\?\), 'somebody else' \(line 3\)"
+    for name in ("train_people", "val_people"):
+        with pytest.raises(KitError, match=wanted.replace("holdout", name.split("_")[0])):
+            split(make_options(**{name: tmp_path / "h"}))
+    with pytest.raises(KitError, match=wanted):
+        split(make_options(holdout_people=[tmp_path / "h"]))
+    train, _, _ = split(make_options(holdout_people=[tmp_path / "h"], allow_unknown=True))
+    assert train.people == ["p00", "p02", "p03", "p04", "p05", "p06", "p07"]
+    told = capsys.readouterr().err
+    assert "warning: --holdout-people" in told and "2 of 3 names match nothing" in told
+    assert "holdout: 3 names, 1 found, 3 faces left out\n" in told
     with pytest.raises(KitError, match="at least two"):
-        split(make_options(train_people=nobody))
-    with pytest.raises(KitError, match="none of the people"):
-        split(make_options(val_people=nobody))
+        split(make_options(train_people=tmp_path / "h", allow_unknown=True))
+
+
+def test_a_list_from_another_editor_holds_out_the_same_people(make_options, tmp_path, capsys):
+    for number, content in enumerate(
+        (
+            b"\xef\xbb\xbfp00\r\np01\r\n",
+            "p00\r\np01\r\n".encode("utf-16"),
+            "p00\np01".encode("utf-16-le"),
+            b"p00\rp01\r",
+            b" p00\t\n./p01/\np00\n# p02\n",
+        )
+    ):
+        path = tmp_path / f"h{number}"
+        path.write_bytes(content)
+        train, _, _ = split(make_options(holdout_people=[path]))
+        assert train.people == [f"p{person:02}" for person in range(2, 8)], content
+    told = capsys.readouterr().err.splitlines()
+    assert told[0] == "holdout: 2 names, 2 found, 6 faces left out"
+    assert told[-1] == "holdout: 3 names (1 named twice), 2 found, 6 faces left out"
+
+
+def test_people_with_skipped_photographs_only_are_found_and_said(
+    make_options, set_folder, tmp_path, monkeypatch, capsys
+):
+    from mfr_kit.data.faceset import SKIPPED_COLUMNS, FaceSet
+
+    opened = FaceSet.open(set_folder)
+    lost = dict.fromkeys(SKIPPED_COLUMNS, "") | {"identity": "nora", "reason": "no_face"}
+    known = FaceSet(opened.folder, opened.table, [lost], {})
+    monkeypatch.setattr("mfr_kit.training.people.FaceSet.open", lambda folder: known)
+    (tmp_path / "h").write_text("nora\np01\n")
+    split(make_options(holdout_people=[tmp_path / "h"]))
+    wanted = "holdout: 2 names, 2 found, 3 faces left out; 1 of them without a face (skipped photographs only)\n"
+    assert capsys.readouterr().err == wanted
 
 
 def test_masked_faces_of_the_training_people_stay_out(

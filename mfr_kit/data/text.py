@@ -1,0 +1,84 @@
+"""Text files that people write: lists, tables and pair lists in whatever encoding and line ends their editor saved."""
+
+import codecs
+import functools
+import re
+import stat
+from pathlib import Path
+
+from mfr_kit.errors import KitError
+
+MARKS = (  # the longer mark first: UTF-32's begins with UTF-16's
+    (codecs.BOM_UTF8, "utf-8"),
+    (codecs.BOM_UTF32_LE, "utf-32-le"),
+    (codecs.BOM_UTF32_BE, "utf-32-be"),
+    (codecs.BOM_UTF16_LE, "utf-16-le"),
+    (codecs.BOM_UTF16_BE, "utf-16-be"),
+)
+
+
+def read_text(path: Path, what: str = "the list") -> str:
+    """Read a text file in whatever encoding an editor saved it; its byte order mark is left out.
+
+    Args:
+        path: of the file; a pipe is read once and remembered.
+        what: names its kind in the error.
+    Raises:
+        KitError: it is not there, a folder, no text, or text in another encoding than UTF-8 and UTF-16; names the line.
+    """
+    content = _content(Path(path), what)
+    for mark, encoding in MARKS:
+        if content.startswith(mark):
+            return _decode(content[len(mark) :], encoding, path, what)
+    return _decode(content, _unmarked(content), path, what)
+
+
+def split_lines(text: str) -> list[str]:
+    """Split at LF, CR LF or CR and at nothing else: Unicode's other line ends are letters of a name."""
+    return re.split("\r\n|\n|\r", text)
+
+
+def _content(path: Path, what: str) -> bytes:
+    try:
+        found = path.stat()
+        if stat.S_ISDIR(found.st_mode):
+            raise KitError(
+                f"cannot read {what} {path}: it is a folder; give a text file, one name a line"
+            )
+        return path.read_bytes() if stat.S_ISREG(found.st_mode) else _piped(path)
+    except FileNotFoundError:
+        raise KitError(f"cannot read {what} {path}: there is no such file") from None
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise KitError(f"cannot read {what} {path}: {reason}") from None
+
+
+@functools.cache
+def _piped(path: Path) -> bytes:
+    """A pipe (`--people <(ls photos)`) gives its content once, and a list is looked at more than once."""
+    return path.read_bytes()
+
+
+def _unmarked(content: bytes) -> str:
+    """Tell UTF-16 without a mark by its zeros: in every second place, as Latin letters have them."""
+    start = content[:4096]
+    for encoding, zeros, letters in (
+        ("utf-16-le", start[1::2], start[::2]),
+        ("utf-16-be", start[::2], start[1::2]),
+    ):
+        if len(content) % 2 == 0 and zeros.count(0) > 0.4 * len(zeros) and not letters.count(0):
+            return encoding
+    return "utf-8"
+
+
+def _decode(content: bytes, encoding: str, path: Path, what: str) -> str:
+    try:
+        text = content.decode(encoding)
+    except UnicodeDecodeError as error:
+        line = len(re.split(b"\r\n|\n|\r", content[: error.start]))
+        raise KitError(
+            f"cannot read {what} {path}: line {line} is no UTF-8 text; save the list as UTF-8, one name a line"
+        ) from None
+    if "\0" in text:
+        raise KitError(f"cannot read {what} {path}: it is no text file; give one name a line")
+    return text
