@@ -29,6 +29,9 @@ class AuditOptions:
     normalisation: str | None = option(
         None, help="Input of an .onnx that does not say: minus1_to_1 or raw_0_255."
     )
+    output: str | None = option(
+        None, help="Output to keep of an .onnx that has several, by its name."
+    )
     same_photo: float = option(0.95, help="Cosine from which two photos of a person are one.")
     same_person: float = option(0.65, help="Cosine from which two names are one person.")
     label_error: float = option(
@@ -48,7 +51,10 @@ def audit(options: AuditOptions) -> None:
     embedder = None
     if options.model != "none":
         embedder = load_embedder(
-            options.model, normalisation=options.normalisation, threads=options.threads
+            options.model,
+            normalisation=options.normalisation,
+            threads=options.threads,
+            output=options.output,
         )
     one = run.scan(run.open_set(options.src), embedder)
     findings = list(run.within(one, limits))

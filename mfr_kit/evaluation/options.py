@@ -89,6 +89,9 @@ class EvaluateOptions:
     normalisation: str | None = option(
         None, help="minus1_to_1 or raw_0_255: how an .onnx that does not say wants its input."
     )
+    output: str | None = option(
+        None, help="Output to keep of an .onnx model that has several, by its name."
+    )
     batch: int = option(64, help="Faces a run of the network.")
     threads: int = option(0, help="CPU threads of the network; 0 for all.")
     cache: bool = option(True, help="Keep embeddings in the kit's cache folder and use those kept.")

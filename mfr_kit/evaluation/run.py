@@ -275,7 +275,9 @@ def _load(
     spec: str, normalisation: str | None, whole: FaceSet | None, options: EvaluateOptions
 ) -> Embedder | EmbeddingFile:
     if not is_embedding_file(spec):
-        return load_embedder(spec, normalisation=normalisation, threads=options.threads)
+        return load_embedder(
+            spec, normalisation=normalisation, threads=options.threads, output=options.output
+        )
     if options.flip:
         raise KitError(
             f"--flip: {spec} holds embeddings, there is nothing to mirror; add the mirrored ones where they are made"

@@ -4,10 +4,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mfr_kit.errors import KitError
-from mfr_kit.models import prelu
+from mfr_kit.models import onnx_file, prelu
+from mfr_kit.models.notes import say_once
 
 if TYPE_CHECKING:
+    import numpy as np
     import onnxruntime
+
+FATAL = 4  # log level: what fails is raised and said once, not logged beside it
 
 
 def open_session(
@@ -18,21 +22,78 @@ def open_session(
     Args:
         model: path, or the serialised model.
         threads: within one operation, 0 for all cores; between operations always 1.
-        quick: of a path: run what models/prelu.py makes of the graph, where the results count and not the file itself.
+        quick: of a path: run its `quick_form`, where the results count and not the file itself.
     Raises:
-        KitError: onnxruntime refuses the file; its first line is given.
+        KitError: onnxruntime refuses the file; one line says why, in the names of the file itself.
     """
+    if isinstance(model, bytes):
+        try:
+            return _open(model, threads)
+        except Exception as error:  # noqa: BLE001  onnxruntime's exceptions share no base class below Exception
+            reason = onnx_file.one_line(error)
+            raise KitError(
+                f"the exported graph cannot be loaded by onnxruntime: {reason}"
+            ) from None
+    form, slopes = quick_form(Path(model)) if quick else (None, [])
+    if form is not None:
+        try:
+            session = _open(form, threads)
+        except Exception:  # noqa: BLE001, S110  the file itself is tried below, and speaks of its own nodes
+            pass
+        else:
+            _say_slopes(model, slopes)
+            return session
+    try:
+        return _open(str(model), threads)
+    except Exception as error:  # noqa: BLE001  see above
+        reason = onnx_file.explain(Path(model), error)
+        raise KitError(f"{model} cannot be loaded by onnxruntime: {reason}") from None
+
+
+def quick_form(path: Path) -> tuple[bytes | None, list[str]]:
+    """A model with a free batch where it says 0, slopes by channel where no others fit, and its PReLUs split.
+
+    Returns:
+        The model, None where the file is run as it is: nothing to change, too large to be held twice, or unreadable.
+        The names of the PRelu nodes whose slopes are read by channel.
+    """
+    model = onnx_file.load_with_weights(path)
+    if model is None:
+        return None, []
+    try:
+        freed, slopes = onnx_file.free_batch(model), onnx_file.shape_slopes(model)
+        changed = prelu.split(model) or freed or slopes
+        return (model.SerializeToString(), slopes) if changed else (None, [])
+    except Exception:  # noqa: BLE001  a graph against the standard: onnxruntime says what is wrong with it
+        return None, []
+
+
+def run(
+    session: "onnxruntime.InferenceSession", outputs: list[str] | None, feeds: dict, name: str
+) -> list["np.ndarray"]:
+    """Run a session.
+
+    Raises:
+        KitError: onnxruntime stops; one line begins with `name` and says why.
+    """
+    try:
+        return session.run(outputs, feeds)
+    except Exception as error:  # noqa: BLE001  onnxruntime's exceptions share no base class below Exception
+        raise KitError(f"{name} does not run: {onnx_file.one_line(error)}") from None
+
+
+def _open(model: str | bytes, threads: int) -> "onnxruntime.InferenceSession":
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
-    options.log_severity_level = 3
-    name = "the exported graph" if isinstance(model, bytes) else str(model)
-    if not isinstance(model, bytes):
-        model = (prelu.split_file(model) if quick else None) or str(model)
-    try:
-        return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # noqa: BLE001  onnxruntime's exceptions share no base class below Exception
-        raise KitError(
-            f"{name} cannot be loaded by onnxruntime: {str(error).splitlines()[0]}"
-        ) from None
+    options.log_severity_level = FATAL
+    return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+
+
+def _say_slopes(path: Path, nodes: list[str]) -> None:
+    if nodes:
+        say_once(
+            f"{path}: the slopes of {len(nodes)} PRelu (first {nodes[0]}) have shape (C,), which fits channels only: "
+            "they are read as (C, 1, 1)"
+        )

@@ -49,7 +49,11 @@ def adapt(options: AdaptOptions) -> Adapted:
     masks = library.load(options.masks, options.mask_folder, options.mask_mix).preload()
     device = prepare.device_of(options.device).type
     recogniser = load_embedder(
-        options.teacher, normalisation=options.normalisation, threads=options.threads, device=device
+        options.teacher,
+        normalisation=options.normalisation,
+        threads=options.threads,
+        device=device,
+        output=options.output,
     )
     graph_of(recogniser)  # what cannot be written is refused before the hours of embedding
     options.out.mkdir(parents=True, exist_ok=True)

@@ -11,9 +11,10 @@ from onnx import TensorProto, helper, numpy_helper
 
 from mfr_kit import __version__
 from mfr_kit.errors import KitError
-from mfr_kit.models import preprocess
+from mfr_kit.models import onnx_file, preprocess
 from mfr_kit.models.embedders import Embedder, OnnxEmbedder, TorchEmbedder
 from mfr_kit.models.runtime import open_session
+from mfr_kit.models.signature import read_signature
 from mfr_kit.submission import export
 from mfr_kit.training.adapter import SLOPE, Adapter
 
@@ -42,7 +43,7 @@ def append(embedder: Embedder, adapter: Adapter, path: Path, metadata: dict[str,
         KitError: an ensemble, a graph that nothing can be put behind, or a file that disagrees.
     """
     recogniser = graph_of(embedder)
-    embed = _embed_of(embedder, recogniser)
+    embed, size = _embed_of(embedder, recogniser), getattr(embedder, "batch", None)
     normalisation = getattr(embedder, "normalisation", "minus1_to_1")
     stored = {
         **{item.key: item.value for item in recogniser.metadata_props},
@@ -52,9 +53,10 @@ def append(embedder: Embedder, adapter: Adapter, path: Path, metadata: dict[str,
         preprocess.META_OUTPUT: "adapted",
         **metadata,
     }
-    free, fixed = joined(recogniser, adapter, free=True), joined(recogniser, adapter, free=False)
+    size = _batch(recogniser) or size
+    free, fixed = (joined(recogniser, adapter, batch) for batch in (None, size))
     failure: Exception | None = None
-    for proto, batches in ((free, BATCHES), (fixed, (_batch(recogniser),))):
+    for proto, batches in ((free, BATCHES), (fixed, (size,))):
         if None in batches:
             continue
         helper.set_model_props(proto, dict(sorted(stored.items())))
@@ -87,7 +89,14 @@ def graph_of(embedder: Embedder) -> onnx.ModelProto:
         raise KitError(
             f"{embedder.name} is several networks: adapt one of them, or distil them into one (kit.py distill --teacher A,B)"
         )
-    proto = onnx.load(str(embedder.path))
+    proto = onnx_file.load_with_weights(embedder.path)
+    if proto is None:
+        raise KitError(
+            f"{embedder.path} is too large to be written anew: at most {onnx_file.MOST_BYTES >> 30} GiB with its weights"
+        )
+    onnx_file.free_batch(proto)
+    onnx_file.shape_slopes(proto)
+    _keep_output(proto.graph, embedder.signature.output)
     opset = next((item.version for item in proto.opset_import if item.domain in ("", "ai.onnx")), 0)
     if opset < OLDEST_OPSET:
         raise KitError(
@@ -96,13 +105,28 @@ def graph_of(embedder: Embedder) -> onnx.ModelProto:
     return proto
 
 
-def joined(recogniser: onnx.ModelProto, adapter: Adapter, free: bool) -> onnx.ModelProto:
+def _keep_output(graph: onnx.GraphProto, name: str) -> None:
+    """Drop the other outputs; one that is no row of numbers, (N, D, 1, 1), is flattened."""
+    kept = next(item for item in graph.output if item.name == name)
+    kind = kept.type.tensor_type
+    rank = len(kind.shape.dim) if kind.HasField("shape") else 2
+    if rank != 2:
+        flat = f"{_unused(graph)}_flat"
+        graph.node.append(helper.make_node("Flatten", [name], [flat], f"{flat}ten", axis=1))
+        kept = helper.make_tensor_value_info(flat, kind.elem_type, [export.BATCH, None])
+    else:
+        kept = copy.deepcopy(kept)
+    del graph.output[:]
+    graph.output.append(kept)
+
+
+def joined(recogniser: onnx.ModelProto, adapter: Adapter, batch: int | None) -> onnx.ModelProto:
     """Return a copy of the recogniser with the adapter's layers behind its output.
 
     Args:
         recogniser: with one output (B, D).
         adapter: its centre and spread are folded into the layers.
-        free: name the batch of input and output, whatever it was.
+        batch: of input and output, whatever it was; None names it and leaves it free.
     """
     proto = onnx.ModelProto()
     proto.CopyFrom(recogniser)
@@ -140,14 +164,17 @@ def joined(recogniser: onnx.ModelProto, adapter: Adapter, free: bool) -> onnx.Mo
             )
     output = f"{prefix}_embedding"
     graph.node.append(helper.make_node("Add", [before, value], [output], f"{prefix}_add"))
-    batch = export.BATCH if free else _batch(recogniser) or export.BATCH
     del graph.output[:]
+    size = batch or export.BATCH
     graph.output.append(
-        helper.make_tensor_value_info(output, TensorProto.FLOAT, [batch, layers[-1][0].shape[0]])
+        helper.make_tensor_value_info(output, TensorProto.FLOAT, [size, layers[-1][0].shape[0]])
     )
-    if free:
+    dims = _image(graph).type.tensor_type.shape.dim
+    if batch is None:
         del graph.value_info[:]  # their batch was another
-        _image(graph).type.tensor_type.shape.dim[0].dim_param = batch
+        dims[0].dim_param = size
+    else:
+        dims[0].dim_value = batch
     return proto
 
 
@@ -160,13 +187,12 @@ def compare(
 ) -> float:
     """The largest difference, of the largest value, between a file and adapter(recogniser) on made-up faces."""
     session, worst = open_session(proto.SerializeToString()), 0.0
+    signature = read_signature(session, "the adapted file")
     for count in batches:
         faces = export.colour_faces(count)
         with torch.inference_mode():
             wanted = adapter(torch.from_numpy(embed(faces))).numpy()
-        found = session.run(
-            None, {_image(proto.graph).name: preprocess.to_input(faces, normalisation)}
-        )[0]
+        found = signature.run(session, faces, normalisation, "the adapted file")
         worst = max(worst, float(np.abs(found - wanted).max() / np.abs(wanted).max()))
     return worst
 

@@ -67,7 +67,9 @@ def _initial_state(run: weights.Run) -> dict[str, torch.Tensor]:
     options = known(
         **{name: value for name, value in config.items() if name in known.__dataclass_fields__}
     )
-    teacher = load_embedder(options.teacher, normalisation=options.normalisation)
+    teacher = load_embedder(
+        options.teacher, normalisation=options.normalisation, output=options.output
+    )
     return prepare.make_student(options, teacher)[0].state_dict()
 
 

@@ -42,6 +42,7 @@ def distill(options: RunOptions) -> Path:
         normalisation=options.normalisation,
         threads=options.threads,
         device=device.type,
+        output=options.output,
     )
     student, size, parent = prepare.make_student(options, teacher)
     if ranks.first:

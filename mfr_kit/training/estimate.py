@@ -38,6 +38,7 @@ def estimate(options: RunOptions) -> str:
         normalisation=options.normalisation,
         threads=options.threads,
         device=device.type,
+        output=options.output,
     )
     persons = len(set(faces.identities))
     per_epoch, total = prepare.length(options, len(faces), ranks.world)

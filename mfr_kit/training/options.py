@@ -88,6 +88,9 @@ class RunOptions:
         help="Input of an .onnx teacher that does not say.",
         choices=lambda: ["minus1_to_1", "raw_0_255"],
     )
+    output: str | None = option(
+        None, help="Output to keep of an .onnx teacher that has several, by its name."
+    )
     teacher_view: str = option(
         "clean",
         help="The teacher sees the clean face (from the bank) or the student's own view.",
@@ -330,6 +333,9 @@ class AdaptOptions:
         None,
         help="Input of an .onnx recogniser that does not say.",
         choices=lambda: ["minus1_to_1", "raw_0_255"],
+    )
+    output: str | None = option(
+        None, help="Output to keep of an .onnx recogniser that has several, by its name."
     )
     method: str = option(
         "both",

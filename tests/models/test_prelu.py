@@ -60,9 +60,9 @@ def test_names_that_are_taken_are_left_alone():
 
 def test_a_file_without_prelu_or_no_model_is_run_as_it_is(tmp_path):
     (tmp_path / "none.onnx").write_bytes(b"no model")
-    assert prelu.split_file(tmp_path / "none.onnx") is None
-    assert prelu.split_file(tmp_path / "missing.onnx") is None
+    assert runtime.quick_form(tmp_path / "none.onnx") == (None, [])
+    assert runtime.quick_form(tmp_path / "missing.onnx") == (None, [])
     model = bent(np.array([0.5]))
     model.graph.node[0].op_type = "Mul"
     onnx.save(model, tmp_path / "mul.onnx")
-    assert prelu.split_file(tmp_path / "mul.onnx") is None
+    assert runtime.quick_form(tmp_path / "mul.onnx") == (None, [])

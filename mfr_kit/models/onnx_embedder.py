@@ -1,0 +1,153 @@
+"""An ONNX recogniser, ours or anybody's, that embeds faces on the CPU."""
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+
+from mfr_kit import assets
+from mfr_kit.errors import KitError
+from mfr_kit.models import lineage as lineages
+from mfr_kit.models import preprocess
+from mfr_kit.models.notes import say_once
+from mfr_kit.models.runtime import open_session
+from mfr_kit.models.signature import Signature, read_signature
+from mfr_kit.seeding import rng_for
+
+AGREE = 1e-3  # largest difference, of the largest value, between a face alone and the same face in a batch
+
+
+class OnnxEmbedder:
+    """An ONNX recogniser on the CPU, read from `path`.
+
+    A graph with a fixed batch size is fed batches of that size, the last one padded; one that says its batch is free and stops at
+    two faces, or mixes them, is fed one by one.
+
+    Args:
+        path: of the file.
+        normalisation: one of `preprocess.NORMALISATIONS`; needed where the file does not say by its metadata or its input's type.
+        threads: CPU threads, 0 for all.
+        name: what it is called; default: the file's name.
+        lineage: what it descends from, where the file does not carry it.
+        output: the output to keep where there are several.
+    Raises:
+        KitError: the file cannot be opened, is no recogniser of 112x112 faces, or does not run.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        normalisation: str | None,
+        threads: int = 0,
+        *,
+        name: str | None = None,
+        lineage: dict | None = None,
+        output: str | None = None,
+    ):
+        self.path, self._threads = path, threads
+        self._session, self._is_quick = open_session(path, threads, quick=True), True
+        meta = self._session.get_modelmeta().custom_metadata_map
+        self.signature = read_signature(self._session, str(path), output)
+        self.normalisation = _normalisation(
+            path, normalisation, meta.get(preprocess.META_NORMALISATION), self.signature
+        )
+        self.name = name or path.stem
+        self.fingerprint = _fingerprint(path, self.signature)
+        self.lineage = lineage or _lineage(path, meta.get(preprocess.META_LINEAGE))
+        if output is not None and output != self.signature.output:
+            say_once(
+                f"{path} has one output, '{self.signature.output}': --output {output} is not for it"
+            )
+        if self.signature.layout == "NHWC":
+            say_once(f"{path} takes faces as (N, 112, 112, 3): they are transposed for it")
+        self.batch = self.signature.batch  # faces fed at once, None for any number
+        self.embedding_size = self._try_out()
+
+    def embed(self, faces: np.ndarray) -> np.ndarray:
+        """(B, 112, 112, 3) uint8 RGB -> (B, D) float32, not normalised."""
+        if len(faces) == 0:
+            return np.zeros((0, self.embedding_size), np.float32)
+        if self.batch is None:
+            return self._run(faces)
+        missing = -len(faces) % self.batch
+        padded = np.concatenate([faces, np.zeros((missing, *faces.shape[1:]), faces.dtype)])
+        parts = np.split(padded, len(padded) // self.batch)
+        return np.concatenate([self._run(part) for part in parts])[: len(faces)]
+
+    def _try_out(self) -> int:
+        """Embed made-up faces, find out whether a free batch is one, and return D."""
+        faces = rng_for(0, 2).integers(0, 256, (2, 112, 112, 3), dtype=np.uint8)
+        if self.batch is not None:
+            return self._run(np.repeat(faces[:1], self.batch, axis=0)).shape[1]
+        alone = self._run(faces[:1])
+        try:
+            together = self._run(faces)
+        except KitError:
+            self.batch, reason = (
+                1,
+                "its batch is fixed at 1 inside, though its input says it is free",
+            )
+        else:
+            if np.abs(together[:1] - alone).max() > AGREE * np.abs(alone).max():
+                self.batch, reason = 1, "faces of a batch change each other's embeddings"
+        if self.batch == 1:
+            say_once(f"{self.path}: {reason}: faces are run one by one")
+        return alone.shape[1]
+
+    def _run(self, faces: np.ndarray) -> np.ndarray:
+        try:
+            return self.signature.run(self._session, faces, self.normalisation, str(self.path))
+        except KitError:
+            if not self._is_quick:
+                raise
+        # the file as it is: it may run, and where it does not, the reason names the user's own nodes
+        self._session, self._is_quick = open_session(self.path, self._threads), False
+        return self.signature.run(self._session, faces, self.normalisation, str(self.path))
+
+
+def _fingerprint(path: Path, signature: Signature) -> str:
+    """sha256 of the file, and of the output's name where one was chosen of several."""
+    found = assets.sha256_of(path)
+    if not signature.others:
+        return found
+    return hashlib.sha256(f"{found} {signature.output}".encode()).hexdigest()
+
+
+def _lineage(path: Path, stored: str | None) -> dict | None:
+    if not stored:
+        return None
+    try:
+        return lineages.parse(stored)
+    except ValueError as error:
+        say_once(
+            f"{path}: metadata {preprocess.META_LINEAGE} cannot be read ({error}): what the model descends from is unknown"
+        )
+        return None
+
+
+def _normalisation(path: Path, given: str | None, stored: str | None, signature: Signature) -> str:
+    if signature.takes_pixels:
+        pixels, kind = "raw_0_255", signature.kind
+        if stored not in (None, pixels):
+            raise KitError(
+                f"{path} says in its metadata that it takes {stored}, but its input is {kind}, which holds pixels only"
+            )
+        if given not in (None, pixels):
+            say_once(
+                f"{path} takes {kind}: pixels 0..255 as they are, --normalisation {given} is not for it"
+            )
+        return pixels
+    if stored not in (None, *preprocess.NORMALISATIONS):
+        say_once(f"{path} says that it takes '{stored}', which the kit does not know")
+        stored = None
+    if given and stored and given != stored:
+        raise KitError(
+            f"{path} was exported for {stored}, but --normalisation says {given}: leave the flag out"
+        )
+    chosen = given or stored
+    if chosen is None:
+        names = " or ".join(preprocess.NORMALISATIONS)
+        raise KitError(
+            f"{path} does not say how its input is normalised: add --normalisation {names}"
+        )
+    return chosen
