@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 from mfr_kit.errors import KitError
+from mfr_kit.files import read_text
 from mfr_kit.paths import check_output
 from mfr_kit.registry import unknown
 
@@ -138,15 +139,14 @@ def read_toml(path: Path, what: str) -> dict[str, Any]:
     """Read a TOML file; `what` names its kind in the error.
 
     Raises:
-        KitError: it cannot be read, or is no TOML.
+        KitError: it cannot be read, is not UTF-8 (a BOM may stand before it), or is no TOML.
     """
     import tomllib
 
+    text = read_text(path, what)
     try:
-        return tomllib.loads(Path(path).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise KitError(f"cannot read {what} {path}: {error.strerror}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        return tomllib.loads(text)
+    except (ValueError, RecursionError) as error:
         raise KitError(f"{path} is not valid TOML: {error}") from None
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from mfr_kit.errors import KitError
-from mfr_kit.masks import template, variation
+from mfr_kit.masks import template, texture, variation
 from mfr_kit.masks.template import Look
 from mfr_kit.registry import unknown
 
@@ -44,10 +44,12 @@ class Library:
         """Rebuild the mask that `draw` gave from its parameters.
 
         Raises:
-            KitError: the look is not in this library.
+            KitError: the look is not in this library, or a parameter is missing or no number.
         """
-        if parameters.get("look") not in self.looks:
-            raise KitError(unknown("mask look", str(parameters.get("look")), sorted(self.looks)))
+        name = parameters.get("look") if isinstance(parameters, dict) else parameters
+        if not isinstance(name, str) or name not in self.looks:
+            raise KitError(unknown("mask look", str(name), sorted(self.looks)))
+        variation.check(parameters)
         return Mask(self.looks[parameters["look"]], dict(parameters))
 
     def preload(self) -> "Library":
@@ -82,22 +84,36 @@ def load(
     """
     folder = Path(folder or FOLDER)
     chosen = looks(folder)
-    usual = variation.read_mix(folder / MIX if (folder / MIX).exists() else FOLDER / MIX)
-    mix = usual if mix is None else variation.read_mix(mix, usual)
+    mix = _read_mixes(folder, chosen, mix)
     if names is not None:
-        kinds = {look.kind for look in chosen.values()}
-        for name in names:
-            if name not in chosen and name not in kinds:
-                raise KitError(unknown("mask", name, sorted(kinds | set(chosen))))
-        chosen = {
-            name: look for name, look in chosen.items() if name in names or look.kind in names
-        }
-    if not chosen:
-        raise KitError("no mask to draw from: name at least one (kit.py masks list)")
+        chosen = _named(chosen, names, folder)
     shares = _shares(chosen, mix)
     if names is None:
+        if not any(mix.kinds.get(look.kind, 1.0) * look.weight for look in chosen.values()):
+            raise KitError(f"{folder}: every kind has frequency 0 in {MIX}: nothing to draw from")
         chosen = {name: look for name, look in chosen.items() if shares[name] > 0}
     return Library(chosen, {name: share for name, share in shares.items() if name in chosen}, mix)
+
+
+def _read_mixes(folder: Path, chosen: dict[str, Look], own: Path | None) -> variation.Mix:
+    """Read the folder's mix.toml, or else the kit's, and what goes over it; kinds that neither folder nor kit has are refused."""
+    shipped = variation.read_mix(FOLDER / MIX)
+    kinds = {look.kind for look in chosen.values()} | set(shipped.kinds)
+    beside = folder / MIX
+    is_kits = not beside.exists() or beside.samefile(FOLDER / MIX)
+    usual = shipped if is_kits else variation.read_mix(beside, kinds=kinds)
+    return usual if own is None else variation.read_mix(own, usual, kinds)
+
+
+def _named(chosen: dict[str, Look], names: list[str], folder: Path) -> dict[str, Look]:
+    """Keep the looks that are named, by themselves or by their kind."""
+    if not names:
+        raise KitError("no mask to draw from: name at least one (kit.py masks list)")
+    kinds = {look.kind for look in chosen.values()}
+    for name in names:
+        if name not in chosen and name not in kinds:
+            raise KitError(f"{folder}: {unknown('mask', name, sorted(kinds | set(chosen)))}")
+    return {name: look for name, look in chosen.items() if name in names or look.kind in names}
 
 
 def _shares(chosen: dict[str, Look], mix: variation.Mix) -> dict[str, float]:
@@ -118,19 +134,40 @@ def looks(folder: Path | None = None) -> dict[str, Look]:
     """Read every TOML of a folder (default: the repository's masks/); returns its looks by name.
 
     Raises:
-        KitError: no such folder, a TOML that does not fit, or a name used twice.
+        KitError: no such folder, none in it, a TOML or a picture that does not fit, a name used twice, or one texture drawn twice.
     """
     folder = Path(folder or FOLDER)
     if not folder.is_dir():
-        raise KitError(f"no folder of masks at {folder}")
+        what = "is a file" if folder.exists() else "does not exist"
+        raise KitError(f"no folder of masks at {folder}: it {what}")
     found: dict[str, Look] = {}
-    for path in sorted(folder.glob("*.toml")):
-        if path.name == MIX:
-            continue
+    painters: dict[Path, Look] = {}
+    for path in _tomls(folder):
         for look in template.read(path):
             if look.name in found:
+                other = found[look.name].toml.name
                 raise KitError(
-                    f"{path}: the look '{look.name}' exists already; names are unique in a library"
+                    f"{path}: the look '{look.name}' exists already, in {other}; names are unique in a library"
                 )
             found[look.name] = look
+            if look.texture:
+                texture.check(look)
+            elif painters.setdefault(look.texture_path, look).toml != path:
+                other = painters[look.texture_path].toml.name
+                raise KitError(
+                    f"{path}: kind '{look.kind}' is drawn by {other} already, into {look.texture_path.name}; give "
+                    "this one a kind of its own"
+                )
     return found
+
+
+def _tomls(folder: Path) -> list[Path]:
+    """List the masks of a folder; what begins with a dot (macOS writes such) is none."""
+    paths = sorted(
+        path
+        for path in folder.iterdir()
+        if path.suffix.lower() == ".toml" and path.name != MIX and not path.name.startswith(".")
+    )
+    if not paths:
+        raise KitError(f"{folder} holds no mask: a mask is a TOML in it, see docs/add_a_mask.md")
+    return paths

@@ -10,19 +10,13 @@ import cv2
 import numpy as np
 
 from mfr_kit.errors import KitError
-from mfr_kit.masks import patterns
-from mfr_kit.registry import unknown
+from mfr_kit.masks import fields, patterns
+from mfr_kit.masks.fields import BOX
 from mfr_kit.seeding import key_of
 
-BOX = (-120.0, -40.0, 120.0, 170.0)
-"""Left, top, right and bottom of a drawn texture in chart mm."""
 PIXELS_PER_MM = 2.0
 _FINE = 2  # supersampling
-
-KEYS = {
-    "outline", "smooth", "hem", "pleats", "curve", "wrinkles", "crease", "creases", "ridge", "weave", "seams", "wire", "valve", "loops",
-    "loop_width", "holes", "window", "window_alpha", "dome", "edge", "alpha", "rows",
-}  # fmt: skip
+_LEAST_AREA = 100.0  # mm2 of an outline: the size of a fingernail
 
 
 class Canvas:
@@ -87,15 +81,9 @@ def draw(
     Returns:
         (H, W, 4) uint8: print, trim, relief, alpha over `BOX`.
     Raises:
-        KitError: unknown key or pattern, or no outline.
+        KitError: unknown pattern, or see `check`.
     """
-    for key in recipe:
-        if key not in KEYS:
-            raise KitError(f"{where}: {unknown('recipe key', key, sorted(KEYS))}")
-    if "outline" not in recipe:
-        raise KitError(
-            f"{where}: a recipe needs an outline, the right half of the mask's border as [[x, y], ...] in mm"
-        )
+    check(recipe, where)
     rng = np.random.default_rng(key_of(where))
     canvas = Canvas()
     outline = mirrored(recipe["outline"], recipe.get("smooth", True))
@@ -119,6 +107,31 @@ def draw(
     for loop in recipe.get("loops", []):
         _loop(canvas, np.array(loop, np.float64), recipe.get("loop_width", 2.4))
     return canvas.texture()
+
+
+def check(recipe: Any, where: str) -> None:
+    """Check a `[recipe]` table without drawing it.
+
+    Raises:
+        KitError: an unknown key, a value of the wrong type or out of its range (fields.py), or an outline around nothing.
+    """
+    fields.check(recipe, fields.RECIPE, where, "recipe key")
+    if "outline" not in recipe:
+        raise KitError(
+            f"{where}: a recipe needs an outline, the right half of the mask's border as [[x, y], ...] in mm"
+        )
+    for key in ("outline", "window"):
+        if key in recipe and _area(recipe[key]) < _LEAST_AREA:
+            raise KitError(
+                f"{where}: {key} encloses less than {_LEAST_AREA:g} mm2; it is the right half of a border, from the top "
+                "centre to the bottom centre"
+            )
+
+
+def _area(half: list[list[float]]) -> float:
+    """Area in mm2 of what a right half and its mirror image enclose (the shoelace formula)."""
+    x, y = mirrored(half, smooth=False).T
+    return 0.5 * abs(float(np.sum(x * np.roll(y, -1) - y * np.roll(x, -1))))
 
 
 def mirrored(half: list[list[float]], smooth: bool) -> np.ndarray:

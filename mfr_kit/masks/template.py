@@ -3,35 +3,21 @@
 from dataclasses import dataclass, field
 from functools import cached_property
 from math import log2
-from pathlib import Path
+from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
 import numpy as np
 
 from mfr_kit.errors import KitError
-from mfr_kit.masks import head
+from mfr_kit.masks import fields, head, recipe
 from mfr_kit.options import read_toml
 from mfr_kit.registry import unknown
 
-MODES = ("palette", "colour")
 LEVELS_PER_OCTAVE = 2
-_OCTAVES_PER_BLUR = (
-    1.0  # bilinear sampling of a texture coarser by an octave looks like a blur of about one pixel
-)
-_TABLES = {"title", "kind", "licence", "author", "fit", "recipe", "look"}
-_LOOK = {
-    "name",
-    "colours",
-    "pattern",
-    "pattern_size",
-    "texture",
-    "mode",
-    "box",
-    "weight",
-    "noise",
-    "flat",
-}
-_COLOURS = {"base", "print", "trim"}
+# Bilinear sampling of a texture coarser by an octave looks like a blur of about one pixel.
+_OCTAVES_PER_BLUR = 1.0
+# Millimetres: worn under the nose the upper edge lies at up to 59, and the lower edge 6 above its usual place.
+_UNDER_NOSE = 75.0
 
 
 @dataclass(frozen=True)
@@ -49,7 +35,7 @@ class Fit:
     bulge_height: float = 62.0
     bulge_spread: float = 30.0
     draped: bool = False
-    styles: tuple[str, ...] = ("right", "under_nose", "under_chin", "askew")
+    styles: tuple[str, ...] = fields.STYLES
 
     @cached_property
     def sections(self) -> head.Sections:
@@ -77,7 +63,7 @@ class Look:
     pattern_size: float = 12.0
     texture: str = ""
     mode: str = "palette"
-    box: tuple[float, float, float, float] = (-120.0, -40.0, 120.0, 170.0)
+    box: tuple[float, float, float, float] = fields.BOX
     weight: float = 1.0
     noise: float = 0.0
     flat: bool = False
@@ -117,61 +103,127 @@ def read(path: Path) -> list[Look]:
     """Read a mask's TOML; returns its looks.
 
     Raises:
-        KitError: unreadable, unknown key, no look, a colour that is not "#rrggbb", or neither texture nor recipe.
+        KitError: unreadable, no look, neither texture nor recipe, a key that is unknown or has no effect, or a value of the
+            wrong type or out of its range (fields.py); the error names file, look and key.
     """
     raw = read_toml(path, "the mask")
-    _refuse_unknown(raw, _TABLES, path, "key")
-    if not raw.get("look") or not raw.get("licence"):
+    tables = {"fit", "recipe", "look"}
+    unknown_keys = [key for key in raw if key not in fields.MASK and key not in tables]
+    if unknown_keys:
+        known = sorted({*fields.MASK, *tables})
+        raise KitError(f"{path}: {unknown('key', unknown_keys[0], known)}")
+    fields.check({key: raw[key] for key in raw if key not in tables}, fields.MASK, str(path))
+    entries = raw.get("look")
+    if not entries or "licence" not in raw:
         raise KitError(f"{path}: a mask needs a licence and at least one [[look]] with a name")
-    _refuse_unknown(raw.get("fit", {}), set(Fit.__dataclass_fields__), path, "key in [fit]")
-    values = {
-        key: tuple(value) if isinstance(value, list) else value
-        for key, value in raw.get("fit", {}).items()
-    }
+    if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
+        raise KitError(
+            f"{path}: looks are written [[look]], with two brackets, each followed by its keys"
+        )
+    fit = _fit(raw.get("fit", {}), path)
+    if "recipe" in raw:
+        recipe.check(raw["recipe"], f"{path}: [recipe]")
+    looks = [_look(entry, raw, fit, path) for entry in entries]
+    _refuse_one_texture_for_two(looks, path)
+    if not any(look.weight for look in looks):
+        raise KitError(
+            f"{path}: weight is 0 in every [[look]]; to leave a kind out give it 0 in [kinds] of mix.toml"
+        )
+    return looks
+
+
+def _fit(raw: dict[str, Any], path: Path) -> Fit:
+    fields.check(raw, fields.FIT, f"{path}: [fit]", "key in [fit]")
+    values = {key: _plain(value) for key, value in raw.items()}
     fit = Fit(**values)
-    return [_look(entry, raw, fit, path) for entry in raw["look"]]
+    fields.check_height(fit.top, fit.bottom, f"{path}: [fit]")
+    if "under_nose" in fit.styles and fit.bottom < _UNDER_NOSE:
+        raise KitError(
+            f"{path}: [fit]: a mask that ends at {fit.bottom:g} mm cannot be worn under the nose (bottom at "
+            f"{_UNDER_NOSE:g} or lower): give styles without 'under_nose', for instance styles = [\"right\"]"
+        )
+    return fit
 
 
 def _look(entry: dict[str, Any], raw: dict[str, Any], fit: Fit, path: Path) -> Look:
-    _refuse_unknown(entry, _LOOK, path, "key in [[look]]")
     if "name" not in entry:
         raise KitError(f"{path}: every [[look]] needs a name")
-    if "texture" not in entry and "recipe" not in raw:
-        raise KitError(
-            f"{path}: look '{entry['name']}' has neither a texture (a PNG beside the TOML) nor a [recipe]"
-        )
-    if entry.get("mode", "palette") not in MODES:
-        raise KitError(f"{path}: {unknown('mode', entry['mode'], list(MODES))}")
+    where = f"{path}: look {fields.shorten(entry['name'])}"
     colours = entry.get("colours", {})
-    _refuse_unknown(colours, _COLOURS, path, "colour")
-    parsed = {part: tuple(_rgb(text, path) for text in texts) for part, texts in colours.items()}
-    rest = {
-        key: entry[key]
-        for key in ("pattern", "pattern_size", "texture", "mode", "weight", "noise", "flat")
-        if key in entry
-    }
+    plain = {key: value for key, value in entry.items() if key != "colours"}
+    if unknown_keys := [key for key in plain if key not in fields.LOOK]:
+        known = sorted({*fields.LOOK, "colours"})
+        raise KitError(f"{where}: {unknown('key in [[look]]', unknown_keys[0], known)}")
+    fields.check(plain, fields.LOOK, where, "key in [[look]]")
+    fields.check(colours, fields.COLOURS, f"{where}: colours", "colour")
+    if "texture" not in entry and "recipe" not in raw:
+        raise KitError(f"{where} has neither a texture (a PNG beside the TOML) nor a [recipe]")
+    values = {key: _plain(value) for key, value in plain.items()}
     if "texture" in entry:
-        rest |= {
-            "mode": entry.get("mode", "colour"),
-            "box": tuple(entry.get("box", (-fit.side, fit.top, fit.side, fit.bottom))),
-        }
+        values = _with_picture(values, fit, where)
+    _refuse_without_effect(values, colours, where)
+    parsed = {part: tuple(_rgb(text) for text in texts) for part, texts in colours.items()}
     return Look(
-        entry["name"], raw.get("kind", path.stem), fit, path, raw.get("recipe", {}), parsed, **rest
+        kind=raw.get("kind", path.stem),
+        fit=fit,
+        toml=path,
+        recipe=raw.get("recipe", {}),
+        colours=parsed,
+        **values,
     )
 
 
-def _rgb(text: str, path: Path) -> tuple[int, int, int]:
+def _with_picture(values: dict[str, Any], fit: Fit, where: str) -> dict[str, Any]:
+    """Fill in what a look with a picture of its own means where it says nothing, and check where the picture lies."""
+    values = {"mode": "colour", "box": (-fit.side, fit.top, fit.side, fit.bottom)} | values
+    fields.check_box(list(values["box"]), where)
+    texture = PurePosixPath(values["texture"].replace("\\", "/"))
+    if texture.is_absolute() or ".." in texture.parts or PureWindowsPath(texture).drive:
+        raise KitError(
+            f"{where}: texture must lie in the folder of the TOML or below it, not {values['texture']!r}"
+        )
+    return values | {"texture": str(texture)}
+
+
+def _refuse_without_effect(values: dict[str, Any], colours: dict, where: str) -> None:
+    """Refuse keys that would be read and then change nothing."""
+    picture = "texture" in values
+    for key in ("mode", "box"):
+        if key in values and not picture and values[key] != "palette":
+            raise KitError(f"{where}: {key} is for looks with a texture of their own")
+    for key in ("pattern", "pattern_size"):
+        if key in values and picture and values[key] != "none":
+            raise KitError(
+                f"{where}: {key} is for looks drawn from a [recipe], this one has a texture"
+            )
+    if colours and picture and values["mode"] == "colour":
+        raise KitError(
+            f"{where}: colours are for looks drawn from a [recipe] and for textures of mode 'palette'"
+        )
+
+
+def _refuse_one_texture_for_two(looks: list[Look], path: Path) -> None:
+    """Refuse one print in two sizes: both would be drawn into one file."""
+    sizes: dict[Path, Look] = {}
+    for look in looks:
+        if look.texture:
+            continue
+        other = sizes.setdefault(look.texture_path, look)
+        if other.pattern_size != look.pattern_size and look.pattern != "none":
+            raise KitError(
+                f"{path}: looks '{other.name}' and '{look.name}' ask for the pattern '{look.pattern}' in two sizes "
+                f"({other.pattern_size:g} and {look.pattern_size:g} mm): put one into a TOML of another kind"
+            )
+
+
+def _plain(value: Any) -> Any:
+    """Numbers as float and lists as tuples."""
+    if isinstance(value, list):
+        return tuple(_plain(item) for item in value)
+    return float(value) if type(value) is int else value
+
+
+def _rgb(text: str) -> tuple[int, int, int]:
     if text == "skin":
         return (-1, -1, -1)
-    try:
-        if len(text) != 7 or text[0] != "#":
-            raise ValueError
-        return (int(text[1:3], 16), int(text[3:5], 16), int(text[5:7], 16))
-    except (ValueError, TypeError):
-        raise KitError(f"{path}: colour {text!r} is not of the form '#rrggbb'") from None
-
-
-def _refuse_unknown(table: dict[str, Any], known: set[str], path: Path, what: str) -> None:
-    for key in table:
-        if key not in known:
-            raise KitError(f"{path}: {unknown(what, key, sorted(known))}")
+    return (int(text[1:3], 16), int(text[3:5], 16), int(text[5:7], 16))

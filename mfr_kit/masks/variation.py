@@ -2,20 +2,22 @@
 
 import colorsys
 from dataclasses import dataclass
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from mfr_kit.errors import KitError
+from mfr_kit.masks import fields
+from mfr_kit.masks.fields import RANGES, SHARE, STYLES, Number
 from mfr_kit.masks.template import Look
 from mfr_kit.options import read_toml
 from mfr_kit.registry import unknown
 
-RANGES = (
-    "top", "bottom", "width", "shift", "tilt_deg", "relief", "softness", "shadow", "crumple", "dirt", "hue", "saturation", "value",
-)  # fmt: skip
-STYLES = ("right", "under_nose", "under_chin", "askew")
+_TABLES = {"dirty", "kinds", "styles", "ranges"}
+_NUMBERS = (*[name for name in RANGES if name not in ("hue", "saturation", "value")], "seed")
+_LEAST_WORN = 5.0  # mm from the upper to the lower edge of a mask on a face
 
 
 @dataclass(frozen=True)
@@ -31,37 +33,52 @@ class Mix:
     dirty: float
 
 
-def read_mix(path: Path, under: Mix | None = None) -> Mix:
+def read_mix(path: Path, under: Mix | None = None, kinds: set[str] | None = None) -> Mix:
     """Read mix.toml.
 
     Args:
         path: the TOML.
         under: what stands where the TOML says nothing; without it every range must be there.
+        kinds: the kinds `[kinds]` may name; by default any.
     Raises:
-        KitError: unreadable, unknown or missing names, or a range that is not [mean, deviation, lowest, highest].
+        KitError: unreadable, an unknown or missing name, or a value of the wrong type or out of its range (fields.py).
     """
     raw = read_toml(path, "the mix of masks")
-    for table, known in (("styles", STYLES), ("ranges", RANGES)):
-        for name in raw.get(table, {}):
-            if name not in known:
-                raise KitError(f"{path}: {unknown(f'name in [{table}]', name, list(known))}")
-    if under is not None:
-        before = {"kinds": under.kinds, "styles": under.styles, "ranges": under.ranges}
-        raw = {
-            "dirty": under.dirty,
-            **raw,
-            **{table: {**values, **raw.get(table, {})} for table, values in before.items()},
-        }
-    missing = [name for name in RANGES if name not in raw.get("ranges", {})]
-    if missing or "right" not in raw.get("styles", {}):
-        raise KitError(
-            f"{path}: missing in [ranges]: {', '.join(missing) or 'nothing'}; [styles] needs at least 'right'"
-        )
-    ranges = {name: tuple(float(v) for v in values) for name, values in raw["ranges"].items()}
-    for name, values in ranges.items():
-        if len(values) != 4 or values[2] > values[3]:
-            raise KitError(f"{path}: range '{name}' must be [mean, deviation, lowest, highest]")
-    return Mix(raw.get("kinds", {}), raw["styles"], ranges, float(raw.get("dirty", 0.0)))
+    for key in raw:
+        if key not in _TABLES:
+            raise KitError(f"{path}: {unknown('key', key, sorted(_TABLES))}")
+    named = raw.get("kinds", {})
+    known = kinds if kinds is not None else named if isinstance(named, dict) else ()
+    shares = {"kinds": dict.fromkeys(known, SHARE), "styles": dict.fromkeys(STYLES, SHARE)}
+    for table, declared in shares.items():
+        fields.check(raw.get(table, {}), declared, f"{path}: [{table}]", f"name in [{table}]")
+    dirty = raw.get("dirty", under.dirty if under else 0.0)
+    Number(0, 1).check(dirty, f"{path}: dirty")
+    styles = {**(under.styles if under else {}), **raw.get("styles", {})}
+    if "right" not in styles or not sum(styles.values()) > 0:
+        raise KitError(f"{path}: [styles] needs at least 'right', and one that is above 0")
+    return Mix(
+        {**(under.kinds if under else {}), **raw.get("kinds", {})},
+        styles,
+        _read_ranges(raw.get("ranges", {}), under, path),
+        float(dirty),
+    )
+
+
+def _read_ranges(
+    raw: Any, under: Mix | None, path: Path
+) -> dict[str, tuple[float, float, float, float]]:
+    where = f"{path}: [ranges]"
+    if not isinstance(raw, dict):
+        raise KitError(f"{where} must be a table, not {fields.shorten(raw)}")
+    for name in raw:
+        if name not in RANGES:
+            raise KitError(f"{where}: {unknown('name in [ranges]', name, list(RANGES))}")
+    ranges = dict(under.ranges) if under else {}
+    ranges |= {name: fields.check_range(raw[name], name, f"{where}: {name}") for name in raw}
+    if missing := [name for name in RANGES if name not in ranges]:
+        raise KitError(f"{where} lacks {', '.join(missing)}")
+    return {name: ranges[name] for name in RANGES}
 
 
 def draw(look: Look, mix: Mix, rng: np.random.Generator) -> dict[str, Any]:
@@ -103,6 +120,27 @@ def draw(look: Look, mix: Mix, rng: np.random.Generator) -> dict[str, Any]:
     return parameters
 
 
+def check(parameters: dict[str, Any]) -> None:
+    """Check that parameters from elsewhere are as `draw` gives them.
+
+    Raises:
+        KitError: one is missing, or is no finite number, colour or tone.
+    """
+    sizes = {name: 0 for name in _NUMBERS} | {"tone": 3}
+    sizes |= {part: 3 for part in fields.COLOURS if part in parameters}
+    for name, size in sizes.items():
+        value = parameters.get(name)
+        numbers = value if size and isinstance(value, list | tuple) else [value]
+        fits = all(isinstance(part, int | float) and isfinite(part) for part in numbers)
+        if not fits or (size and len(numbers) != size):
+            wanted = f"{size} numbers" if size else "a number"
+            raise KitError(
+                f"parameters of mask {parameters.get('look')!r}: {name} must be {wanted}, not {fields.shorten(value)}"
+            )
+    if parameters["bottom"] <= parameters["top"]:
+        raise KitError(f"parameters of mask {parameters.get('look')!r}: bottom lies above top")
+
+
 def _placed(look: Look, style: str, value: dict[str, float]) -> dict[str, float]:
     """Turn offsets into the body's place on the face, by wearing style."""
     fit = look.fit
@@ -114,6 +152,7 @@ def _placed(look: Look, style: str, value: dict[str, float]) -> dict[str, float]
         top, bottom = 99.0 + value["top"], 142.0 + value["bottom"]
     elif style == "askew":
         tilt, shift = 4.5 * tilt, 3 * shift
+    bottom = max(bottom, top + _LEAST_WORN)
     return {"top": top, "bottom": bottom, "width": value["width"], "shift": shift, "tilt_deg": tilt}
 
 

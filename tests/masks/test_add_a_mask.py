@@ -10,7 +10,7 @@ import pytest
 from mfr_kit.cli import main
 from mfr_kit.data.align import TEMPLATE
 from mfr_kit.errors import KitError
-from mfr_kit.masks import library, recipe
+from mfr_kit.masks import fields, library, recipe
 from mfr_kit.masks.render import render
 from mfr_kit.seeding import rng_for
 from tests.conftest import head
@@ -115,10 +115,15 @@ def test_a_picture_without_alpha_is_refused(tmp_path):
 
 
 def test_the_document_names_every_recipe_key_and_pattern():
-    for key in recipe.KEYS:
+    for key in fields.RECIPE:
         assert f"`{key}`" in DOCUMENT, key
     for name in recipe.patterns.names():
         assert name == "none" or name in DOCUMENT, name
+
+
+def test_the_document_lists_every_range():
+    """Made by `fields.table()`: paste it again where this fails."""
+    assert fields.table() in DOCUMENT
 
 
 def test_the_committed_textures_are_what_the_recipes_draw():
