@@ -72,6 +72,8 @@ def audit(options: AuditOptions) -> None:
         print(
             f"{path}: {len(scanned.source)} photographs of {len(set(scanned.source.labels.tolist()))} people, compared {how}{hint}"
         )
+        if scanned.unreadable:
+            print(f"  {len(scanned.unreadable)} more are no images that can be read")
     excluded = run.save(findings, options.out)
     for kind, count in Counter(finding.kind for finding in findings).items():
         print(f"  {kind:28} {count}")

@@ -32,12 +32,27 @@ def add_to(app: Any) -> None:
             str | None,
             typer.Option("--to", help=f"Format of DST where its name does not tell: {known}."),
         ] = None,
+        twins: Annotated[
+            str | None,
+            typer.Option(
+                help="Masked twins of a face set: keep (marked as masked) or drop; by default face sets keep them, "
+                "other formats drop them."
+            ),
+        ] = None,
     ) -> None:
-        """Copy a training set into another format, image bytes unchanged, and prove it by count and hash."""
+        """Copy a training set into another format, image bytes unchanged, and prove it by decoding, count and hash."""
         from mfr_kit.data.convert import convert as run
 
-        proof = run(src, dst, read_as, write_as)
+        proof = run(src, dst, read_as, write_as, twins)
         print(f"{src} ({proof.read_as}) -> {dst} ({proof.written_as})")
+        if proof.twins_dropped:
+            print(
+                f"{proof.twins_dropped} masked twins dropped (--twins keep takes them along, marked as masked)"
+            )
+        if proof.skipped:
+            print(f"{proof.skipped} are no images and were left out: {proof.skipped_list}")
+        if proof.masked:
+            print(f"{proof.masked} of the faces are masked, and read back as masked")
         print(
             f"read back equal: {proof.photographs} photographs, {proof.people} people, digest {proof.digest}"
         )

@@ -1,24 +1,36 @@
-"""From any training-set format to any other, proved by reading back what was written."""
+"""From any training-set format to any other, proved by decoding every image and reading back what was written."""
 
-from dataclasses import dataclass
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
+
 from mfr_kit import registry
-from mfr_kit.data.training_set import TrainingSet, digest
-from mfr_kit.errors import KitError
+from mfr_kit.data.images import decode_rgb
+from mfr_kit.data.skipped_list import write_skipped
+from mfr_kit.data.training_set import MARKS, TrainingSet, digest, mark, suffix_of
+from mfr_kit.errors import KitError, SetError
 
 FORMATS = "mfr_kit.data.formats"
+CHUNK = 1024  # images that are handed to the decoding threads together
 
 
 @dataclass(frozen=True)
 class Proof:
-    """What source and destination have in common."""
+    """What source and destination have in common, and what was left behind."""
 
     read_as: str
     written_as: str
     photographs: int
     people: int
     digest: str
+    masked: int = 0  # of the photographs, twins too
+    twins_dropped: int = 0
+    skipped: int = 0  # files and records that are no images
+    skipped_list: Path | None = None  # where their names are
 
 
 def open_any(path: Path, format: str | None = None) -> tuple[str, TrainingSet]:
@@ -44,28 +56,132 @@ def open_any(path: Path, format: str | None = None) -> tuple[str, TrainingSet]:
     return chosen, source
 
 
-def convert(src: Path, dst: Path, read_as: str | None = None, write_as: str | None = None) -> Proof:
+def convert(
+    src: Path,
+    dst: Path,
+    read_as: str | None = None,
+    write_as: str | None = None,
+    twins: str | None = None,
+) -> Proof:
     """Copy a training set into another format, image bytes unchanged, and compare counts and hashes of what was read and what is there.
 
+    Every image is decoded; what is none is left out and listed in `DST.skipped.csv`.
+
+    Args:
+        src: the set.
+        dst: the new one.
+        read_as: a name of `formats`, where the source does not tell.
+        write_as: likewise of the destination.
+        twins: "keep" or "drop" masked twins; None keeps them in face sets, whose readers know them, and drops them elsewhere.
     Raises:
-        KitError: source unreadable, destination exists or cannot hold the set, or the copy differs.
+        KitError: source unreadable, nothing in it an image, destination or a file beside it exists, or it cannot hold the set, or
+            the copy differs.
     """
-    chosen, source = open_any(src, read_as)
-    if Path(dst).exists():
+    if twins not in (None, "keep", "drop"):
+        raise KitError(f"--twins {twins}: say keep or drop")
+    dst = Path(dst)
+    if dst.exists():
         raise KitError(f"{dst} exists already: choose another name or delete it")
-    write_as = write_as or _format_for(Path(dst))
+    chosen, source = open_any(src, read_as)
+    write_as = write_as or _format_for(dst)
     writer = registry.get(FORMATS, write_as)
-    if write_as.startswith("recordio") and Path(dst).suffix != ".rec":
+    if write_as.startswith("recordio") and dst.suffix != ".rec":
         raise KitError(f"{dst}: the name of a {write_as} set ends in .rec")
-    Path(dst).parent.mkdir(parents=True, exist_ok=True)
-    writer.write_set(Path(dst), source)
-    wanted, found = digest(source), digest(writer.open_set(Path(dst)))
-    if wanted != found:
-        told = "{} photographs, {} people, digest {}"
-        raise KitError(
-            f"{dst} differs from {src}: {told.format(*wanted)} were read, {told.format(*found)} are there; do not use it"
+    listing = dst.with_name(f"{dst.name}.skipped.csv")
+    refuse_outputs(dst, [*getattr(writer, "outputs", lambda path: [path])(dst), listing])
+    everything = len(source)
+    if (twins or ("keep" if write_as.startswith("face-set") else "drop")) == "drop":
+        source = source.select(np.flatnonzero(~source.twins))
+        source = replace(
+            source, skipped=tuple(row for row in source.skipped if not row.get("clean_key"))
         )
-    return Proof(chosen, write_as, *found)
+    dropped = everything - len(source)
+    known = len(source.skipped) if chosen == "face-set" else 0
+    source, wanted = prove(source, named=not write_as.startswith("recordio"))
+    dst.parent.mkdir(parents=True, exist_ok=True)
+    writer.write_set(dst, source)
+    found = digest(writer.open_set(dst))
+    if wanted != found:
+        summary = "{} photographs, {} people, digest {}"
+        raise KitError(
+            f"{dst} differs from {src}: {summary.format(*wanted)} were read, {summary.format(*found)} are there; do not use it"
+        )
+    skipped = source.skipped[known:]
+    if skipped:
+        write_skipped(listing, skipped)
+    masked = 0 if source.masked is None else int(source.masked.sum())
+    left_out = (dropped, len(skipped), listing if skipped else None)
+    return Proof(chosen, write_as, *found, masked, *left_out)
+
+
+def refuse_outputs(dst: Path, outputs: Sequence[Path]) -> None:
+    """Refuse to write over what belongs to another set.
+
+    Raises:
+        KitError: one of the files that a set consists of is there.
+    """
+    there = next((file for file in outputs if file.exists() or file.is_symlink()), None)
+    if there is not None:
+        raise KitError(
+            f"{there} exists already, and {dst.name} would need that name: choose another name, "
+            f"or delete {there.name} if it is left from a set that is gone"
+        )
+
+
+def prove(source: TrainingSet, named: bool) -> tuple[TrainingSet, tuple[int, int, str]]:
+    """Decode every image.
+
+    Args:
+        source: the set.
+        named: the images become files, so their formats need to be known by name.
+    Returns:
+        the photographs that are images, the others among its `skipped`, and the `digest` of those kept.
+    Raises:
+        KitError: none is an image; or what is wrong concerns the set as a whole.
+    """
+    problems: dict[int, str] = {}
+    total = 0
+
+    def check(index: int) -> tuple[int, str]:
+        where = f"{source.path}: {source.names[index]}"
+        try:
+            data = source.encoded(index)
+            decode_rgb(data, where)
+            if named:
+                suffix_of(data, where)
+        except SetError:
+            raise
+        except KitError as error:
+            return 0, str(error)
+        return mark(source, index, data), ""
+
+    with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
+        for start in range(0, len(source), CHUNK):
+            rows = range(start, min(start + CHUNK, len(source)))
+            for index, (number, problem) in zip(rows, pool.map(check, rows), strict=True):
+                total += number
+                if problem:
+                    problems[index] = problem
+    kept = source.select(np.array([row for row in range(len(source)) if row not in problems]))
+    if not len(kept):
+        raise KitError(
+            f"{source.path}: none of the {len(source)} photographs can be read, the first because of: "
+            f"{next(iter(problems.values()))}"
+        )
+    rows = tuple(_skipped(source, index, problem) for index, problem in problems.items())
+    kept = replace(kept, skipped=(*source.skipped, *rows))
+    return kept, (len(kept), len(np.unique(kept.labels)), f"{total % MARKS:032x}")
+
+
+def _skipped(source: TrainingSet, index: int, problem: str) -> dict:
+    return {
+        "source": source.names[index],
+        "identity": source.person(index),
+        "condition": "mask" if source.is_masked(index) else "nonmask",
+        "clean_key": "",
+        "reason": "unreadable",
+        "detail": problem,
+    }
 
 
 def _format_for(dst: Path) -> str:

@@ -1,6 +1,5 @@
 """The face set: aligned faces, one row each in `faces.parquet`, that `augment` writes and everything else reads."""
 
-import csv
 import functools
 import hashlib
 import json
@@ -11,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from mfr_kit.data import lists
+from mfr_kit.data import lists, skipped_list
 from mfr_kit.data.faceset_files import (
     ABOUT,
     ALIGNED,
@@ -34,7 +33,17 @@ from mfr_kit.data.storage import Records
 from mfr_kit.errors import KitError
 
 GROUP_ROWS = 8192  # rows of faces.parquet that are written (and held) together
-__all__ = ["ABOUT", "ALIGNED", "MASK", "NONMASK", "NO_FACE", "ROWS", "SKIPPED", "FaceSet"]
+__all__ = [
+    "ABOUT",
+    "ALIGNED",
+    "MASK",
+    "NONMASK",
+    "NO_FACE",
+    "ROWS",
+    "SKIPPED",
+    "SKIPPED_COLUMNS",
+    "FaceSet",
+]
 
 
 class FaceSet:
@@ -281,11 +290,10 @@ def write_rows(
         pq.ParquetWriter(folder / ROWS, schema) as rows,
         (folder / SKIPPED).open("w", encoding="utf-8", newline="") as file,
     ):
-        skipped_rows = csv.DictWriter(file, SKIPPED_COLUMNS, lineterminator="\n")
-        skipped_rows.writeheader()
+        skipped_list.write_skipped_header(file)
         waiting: list[dict] = []
         for faces, skipped in chunks:
-            skipped_rows.writerows(skipped)
+            skipped_list.write_skipped_rows(file, skipped)
             twins = sum(bool(face["clean_key"]) for face in faces)
             for name, more in (
                 ("faces", len(faces) - twins),

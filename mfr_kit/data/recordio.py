@@ -17,14 +17,13 @@ from typing import NamedTuple
 import numpy as np
 
 from mfr_kit.data.record_index import KeyTable, read_index
-from mfr_kit.errors import KitError
+from mfr_kit.data.text_lines import beside
+from mfr_kit.errors import KitError, SetError
 
 MAGIC = 0xCED7230A
 MAGIC_BYTES = struct.pack("<I", MAGIC)
 LENGTH_MASK = (1 << 29) - 1
-RESIDENT_BYTES = (
-    32 << 20
-)  # in order: the mapped pages go back to the system after this many bytes, so that memory stays flat
+RESIDENT_BYTES = 32 << 20  # in order: mapped pages go back to the system after so many bytes
 BLOCK_BYTES = 1 << 20  # at random: longer records than this are taken from the map
 _PART = struct.Struct("<II")
 _unpack_part = _PART.unpack_from
@@ -92,11 +91,11 @@ class RecordReader:
     def __init__(self, path: Path, index: Path | None = None):
         self.path = Path(path)
         self._map()
-        index_path = Path(index) if index else self.path.with_suffix(".idx")
-        self.rebuilt = index is None and not index_path.exists()
+        index_path = Path(index) if index else beside(self.path, f"{self.path.stem}.idx")
+        self.rebuilt = index_path is None
         self._table = (
             KeyTable(np.frombuffer(self._scan(), np.int64), self._size)
-            if self.rebuilt
+            if index_path is None
             else read_index(index_path, self._size)
         )
         self._find = self._table.find
@@ -156,7 +155,7 @@ class RecordReader:
         """Read a record of any length and any number of parts; whatever is wrong with it is found here, off the fast path."""
         now = os.fstat(self._descriptor).st_size
         if now < self._size:
-            raise KitError(
+            raise SetError(
                 f"{self.path}: key {key}, offset {offset}: the file was cut from {self._size} to {now} bytes while in use"
             )
         parts, start = [], offset
@@ -263,10 +262,8 @@ class RecordWriter:
             self.path.with_name(f".{self.path.stem}.{os.getpid()}{suffix}.part")
             for suffix in (".rec", ".idx")
         ]
-        self._records, self._index = (
-            self._temporary[0].open("wb", 1 << 20),
-            self._temporary[1].open("w", encoding="ascii", newline="\n"),
-        )
+        self._records = self._temporary[0].open("wb", 1 << 20)
+        self._index = self._temporary[1].open("w", encoding="ascii", newline="\n")
         self._offset, self._last_key = 0, -1
 
     def write(self, key: int, payload: bytes) -> None:

@@ -4,6 +4,7 @@ A row's `key` is the image's name in both; the columns `shard` and `record`, whi
 """
 
 import os
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
@@ -43,6 +44,36 @@ class Records:
 
     def __setstate__(self, state: dict) -> None:
         self.__init__(state["folder"])
+
+
+def masked_records(path: Path) -> dict[int, int | None] | None:
+    """Say which records of a face set's shard show masked faces: key -> key of the clean face, or None.
+
+    Returns:
+        None where `path` is no shard of a face set.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    shard = re.fullmatch(r"faces-(\d{5,})\.rec", path.name)
+    rows = path.with_name("faces.parquet")
+    if not shard or not rows.is_file():
+        return None
+    columns = ["key", "condition", "clean_key", "shard", "record"]
+    try:
+        table = pq.read_table(rows, columns=columns, filters=[("shard", "=", int(shard[1]))])
+    except (pa.ArrowException, OSError) as error:
+        reason = str(error).partition("\n")[0]
+        raise KitError(
+            f"{rows}: cannot be read, and only it says which faces of {path.name} are masked ({reason})"
+        ) from None
+    columns = [table[name].to_pylist() for name in ("key", "condition", "clean_key", "record")]
+    records = dict(zip(columns[0], columns[3], strict=True))
+    return {
+        record: records.get(clean)
+        for _, condition, clean, record in zip(*columns, strict=True)
+        if condition == "mask"
+    }
 
 
 class Position(NamedTuple):

@@ -1,14 +1,18 @@
 """What every training-set format gives and takes: encoded photographs with the name of a person each."""
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from mfr_kit.data.masked_names import find_twins
 from mfr_kit.errors import KitError
 
+MARKS = 1 << 128
+GONE = -2  # in `clean`: a twin whose clean face is not there
 _SIGNATURES = (
     (b"\xff\xd8\xff", ".jpg"),
     (b"\x89PNG\r\n\x1a\n", ".png"),
@@ -16,8 +20,9 @@ _SIGNATURES = (
     (b"BM", ".bmp"),
     (b"II*\0", ".tif"),
     (b"MM\0*", ".tif"),
-    (b"P5", ".pgm"),
-    (b"P6", ".ppm"),
+    (b"\0\0\0\x0cjP  \r\n", ".jp2"),
+    (b"\xff\x4f\xff\x51", ".jp2"),
+    *((b"P%d" % kind, suffix) for kind, suffix in enumerate((".pbm", ".pgm", ".ppm") * 2, 1)),
 )
 
 
@@ -30,6 +35,10 @@ class TrainingSet:
     labels: np.ndarray  # (N,) int32 rows of `people`
     names: Sequence[str]  # (N,) the photographs' paths inside the set
     encoded: Callable[[int], bytes]  # the image file, as stored
+    masked: np.ndarray | None = None  # (N,) bool, the face wears a mask; None: none is known to
+    clean: np.ndarray | None = None  # (N,) int64, of a twin its clean face's row, GONE, or -1
+    facts: Callable[[int], dict] | None = None  # the row of a face set, where it is one
+    skipped: tuple[dict, ...] = ()  # rows of SKIPPED_COLUMNS: what is there and cannot be used
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -38,25 +47,96 @@ class TrainingSet:
         """Name the person of a photograph."""
         return self.people[self.labels[index]]
 
+    def is_masked(self, index: int) -> bool:
+        """Whether the face is known to wear a mask, drawn or real."""
+        return self.masked is not None and bool(self.masked[index])
+
+    def clean_row(self, index: int) -> int:
+        """Of a masked twin the row of its clean face; negative where there is none."""
+        return -1 if self.clean is None else int(self.clean[index])
+
+    @property
+    def twins(self) -> np.ndarray:
+        """(N,) bool: the photograph is a clean face's masked twin."""
+        return np.zeros(len(self), bool) if self.clean is None else self.clean != -1
+
     def by_person(self) -> np.ndarray:
-        """(N,) indices, ordered by person and within a person as stored."""
-        return np.argsort(self.labels, kind="stable")
+        """(N,) indices, ordered by person and within a person as stored, but a twin directly after its clean face."""
+        if self.clean is None:
+            return np.argsort(self.labels, kind="stable")
+        rows, twins = np.arange(len(self)), self.clean >= 0
+        return np.lexsort((rows, twins, np.where(twins, self.clean, rows), self.labels))
+
+    def select(self, rows: np.ndarray) -> "TrainingSet":
+        """Keep some photographs, by ascending index; a twin whose clean face goes stays a masked twin."""
+        rows = np.asarray(rows, np.int64)
+        if len(rows) == len(self):
+            return self
+        clean = None
+        if self.clean is not None:
+            moved = np.full(len(self), GONE, np.int64)
+            moved[rows] = np.arange(len(rows))
+            clean = np.where(self.clean[rows] < 0, self.clean[rows], moved[self.clean[rows]])
+        return replace(
+            self,
+            labels=self.labels[rows],
+            names=_Chosen(self.names, rows),
+            encoded=_Moved(self.encoded, rows),
+            masked=None if self.masked is None else self.masked[rows],
+            clean=clean,
+            facts=None if self.facts is None else _Moved(self.facts, rows),
+        )
+
+
+@dataclass(frozen=True)
+class _Chosen(Sequence):
+    """Some of the names."""
+
+    names: Sequence[str]
+    rows: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, row: int) -> str:
+        return self.names[int(self.rows[row])]
+
+
+@dataclass(frozen=True)
+class _Moved:
+    """A function of a row, with the rows numbered anew."""
+
+    function: Callable[[int], Any]
+    rows: np.ndarray
+
+    def __call__(self, row: int) -> Any:
+        return self.function(int(self.rows[row]))
 
 
 def from_names(
-    path: Path, identities: Sequence[str], names: Sequence[str], encoded: Callable[[int], bytes]
+    path: Path,
+    identities: Sequence[str],
+    names: Sequence[str],
+    encoded: Callable[[int], bytes],
+    masked: np.ndarray | None = None,
 ) -> TrainingSet:
-    """Build a set from one identity a photograph; people are sorted by name (by number where all names are numbers)."""
+    """Build a set from one identity a photograph; people are sorted by name (by number where all names are numbers).
+
+    Args:
+        path: of the set.
+        identities: (N,) names of people.
+        names: (N,) paths of the photographs, with /.
+        encoded: reads an image.
+        masked: (N,) bool; twins are found among them by their names.
+    """
     numeric = all(name.isascii() and name.isdigit() for name in set(identities))
     people = sorted(set(identities), key=(lambda name: (int(name), name)) if numeric else None)
     rows = {name: row for row, name in enumerate(people)}
-    return TrainingSet(
-        path,
-        people,
-        np.fromiter((rows[name] for name in identities), np.int32, len(identities)),
-        names,
-        encoded,
-    )
+    labels = np.fromiter((rows[name] for name in identities), np.int32, len(identities))
+    if masked is None or not masked.any():
+        return TrainingSet(path, people, labels, names, encoded)
+    clean = find_twins(names, labels, masked)
+    return TrainingSet(path, people, labels, names, encoded, masked, clean)
 
 
 def suffix_of(data: bytes, where: str) -> str:
@@ -70,53 +150,30 @@ def suffix_of(data: bytes, where: str) -> str:
             return suffix
     if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
         return ".webp"
+    if data[4:12] in (b"ftypavif", b"ftypavis"):
+        return ".avif"
     raise KitError(
         f"{where}: not an image file (it begins with {bytes(data[:8])!r}); convert to a .rec, or leave it out"
     )
 
 
-def lay_out(source: TrainingSet) -> Iterator[tuple[int, str, str, bytes]]:
-    """Yield `(index, person, path, data)` for writing files `path` = "person/...": ordered by person, no two alike in any letter case.
-
-    Raises:
-        KitError: a person's name that cannot name a folder.
-    """
-    person, taken = None, set()
-    for index in source.by_person():
-        if source.person(index) != person:
-            person, taken = source.person(index), set()
-            if person in ("", ".", "..") or any(
-                character in person for character in '/\\:*?"<>|\0\n'
-            ):
-                raise KitError(
-                    f"{source.path}: a person is called {person!r}, which cannot name a folder; rename the person first"
-                )
-        data, name = source.encoded(index), source.names[index]
-        suffix = suffix_of(data, f"{source.path}: {name}")
-        inner = name.removeprefix(f"{person}/")
-        parts = PurePosixPath(inner).parts
-        if inner == name or any(part in ("..", "/") for part in parts):
-            parts = parts[-1:]
-        stem = PurePosixPath(person, *parts)
-        stem = stem.with_suffix("") if stem.suffix.lower() in (suffix, ".jpeg", ".tiff") else stem
-        path, number = f"{stem}{suffix}", 1
-        while path.lower() in taken:
-            number += 1
-            path = f"{stem}_{number}{suffix}"
-        taken.add(path.lower())
-        yield index, person, path, data
-
-
 def digest(source: TrainingSet) -> tuple[int, int, str]:
-    """Count photographs and people and sum a hash of (person, image bytes): equal for equal content in any order and format."""
+    """Count photographs and people and sum `mark`s: equal for equal content in any order and format."""
     total, people = 0, set()
     for index in range(len(source)):
-        person = source.person(index)
-        people.add(person)
-        mark = hashlib.blake2b(person.encode() + b"\0", digest_size=16)
-        mark.update(source.encoded(index))
-        total += int.from_bytes(mark.digest(), "little")
-    return len(source), len(people), f"{total % (1 << 128):032x}"
+        people.add(source.person(index))
+        total += mark(source, index, source.encoded(index))
+    return len(source), len(people), f"{total % MARKS:032x}"
+
+
+def mark(source: TrainingSet, index: int, data: bytes) -> int:
+    """Hash a photograph: its person, its bytes and, where it is masked, that it is, and whether it is a twin."""
+    kind = b"" if not source.is_masked(index) else b"mask\0"
+    kind += b"twin\0" if source.clean_row(index) >= 0 else b""
+    person = source.person(index).encode("utf-8", "surrogateescape")
+    found = hashlib.blake2b(person + b"\0" + kind, digest_size=16)
+    found.update(data)
+    return int.from_bytes(found.digest(), "little")
 
 
 def read_file(path: Path, named_in: Path) -> bytes:
@@ -127,10 +184,9 @@ def read_file(path: Path, named_in: Path) -> bytes:
     """
     try:
         return path.read_bytes()
-    except OSError as error:
-        raise KitError(
-            f"{path}: named in {named_in} but cannot be read ({error.strerror})"
-        ) from None
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise KitError(f"{path}: named in {named_in} but cannot be read ({reason})") from None
 
 
 @dataclass(frozen=True)

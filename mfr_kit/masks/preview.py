@@ -1,5 +1,6 @@
 """Contact sheets: every look on the same faces, one look over yaw, and a random draw, to be looked at."""
 
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,7 @@ import numpy as np
 from mfr_kit import files
 from mfr_kit.data.align import SIZE, TEMPLATE
 from mfr_kit.data.images import encode, read_rgb
+from mfr_kit.data.photos import TWIN
 from mfr_kit.errors import KitError
 from mfr_kit.masks import synthetic
 from mfr_kit.masks.library import Library, Mask
@@ -128,29 +130,47 @@ def load_faces(options: SheetOptions, count: int) -> list[Face]:
             for person, pose in enumerate(poses)
         ]
     paths = sorted(
-        path for path in Path(options.faces).rglob("*") if path.suffix.lower() in _SUFFIXES
+        path
+        for path in Path(options.faces).rglob("*")
+        if path.suffix.lower() in _SUFFIXES and not path.stem.endswith(TWIN)
     )
     if not paths:
         raise KitError(f"no picture in {options.faces}: it holds none of {', '.join(_SUFFIXES)}")
     order = rng_for(options.seed, 5).permutation(len(paths))
-    faces = []
-    for face in _usable((paths[i] for i in order[: 4 * count]), options):
+    faces, unreadable = [], []
+    for face in _usable((paths[i] for i in order), options, 4 * count, unreadable):
         faces.append(face)
         if len(faces) == count:
             break
+    if unreadable:
+        count_text = f"{len(unreadable)} of the pictures cannot be read and were passed over"
+        print(f"{count_text}, the first is {unreadable[0]}", file=sys.stderr)
     if not faces:
+        if len(unreadable) == len(paths):
+            raise KitError(f"no picture in {options.faces} can be read: {unreadable[0]}")
         raise KitError(
-            f"no face found in {min(len(paths), 4 * count)} pictures of {options.faces}; are they aligned crops (--aligned)?"
+            f"no face found in {min(len(paths) - len(unreadable), 4 * count)} pictures of {options.faces}; "
+            "are they aligned crops (--aligned)?"
         )
     return faces
 
 
-def _usable(paths: Iterator[Path], options: SheetOptions) -> Iterator[Face]:
+def _usable(
+    paths: Iterator[Path], options: SheetOptions, most: int, unreadable: list[KitError]
+) -> Iterator[Face]:
+    """Look for faces in up to `most` pictures; what is no picture is added to `unreadable`."""
     from mfr_kit.data.detect import load_detector, pick_face
 
     detector = load_detector() if options.detect or not options.aligned else None
     for path in paths:
-        image = read_rgb(path)
+        if most == 0:
+            return
+        try:
+            image = read_rgb(path)
+        except KitError as error:
+            unreadable.append(error)
+            continue
+        most -= 1
         if options.aligned and image.shape[:2] != (SIZE, SIZE):
             raise KitError(
                 f"{path} is {image.shape[1]}x{image.shape[0]}: --aligned takes {SIZE}x{SIZE} crops"

@@ -15,6 +15,7 @@ from mfr_kit.data.convert import open_any
 from mfr_kit.data.faceset import FaceSet
 from mfr_kit.data.images import decode_rgb
 from mfr_kit.data.training_set import TrainingSet, from_names
+from mfr_kit.errors import KitError, SetError
 from mfr_kit.files import write_text
 from mfr_kit.models.embedders import Embedder
 from mfr_kit.pipelines.neighbours import likeness_to_own, nearest, nearest_stranger, twins_within
@@ -50,7 +51,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class Scan:
-    """What one pass over a set keeps of each photograph."""
+    """What one pass over a set keeps of each photograph that is an image."""
 
     source: TrainingSet
     files: np.ndarray  # (N,) uint64 hash of the file
@@ -58,6 +59,7 @@ class Scan:
     embeddings: (
         np.ndarray | None
     )  # (N, D) float32, unit length; None where the photographs are not aligned
+    unreadable: tuple[tuple[str, str], ...] = ()  # (person, photograph) of what is no image
 
     def of(self, row: int) -> tuple[str, str]:
         """Person and photograph."""
@@ -65,8 +67,9 @@ class Scan:
 
 
 def open_set(path: Path) -> TrainingSet:
-    """Open any training set; of a face set only the faces that are no masked twins, under the names of their photographs."""
+    """Open any training set without its masked twins; a face set's faces under the names of their photographs."""
     chosen, source = open_any(path)
+    source = source.select(np.flatnonzero(~source.twins))
     if chosen != "face-set":
         return source
     faces = FaceSet.open(path)
@@ -75,29 +78,49 @@ def open_set(path: Path) -> TrainingSet:
 
 
 def scan(source: TrainingSet, embedder: Embedder | None) -> Scan:
-    """Read every photograph once: hash it, decode it, embed it (if all are 112x112 and there is an embedder)."""
-    files, pixels, parts, batch = [], [], [], []
+    """Read every photograph once: hash it, decode it, embed it (if all are 112x112 and there is an embedder).
+
+    Raises:
+        KitError: none is an image; or what is wrong concerns the set as a whole.
+    """
+    files, pixels, parts, batch, kept, bad = [], [], [], [], [], []
     for row in range(len(source)):
-        data = source.encoded(row)
-        image = decode_rgb(data, f"{source.path}: {source.names[row]}")
+        try:
+            data = source.encoded(row)
+            image = decode_rgb(data, f"{source.path}: {source.names[row]}")
+        except SetError:
+            raise
+        except KitError as error:
+            bad.append((row, error))
+            continue
+        kept.append(row)
         files.append(_hash(data))
         pixels.append(_hash(np.ascontiguousarray(image)))
         if image.shape[:2] != (SIZE, SIZE):
             embedder = None
         if embedder is not None:
             batch.append(image)
-            if len(batch) == BATCH or row == len(source) - 1:
+            if len(batch) == BATCH:
                 parts.append(embedder.embed(np.stack(batch)))
                 batch = []
+    if not kept:
+        raise KitError(
+            f"{source.path}: none of the {len(source)} photographs can be read: {bad[0][1]}"
+        )
     embeddings = None
     if embedder is not None:
+        parts += [embedder.embed(np.stack(batch))] if batch else []
         embeddings = np.concatenate(parts).astype(np.float32)
         embeddings /= np.maximum(np.linalg.norm(embeddings, axis=1, keepdims=True), 1e-12)
-    return Scan(source, np.array(files, np.uint64), np.array(pixels, np.uint64), embeddings)
+    unreadable = tuple((source.person(row), source.names[row]) for row, _ in bad)
+    hashes = np.array(files, np.uint64), np.array(pixels, np.uint64)
+    return Scan(source.select(np.array(kept)), *hashes, embeddings, unreadable)
 
 
 def within(one: Scan, limits: Thresholds) -> Iterator[Finding]:
     """Find what is wrong inside a set, the certain before the likely."""
+    for person, photo in one.unreadable:
+        yield Finding("unreadable", person, photo, exclude=True)
     told = set()
     for kind, hashes in (("same file", one.files), ("same pixels", one.pixels)):
         for first, row in _repeats(hashes):

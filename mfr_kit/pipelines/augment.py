@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from mfr_kit import __version__, files
 from mfr_kit.data import faceset, lists
 from mfr_kit.data.align import SIZE
-from mfr_kit.data.formats._names import write_names
+from mfr_kit.data.formats._names import refuse_names, write_names
 from mfr_kit.data.images import encode
 from mfr_kit.data.photos import Photo, strays
 from mfr_kit.data.storage import rec_path
@@ -88,7 +88,10 @@ def begin(options: AugmentOptions) -> None:
     if options.dst.exists() and (not options.dst.is_dir() or any(options.dst.iterdir())):
         raise KitError(f"{options.dst} exists already: choose another DST or remove it first")
     selection.tell(options)
-    count = len(shards.chosen_people(options))
+    people = shards.chosen_people(options)
+    if options.format == "rec":
+        refuse_names(people, options.src)
+    count = len(people)
     if count < options.shards:
         raise KitError(
             f"--shards {options.shards}: there are only {count} people in {options.src}, and a person is in one shard"

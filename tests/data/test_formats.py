@@ -89,7 +89,7 @@ def test_the_command(tmp_path, people, capsys):
 def test_rec_has_insightface_layout(tmp_path, people):
     convert(people, tmp_path / "r" / "train.rec")
     reader = rec_format.RecordReader(tmp_path / "r" / "train.rec")
-    records = [rec_format._record(reader, key) for key in range(10)]
+    records = [rec_format.read_record(reader, key) for key in range(10)]
     assert records[0].labels == (7.0, 10.0) and not records[0].data
     assert [record.labels for record in records[1:7]] == [
         (0.0,),
@@ -255,7 +255,7 @@ def test_names_from_a_stranger_do_not_leave_the_folder(tmp_path):
 
 def test_what_is_no_image_goes_into_no_folder(tmp_path):
     path = rec(tmp_path / "a.rec", [pack(0, b"hello")])
-    with pytest.raises(KitError, match="not an image file"):
+    with pytest.raises(KitError, match="not an image"):
         convert(path, tmp_path / "out")
     assert sorted(item.name for item in tmp_path.iterdir()) == ["a.idx", "a.rec"]
 

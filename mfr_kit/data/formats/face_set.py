@@ -1,17 +1,20 @@
 """The kit's own face set (`faces.parquet` and `faces/`, or `.rec` files): see mfr_kit/data/faceset.py."""
 
-import os
-import shutil
 from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from mfr_kit import __version__
+import numpy as np
+
+from mfr_kit import __version__, files
 from mfr_kit.data.align import SIZE, TEMPLATE
-from mfr_kit.data.faceset import ALIGNED, NONMASK, FaceSet, digest_of, write_rows
-from mfr_kit.data.formats._names import write_names
+from mfr_kit.data.faceset import ALIGNED, MASK, NO_FACE, NONMASK, FaceSet, digest_of, write_rows
+from mfr_kit.data.faceset_files import SCHEMA, SKIPPED_COLUMNS
+from mfr_kit.data.formats._names import refuse_names, write_names
 from mfr_kit.data.images import decode_rgb
+from mfr_kit.data.layout import lay_out
 from mfr_kit.data.storage import ShardWriter, rec_path
-from mfr_kit.data.training_set import TrainingSet, from_names, lay_out
+from mfr_kit.data.training_set import GONE, TrainingSet, from_names
 from mfr_kit.errors import KitError
 
 CHUNK_ROWS = 4096
@@ -24,13 +27,18 @@ def recognises(path: Path) -> bool:
 
 
 def open_set(path: Path) -> TrainingSet:
-    """Take every face of the set, masked twins too."""
+    """Take every face of the set, masked twins too, with what the set knows of each."""
     faces = FaceSet.open(path)
-    return from_names(
-        path,
-        list(faces.identities),
-        [key.removeprefix("faces/") for key in faces.keys],
-        faces.encoded,
+    names = [key.removeprefix("faces/") for key in faces.keys]
+    opened = from_names(path, list(faces.identities), names, faces.encoded)
+    rows = {key: row for row, key in enumerate(faces.keys)} if faces.clean_keys.any() else {}
+    clean = np.array([rows.get(key, GONE) if key else -1 for key in faces.clean_keys], np.int64)
+    return replace(
+        opened,
+        masked=faces.conditions == MASK,
+        clean=clean if (clean != -1).any() else None,
+        facts=_Rows(faces),
+        skipped=tuple(faces.skipped),
     )
 
 
@@ -38,21 +46,29 @@ def write_set(path: Path, source: TrainingSet, in_records: bool = False) -> None
     """Adopt crops that are aligned already, bytes unchanged: their landmarks are the template's, their score is 1.
 
     Raises:
-        KitError: an image that is not 112x112.
+        KitError: an image that is not 112x112, or (in records) a person's name that a list of names cannot hold.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        temporary.mkdir(parents=True)
+    if in_records:
+        refuse_names(source.people, source.path)
+    about = {"version": __version__, "options": {"src": str(source.path)}}
+    with files.building(path) as temporary:
         chunks = _in_records(source, temporary) if in_records else _in_files(source, temporary)
-        write_rows(
-            temporary,
-            chunks,
-            {"version": __version__, "options": {"src": str(source.path)}},
-            in_records,
-        )
-        os.replace(temporary, path)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+        write_rows(temporary, _and_skipped(chunks, source.skipped), about, in_records)
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """The `facts` of a set: a row of faces.parquet."""
+
+    faces: FaceSet
+
+    def __call__(self, row: int) -> dict:
+        return self.faces.table.slice(row, 1).to_pylist()[0]
+
+
+def _and_skipped(chunks: "Chunks", skipped: tuple[dict, ...]) -> "Chunks":
+    yield from chunks
+    yield [], [{name: row.get(name, "") for name in SKIPPED_COLUMNS} for row in skipped]
 
 
 Chunks = Iterator[tuple[list[dict], list[dict]]]
@@ -93,30 +109,35 @@ def _in_records(source: TrainingSet, folder: Path) -> Chunks:
 
 def _chunks(source: TrainingSet) -> Iterator[list[dict]]:
     """Yield rows with their `data`, ordered by person."""
-    rows = []
-    for index, person, name, data in lay_out(source):
-        image = decode_rgb(data, f"{source.path}: {source.names[index]}")
-        if image.shape[:2] != (SIZE, SIZE):
-            size = f"{image.shape[1]}x{image.shape[0]}"
-            raise KitError(
-                f"{source.path}: {source.names[index]} is {size}, not {SIZE}x{SIZE}: align it with `kit.py augment`"
-            )
-        row = {
-            "key": f"faces/{name}",
-            "source": source.names[index],
-            "identity": person,
-            "condition": NONMASK,
-            "score": 1.0,
-        }
-        row |= {
-            "similarity": ALIGNED,
-            "landmarks": TEMPLATE.ravel().tolist(),
-            "clean_key": "",
-            "mask": "",
-            "digest": digest_of(data),
-        }
-        rows.append({**row, "data": data})
+    rows, keys, last = [], {}, None
+    lost = {row["source"] for row in source.skipped if row["reason"] == NO_FACE}
+    for index, person, name, data in lay_out(source, beside=True):
+        keys, last = ({} if person != last else keys), person
+        keys[index] = f"faces/{name}"
+        facts = source.facts(index) if source.facts else _adopt(source, index, data)
+        clean = keys.get(source.clean_row(index), "")
+        if source.clean_row(index) == GONE and facts["source"] in lost:
+            clean = facts["clean_key"]  # the clean face was not found, and skipped.csv says so
+        known = {name: facts[name] for name in SCHEMA.names}
+        known |= {"key": keys[index], "identity": person, "clean_key": clean}
+        rows.append({**known, "digest": digest_of(data), "data": data})
         if len(rows) == CHUNK_ROWS:
             yield rows
             rows = []
     yield rows
+
+
+def _adopt(source: TrainingSet, index: int, data: bytes) -> dict:
+    """Fill the row of a crop that no face set knows."""
+    where = f"{source.path}: {source.names[index]}"
+    image = decode_rgb(data, where)
+    if image.shape[:2] != (SIZE, SIZE):
+        size = f"{image.shape[1]}x{image.shape[0]}"
+        raise KitError(f"{where} is {size}, not {SIZE}x{SIZE}: align it with `kit.py augment`")
+    return {name: "" for name in SCHEMA.names} | {
+        "source": source.names[index],
+        "condition": MASK if source.is_masked(index) else NONMASK,
+        "score": 1.0,
+        "similarity": ALIGNED,
+        "landmarks": TEMPLATE.ravel().tolist(),
+    }

@@ -1,14 +1,20 @@
-"""A text file that lists photographs: `path <tab or space> label` a line, or mxnet's `.lst` with `number <tab> label <tab> path`.
+"""A text file that lists photographs: `path <tab or space> label` a line (.txt), or mxnet's `number <tab> label <tab> path` (.lst).
 
-Paths are relative to the list's folder; `STEM.people.txt` beside it, where there is one, names the labels 0, 1, 2 ... line by line.
+Paths are relative to the list's folder. Labels of a .lst are numbers, "0" and "0.0" are one person; those of a .txt are names, letter by
+letter, unless `train.txt.people.txt` beside it names the labels 0, 1, 2 ... line by line.
 """
 
-import os
-import shutil
 from pathlib import Path
 
-from mfr_kit.data.formats._names import read_names, write_names
-from mfr_kit.data.training_set import Files, TrainingSet, from_names, lay_out
+import numpy as np
+
+from mfr_kit import files
+from mfr_kit.data.formats._list_rows import split_rows
+from mfr_kit.data.formats._names import people_file, read_names, refuse_names, write_names
+from mfr_kit.data.layout import lay_out
+from mfr_kit.data.masked_names import says_masked
+from mfr_kit.data.text_lines import read_lines
+from mfr_kit.data.training_set import Files, TrainingSet, from_names
 from mfr_kit.errors import KitError
 
 
@@ -18,65 +24,93 @@ def recognises(path: Path) -> bool:
 
 
 def open_set(path: Path) -> TrainingSet:
-    """Read the list; labels may be numbers or names.
+    """Read the list.
 
     Raises:
-        KitError: unreadable, empty, a line of another shape, or a number that `STEM.people.txt` has no line for.
+        KitError: unreadable, empty, a line of another shape, or a number that `train.txt.people.txt` has no line for.
     """
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise KitError(f"cannot read the image list {path}: {error}") from None
-    rows = [_row(path, number, line) for number, line in enumerate(lines, 1) if line.strip()]
-    if not rows:
-        raise KitError(f"the image list {path} is empty")
-    names, labels = [name for name, _ in rows], [label for _, label in rows]
-    people = read_names(path)
-    if people:
-        wrong = next(
-            (label for label in labels if not (label.isdigit() and int(label) < len(people))), None
-        )
-        if wrong is not None:
-            raise KitError(
-                f"{path}: label {wrong!r}, but its .people.txt names {len(people)} people (labels 0 .. {len(people) - 1})"
-            )
-        labels = [people[int(label)] for label in labels]
-    return from_names(path, labels, names, Files(path.parent, names, path))
+    rows = split_rows(path, read_lines(path, "the image list"), path.suffix.lower() == ".lst")
+    names = [
+        name.replace("\\", "/") if _is_from_windows(path, name) else name for _, name, _ in rows
+    ]
+    labels = [label for _, _, label in rows]
+    people = _people(path, labels)
+    if people is not None:
+        labels = [people[_row_of(path, number, label, people)] for number, _, label in rows]
+    inner = [name.removeprefix(f"{path.stem}/") for name in names]
+    masked = np.array(
+        [says_masked(name, label) for name, label in zip(inner, labels, strict=True)], bool
+    )
+    return from_names(path, labels, names, Files(path.parent, names, path), masked)
+
+
+def outputs(path: Path) -> list[Path]:
+    """Name what `write_set` makes."""
+    return [path, path.with_suffix(""), people_file(path)]
 
 
 def write_set(path: Path, source: TrainingSet) -> None:
-    """Write the photographs to `<person>/<name>` in a folder `STEM` beside the list, then the list with labels 0, 1, 2 ..."""
+    """Write the photographs to `<person>/<name>` in a folder `STEM` beside the list, then the list with labels 0, 1, 2 ...
+
+    Raises:
+        KitError: a name that a line of text cannot hold.
+    """
+    present = [source.people[label] for label in np.unique(source.labels)]
+    refuse_names(present, source.path)
+    refuse_names([path.stem, *source.names], source.path)
     folder = path.with_suffix("")
-    if folder.exists():
-        raise KitError(
-            f"{folder} exists already (the photographs of {path.name} would go there): choose another name or delete it"
-        )
-    temporary = folder.with_name(f".{folder.name}.{os.getpid()}.part")
-    people, lines = [], []
-    try:
+    people, rows = [], []
+    with files.building(folder) as temporary:
         for _, person, name, data in lay_out(source):
             if not people or people[-1] != person:
                 people.append(person)
             target = temporary / name
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes(data)
-            lines.append(f"{folder.name}/{name}\t{len(people) - 1}\n")
-        os.replace(temporary, folder)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+            rows.append((f"{folder.name}/{name}", len(people) - 1))
     write_names(path, people)
-    listing = path.with_name(f".{path.name}.{os.getpid()}.part")
-    listing.write_text("".join(lines), encoding="utf-8")
-    os.replace(listing, path)
+    plain = path.suffix.lower() != ".lst"
+    lines = [
+        f"{name}\t{label}\n" if plain else f"{number}\t{label}\t{name}\n"
+        for number, (name, label) in enumerate(rows)
+    ]
+    files.write_text(path, "".join(lines))
 
 
-def _row(path: Path, number: int, line: str) -> tuple[str, str]:
-    fields = line.rstrip("\r\n").split("\t")
-    if len(fields) == 3:  # mxnet: number, label (written as a float), path
-        label = fields[1]
-        return fields[2], str(int(float(label))) if label.replace(".", "", 1).isdigit() else label
-    if len(fields) == 1:
-        fields = line.strip().rsplit(" ", 1)
-    if len(fields) != 2 or not all(field.strip() for field in fields):
-        raise KitError(f"{path}: line {number}: `path <tab> label` expected, found {line[:60]!r}")
-    return fields[0].strip(), fields[1].strip()
+def _is_from_windows(path: Path, name: str) -> bool:
+    """Whether a path with \\ was written on Windows: no such file is here, but one with / is."""
+    return (
+        "\\" in name
+        and not (path.parent / name).exists()
+        and (path.parent / name.replace("\\", "/")).exists()
+    )
+
+
+def _people(path: Path, labels: list[str]) -> list[str] | None:
+    """Find the names of the labels: in the list's own file, or in the one that older lists shared with a .rec."""
+    own = read_names(path)
+    shared = path.with_suffix(".rec")
+    if own is not None or not shared.with_suffix(".people.txt").is_file():
+        return own
+    names = read_names(shared)
+    count = len(names or ())
+    if not shared.exists():
+        return names
+    if all(_is_row(label) and int(label) < count for label in set(labels)):
+        raise KitError(
+            f"{path}: {shared.stem}.people.txt belongs to {shared.name} and may name these labels or not: "
+            f"copy it to {people_file(path).name} if it does, else rename the list"
+        )
+    return None
+
+
+def _is_row(label: str) -> bool:
+    return label.isascii() and label.isdigit() and len(label) < 19 and str(int(label)) == label
+
+
+def _row_of(path: Path, number: int, label: str, people: list[str]) -> int:
+    if not _is_row(label) or int(label) >= len(people):
+        raise KitError(
+            f"{path}: line {number}: label {label!r}, but its .people.txt names {len(people)} people (labels 0 .. {len(people) - 1})"
+        )
+    return int(label)

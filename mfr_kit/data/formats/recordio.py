@@ -4,53 +4,85 @@ or without.
 The format holds numbers only; `NAME.people.txt` beside it, where there is one, names the labels 0, 1, 2 ... line by line.
 """
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from mfr_kit.data.formats._names import read_names, write_names
+from mfr_kit import files
+from mfr_kit.data.formats._names import (
+    mark_masked,
+    masked_file,
+    people_file,
+    read_masked,
+    read_names,
+    refuse_names,
+    write_masked,
+    write_names,
+)
+from mfr_kit.data.formats._record_labels import (
+    check_label,
+    labels_of_images,
+    labels_of_ranges,
+    read_header,
+    read_record,
+)
 from mfr_kit.data.images import decode_rgb
-from mfr_kit.data.recordio import Record, RecordReader, RecordWriter, pack, unpack
+from mfr_kit.data.recordio import RecordReader, RecordWriter, pack
+from mfr_kit.data.storage import masked_records
+from mfr_kit.data.text_lines import beside, read_lines
 from mfr_kit.data.training_set import TrainingSet
-from mfr_kit.errors import KitError
+from mfr_kit.errors import KitError, SetError
 
-EXACT = (
-    1 << 24
-)  # float32, in which labels and the header's keys are written, holds every whole number up to here
+EXACT = 1 << 24  # float32, which holds labels and the header's keys, is exact up to here
 
 
 def recognises(path: Path) -> bool:
-    """A .rec file, or a folder with one in it."""
-    return path.suffix == ".rec" or (path.is_dir() and any(path.glob("*.rec")))
+    """A .rec file (in any letter case), or a folder with one in it."""
+    return path.suffix.lower() == ".rec" or (path.is_dir() and bool(_recs(path)))
 
 
 def open_set(path: Path) -> TrainingSet:
     """Open a set of either kind.
 
     With a header record the labels come from the per-person records where these cover every image once (no image is touched), and each
-    is checked against the image's own when the image is read. Otherwise all images' headers are read.
+    is checked against the image's own when the image is read. Otherwise all images' headers are read, and records that have none (empty,
+    cut) become rows of `skipped`.
 
     Raises:
         KitError: damaged file, or a label that is no whole number, negative, or not below the `classes` of `property`.
     """
     path = _the_rec(path)
     reader = RecordReader(path)
-    span = _header(reader)
+    span = read_header(reader, EXACT)
     keys = reader.keys if span is None else range(1, span[0])
-    names, classes = read_names(path), _classes(path)
+    names, classes = read_names(path), read_classes(path)
     limit = min(
         limit for limit in (len(names) if names else None, classes, EXACT) if limit is not None
     )
-    labels = None if span is None else _labels_of_ranges(reader, *span, limit)
+    labels, problems = None if span is None else labels_of_ranges(reader, *span, limit, EXACT), {}
     if labels is None:
-        labels = _labels_of_images(reader, keys, limit)
+        labels, problems = labels_of_images(reader, keys, limit)
+    if problems:
+        keys = np.array([key for key in keys if key not in problems], np.int64)
     people = names or _Numbers(int(labels.max()) + 1 if len(labels) else 0)
+    marked = _masked(path, keys, labels)
+    skipped = tuple(_skipped(key, problem) for key, problem in problems.items())
     return TrainingSet(
-        path, people, labels, _Keys(keys, labels, people), _Images(reader, keys, labels, limit)
+        path,
+        people,
+        labels,
+        _Keys(keys, labels, people),
+        _Images(reader, keys, labels, limit),
+        *marked,
+        skipped=skipped,
     )
+
+
+def outputs(path: Path) -> list[Path]:
+    """Name what `write_set` makes of its own (`property` may be there already, if it says the same)."""
+    return [path, path.with_suffix(".idx"), people_file(path), masked_file(path)]
 
 
 def write_set(path: Path, source: TrainingSet, header: bool = True) -> None:
@@ -61,9 +93,11 @@ def write_set(path: Path, source: TrainingSet, header: bool = True) -> None:
         source: what to write.
         header: write record 0 and the per-person records.
     Raises:
-        KitError: another set's `property` is in the folder, or more records than the header can count.
+        KitError: another set's `property` is in the folder, more records than the header can count, or a name that no list can hold.
     """
     present = np.unique(source.labels)
+    people = [source.people[label] for label in present]
+    refuse_names(people, source.path)
     order, ends = source.by_person(), np.cumsum(np.unique_counts(source.labels).counts)
     if header and len(order) + len(present) + 1 > EXACT:
         raise KitError(
@@ -75,126 +109,109 @@ def write_set(path: Path, source: TrainingSet, header: bool = True) -> None:
         else (112, 112)
     )
     about = f"{len(present)},{shape[0]},{shape[1]}"
-    if (path.parent / "property").exists() and (path.parent / "property").read_text(
-        encoding="ascii"
-    ).strip() != about:
-        raise KitError(
-            f"{path.parent / 'property'} belongs to another set: give this one a folder of its own"
-        )
-    with RecordWriter(path) as writer:
-        if header:
-            writer.write(0, pack((len(order) + 1, len(order) + 1 + len(present)), b""))
-        row = np.searchsorted(present, source.labels)
-        for key, index in enumerate(order, int(header)):
-            writer.write(key, pack(float(row[index]), source.encoded(index), key))
-        if header:
-            for person, end in enumerate(ends):
-                start = ends[person - 1] if person else 0
-                writer.write(
-                    len(order) + 1 + person,
-                    pack((start + 1, end + 1), b"", len(order) + 1 + person),
-                )
-    write_names(path, [source.people[label] for label in present])
-    temporary = path.with_name(f".property.{os.getpid()}.part")
-    temporary.write_text(about + "\n", encoding="ascii")
-    os.replace(temporary, path.parent / "property")
+    property_is_new = refuse_other_property(path, about)
+    row = np.searchsorted(present, source.labels)
+    key_of = np.empty(len(order), np.int64)
+    key_of[order] = np.arange(len(order)) + int(header)
+    made = []
+    try:
+        with RecordWriter(path) as writer:
+            if header:
+                writer.write(0, pack((len(order) + 1, len(order) + 1 + len(present)), b""))
+            for key, index in enumerate(order.tolist(), int(header)):
+                writer.write(key, pack(float(row[index]), source.encoded(index), key))
+            if header:
+                for person, end in enumerate(ends):
+                    start = ends[person - 1] if person else 0
+                    writer.write(
+                        len(order) + 1 + person,
+                        pack((start + 1, end + 1), b"", len(order) + 1 + person),
+                    )
+            made += [people_file(path), masked_file(path)]
+            write_names(path, people)
+            _write_masked(path, source, order, key_of)
+            if property_is_new:
+                made.append(path.with_name("property"))
+                files.write_text(path.with_name("property"), about + "\n")
+    except BaseException:
+        for file in made:
+            file.unlink(missing_ok=True)
+        raise
+
+
+def refuse_other_property(path: Path, about: str) -> bool:
+    """Refuse a folder whose `property` says something else; True where there is none yet."""
+    file = path.with_name("property")
+    if not file.exists():
+        return True
+    text = file.read_text(encoding="ascii", errors="replace").strip()
+    if text.partition("\n")[0].strip() != about:
+        raise KitError(f"{file} belongs to another set: give this one a folder of its own")
+    return False
+
+
+def _write_masked(path: Path, source: TrainingSet, order: np.ndarray, key_of: np.ndarray) -> None:
+    if source.masked is None or not source.masked.any():
+        return
+    rows = []
+    for index in order.tolist():
+        if source.is_masked(index):
+            clean = source.clean_row(index)
+            rows.append((int(key_of[index]), int(key_of[clean]) if clean >= 0 else None))
+    write_masked(path, rows)
+
+
+def _masked(path: Path, keys: Sequence[int], labels: np.ndarray) -> tuple:
+    """Find what lies beside a .rec and says which of its faces are masked: its own list, or the face set that it is a shard of."""
+    found, where = read_masked(path), masked_file(path)
+    if found is None:
+        found, where = masked_records(path), path.with_name("faces.parquet")
+    if not found:
+        return None, None
+    return mark_masked(keys, labels, found, where)
+
+
+def _skipped(key: int, problem: str) -> dict:
+    row = {"source": f"{key:08d}", "identity": "", "condition": "nonmask", "clean_key": ""}
+    return {**row, "reason": "unreadable", "detail": problem}
+
+
+def _recs(folder: Path) -> list[Path]:
+    return sorted(
+        item for item in folder.iterdir() if item.suffix.lower() == ".rec" and item.is_file()
+    )
 
 
 def _the_rec(path: Path) -> Path:
     if not path.is_dir():
         return path
-    found = sorted(path.glob("*.rec"))
+    found = _recs(path)
     if len(found) != 1:
         raise KitError(f"{path} holds {len(found)} .rec files: name the one you mean")
     return found[0]
 
 
-def _record(reader: RecordReader, key: int) -> Record:
-    return unpack(reader.read(key), f"{reader.path}: key {key}")
+def read_classes(path: Path) -> int | None:
+    """Read how many people `property` beside a .rec announces, None where there is none.
 
-
-def _header(reader: RecordReader) -> tuple[int, int] | None:
-    """Return (first person's key, one past the last), None where record 0 is an image or missing."""
-    if not len(reader) or reader.keys[0] != 0:
+    Raises:
+        KitError: its first line is not `classes,height,width`, or a second one is no number of images.
+    """
+    file = beside(path, "property")
+    if file is None:
         return None
-    record = _record(reader, 0)
-    if record.flag != 2 or len(record.data):
-        return None
-    first, stop = record.labels
-    last = reader.keys[-1] + 1
-    if all(
-        EXACT <= number < 1 << 40 for number in (first, stop)
-    ):  # rounded when it was written (Glint360K has 17 million images): the true keys are near
-        near = [
-            key
-            for key in range(int(first) - 2, min(int(first) + 3, last))
-            if _record(reader, key).flag == 2
-        ]
-        first, stop = (near[0] if near else first), last
-    if not (1 <= first <= stop <= last and first == int(first) and stop == int(stop)):
-        raise KitError(
-            f"{reader.path}: key 0: the header record names people's keys {first:g} .. {stop:g}, but the keys end at {last - 1}"
-        )
-    return int(first), int(stop)
-
-
-def _label(reader: RecordReader, key: int, record: Record, limit: int) -> int:
-    label = record.labels[0]
-    if not (0 <= label < limit and label == int(label)):
-        raise KitError(
-            f"{reader.path}: key {key}, offset {reader.offset(key)}: label {label:g} is not one of 0 .. {limit - 1}"
-        )
-    return int(label)
-
-
-def _labels_of_ranges(reader: RecordReader, first: int, stop: int, limit: int) -> np.ndarray | None:
-    """Label images 1 .. first-1 by the per-person (start, end) records; None where these do not cover each exactly once."""
-    ranges = []
-    for key in range(first, stop):
-        record = _record(reader, key)
-        if record.flag != 2:
-            return None
-        start, end = record.labels
-        if start == end:
-            continue
-        if not (start < end <= first and end == int(end)):
-            return None
-        ranges.append((start, end))
-    ranges.sort()
-    edges = [1, *(end for _, end in ranges)]
+    lines = [line for line in read_lines(file, "the set's properties") if line.strip()]
+    fields = lines[0].split(",") if lines else []
+    digits = [field.strip() for field in (*fields, *lines[1:])]
     if (
-        any(start != edge for (start, _), edge in zip(ranges, edges, strict=False))
-        or edges[-1] != first
-        or first >= EXACT
+        len(fields) != 3
+        or len(lines) > 2
+        or not all(field.isascii() and field.isdigit() and len(field) < 19 for field in digits)
     ):
-        return None
-    labels = np.empty(first - 1, np.int32)
-    for start, end in ranges:
-        labels[int(start) - 1 : int(end) - 1] = _label(
-            reader, int(start), _record(reader, int(start)), limit
+        raise KitError(
+            f"{file}: `classes,height,width` expected, and at most the number of images on a line of its own, "
+            f"found {' '.join(lines)[:60]!r}"
         )
-    return labels
-
-
-def _labels_of_images(reader: RecordReader, keys: Sequence[int], limit: int) -> np.ndarray:
-    if len(keys) == len(reader) and isinstance(keys, range):
-        labels = np.empty(len(keys), np.int32)
-        for key, payload in reader:
-            labels[key] = _label(reader, key, unpack(payload, f"{reader.path}: key {key}"), limit)
-        return labels
-    return np.fromiter(
-        (_label(reader, key, _record(reader, key), limit) for key in keys), np.int32, len(keys)
-    )
-
-
-def _classes(path: Path) -> int | None:
-    file = path.with_name("property")
-    if not file.exists():
-        return None
-    text = file.read_text(encoding="ascii", errors="replace").strip()
-    fields = text.split(",")
-    if len(fields) != 3 or not all(field.strip().isdigit() for field in fields):
-        raise KitError(f"{file}: `classes,height,width` expected, found {text[:60]!r}")
     return int(fields[0])
 
 
@@ -238,12 +255,12 @@ class _Images:
     limit: int
 
     def __call__(self, row: int) -> bytes:
-        key = self.keys[row]
-        record = _record(self.reader, key)
-        label = _label(self.reader, key, record, self.limit)
+        key = int(self.keys[row])
+        record = read_record(self.reader, key)
+        label = check_label(self.reader, key, record, self.limit)
         if label != self.labels[row]:
             problem = f"its own label is {label}, but the per-person records say {self.labels[row]}"
-            raise KitError(
+            raise SetError(
                 f"{self.reader.path}: key {key}, offset {self.reader.offset(key)}: {problem}"
             )
         return bytes(record.data)
