@@ -15,7 +15,7 @@ from mfr_kit.data import faceset, lists
 from mfr_kit.data.align import SIZE
 from mfr_kit.data.formats._names import refuse_names, write_names
 from mfr_kit.data.images import encode
-from mfr_kit.data.photos import Photo, strays
+from mfr_kit.data.photos import Photo, find_people
 from mfr_kit.data.storage import rec_path
 from mfr_kit.errors import KitError
 from mfr_kit.options import as_dict
@@ -214,13 +214,7 @@ def _rows(options: AugmentOptions, reasons: Counter) -> Iterator[tuple[list[dict
         for note in shards.read_journal(building, shard):
             reasons.update(row["reason"] for row in note["skipped"])
             yield note["faces"], note["skipped"]
-    beside = [] if options.people else strays(options.src)
-    reasons.update("no_person" for _ in beside)
+    beside = () if options.people else find_people(options.src).beside
+    reasons.update(lost.reason for lost in beside)
     empty = dict.fromkeys(faceset.SKIPPED_COLUMNS, "")
-    yield (
-        [],
-        [
-            {**empty, "source": name, "reason": "no_person", "detail": "not in a person's folder"}
-            for name in beside
-        ],
-    )
+    yield [], [{**empty, **lost._asdict()} for lost in beside]

@@ -11,9 +11,9 @@ import numpy as np
 from mfr_kit.data import faceset
 from mfr_kit.data.align import SIZE, TEMPLATE, estimate_similarity, transform_points, warp
 from mfr_kit.data.detect import Detection, Detector, pick_face, same_face
-from mfr_kit.data.images import SUFFIXES, read_rgb
+from mfr_kit.data.images import NoImage, read_rgb
+from mfr_kit.data.folder_tree import readable
 from mfr_kit.data.photos import TWIN, Photo
-from mfr_kit.errors import KitError
 from mfr_kit.seeding import key_of, rng_for
 
 PutOn = Callable[[np.ndarray, np.ndarray, np.random.Generator], tuple[np.ndarray, np.ndarray, dict]]
@@ -49,12 +49,12 @@ class FaceMaker:
         Returns:
             rows for `faces.parquet`, each with its (112, 112, 3) `image` instead of a `digest`, and rows for `skipped.csv`.
         """
-        if Path(photo.source).suffix.lower() not in SUFFIXES:
-            return [], [_skipped(photo, "not_an_image", f"suffix '{Path(photo.source).suffix}'")]
+        if photo.reason:
+            return [], [_skipped(photo, photo.reason, photo.detail)]
         try:
             image = read_rgb(self.source / photo.source)
-        except KitError as error:
-            return [], [_skipped(photo, "unreadable", str(error))]
+        except NoImage as error:
+            return [], [_skipped(photo, error.reason, readable(str(error)))]
         face = self._find(image)
         if face is None:
             return [], [

@@ -20,7 +20,7 @@ from pathlib import Path
 
 from mfr_kit.data import faceset
 from mfr_kit.data.images import encode
-from mfr_kit.data.photos import Photo, photos_of
+from mfr_kit.data.photos import Photo, find_people
 from mfr_kit.data.storage import Position, ShardWriter, rec_path
 from mfr_kit.errors import KitError
 from mfr_kit.pipelines.options import AugmentOptions
@@ -50,7 +50,7 @@ def journal_of(building: Path, shard: int) -> Path:
 
 def photos_of_shard(options: AugmentOptions, shard: int) -> Iterator[Photo]:
     """List a shard's photographs: an even share of the people, consecutive, so that a person is in one shard only."""
-    people = chosen_people(options)
+    found, people = find_people(options.src), chosen_people(options)
     excluded = exclude_choice(options)
     left_out = set() if excluded is None else set(excluded.found)
     share = people[
@@ -59,7 +59,7 @@ def photos_of_shard(options: AugmentOptions, shard: int) -> Iterator[Photo]:
     return (
         photo
         for person in share
-        for photo in photos_of(options.src, person)
+        for photo in found.entries_of(person)
         if photo.source not in left_out
     )
 

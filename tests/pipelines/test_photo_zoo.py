@@ -120,7 +120,7 @@ def test_what_gives_no_face_has_a_reason_and_stops_nothing(zoo):
     assert reasons == {
         "none.png": "no_face",
         "thin.png": "no_face",
-        "bomb.png": "unreadable",
+        "bomb.png": "too_large",
         "empty.jpg": "unreadable",
         "text.jpg": "unreadable",
         "cut.jpg": "unreadable",
