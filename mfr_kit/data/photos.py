@@ -37,7 +37,9 @@ class Photo:
     identity: str  # the person's folder
     condition: str  # "nonmask" or "mask" (a really masked face)
     stem: str  # path inside the face set, without suffix; unique
-    reason: str = ""  # why this is no photograph that can be read, as skipped.csv says it; "" for a file
+    reason: str = (
+        ""  # why this is no photograph that can be read, as skipped.csv says it; "" for a file
+    )
     detail: str = ""
 
 
@@ -47,7 +49,9 @@ class People:
 
     folder: Path
     level: int  # folder levels above a person's folder
-    homes: dict[str, tuple[str, ...]]  # name -> the person's folders inside `folder`; sorted by name
+    homes: dict[
+        str, tuple[str, ...]
+    ]  # name -> the person's folders inside `folder`; sorted by name
     beside: tuple[Lost, ...]  # what is in nobody's folder
 
     def entries_of(self, person: str) -> Iterator[Photo]:
@@ -142,7 +146,9 @@ def find_people(folder: Path, level: int = 0) -> People:
                 raise KitError(f"{folder} cannot be listed ({listing.lost[0].detail})")
             below += listing.folders
             beside += listing.lost
-            beside += (Lost(name, "no_person", "not in a person's folder") for name in listing.files)
+            beside += (
+                Lost(name, "no_person", "not in a person's folder") for name in listing.files
+            )
         above = below
         if not above:
             raise KitError(
@@ -216,7 +222,9 @@ def list_entries(folder: Path, people: set[str] | None = None, level: int = 0) -
     for name in choose_people(found, people):
         yield from found.entries_of(name)
     if people is None:
-        yield from (Photo(lost.source, "", "", "", lost.reason, lost.detail) for lost in found.beside)
+        yield from (
+            Photo(lost.source, "", "", "", lost.reason, lost.detail) for lost in found.beside
+        )
 
 
 def strays(folder: Path, level: int = 0) -> list[str]:

@@ -127,7 +127,15 @@ def test_an_unreadable_folder_is_a_row(tmp_path, monkeypatch):
 @pytest.mark.skipif(sys.platform == "darwin", reason="its file systems refuse such names")
 def test_names_that_no_list_can_hold_are_rows(tmp_path):
     gbk = os.fsdecode(b"\xd5\xc5\xc8\xfd")
-    put(tmp_path, "a/1.jpg", f"a/{gbk}.jpg", "a/x\ny.jpg", f"{gbk}/2.jpg", "t\tb/3.jpg", "Zoë, ü/4.jpg")
+    put(
+        tmp_path,
+        "a/1.jpg",
+        f"a/{gbk}.jpg",
+        "a/x\ny.jpg",
+        f"{gbk}/2.jpg",
+        "t\tb/3.jpg",
+        "Zoë, ü/4.jpg",
+    )
     assert rows(tmp_path) == {
         "a/1.jpg": "",
         "a/\\xd5\\xc5\\xc8\\xfd.jpg": "bad_name",
@@ -143,7 +151,14 @@ def test_names_that_no_list_can_hold_are_rows(tmp_path):
 
 
 def test_names_alike_where_accents_or_case_are_folded(tmp_path):
-    put(tmp_path, "Zoe\u0308/1.jpg", "Zo\u00eb/1.jpg", "anna/1.jpg", "Anna/1.jpg", "Anna/E\u0301.jpg")
+    put(
+        tmp_path,
+        "Zoe\u0308/1.jpg",
+        "Zo\u00eb/1.jpg",
+        "anna/1.jpg",
+        "Anna/1.jpg",
+        "Anna/E\u0301.jpg",
+    )
     photos = list(list_photos(tmp_path))
     assert {photo.identity for photo in photos} == {"Zo\u00eb", "anna", "Anna"}  # composed: one Zoë
     stems = [photo.stem for photo in photos]
@@ -164,7 +179,14 @@ def test_long_names_leave_room_for_what_is_added_and_stay_apart(tmp_path):
 
 
 def test_levels_above_a_person(tmp_path):
-    put(tmp_path, "train/anna/1.jpg", "val/anna/1.jpg", "val/bob/2.jpg", "val/stray.jpg", "0/7/1.jpg")
+    put(
+        tmp_path,
+        "train/anna/1.jpg",
+        "val/anna/1.jpg",
+        "val/bob/2.jpg",
+        "val/stray.jpg",
+        "0/7/1.jpg",
+    )
     found = [(photo.identity, photo.source, photo.stem) for photo in list_photos(tmp_path, level=1)]
     assert found == [
         ("7", "0/7/1.jpg", "7/1"),

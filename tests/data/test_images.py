@@ -135,7 +135,9 @@ def test_images_are_known_by_their_content_and_text_is_not(tmp_path):
         decode_rgb(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(99), "x")
 
 
-@pytest.mark.parametrize(("bits", "suffix"), [(8, ".png"), (10, ".png"), (12, ".tiff"), (16, ".png")])
+@pytest.mark.parametrize(
+    ("bits", "suffix"), [(8, ".png"), (10, ".png"), (12, ".tiff"), (16, ".png")]
+)
 def test_values_in_16_bits_are_scaled_by_the_bits_that_are_used(bits, suffix):
     grey = np.linspace(0, 255, 4096).astype(np.uint8).reshape(64, 64)
     deep = (grey.astype(np.float64) / 255 * (2**bits - 1)).round().astype(np.uint16)
