@@ -92,8 +92,8 @@ class FolderTree:
         listing, links = Listing(), []
         path = os.path.join(self.root, inner)
         try:
-            with os.scandir(path) as entries:
-                entries = sorted(entries, key=lambda entry: entry.name)
+            with os.scandir(path) as scanned:
+                entries = sorted(scanned, key=lambda entry: entry.name)
         except OSError as error:
             listing.lost.append(Lost(inner, "unreadable", f"folder: {error.strerror}"))
             return listing

@@ -11,8 +11,8 @@ import numpy as np
 from mfr_kit.data import faceset
 from mfr_kit.data.align import SIZE, TEMPLATE, estimate_similarity, transform_points, warp
 from mfr_kit.data.detect import Detection, Detector, pick_face, same_face
-from mfr_kit.data.images import NoImage, read_rgb
 from mfr_kit.data.folder_tree import readable
+from mfr_kit.data.images import NoImage, read_rgb
 from mfr_kit.data.photos import TWIN, Photo
 from mfr_kit.seeding import key_of, rng_for
 
