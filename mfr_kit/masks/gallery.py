@@ -2,6 +2,7 @@
 
 import base64
 import html
+from collections.abc import Callable
 from pathlib import Path
 
 from mfr_kit import files
@@ -10,8 +11,8 @@ from mfr_kit.errors import KitError
 from mfr_kit.masks import library, synthetic
 from mfr_kit.masks.library import Library, Mask
 from mfr_kit.masks.options import SheetOptions
-from mfr_kit.masks.preview import load_faces
 from mfr_kit.masks.render import render
+from mfr_kit.masks.sheet_faces import load_faces
 from mfr_kit.paths import check_output
 from mfr_kit.seeding import rng_for
 
@@ -29,11 +30,14 @@ nav a { margin-right: .8em; white-space: nowrap } h3 { font-size: .85rem; margin
 """
 
 
-def write(options: SheetOptions) -> Path:
+def write(options: SheetOptions, report: Callable[[str], None] = print) -> Path:
     """Write `index.html` with its pictures inside, into the folder `options.out`; returns its path.
 
+    Args:
+        options: where to write, the masks and the faces.
+        report: takes the line that says which pictures were left out, if any.
     Raises:
-        KitError: the folder's name is a file's, or see `library.load` and `preview.load_faces`.
+        KitError: the folder's name is a file's, or see `library.load` and `sheet_faces.load_faces`.
     """
     if options.out.exists() and not options.out.is_dir():
         raise KitError(f"{options.out} is a file: the gallery is written into a folder")
@@ -43,7 +47,7 @@ def write(options: SheetOptions) -> Path:
     check_output(options.out, "folder", "OUT")
     check_output(target, "file", "OUT")
     usual = library.load(None, options.folder).shares
-    faces = load_faces(options, _FACES)
+    faces = load_faces(options, _FACES, report)
     sections = [
         _section(chosen, name, faces, options, usual.get(name, 0.0)) for name in chosen.looks
     ]
@@ -86,7 +90,7 @@ def _section(chosen: Library, name: str, faces: list, options: SheetOptions, sha
             _picture(face.image, face.landmarks, mask, f"{name}, {mask.parameters['style']}")
         )
     title = f"{html.escape(name)} <small>{html.escape(look.kind)}, {100 * share:.1f} % of the mix</small>"
-    source = html.escape(look.toml.read_text(encoding="utf-8"))
+    source = html.escape(files.read_text(look.toml))
     return (
         f'<section id="{html.escape(name)}"><h2>{title}</h2>'
         f"<div><h3>over yaw</h3>{''.join(turned)}<h3>drawn</h3>{''.join(drawn)}</div><pre>{source}</pre></section>"

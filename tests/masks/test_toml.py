@@ -285,7 +285,13 @@ def test_parameters_from_elsewhere_are_checked_before_they_are_drawn(change, wan
         chosen.replay(parameters | change)
 
 
-def test_render_library_overwrites_only_what_it_drew(tmp_path, capsys):
+def draw_quickly(recipe: dict, *_, **__) -> np.ndarray:
+    """Stands for `recipe.draw`, which takes half a second: another picture for another outline."""
+    return picture(alpha=int(recipe["outline"][2][0]) + 100, shape=(42, 48, 4))
+
+
+def test_render_library_overwrites_only_what_it_drew(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(texture.recipe, "draw", draw_quickly)
     (tmp_path / "own.toml").write_text(RECIPE)
     command = ["masks", "render-library", "--folder", str(tmp_path)]
     path = tmp_path / "textures" / "own-dots.png"

@@ -1,0 +1,130 @@
+"""The faces that previews and galleries draw on: heads of the kit's own, or photographs that the user names."""
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from mfr_kit.data.align import SIZE, TEMPLATE
+from mfr_kit.data.folder_tree import FolderTree, readable
+from mfr_kit.data.images import read_rgb
+from mfr_kit.data.photos import TWIN
+from mfr_kit.errors import KitError
+from mfr_kit.masks import synthetic
+from mfr_kit.masks.options import SheetOptions
+from mfr_kit.seeding import rng_for
+
+_TRIES = 4  # pictures without a usable face that are looked at for each face that is wanted
+_NO_IMAGE = "not an image"
+
+
+@dataclass(frozen=True)
+class Face:
+    """A face to draw on: (H, W, 3) uint8 RGB and its (5, 2) landmarks."""
+
+    image: np.ndarray
+    landmarks: np.ndarray
+
+
+def load_faces(
+    options: SheetOptions, count: int, report: Callable[[str], None] = print
+) -> list[Face]:
+    """Take up to `count` faces, spread over the folder the user names, or draw heads.
+
+    Args:
+        options: the folder and how to find faces in it.
+        count: how many are wanted.
+        report: takes the line that counts what was left out, if anything was.
+    Raises:
+        KitError: no such folder, no picture in it, or no face in any.
+    """
+    if options.faces is None:
+        poses = rng_for(options.seed, 4).normal(0, (18, 7, 5), (count, 3))
+        return [
+            Face(*synthetic.draw(options.tile, *pose, person=person))
+            for person, pose in enumerate(poses)
+        ]
+    folder = Path(options.faces)
+    if not folder.is_dir():
+        what = "a file" if folder.exists() else "missing"
+        raise KitError(f"--faces {folder} is {what}: give a folder of photographs")
+    listing = FolderTree(folder).walk()
+    # Masked twins, which lie in a face set beside their clean faces, would get a second mask.
+    bare = [source for source in listing.files if not Path(source).stem.endswith(TWIN)]
+    order = rng_for(options.seed, 5).permutation(len(bare))
+    left_out = [(row.source, row.reason) for row in listing.lost if row.reason != "hidden"]
+    faces = _first(_read_all(folder, [bare[i] for i in order], options), count, left_out)
+    note = _count(left_out)
+    if not faces:
+        hint = "" if options.aligned else "; are they aligned crops (--aligned)?"
+        raise KitError(f"no face to draw on in {folder}: {note or 'it is empty'}{hint}")
+    if note:
+        report(f"{folder}: left out {note}")
+    return faces
+
+
+def _first(
+    pictures: Iterator[tuple[str, Face | str]], count: int, left_out: list[tuple[str, str]]
+) -> list[Face]:
+    """Take the first faces; what is none goes to `left_out`, until there are too many pictures without a face."""
+    faces: list[Face] = []
+    faceless = 0
+    for source, found in pictures:
+        if isinstance(found, Face):
+            faces.append(found)
+        else:
+            left_out.append((source, found))
+            faceless += found != _NO_IMAGE
+        if len(faces) == count or faceless == _TRIES * count:
+            break
+    return faces
+
+
+def _read_all(
+    folder: Path, sources: list[str], options: SheetOptions
+) -> Iterator[tuple[str, Face | str]]:
+    """Read pictures one by one: each gives its face, or why it has none."""
+    from mfr_kit.data.detect import load_detector, pick_face
+
+    detector = load_detector() if options.detect or not options.aligned else None
+    for source in sources:
+        try:
+            image = read_rgb(folder / source)
+        except KitError:
+            yield source, _NO_IMAGE
+            continue
+        if options.aligned and image.shape[:2] != (SIZE, SIZE):
+            yield source, f"not {SIZE}x{SIZE} (--aligned)"
+            continue
+        found = detector.detect(image) if detector else []
+        if found:
+            best = pick_face(found, image.shape[:2])
+            yield source, Face(*_around(image, np.asarray(best.landmarks), options.tile))
+        else:
+            yield source, Face(image, TEMPLATE) if options.aligned else "no face found"
+
+
+def _count(left_out: list[tuple[str, str]]) -> str:
+    """Count pictures by why they were left out, with the first of each: "2 not an image (a.txt, ...), 1 no face found (b.jpg)"."""
+    parts = []
+    for reason, number in Counter(reason for _, reason in left_out).items():
+        first = min(source for source, why in left_out if why == reason)
+        parts.append(
+            f"{number} {reason.replace('_', ' ')} ({readable(first)}{', ...' if number > 1 else ''})"
+        )
+    return ", ".join(parts)
+
+
+def _around(image: np.ndarray, landmarks: np.ndarray, tile: int) -> tuple[np.ndarray, np.ndarray]:
+    """Cut a square around a face and scale it to a tile."""
+    centre, side = landmarks.mean(axis=0), 4.2 * float(np.ptp(landmarks, axis=0).max())
+    scale = tile / side
+    matrix = np.array(
+        [[scale, 0, tile / 2 - scale * centre[0]], [0, scale, tile / 2 - scale * centre[1]]]
+    )
+    return cv2.warpAffine(image, matrix, (tile, tile), flags=cv2.INTER_AREA), landmarks @ matrix[
+        :, :2
+    ].T + matrix[:, 2]
