@@ -3,6 +3,7 @@
 import functools
 import hashlib
 import json
+import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from mfr_kit.data import lists, skipped_list
+from mfr_kit.data import content, lists, skipped_list
 from mfr_kit.data.faceset_files import (
     ABOUT,
     ALIGNED,
@@ -29,9 +30,10 @@ from mfr_kit.data.faceset_files import (
     read_skipped,
 )
 from mfr_kit.data.images import decode_rgb
-from mfr_kit.data.storage import Records
+from mfr_kit.data.storage import Records, rec_path
 from mfr_kit.errors import KitError
 
+digest_of = content.digest_of  # the `digest` column's value for an encoded image
 GROUP_ROWS = 8192  # rows of faces.parquet that are written (and held) together
 __all__ = [
     "ABOUT",
@@ -156,10 +158,14 @@ class FaceSet:
 
     @functools.cached_property
     def fingerprint(self) -> str:
-        """SHA-256 over names, conditions, masks and image digests of the rows: equal for equal faces, wherever the set lies."""
+        """SHA-256 over names, conditions, masks and image digests of the rows: equal for equal faces, wherever the set lies.
+
+        An image that was replaced since the set was made counts as what it is now (see data/content.py).
+        """
         digest = hashlib.sha256()
-        for name in ("key", "identity", "condition", "clean_key", "digest"):
+        for name in ("key", "identity", "condition", "clean_key"):
             digest.update("\n".join(self.table[name].to_pylist()).encode() + b"\0")
+        digest.update("\n".join(self._digests()).encode() + b"\0")
         for row in self.skipped:
             digest.update(
                 "\t".join(
@@ -168,6 +174,25 @@ class FaceSet:
                 + b"\n"
             )
         return digest.hexdigest()
+
+    def _digests(self) -> list[str]:
+        """The digests of the images as they are now; says on the screen which are not those of the table."""
+        digests, places = self.table["digest"].to_pylist(), self.keys
+        files = (f"{self.folder}/{key}" for key in places)
+        if self._records is not None:
+            shards, records = (self._column(field.name) for field in RECORD_COLUMNS)
+            places = [f"{shard} {record}" for shard, record in zip(shards, records, strict=True)]
+            files = (str(rec_path(self.folder, shard)) for shard in sorted(set(shards)))
+        replaced = content.find_replaced(places, digests, files, self.encoded)
+        claimed = [index for index in replaced if digests[index]]
+        for index, now in replaced.items():
+            digests[index] = now
+        if claimed:
+            first = self.keys[min(claimed)]
+            told = f"{len(claimed)} of its {len(self)} images are not those that {ROWS} names"
+            line = f"note: {self.folder}: {told} (first {first}): taken as they are now"
+            print(line, file=sys.stderr)
+        return digests
 
     def points(self, index: int) -> np.ndarray:
         """(K, 2) float32 landmarks of a face in its aligned frame."""
@@ -259,11 +284,6 @@ class FaceSet:
             if len(column)
             else np.empty(0, object)
         )
-
-
-def digest_of(encoded: bytes) -> str:
-    """The `digest` column's value for an encoded image."""
-    return hashlib.blake2b(encoded, digest_size=8).hexdigest()
 
 
 def write_rows(

@@ -1,7 +1,5 @@
 """Embed a face set: files are decoded by threads while the network runs, and the result is kept by content."""
 
-import hashlib
-import sys
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -9,16 +7,14 @@ from pathlib import Path
 
 import numpy as np
 
-from mfr_kit import assets, files, system_errors
+from mfr_kit import assets
 from mfr_kit.data.faceset import FaceSet
-from mfr_kit.errors import KitError
+from mfr_kit.models import identity, sanity
 from mfr_kit.models.embedders import Embedder
+from mfr_kit.models.stored import StoredArray
 
 BATCH = 64
 AHEAD = 3  # batches decoded before the network asks for them
-FORMAT = (
-    "1"  # part of a cached file's name; change it when the meaning of the stored numbers changes
-)
 
 
 def embed_set(
@@ -39,25 +35,46 @@ def embed_set(
         flip: return f(face) + f(mirrored face), as the feature files of the challenges do.
         batch: faces a run of the network.
         workers: threads that read and decode.
-        cache: folder of stored results (`cache_folder()`), None for none; named by the set's and the model's fingerprint.
+        cache: folder of stored results (`cache_folder()`), None for none; see models/identity.py and models/stored.py.
         progress: told the number of faces of every batch done.
     Returns:
         (len(faceset), D) float32, not normalised.
+    Raises:
+        KitError: a face cannot be read, or the model gives what is no embedding (models/sanity.py).
     """
-    stored = cache / f"{_name(embedder, faceset, flip)}.npy" if cache else None
-    if stored and stored.is_file():
-        known = _load(stored, len(faceset), embedder.embedding_size)
+    described = identity.describe(embedder, faceset, "added" if flip else "left out")
+    kept = StoredArray(cache / f"{identity.digest(described)}.npy", described) if cache else None
+    known = kept.read() if kept else None
+    if known is None:
+        known = _embed(embedder, faceset, flip, batch, workers, progress)
+        if kept:
+            kept.write(known)
+    else:
         progress(len(faceset))
-        return known
+    sanity.warn_collapsed(embedder.name, known)
+    return known
+
+
+def _embed(
+    embedder: Embedder,
+    faceset: FaceSet,
+    flip: bool,
+    batch: int,
+    workers: int,
+    progress: Callable[[int], None],
+) -> np.ndarray:
     result = np.empty((len(faceset), embedder.embedding_size), np.float32)
+    keys = getattr(faceset, "keys", None)
+    constant = sanity.ConstantCheck(embedder.name)
     for start, faces in _batches(faceset, batch, workers):
         out = embedder.embed(faces)
-        result[start : start + len(faces)] = (
-            out + embedder.embed(faces[:, :, ::-1]) if flip else out
-        )
+        rows = range(start, start + len(faces))
+        names = [f"image {row}" for row in rows] if keys is None else keys[start : rows.stop]
+        sanity.refuse_broken(embedder.name, out, names)
+        constant.see(faces, out)
+        result[start : rows.stop] = out + embedder.embed(faces[:, :, ::-1]) if flip else out
         progress(len(faces))
-    if stored:
-        _store(stored, result)
+    constant.finish()
     return result
 
 
@@ -84,38 +101,3 @@ def _batches(faceset: FaceSet, batch: int, workers: int) -> Iterator[tuple[int, 
         finally:
             for future in waiting:
                 future.cancel()
-
-
-def _name(embedder: Embedder, faceset: FaceSet, flip: bool) -> str:
-    parts = (
-        FORMAT,
-        faceset.fingerprint,
-        embedder.fingerprint,
-        str(embedder.embedding_size),
-        "flip" if flip else "plain",
-    )
-    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
-
-
-def _load(path: Path, rows: int, size: int) -> np.ndarray:
-    try:
-        known = np.load(path, allow_pickle=False)
-    except (OSError, ValueError) as error:
-        raise KitError(
-            f"stored embeddings {path} cannot be read ({error}): delete the file"
-        ) from None
-    if known.shape != (rows, size) or known.dtype != np.float32:
-        raise KitError(
-            f"stored embeddings {path} have shape {known.shape}, expected {(rows, size)}: delete the file"
-        )
-    return known
-
-
-def _store(path: Path, result: np.ndarray) -> None:
-    """Keep a result for the next run; a cache that cannot be written costs that run its time, not this one its result."""
-    try:
-        with files.replacing(path) as temporary, temporary.open("wb") as file:
-            np.save(file, result)
-    except OSError as error:
-        why = system_errors.explain(error) or error
-        print(f"warning: embeddings are not kept for another run: {why}", file=sys.stderr)

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from mfr_kit.data import content
 from mfr_kit.data.align import estimate_similarity, warp
 from mfr_kit.data.faceset import NONMASK
 from mfr_kit.data.ijb import TemplateSet, open_layout, open_searches
@@ -35,7 +36,7 @@ class TemplatePairs:
         name: "ijbb" or "ijbc".
         protocol: under which reports list it.
         searches: the galleries and probes of 1:N, None where the set comes without their lists.
-        fingerprint: SHA-256 over the lists of photographs and landmarks, and over the photographs' sizes in bytes.
+        fingerprint: SHA-256 over the lists of photographs and landmarks, and over the photographs.
     """
 
     def __init__(self, root: Path) -> None:
@@ -74,11 +75,12 @@ class TemplatePairs:
 
     def _digest(self) -> str:
         digest = hashlib.sha256(self.layout.landmarks.tobytes())
-        for index, name in enumerate(self.layout.names):
-            path = self.layout.photo(index)
+        photos = [self.layout.photo(index) for index in range(len(self.layout.names))]
+        for path in photos:
             if not path.is_file():
                 raise KitError(f"{path} is not there: the lists in meta name it")
-            digest.update(f"{name} {path.stat().st_size}\n".encode())
+        digest.update("\n".join(self.layout.names).encode())
+        digest.update(content.fingerprint_of([str(path) for path in photos]).encode())
         return digest.hexdigest()
 
     @property

@@ -18,7 +18,7 @@ ASSET_NORMALISATION = {
 
 
 class Embedder(Protocol):
-    """What `load_embedder` returns. `fingerprint` is the sha256 of the weights, `lineage` None where the file does not tell."""
+    """What `load_embedder` returns. `fingerprint` is the sha256 of the weights in all their files (models/identity.py says what else embeddings depend on), `lineage` None where the file does not tell."""
 
     name: str
     fingerprint: str
@@ -97,6 +97,8 @@ def load_embedder(
 class TorchEmbedder:
     """The student of one of our runs, or a plain state dict of one of our backbones."""
 
+    normalisation = "minus1_to_1"
+
     def __init__(self, path: Path, threads: int = 0, device: str = "cpu"):
         import torch
 
@@ -117,7 +119,8 @@ class TorchEmbedder:
         else:
             model, self.embedding_size = weights.backbone_of(weights.read_state(path), str(path))
             self.name, self.fingerprint, self.lineage = path.stem, weights.sha256_of(path), None
-        self.model, self._device = model.to(device), device
+        self.model, self.device = model.to(device), device
+        self.architecture = type(model).__name__
 
     def embed(self, faces: np.ndarray) -> np.ndarray:
         """(B, 112, 112, 3) uint8 RGB -> (B, D) float32, not normalised."""
@@ -126,5 +129,5 @@ class TorchEmbedder:
         if len(faces) == 0:
             return np.zeros((0, self.embedding_size), np.float32)
         with torch.inference_mode():
-            batch = torch.from_numpy(np.ascontiguousarray(faces)).to(self._device)
+            batch = torch.from_numpy(np.ascontiguousarray(faces)).to(self.device)
             return self.model(preprocess.to_tensor(batch)).float().cpu().numpy()

@@ -5,6 +5,7 @@ import hashlib
 import numpy as np
 
 from mfr_kit.errors import KitError
+from mfr_kit.models import identity
 from mfr_kit.models.lineage import trained_on
 
 
@@ -22,14 +23,16 @@ class EnsembleEmbedder:
 
     def __init__(self, members: list):
         sizes = {member.embedding_size for member in members}
-        if len(members) < 2 or len({member.fingerprint for member in members}) < len(members):
+        if len(members) < 2 or len(
+            {identity.digest(identity.describe_model(member)) for member in members}
+        ) < len(members):
             raise KitError(
                 f"an ensemble needs two or more different models, found {', '.join(member.name for member in members)}"
             )
         if len(sizes) > 1:
             told = ", ".join(f"{member.name} {member.embedding_size}" for member in members)
             raise KitError(f"the models of an ensemble need one embedding size, found {told}")
-        self._members, self.embedding_size = members, sizes.pop()
+        self.members, self.embedding_size = members, sizes.pop()
         self.name = "+".join(member.name for member in members)
         self.fingerprint = hashlib.sha256(
             "".join(member.fingerprint for member in members).encode()
@@ -43,9 +46,9 @@ class EnsembleEmbedder:
     def embed(self, faces: np.ndarray) -> np.ndarray:
         """(B, 112, 112, 3) uint8 RGB -> (B, D) float32 of length 0 .. 1: the longer, the more the members agree."""
         total = np.zeros((len(faces), self.embedding_size), np.float32)
-        for member in self._members:
+        for member in self.members:
             embeddings = member.embed(faces)
             total += embeddings / np.maximum(
                 np.linalg.norm(embeddings, axis=1, keepdims=True), 1e-12
             )
-        return total / len(self._members)
+        return total / len(self.members)

@@ -5,10 +5,9 @@ from pathlib import Path
 
 import numpy as np
 
-from mfr_kit import assets
 from mfr_kit.errors import KitError
+from mfr_kit.models import identity, preprocess
 from mfr_kit.models import lineage as lineages
-from mfr_kit.models import preprocess
 from mfr_kit.models.notes import say_once
 from mfr_kit.models.runtime import open_session
 from mfr_kit.models.signature import Signature, read_signature
@@ -53,6 +52,7 @@ class OnnxEmbedder:
         )
         self.name = name or path.stem
         self.fingerprint = _fingerprint(path, self.signature)
+        self.output = self.signature.output if self.signature.others else None
         self.lineage = lineage or _lineage(path, meta.get(preprocess.META_LINEAGE))
         if output is not None and output != self.signature.output:
             say_once(
@@ -106,8 +106,8 @@ class OnnxEmbedder:
 
 
 def _fingerprint(path: Path, signature: Signature) -> str:
-    """sha256 of the file, and of the output's name where one was chosen of several."""
-    found = assets.sha256_of(path)
+    """sha256 of the file and of others that hold its weights, and of the output's name where one was chosen of several."""
+    found = identity.fingerprint_onnx(path)
     if not signature.others:
         return found
     return hashlib.sha256(f"{found} {signature.output}".encode()).hexdigest()

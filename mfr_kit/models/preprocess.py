@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     import torch
 
 NORMALISATIONS = ("minus1_to_1", "raw_0_255")
+VERSION = 1  # change it when the same image file would reach a network as other numbers: stored embeddings are then made again
 
 META_NORMALISATION = "mfr_kit.normalisation"  # one of NORMALISATIONS
 META_LINEAGE = "mfr_kit.lineage"  # JSON, see models/lineage.py

@@ -213,8 +213,8 @@ def load_state(model: nn.Module, state: Mapping[str, Tensor], where: str) -> Non
 
 def save(path: Path, content: Any) -> None:
     """Write with `torch.save` under a temporary name, then rename, so that a killed process leaves the old file whole."""
-    with files.replacing(path) as temporary:
-        torch.save(content, temporary)
+    with files.replacing(path) as temporary, temporary.open("wb") as file:
+        torch.save(content, file)  # of a path it would store the name, which is another each time
 
 
 def to_toml(values: Mapping[str, Any]) -> str:

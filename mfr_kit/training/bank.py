@@ -1,7 +1,5 @@
 """A teacher's embeddings of every picture of a set and of its mirror image, computed once and kept on disk as a memory map."""
 
-import json
-import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -13,10 +11,11 @@ from tqdm import tqdm
 
 from mfr_kit.data.faceset import MASK, FaceSet
 from mfr_kit.errors import KitError
-from mfr_kit.files import write_text
+from mfr_kit.models import identity
 from mfr_kit.models.embedders import Embedder
+from mfr_kit.models.sanity import ConstantCheck, refuse_broken
+from mfr_kit.training.bank_table import Table, exclusive
 
-EMBEDDINGS, ABOUT = "embeddings.npy", "bank.json"
 SAVE_EVERY = 128  # batches; what an interruption costs at most
 DECODERS = (
     2  # threads that read faces while the teacher computes; OpenCV's decoder releases Python's lock
@@ -87,7 +86,9 @@ def store(
 ) -> Bank:
     """Open the bank of these pictures and this teacher under `root`, computing what is missing of it.
 
-    A bank is named by what it was made from, so several share a root; one that was interrupted is continued where it stopped.
+    A bank is named by what it depends on (models/identity.py), so several share a root, and several runs one bank: the first one fills
+    it while the others wait. Every block of rows has a checksum; one that was interrupted is continued where it stopped, and of one that
+    is damaged the damaged blocks are made again.
 
     Args:
         root: folder of banks.
@@ -97,101 +98,95 @@ def store(
         dtype: "float32" or "float16" on disk.
         progress: show a bar.
     Raises:
-        KitError: a bank on disk that is not what its name says, or a teacher that gives what is not finite.
+        KitError: a face that cannot be read, or a teacher that gives what is no embedding (models/sanity.py).
     """
-    folder, about = _place(root, faces, teacher, dtype)
-    done = _rows_done(folder, about)
-    if done == 0:
-        folder.mkdir(parents=True, exist_ok=True)
-        shape = (len(faces), 2, teacher.embedding_size)
-        np.lib.format.open_memmap(folder / EMBEDDINGS, mode="w+", dtype=dtype, shape=shape).flush()
-    if done < len(faces):
-        _compute(folder, faces, teacher, about, done=done, batch=batch, progress=progress)
-    return Bank(folder, np.load(folder / EMBEDDINGS, mmap_mode="r"))
+    table = _table(root, faces, teacher, dtype, batch)
+    if table.spans_missing():
+        with exclusive(table.folder, "fills this bank"):
+            spans = table.spans_missing()
+            if spans:
+                _compute(table, faces, teacher, spans, batch=batch, progress=progress)
+    return Bank(table.folder, table.open("r"))
 
 
 def missing(root: Path, faces: Pictures, teacher: Embedder, dtype: str) -> int:
     """Count the faces that `fill` would still have to embed."""
-    return len(faces) - _rows_done(*_place(root, faces, teacher, dtype))
+    spans = _table(root, faces, teacher, dtype, 1).spans_missing()
+    return sum(stop - start for start, stop in spans)
 
 
-def _place(root: Path, faces: Pictures, teacher: Embedder, dtype: str) -> tuple[Path, dict]:
-    about = {
-        "set": faces.fingerprint,
-        "teacher": teacher.fingerprint,
-        "rows": len(faces),
-        "embedding_size": teacher.embedding_size,
-        "dtype": dtype,
-    }
-    return (
-        root
-        / f"{teacher.name.replace('/', '-')}-{teacher.fingerprint[:8]}-{faces.fingerprint[:8]}-{dtype}",
-        about,
-    )
+def _table(root: Path, faces: Pictures, teacher: Embedder, dtype: str, batch: int) -> Table:
+    described = identity.describe(teacher, faces, "beside") | {"dtype": dtype}
+    name = f"{teacher.name.replace('/', '-')[:80]}-{identity.digest(described)[:16]}-{dtype}"
+    shape = (len(faces), 2, teacher.embedding_size)
+    return Table(root / name, described, shape, dtype, SAVE_EVERY * batch)
 
 
 def _compute(
-    folder: Path,
+    table: Table,
     faces: Pictures,
     teacher: Embedder,
-    about: dict,
+    spans: list[tuple[int, int]],
     *,
-    done: int,
     batch: int,
     progress: bool,
 ) -> None:
-    table = np.load(folder / EMBEDDINGS, mmap_mode="r+")
+    rows = table.open("r+")
+    todo = sum(stop - start for start, stop in spans)
     bar = tqdm(
         total=len(faces),
-        initial=done,
+        initial=len(faces) - todo,
         unit=" faces",
         desc=f"{teacher.name} on {faces.name}",
         disable=not progress,
     )
+    ends, constant = {stop: start for start, stop in spans}, ConstantCheck(teacher.name)
     with bar:
-        for number, (start, images) in enumerate(_images(faces, done, batch), start=1):
+        for start, images in _images(faces, spans, batch):
+            stop = start + len(images)
             both = teacher.embed(np.concatenate([images, images[:, :, ::-1]]))
-            if not np.isfinite(both).all():
-                bad = np.flatnonzero(~np.isfinite(both).all(axis=1))[0] % len(images) + start
-                raise KitError(
-                    f"the teacher {teacher.name} gave a non-finite embedding for {faces.keys[bad]}"
-                )
-            table[start : start + len(images)] = both.reshape(2, len(images), -1).swapaxes(0, 1)
+            refuse_broken(teacher.name, both, np.tile(faces.keys[start:stop], 2))
+            constant.see(images, both[: len(images)])
+            rows[start:stop] = _cast(teacher.name, both, rows.dtype).swapaxes(0, 1)
             bar.update(len(images))
-            if number % SAVE_EVERY == 0 or start + len(images) == len(faces):
-                table.flush()
-                write_text(
-                    folder / ABOUT, json.dumps({**about, "done": start + len(images)}, indent=2)
-                )
+            if stop in ends:
+                constant.finish()
+                rows.flush()
+                table.record(ends[stop], stop, rows)
 
 
-def _images(faces: Pictures, done: int, batch: int) -> Iterator[tuple[int, np.ndarray]]:
-    """Yield (first row, (B, 112, 112, 3) uint8) with the next batch being read meanwhile."""
+def _cast(name: str, both: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    """Return (2, B, D) embeddings as they are stored.
 
-    def read(start: int) -> np.ndarray:
-        return np.stack([faces.image(i) for i in range(start, min(start + batch, len(faces)))])
-
-    starts = range(done, len(faces), batch)
-    with ThreadPoolExecutor(DECODERS) as pool:
-        waiting = [pool.submit(read, start) for start in starts[: DECODERS + 1]]
-        for number, start in enumerate(starts):
-            images = waiting.pop(0).result()
-            if number + DECODERS + 1 < len(starts):
-                waiting.append(pool.submit(read, starts[number + DECODERS + 1]))
-            yield start, images
-
-
-def _rows_done(folder: Path, about: dict) -> int:
-    if not (folder / ABOUT).is_file() or not (folder / EMBEDDINGS).is_file():
-        return 0
-    found = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
-    wrong = [name for name, value in about.items() if found.get(name) != value]
-    size = os.path.getsize(folder / EMBEDDINGS)
-    if (
-        wrong
-        or size < about["rows"] * 2 * about["embedding_size"] * np.dtype(about["dtype"]).itemsize
-    ):
+    Raises:
+        KitError: float16 cannot hold them.
+    """
+    with np.errstate(over="ignore"):
+        cast = both.astype(dtype).reshape(2, len(both) // 2, -1)
+    if not np.isfinite(cast).all():
         raise KitError(
-            f"{folder} was made from something else ({', '.join(wrong) or 'its size is wrong'}): delete it and start again"
+            f"the embeddings of {name} reach {np.abs(both).max():.0f}, float16 holds 65504: use --bank-dtype float32"
         )
-    return found["done"]
+    return cast
+
+
+def _images(
+    faces: Pictures, spans: list[tuple[int, int]], batch: int
+) -> Iterator[tuple[int, np.ndarray]]:
+    """Yield (first row, (B, 112, 112, 3) uint8) with the next batch being read meanwhile; no batch crosses the end of a span."""
+
+    def read(part: range) -> np.ndarray:
+        return np.stack([faces.image(index) for index in part])
+
+    parts = [
+        range(first, min(first + batch, stop))
+        for start, stop in spans
+        for first in range(start, stop, batch)
+    ]
+    with ThreadPoolExecutor(DECODERS) as pool:
+        waiting = [pool.submit(read, part) for part in parts[: DECODERS + 1]]
+        for number, part in enumerate(parts):
+            images = waiting.pop(0).result()
+            if number + DECODERS + 1 < len(parts):
+                waiting.append(pool.submit(read, parts[number + DECODERS + 1]))
+            yield part.start, images

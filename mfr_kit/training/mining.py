@@ -1,5 +1,6 @@
 """Who is hard for whom: class prototypes, each identity's nearest other identities, and the partners a sample is related to."""
 
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,8 +9,8 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from mfr_kit import files
 from mfr_kit.losses._batch import unit
+from mfr_kit.models.stored import StoredArray
 from mfr_kit.seeding import rng_for
 from mfr_kit.training import approximate
 from mfr_kit.training.bank import Bank
@@ -96,15 +97,18 @@ def cached_nearest(bank: Bank, prototypes: Tensor, count: int, search: str = "ex
         bank.folder
         / f"partners-{count}-of-{len(prototypes)}{'' if search == 'exact' else '-' + search}.npy"
     )
-    if not path.is_file():
+    rows = np.ascontiguousarray(prototypes.cpu().numpy())
+    described = {"prototypes": hashlib.blake2b(rows).hexdigest(), "count": count, "search": search}
+    stored = StoredArray(path, described)
+    found = stored.read()
+    if found is None:
         found = (
             nearest(prototypes, count, progress=True)
             if search == "exact"
             else approximate.nearest(prototypes, count)
-        )
-        with files.replacing(path) as temporary, temporary.open("wb") as file:
-            np.save(file, found.numpy())
-    return torch.from_numpy(np.load(path))
+        ).numpy()
+        stored.write(found)
+    return torch.from_numpy(found)
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from mfr_kit.models.embedders import load_embedder
 from mfr_kit.pipelines.adapt import adapt
 from mfr_kit.submission import check, export
 from mfr_kit.training import adapter, bank
+from mfr_kit.training.bank_table import Table
 from mfr_kit.training.masked import MaskedViews
 from mfr_kit.training.options import AdaptOptions
 from tests.conftest import write_faceset
@@ -180,21 +181,21 @@ def test_the_masked_views_do_not_depend_on_who_reads_them(
 def test_a_stopped_run_goes_on_with_what_it_had_embedded(make_adapt, monkeypatch, capsys):
     whole = adapt(make_adapt(bank=None)).path
     monkeypatch.setattr(bank, "SAVE_EVERY", 1)
-    real, calls = bank.write_text, []
+    real, calls = Table.record, []
 
-    def stopping(path, text):
-        real(path, text)
-        calls.append(path)
+    def stopping(table, start, stop, rows):
+        real(table, start, stop, rows)
+        calls.append(start)
         if len(calls) == 5:  # three batches of bare faces, two of masked ones
             raise KeyboardInterrupt
 
     options = make_adapt(out=make_adapt().out.with_name("stopped"), bank=None)
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(bank, "write_text", stopping)
+        patch.setattr(Table, "record", stopping)
         adapt(options)
     assert not (options.out / "student.onnx").exists()
     states = [
-        json.loads(path.read_text())["done"]
+        8 * len(json.loads(path.read_text())["blocks"])
         for path in sorted((options.out / "bank").glob("*/bank.json"))
     ]
     assert sorted(states) == [16, 24]

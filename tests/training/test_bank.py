@@ -1,4 +1,6 @@
 import json
+import multiprocessing
+import time
 
 import numpy as np
 import pytest
@@ -7,6 +9,7 @@ from mfr_kit.data.faceset import FaceSet
 from mfr_kit.errors import KitError
 from mfr_kit.models.embedders import load_embedder
 from mfr_kit.training import bank
+from tests.evaluation.fakes import ColourEmbedder
 
 
 class Counting:
@@ -76,16 +79,93 @@ def test_an_interrupted_bank_goes_on_where_it_was_written(tmp_path, faces, teach
     np.testing.assert_array_equal(stored.embeddings, whole)
 
 
-def test_another_set_or_teacher_gets_a_bank_of_its_own_and_a_forged_one_is_refused(
-    tmp_path, faces, teacher
-):
+def test_another_set_teacher_or_normalisation_gets_a_bank_of_its_own(tmp_path, faces, teacher):
     one = bank.fill(tmp_path, faces, teacher, batch=5, progress=False)
     other = bank.fill(tmp_path, faces.select(np.arange(9)), teacher, batch=5, progress=False)
-    assert one.folder != other.folder
-    about = json.loads((one.folder / "bank.json").read_text())
-    (one.folder / "bank.json").write_text(json.dumps({**about, "teacher": "0" * 64}))
-    with pytest.raises(KitError, match="something else"):
-        bank.fill(tmp_path, faces, teacher, batch=5, progress=False)
+    raw = Counting(teacher)
+    raw.normalisation = "raw_0_255"
+    third = bank.fill(tmp_path, faces, raw, batch=5, progress=False)
+    assert len({one.folder, other.folder, third.folder}) == 3 and raw.seen == 2 * len(faces)
+
+
+def zero_rows(folder):
+    rows = np.load(folder / "embeddings.npy", mmap_mode="r+")
+    rows[6:12] = 0
+    rows.flush()
+
+
+def last_number(folder):
+    rows = np.load(folder / "embeddings.npy", mmap_mode="r+")
+    rows[-1, 1, -1] += 1
+    rows.flush()
+
+
+def cut_short(folder):
+    path = folder / "embeddings.npy"
+    path.write_bytes(path.read_bytes()[:-100])
+
+
+def garbled_record(folder):
+    (folder / "bank.json").write_text('{"rows": [')
+
+
+def record_of_another(folder):
+    about = json.loads((folder / "bank.json").read_text())
+    (folder / "bank.json").write_text(json.dumps({**about, "model": "another"}))
+
+
+@pytest.mark.parametrize(
+    ("spoil", "again"),
+    [
+        (zero_rows, 12),
+        (last_number, 12),
+        (cut_short, 48),
+        (garbled_record, 48),
+        (record_of_another, 48),
+    ],
+)
+def test_what_is_damaged_is_made_again(tmp_path, faces, teacher, monkeypatch, capsys, spoil, again):
+    """`again` counts images: of a damaged block its own, else all."""
+    monkeypatch.setattr(bank, "SAVE_EVERY", 3)
+    first = bank.fill(tmp_path, faces, ColourEmbedder(), batch=2, progress=False)
+    right = np.array(first.embeddings)
+    spoil(first.folder)
+    counting = Counting(ColourEmbedder())
+    stored = bank.fill(tmp_path, faces, counting, batch=2, progress=False)
+    np.testing.assert_array_equal(stored.embeddings, right)
+    assert counting.seen == again and capsys.readouterr().err.count("made again") == 1
+
+
+class Slow:
+    """A teacher that takes its time, in a process of its own."""
+
+    name, fingerprint, embedding_size, lineage = "slow", "s" * 64, 48, None
+
+    def embed(self, faces):
+        time.sleep(0.05)
+        return ColourEmbedder().embed(faces)
+
+
+def fill_slowly(root, folder, results):
+    stored = bank.fill(root, FaceSet.open(folder), Slow(), batch=2, progress=False)
+    results.put(np.array(stored.embeddings))
+
+
+def test_two_runs_that_share_a_bank_both_get_all_of_it(tmp_path, faces, set_folder, capfd):
+    context = multiprocessing.get_context("fork")
+    results = context.Queue()
+    runs = [
+        context.Process(target=fill_slowly, args=(tmp_path, set_folder, results)) for _ in range(2)
+    ]
+    for run in runs:
+        run.start()
+    found = [results.get(timeout=60) for _ in runs]
+    for run in runs:
+        run.join()
+    images = np.stack([faces.image(index) for index in range(len(faces))])
+    for rows in found:
+        np.testing.assert_array_equal(rows[:, 0], ColourEmbedder().embed(images))
+    assert capfd.readouterr().err.count("waiting for another run") == 1
 
 
 def test_half_precision_is_close_and_half_the_size(tmp_path, faces, teacher):
@@ -107,6 +187,19 @@ def test_masked_faces_and_broken_teachers_are_refused(tmp_path, faces, teacher):
     with pytest.raises(KitError, match="clean ones only"):
         bank.fill(tmp_path, masked, teacher, progress=False)
     broken = Counting(teacher)
-    broken.embed = lambda images: np.full((len(images), 16), np.nan, np.float32)
-    with pytest.raises(KitError, match=r"non-finite embedding for faces/p00/0\.png"):
-        bank.fill(tmp_path, faces, broken, progress=False)
+    for value, complaint in (
+        (np.nan, r"teacher0 gave a non-finite embedding for faces/p00/0\.png"),
+        (0, r"teacher0 gave an all-zero embedding for faces/p00/0\.png"),
+        (3, r"teacher0 gives one and the same embedding for \d+ different faces"),
+    ):
+        broken.embed = lambda images, value=value: np.full((len(images), 16), value, np.float32)
+        for _ in range(2):  # what was refused is not taken from the disk the next time
+            with pytest.raises(KitError, match=complaint):
+                bank.fill(tmp_path, faces.select(np.arange(9)), broken, progress=False)
+
+
+def test_numbers_beyond_half_precision_are_refused(tmp_path, faces, teacher):
+    large = Counting(teacher)
+    large.embed = lambda images: teacher.embed(images) * 1e12
+    with pytest.raises(KitError, match="--bank-dtype float32"):
+        bank.fill(tmp_path, faces, large, dtype="float16", progress=False)
