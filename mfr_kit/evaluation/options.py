@@ -109,8 +109,9 @@ class EvaluateOptions:
             raise KitError(
                 f"--resamples {self.resamples}: give 0 for no intervals, or a number of resamples"
             )
-        if self.mask_seed < 0:
-            raise KitError(f"--mask-seed {self.mask_seed}: give 0 or more")
+        if min(self.seed, self.mask_seed) < 0:
+            given = f"--seed {self.seed}, --mask-seed {self.mask_seed}"
+            raise KitError(f"{given}: give 0 or more")
         self._sample()
         self._gallery()
         self._distractors()

@@ -18,6 +18,7 @@ from mfr_kit.seeding import rng_for
 
 _YAWS = (-50, -25, 0, 25, 50)
 _FACES = 5
+_TITLE = "<title>Masks</title>"
 _STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 1200px; padding: 0 1rem; color: #222; background: #fff }
 section { border-top: 1px solid #ccc; padding: 1rem 0; display: grid; grid-template-columns: minmax(0, 3fr) minmax(0, 2fr); gap: 1.5rem }
@@ -46,6 +47,8 @@ def write(options: SheetOptions, report: Callable[[str], None] = print) -> Path:
     target = options.out / "index.html"
     check_output(options.out, "folder", "OUT")
     check_output(target, "file", "OUT")
+    if target.exists() and _TITLE not in target.read_text(encoding="utf-8", errors="replace"):
+        raise KitError(f"{target} is a page of somebody else: choose another folder")
     usual = library.load(None, options.folder).shares
     faces = load_faces(options, _FACES, report)
     sections = [
@@ -56,7 +59,7 @@ def write(options: SheetOptions, report: Callable[[str], None] = print) -> Path:
     )
     page = (
         f'<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
-        f"<title>Masks</title><style>{_STYLE}</style><h1>{len(chosen.looks)} looks of {len(chosen.kinds)} kinds</h1>"
+        f"{_TITLE}<style>{_STYLE}</style><h1>{len(chosen.looks)} looks of {len(chosen.kinds)} kinds</h1>"
         f"<nav>{links}</nav>{''.join(sections)}</html>\n"
     )
     files.write_text(target, page)

@@ -111,6 +111,9 @@ def _named(chosen: dict[str, Look], names: list[str], folder: Path) -> dict[str,
         raise KitError("no mask to draw from: name at least one (kit.py masks list)")
     kinds = {look.kind for look in chosen.values()}
     for name in names:
+        if "," in name and name not in chosen:
+            parts = " ".join(f"--masks {part.strip()}" for part in name.split(","))
+            raise KitError(f"masks '{name}': give each a flag of its own, {parts}")
         if name not in chosen and name not in kinds:
             raise KitError(f"{folder}: {unknown('mask', name, sorted(kinds | set(chosen)))}")
     return {name: look for name, look in chosen.items() if name in names or look.kind in names}

@@ -41,6 +41,7 @@ class SheetOptions:
     tile: int = option(160, help="Side of a picture on the sheet in pixels, 64..512.")
 
     def __post_init__(self) -> None:
+        _refuse_negative(self.seed)
         if not 64 <= self.tile <= 512:
             raise KitError(f"--tile is a side in pixels between 64 and 512, not {self.tile}")
         if self.detect and not self.aligned:
@@ -61,5 +62,11 @@ class StatsOptions:
     seed: int = option(0, help="Same seed, same draws; 0 or more.")
 
     def __post_init__(self) -> None:
+        _refuse_negative(self.seed)
         if self.draws < 1:
             raise KitError(f"--draws must be 1 or more, not {self.draws}")
+
+
+def _refuse_negative(seed: int) -> None:
+    if seed < 0:
+        raise KitError(f"--seed must be 0 or more, not {seed}")

@@ -18,7 +18,7 @@ from mfr_kit.masks.options import SheetOptions
 from mfr_kit.seeding import rng_for
 
 _TRIES = 4  # pictures without a usable face that are looked at for each face that is wanted
-_NO_IMAGE = "not an image"
+_NO_IMAGE, _NO_FACE = "not an image", "no face found"
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,8 @@ def load_faces(
     faces = _first(_read_all(folder, [bare[i] for i in order], options), count, left_out)
     note = _count(left_out)
     if not faces:
-        hint = "" if options.aligned else "; are they aligned crops (--aligned)?"
+        faceless = any(reason == _NO_FACE for _, reason in left_out)
+        hint = "; are they aligned crops (--aligned)?" if faceless else ""
         raise KitError(f"no face to draw on in {folder}: {note or 'it is empty'}{hint}")
     if note:
         report(f"{folder}: left out {note}")
@@ -104,7 +105,7 @@ def _read_all(
             best = pick_face(found, image.shape[:2])
             yield source, Face(*_around(image, np.asarray(best.landmarks), options.tile))
         else:
-            yield source, Face(image, TEMPLATE) if options.aligned else "no face found"
+            yield source, Face(image, TEMPLATE) if options.aligned else _NO_FACE
 
 
 def _count(left_out: list[tuple[str, str]]) -> str:

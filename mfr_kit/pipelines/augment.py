@@ -18,6 +18,7 @@ from mfr_kit.data.images import encode
 from mfr_kit.data.photos import Photo, find_people
 from mfr_kit.data.storage import rec_path
 from mfr_kit.errors import KitError
+from mfr_kit.masks import library
 from mfr_kit.options import as_dict
 from mfr_kit.pipelines import selection, shards
 from mfr_kit.pipelines.options import AugmentOptions
@@ -83,7 +84,7 @@ def begin(options: AugmentOptions) -> None:
     """Lay out `DST.part`, or find it as an earlier run with the same options left it.
 
     Raises:
-        KitError: DST exists, fewer people than shards, or `DST.part` was begun with other options.
+        KitError: DST exists, an unknown mask, fewer people than shards, or `DST.part` was begun with other options.
     """
     if options.dst.exists() and (not options.dst.is_dir() or any(options.dst.iterdir())):
         raise KitError(f"{options.dst} exists already: choose another DST or remove it first")
@@ -96,6 +97,7 @@ def begin(options: AugmentOptions) -> None:
         raise KitError(
             f"--shards {options.shards}: there are only {count} people in {options.src}, and a person is in one shard"
         )
+    library.load(options.masks)  # a name that no mask has is refused before DST.part is begun
     building = shards.building_of(options)
     plan = building / shards.WORK / "plan.json"
     places = {

@@ -101,3 +101,25 @@ def test_misspelt_masks_get_the_nearest_match(tmp_path, command, capsys):
     out = [str(tmp_path / "out.png")] if command != "stats" else []
     assert main(["masks", command, *out, "--masks", "surgical-blu"]) == 2
     assert "unknown mask 'surgical-blu'. Did you mean 'surgical-blue'?" in capsys.readouterr().err
+
+
+def test_masks_in_one_flag_are_told_apart(capsys):
+    assert main(["masks", "stats", "--masks", "kn95, cup"]) == 2
+    assert "give each a flag of its own, --masks kn95 --masks cup" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["stats", "preview", "gallery"])
+def test_negative_seeds_are_refused(tmp_path, command, capsys):
+    out = [str(tmp_path / "out.png")] if command != "stats" else []
+    assert main(["masks", command, *out, "--seed", "-1"]) == 2
+    assert "--seed must be 0 or more, not -1" in capsys.readouterr().err
+
+
+def test_the_gallery_replaces_its_own_page_only(tmp_path, capsys):
+    command = ["masks", "gallery", str(tmp_path), *SMALL]
+    page = tmp_path / "index.html"
+    assert main(command) == 0 and main(command) == 0
+    page.write_text("<h1>My site</h1>")
+    assert main(command) == 2
+    assert page.read_text() == "<h1>My site</h1>"
+    assert "choose another folder" in capsys.readouterr().err

@@ -371,3 +371,12 @@ def test_an_existing_set_is_never_overwritten(photos):
     with pytest.raises(KitError, match="exists already"):
         run(photos, "set", seed=3)
     assert files_of(made.folder) == before
+
+
+def test_a_misspelt_mask_leaves_nothing_behind(tmp_path, capsys):
+    (tmp_path / "src" / "person").mkdir(parents=True)
+    (tmp_path / "src" / "person" / "0.jpg").write_bytes(encode(head(0)))
+    command = ["augment", str(tmp_path / "src"), str(tmp_path / "dst"), "--aligned"]
+    assert cli.main([*command, "--masks", "surgical-blu"]) == 2
+    assert "Did you mean 'surgical-blue'" in capsys.readouterr().err
+    assert [item.name for item in tmp_path.iterdir()] == ["src"]
