@@ -61,9 +61,8 @@ def refuse_existing(path: Path, flag: str = "") -> None:
     path = Path(path)
     if not os.path.lexists(path) or (path.is_dir() and not any(path.iterdir())):
         return
-    what = "holds files" if path.is_dir() else "exists"
     raise KitError(
-        f"{flag + ' ' if flag else ''}{shown(path)} {what} already: choose another name, or delete it first"
+        f"{flag + ' ' if flag else ''}{shown(path)} exists already: choose another name or delete it"
     )
 
 

@@ -95,7 +95,7 @@ def test_a_folder_is_moved_into_place_or_gone(tmp_path: Path):
     ):
         (folder / "sub/b").write_text("2")
     assert caught.value.errno == errno.ENOENT
-    with pytest.raises(KitError, match="holds files already"), files.building(tmp_path / "new"):
+    with pytest.raises(KitError, match="exists already"), files.building(tmp_path / "new"):
         pass
     assert names(tmp_path) == ["new"]
 
@@ -185,7 +185,7 @@ def test_outputs_that_will_do_leave_nothing(tmp_path: Path):
     assert names(tmp_path) == ["empty"]
     (tmp_path / "empty/x").write_text("")
     paths.check_output(tmp_path / "empty", "folder")
-    with pytest.raises(KitError, match="holds files already"):
+    with pytest.raises(KitError, match="exists already"):
         paths.check_output(tmp_path / "empty", "folder", existing="refuse")
 
 

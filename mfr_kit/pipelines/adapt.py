@@ -10,13 +10,13 @@ from torch import nn
 
 from mfr_kit import options as flags
 from mfr_kit.data.faceset import FaceSet
-from mfr_kit.errors import KitError
 from mfr_kit.masks import library
 from mfr_kit.models import preprocess, weights
 from mfr_kit.models.embedders import ADAPTED, Embedder, load_embedder
 from mfr_kit.models.lineage import ancestor
+from mfr_kit.paths import check_output
 from mfr_kit.submission.append import append, graph_of
-from mfr_kit.training import adapter, bank, drift, people, prepare
+from mfr_kit.training import adapter, bank, drift, people, preflight, prepare
 from mfr_kit.training.masked import MaskedViews
 from mfr_kit.training.mining import cache_root
 from mfr_kit.training.options import AdaptOptions
@@ -40,11 +40,12 @@ def adapt(options: AdaptOptions) -> Adapted:
     Raises:
         KitError: anything about data, options, recogniser or folder that the user can mend.
     """
-    if (options.out / weights.CONFIG).exists():
-        raise KitError(f"{options.out} holds a run already: choose another --out")
+    preflight.refuse_taken(options.out)
     if options.threads:
         torch.set_num_threads(options.threads)
     faces, held, seen = people.split(options)
+    if options.bank is not None and not options.bank.is_dir():
+        check_output(options.bank, "folder", "--bank")
     drifts = drift.measured(seen)
     masks = library.load(options.masks, options.mask_folder, options.mask_mix).preload()
     device = prepare.device_of(options.device).type
@@ -56,14 +57,16 @@ def adapt(options: AdaptOptions) -> Adapted:
         output=options.output,
     )
     graph_of(recogniser)  # what cannot be written is refused before the hours of embedding
-    options.out.mkdir(parents=True, exist_ok=True)
+    preflight.check_batch(options.batch_size, 2 * options.views * len(faces), "views")
+    validation = Validation(held, lambda: masks) if held else None
     print(f"alignment drift: {drift.told(drifts)}")
-    validate = _validator(held, masks, recogniser) if held else None
-    stored = _stored(options, faces, masks, drifts, recogniser)
-    trained = adapter.train(options, stored, validate, print)
-    parent = ancestor(recogniser.name, recogniser.fingerprint, recogniser.lineage)
-    lineage = prepare.describe(options, faces, drift.told(drifts), parent, parent)
-    parity = _write(options, recogniser, trained, lineage)
+    with prepare.sole_run(options.out, first=True):
+        validate = _validator(validation, recogniser) if validation else None
+        stored = _stored(options, faces, masks, drifts, recogniser)
+        trained = adapter.train(options, stored, validate, print)
+        parent = ancestor(recogniser.name, recogniser.fingerprint, recogniser.lineage)
+        lineage = prepare.describe(options, faces, drift.told(drifts), parent, parent)
+        parity = _write(options, recogniser, trained, lineage)
     return Adapted(options.out / ADAPTED, trained.epoch, parity)
 
 
@@ -84,10 +87,9 @@ def _stored(
     return adapter.Stored(clean, masked, labels)
 
 
-def _validator(held: FaceSet, masks: library.Library, recogniser: Embedder):
+def _validator(validation: Validation, recogniser: Embedder):
     """Embed the validation faces once; returns what measures an adapter on them."""
-    validation = Validation(held, lambda: masks)
-    print(f"embedding {len(held)} validation faces")
+    print(f"embedding {len(validation.faces)} validation faces")
     first, second = validation.embedded(recogniser.embed)
 
     def validate(network: nn.Module) -> Result:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import torch
 
+from mfr_kit import files
 from mfr_kit.errors import KitError
 from mfr_kit.models import weights
 from mfr_kit.models.embedders import load_embedder
@@ -23,8 +24,7 @@ def average(options: AverageOptions) -> Path:
     Raises:
         KitError: no runs, different architectures or initial weights, a projector, or OUT exists.
     """
-    if options.out.exists():
-        raise KitError(f"{options.out} exists already: choose another --out")
+    files.refuse_existing(options.out, "--out")
     if not 0 <= options.keep <= 1:
         raise KitError(f"--keep must be between 0 and 1, not {options.keep}")
     runs = [weights.load_run(path) for path in options.runs]
@@ -46,13 +46,11 @@ def average(options: AverageOptions) -> Path:
     mean = {key: _mean([state[key] for state in states]) for key in states[0]}
     if options.keep < 1:
         mean = optimise.between(_initial_state(runs[0]), mean, options.keep)
-    options.out.mkdir(parents=True)
-    lineage = _lineage(runs, options.keep)
-    weights.write_text(options.out / weights.LINEAGE, json.dumps(lineage, indent=2) + "\n")
-    weights.write_text(
-        options.out / weights.CONFIG, weights.to_toml({**runs[0].config, "keep": options.keep})
-    )
-    weights.save_student(options.out / weights.STUDENT, mean)
+    with files.building(options.out) as folder:
+        files.write_json(folder / weights.LINEAGE, _lineage(runs, options.keep))
+        config = {**runs[0].config, "keep": options.keep}
+        files.write_text(folder / weights.CONFIG, weights.to_toml(config))
+        weights.save_student(folder / weights.STUDENT, mean)
     return options.out / weights.STUDENT
 
 

@@ -13,7 +13,7 @@ from mfr_kit.masks import library
 from mfr_kit.models import memory, weights
 from mfr_kit.models.embedders import load_embedder
 from mfr_kit.models.lineage import ancestor
-from mfr_kit.training import checkpoint, drift, optimise, people, prepare
+from mfr_kit.training import checkpoint, drift, optimise, people, preflight, prepare
 from mfr_kit.training import ranks as distributed
 from mfr_kit.training.board import Board
 from mfr_kit.training.checkpoint import State
@@ -34,9 +34,17 @@ def distill(options: RunOptions) -> Path:
         torch.set_num_threads(options.threads)
     memory.keep_freed()
     device, ranks = prepare.device_of(options.device), distributed.join(options.device)
+    preflight.refuse_taken(options.out, options.resume)
     faces, held, seen = people.split(options)
+    preflight.check(options, faces, ranks.world)
     drifts = drift.measured(seen)
     del seen  # rows of millions of faces, perhaps
+    chosen = (options.masks, options.mask_folder, options.mask_mix)
+    dataset = StudentViews(faces, options.recipe, options.seed, chosen, drifts)
+    dataset.prepare()  # masks that cannot be loaded are refused here
+    validation = None
+    if held and ranks.first:
+        validation = Validation(held, functools.partial(library.load, *chosen))
     teacher = load_embedder(
         options.teacher,
         normalisation=options.normalisation,
@@ -45,50 +53,29 @@ def distill(options: RunOptions) -> Path:
         output=options.output,
     )
     student, size, parent = prepare.make_student(options, teacher)
-    if ranks.first:
-        taught = (
-            ancestor(teacher.name, teacher.fingerprint, teacher.lineage)
-            if prepare.is_taught(options)
-            else None
-        )
-        prepare.open_folder(
-            options, size, prepare.describe(options, faces, drift.told(drifts), taught, parent)
-        )
-        print(f"alignment drift: {drift.told(drifts)}")
-    ranks.wait()
-    relations = prepare.relations(options, faces, teacher, device, ranks)
+    preflight.check_student(options, student)
     sizes = (size, teacher.embedding_size)
-    if options.teacher_view == "clean":
-        teacher = None  # the bank stands for it from here on; onnxruntime gives its arena back
-    state, terms = _begin(options, student, sizes, len(relations.prototypes), device)
-    checkpoint.restore(options.out, state)
-    stepper = Stepper(
-        options,
-        _network(state, options, ranks, device),
-        terms,
-        relations,
-        teacher,
-        faces,
-        ranks,
-        device,
-    )
-    masks = functools.partial(library.load, options.masks, options.mask_folder, options.mask_mix)
-    dataset = StudentViews(
-        faces,
-        options.recipe,
-        options.seed,
-        (options.masks, options.mask_folder, options.mask_mix),
-        drifts,
-    )
-    board = (
-        Board(options.out / "tensorboard", state.step)
-        if options.tensorboard and ranks.first
-        else None
-    )
-    _train(
-        stepper, state, dataset, Validation(held, masks) if held and ranks.first else None, board
-    )
-    ranks.wait()
+    state, terms = _begin(options, student, sizes, len(set(faces.identities)), device)
+    with prepare.sole_run(options.out, ranks.first):
+        if ranks.first:
+            taught = None
+            if prepare.is_taught(options):
+                taught = ancestor(teacher.name, teacher.fingerprint, teacher.lineage)
+            lineage = prepare.describe(options, faces, drift.told(drifts), taught, parent)
+            prepare.open_folder(options, size, lineage)
+            print(f"alignment drift: {drift.told(drifts)}")
+        ranks.wait()
+        checkpoint.restore(options.out, state)
+        relations = prepare.relations(options, faces, teacher, device, ranks)
+        if options.teacher_view == "clean":
+            teacher = None  # the bank stands for it from here on; onnxruntime gives its arena back
+        network = _network(state, options, ranks, device)
+        stepper = Stepper(options, network, terms, relations, teacher, faces, ranks, device)
+        board = None
+        if options.tensorboard and ranks.first:
+            board = Board(options.out / "tensorboard", state.step)
+        _train(stepper, state, dataset, validation, board)
+        ranks.wait()
     return options.out / weights.STUDENT
 
 

@@ -1,7 +1,10 @@
 """Everything a run stands on before its first step: the folder, the networks, the teacher's bank, the partners."""
 
+import contextlib
 import json
+import os
 import tomllib
+from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -10,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from mfr_kit import __version__, assets, registry
+from mfr_kit import __version__, assets, files, registry
 from mfr_kit import options as flags
 from mfr_kit.data.faceset import FaceSet
 from mfr_kit.errors import KitError
@@ -18,7 +21,7 @@ from mfr_kit.models import weights
 from mfr_kit.models.embedders import ASSET_NORMALISATION, Embedder
 from mfr_kit.models.lineage import UNKNOWN, ancestor
 from mfr_kit.seeding import rng_for
-from mfr_kit.training import bank, mining
+from mfr_kit.training import bank, mining, preflight
 from mfr_kit.training.options import METHODS, AdaptOptions, RunOptions
 from mfr_kit.training.ranks import Ranks
 
@@ -85,15 +88,13 @@ def open_folder(options: RunOptions, size: int, lineage: dict) -> None:
     config = {**flags.as_dict(options), "embedding_size": size}
     del config["resume"], config["dry_run"]
     path = options.out / weights.CONFIG
-    if not path.exists():
-        options.out.mkdir(parents=True, exist_ok=True)
-        weights.write_text(options.out / weights.LINEAGE, json.dumps(lineage, indent=2) + "\n")
-        weights.write_text(path, weights.to_toml(config))
+    preflight.refuse_taken(options.out, options.resume)
+    if not preflight.holds_run(options.out):  # nothing, or what a refused or killed start left
+        if options.resume:
+            print(f"{options.out} holds no checkpoint: the run begins from its start")
+        files.write_json(options.out / weights.LINEAGE, lineage)
+        files.write_text(path, weights.to_toml(config))
         return
-    if not options.resume:
-        raise KitError(
-            f"{options.out} holds a run already: continue it with --resume, or choose another --out"
-        )
     since = {
         entry.name: entry.default for entry in fields(options)
     }  # options that came after the run was begun had their defaults
@@ -108,11 +109,47 @@ def open_folder(options: RunOptions, size: int, lineage: dict) -> None:
             f"--{name.replace('_', '-')} was {before.get(name)}, is {config[name]}"
             for name in changed
         )
-        raise KitError(f"--resume cannot continue {options.out} with other options: {told}")
+        raise KitError(
+            f"--resume cannot continue {options.out} with other options: {told}. Give the former ones, or begin anew in another --out"
+        )
     if json.loads((options.out / weights.LINEAGE).read_text(encoding="utf-8")) != lineage:
         raise KitError(
             f"--resume cannot continue {options.out}: the face set, the teacher or the initial weights are not those it began with"
         )
+
+
+@contextlib.contextmanager
+def sole_run(folder: Path, first: bool) -> Iterator[None]:
+    """Keep a second run away from a folder for as long as this one works in it, by whatever end.
+
+    Args:
+        folder: of the run; it is made.
+        first: whether this is the rank that writes; the others hold nothing.
+    Raises:
+        KitError: another process works in it.
+    """
+    try:
+        import fcntl
+    except ImportError:  # Windows keeps no advisory locks
+        fcntl = None
+    if not first or fcntl is None:
+        yield
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(handle)
+        raise KitError(
+            f"{folder}: another run is working there: wait for it, or choose another --out"
+        ) from None
+    except OSError:  # a filesystem without locks
+        pass
+    try:
+        yield
+    finally:
+        os.close(handle)
 
 
 def make_student(options: RunOptions, teacher: Embedder) -> tuple[nn.Module, int, dict | None]:
