@@ -80,7 +80,7 @@ def _table(models: dict, notes: dict[str, str]) -> list[str]:
                 model,
                 *tars,
                 eer,
-                f"{result['d_prime']:.2f}",
+                "-" if result["d_prime"] is None else f"{result['d_prime']:.2f}",
                 f"{count['genuine']:,}",
                 f"{count['impostor']:,}",
                 _lost(faces),

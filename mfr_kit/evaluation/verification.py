@@ -87,10 +87,11 @@ def equal_error(scores: Scores) -> tuple[float, np.float32]:
     return best[1] / 2 / count.genuine / count.impostor, best[2]
 
 
-def separation(scores: Scores) -> float:
+def separation(scores: Scores) -> float | None:
     """Return d', the distance of the two means in units of the pooled standard deviation, over faces that were found.
 
-    The impostors' moments are those of the bins, 3.2e-5 wide: d' is good to four decimals.
+    The impostors' moments are those of the bins, 3.2e-5 wide: d' is good to four decimals. None where the standard
+    deviation is below a bin's width: of a model that gives all faces nearly one embedding nothing is left but rounding.
     """
     numbers = -np.diff(scores.above)[1:]
     centres = (edges()[1:-1] + 0.5 / SCALE).astype(np.float64)
@@ -98,7 +99,7 @@ def separation(scores: Scores) -> float:
     variance = np.average((centres - mean) ** 2, weights=numbers)
     genuine = scores.genuine.astype(np.float64)
     spread = np.sqrt((variance + genuine.var()) / 2)
-    return float((genuine.mean() - mean) / spread) if spread > 0 else float("inf")
+    return float((genuine.mean() - mean) / spread) if spread > 1 / SCALE else None
 
 
 def curve(scores: Scores, points: int = 400) -> list[tuple[float, float, float]]:

@@ -11,13 +11,17 @@ ROUNDING = 1e-6  # of the length: embeddings that differ by less are one
 COLLAPSED = 1e-3  # of the length: the spread below which embeddings tell nobody apart
 
 
-def refuse_broken(name: str, embeddings: np.ndarray, keys) -> None:
+MEND = "its weights are broken, or it wants another input range (--normalisation)"
+
+
+def refuse_broken(name: str, embeddings: np.ndarray, keys, mend: str = MEND) -> None:
     """Refuse embeddings without a direction.
 
     Args:
         name: of the recogniser.
         embeddings: (N, D).
         keys: (N,) what the faces are called.
+        mend: what may be wrong, or what to do.
     Raises:
         KitError: a row is not finite or all zeros; names the recogniser and the first such face.
     """
@@ -26,10 +30,8 @@ def refuse_broken(name: str, embeddings: np.ndarray, keys) -> None:
     if not len(bad):
         return
     what = "an all-zero" if norms[bad[0]] == 0 else "a non-finite"
-    raise KitError(
-        f"{name} gave {what} embedding for {keys[bad[0]]} ({len(bad)} of {len(norms)} faces): its weights are broken, "
-        "or it wants another input range (--normalisation)"
-    )
+    counted = f"{len(bad)} of {len(norms)} faces"
+    raise KitError(f"{name} gave {what} embedding for {keys[bad[0]]} ({counted}): {mend}")
 
 
 class ConstantCheck:
@@ -71,8 +73,7 @@ class ConstantCheck:
         """
         if self._faces_differ and not self._rows_differ:
             raise KitError(
-                f"{self._name} gives one and the same embedding for {self._seen} different faces: its weights are broken, "
-                "or it wants another input range (--normalisation)"
+                f"{self._name} gives one and the same embedding for {self._seen} different faces: {MEND}"
             )
 
 

@@ -11,7 +11,7 @@ from mfr_kit import cli
 from mfr_kit.errors import KitError
 from mfr_kit.evaluation import run
 from mfr_kit.evaluation.embed import embed_set
-from mfr_kit.evaluation.embedding_file import EmbeddingFile
+from mfr_kit.evaluation.embedding_file import EmbeddingFile, read_rows
 from mfr_kit.seeding import rng_for
 from tests.evaluation.fakes import ColourEmbedder
 
@@ -113,8 +113,9 @@ def test_a_bad_parquet_is_named(embedded, tmp_path) -> None:
             ),
             "empty",
         ),
-        (pa.table({"key": ["a"]}), "0 columns of lists and 0 of floats"),
-        (pa.table({"key": ["a", "b"], "e": [1.0, None]}), "'e' has empty fields"),
+        (pa.table({"key": ["a"]}), "0 columns that may be embeddings"),
+        (pa.table({"key": ["a", "b"], "e0": [1.0, None], "e1": [1.0, 2]}), "'e0' has empty fields"),
+        (lists([None, *faceset.keys[1:]], rows), "row 1 has no key"),
     ):
         pq.write_table(table, path)
         with pytest.raises(KitError, match=words):
@@ -127,6 +128,90 @@ def test_a_bad_parquet_is_named(embedded, tmp_path) -> None:
     path.write_bytes(b"none")
     with pytest.raises(KitError, match="cannot be read as parquet"):
         EmbeddingFile(path, faceset.keys)
+
+
+def wide(rows: np.ndarray, names=None, **more) -> pa.Table:
+    names = names or [f"emb_{column}" for column in range(rows.shape[1])]
+    columns = dict(zip(names, rows.T, strict=True))
+    return pa.table({"key": [f"k{row}" for row in range(len(rows))], **columns, **more})
+
+
+@pytest.mark.parametrize(
+    ("make", "others"),
+    [
+        (lambda rows: wide(rows, quality=np.arange(5.0), label=[1, 2, 3, 4, 5]), "quality, label"),
+        (
+            lambda rows: wide(rows[:, ::-1], ["e12", "e11", *(f"e{n}" for n in range(10, 0, -1))]),
+            "",
+        ),
+        (lambda rows: wide(rows, [f"dim{n:03d}" for n in range(12)]), ""),
+        (lambda rows: wide(rows, [str(n) for n in range(12)], score=np.ones(5)), "score"),
+        (lambda rows: wide(rows.astype(np.float16)), ""),
+        (lambda rows: wide(rows, top1=np.ones(5)), "top1"),
+        (lambda rows: wide(rows, photo1=["a"] * 5, photo2=["b"] * 5), ""),
+        (lambda rows: lists([f"k{n}" for n in range(5)], rows, kind=pa.float16()), ""),
+        (
+            lambda rows: lists([f"k{n}" for n in range(5)], rows).append_column("q", [[1.0] * 5]),
+            "q",
+        ),
+    ],
+)
+def test_only_the_dimensions_are_taken_and_in_their_order(tmp_path, capsys, make, others) -> None:
+    rows = np.round(rng_for(4).normal(size=(5, 12)), 1).astype(np.float16).astype(np.float32)
+    pq.write_table(make(rows), tmp_path / "a.parquet")
+    found, names = read_rows(tmp_path / "a.parquet")
+    np.testing.assert_array_equal(found, rows)
+    assert names == [f"k{row}" for row in range(5)]
+    said = capsys.readouterr().err
+    assert said.strip().endswith(f"left out: {others}") if others else not said
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda rows: wide(rows[:, :3], ["a", "b", "c"]), "0 columns that may be embeddings"),
+        (lambda rows: wide(rows[:, :3], ["e0", "e1", "e3"]), "a dimension is missing"),
+        (lambda rows: wide(rows[:, :3], ["e1", "e01", "e2"]), "there twice"),
+        (lambda rows: wide(rows[:, :3], ["e2", "e3", "e4"]), "from 0 or 1 on"),
+        (lambda rows: wide(rows, x0=np.ones(5), x1=np.ones(5)), "2 columns that may be embeddings"),
+        (lambda rows: wide(rows, landmarks=[[1.0, 2.0]] * 5), "2 columns that may be embeddings"),
+        (lambda rows: wide(rows[:, :2], ["e0", "e1"], e2=[1, 2, 3, 4, 5]), "'e2' holds int64"),
+        (
+            lambda rows: lists("abcde", rows).append_column("more", [rows.tolist()]),
+            "2 columns that may be embeddings",
+        ),
+    ],
+)
+def test_what_can_be_read_in_no_or_two_ways_is_refused(tmp_path, make, words) -> None:
+    rows = rng_for(4).normal(size=(5, 12)).astype(np.float32)
+    pq.write_table(make(rows), tmp_path / "a.parquet")
+    with pytest.raises(KitError, match=words):
+        read_rows(tmp_path / "a.parquet")
+
+
+def test_embeddings_without_a_direction_are_named(embedded, tmp_path) -> None:
+    faceset, rows = embedded
+    for value, words in ((0, "an all-zero embedding"), (np.nan, "a non-finite embedding")):
+        spoiled = rows.copy()
+        spoiled[3] = value
+        np.save(tmp_path / "a.npy", spoiled)
+        with pytest.raises(KitError, match=f"a.npy gave {words} for {faceset.keys[3]}"):
+            EmbeddingFile(tmp_path / "a.npy", faceset.keys).of(faceset)
+
+
+def test_a_model_without_spread_has_no_d_prime(embedded, tmp_path, capsys) -> None:
+    faceset, rows = embedded
+    np.save(tmp_path / "a.npy", np.ones_like(rows) + 1e-6 * rows)
+    flags = ["--data", str(faceset.folder), "--resamples", "0", "--far", "0.3"]
+    out = tmp_path / "out"
+    assert cli.main(["evaluate", str(tmp_path / "a.npy"), *flags, "--out", str(out)]) == 0
+    shown = capsys.readouterr()
+    row = next(line.split() for line in shown.out.splitlines() if line.strip().startswith("a.npy"))
+    assert "-" in row and "inf" not in shown.out and "collapsed" in shown.err
+    report = json.loads((out / "report.json").read_text())
+    found = [entry["models"]["a.npy"]["d_prime"] for entry in report["protocols"].values()]
+    assert found and set(found) == {None}
+    assert "<td>-</td>" in (out / "report.html").read_text()
 
 
 def test_what_a_file_cannot_do_is_an_error_of_the_user(embedded, tmp_path, capsys) -> None:
