@@ -19,7 +19,7 @@ def augment(options: AugmentOptions) -> None:
     if options.dry_run:
         print(room.estimate(options))
         return
-    done = room.augment(options)
+    done = room.augment(options, print)
     made = f"{done.counts['faces']} faces, {done.counts['twins']} masked twins"
     print(f"{options.dst}: {made} in {done.seconds:.1f} s ({done.faces_per_second:.0f} faces/s)")
     if done.counts["skipped"]:
@@ -27,3 +27,7 @@ def augment(options: AugmentOptions) -> None:
         print(
             f"skipped {done.counts['skipped']}: {reasons}; each is listed in {options.dst / 'skipped.csv'}"
         )
+    for note, count in sorted(done.notes.items()):
+        print(f"{count} {note}")
+    if done.changed:
+        print(done.changed)

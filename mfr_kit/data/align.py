@@ -4,6 +4,7 @@ import cv2
 import numpy as np
 
 SIZE = 112
+NARROW = 96  # width of SphereFace's crops, 112 high
 # Eyes, nose tip, mouth corners of the published ArcFace template (112x112); the 96x112 one has x smaller by 8.
 TEMPLATE = np.array(
     [
@@ -56,6 +57,28 @@ def warp(image: np.ndarray, matrix: np.ndarray, size: int = SIZE) -> np.ndarray:
         borderMode=cv2.BORDER_CONSTANT,
         borderValue=(0, 0, 0),
     )
+
+
+def chain(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """The (2, 3) matrix that does `first` and then `second`."""
+    return second[:, :2] @ first + np.array([[0, 0, 1]]) * second[:, 2:]
+
+
+def as_crop(image: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
+    """Take an image that is aligned already as a face of the ArcFace frame.
+
+    A crop of 96x112 (width x height), the frame of SphereFace, is the same without eight columns on either side: these are added, black.
+
+    Returns:
+        the (112, 112, 3) face and the (2, 3) matrix from the image to it; None for any other size.
+    """
+    if image.shape[:2] == (SIZE, SIZE):
+        return image, np.eye(2, 3)
+    if image.shape[:2] == (SIZE, NARROW):
+        side = (SIZE - NARROW) // 2
+        padded = cv2.copyMakeBorder(image, 0, 0, side, side, cv2.BORDER_CONSTANT)
+        return padded, np.array([[1.0, 0, side], [0, 1, 0]])
+    return None
 
 
 def transform_points(points: np.ndarray, matrix: np.ndarray) -> np.ndarray:

@@ -59,6 +59,22 @@ class Picture:
     bits: int = 8  # that a channel's values use in the file
 
     @property
+    def width(self) -> int:
+        """Of the file's picture; where it was reduced, to `reduction` pixels."""
+        return self.image.shape[1] * self.reduction
+
+    @property
+    def height(self) -> int:
+        """Of the file's picture; where it was reduced, to `reduction` pixels."""
+        return self.image.shape[0] * self.reduction
+
+    @property
+    def matrix(self) -> np.ndarray:
+        """(2, 3), from the file's own pixels to these; a pixel's centre lies at its index."""
+        shift = 0.5 / self.reduction - 0.5
+        return np.array([[1 / self.reduction, 0, shift], [0, 1 / self.reduction, shift]])
+
+    @property
     def note(self) -> str:
         """What a user should know of it; "" where it was decoded as it is."""
         if self.reduction > 1:

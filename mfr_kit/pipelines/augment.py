@@ -7,15 +7,17 @@ import shutil
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from mfr_kit import __version__, files
 from mfr_kit.data import faceset, lists
 from mfr_kit.data.align import SIZE
+from mfr_kit.data.folder_checks import Survey, refuse_face_set, refuse_overlap, survey
 from mfr_kit.data.formats._names import refuse_names, write_names
 from mfr_kit.data.images import encode
-from mfr_kit.data.photos import Photo, find_people
+from mfr_kit.data.photos import Photo
 from mfr_kit.data.storage import rec_path
 from mfr_kit.errors import KitError
 from mfr_kit.masks import library
@@ -42,6 +44,8 @@ class Summary:
     counts: dict[str, int]  # faces, twins, skipped
     reasons: Counter = field(default_factory=Counter)  # why photographs were skipped
     seconds: float = 0.0
+    notes: Counter = field(default_factory=Counter)  # what was done to photographs before the rest
+    changed: str = ""  # how SRC changed during the run
     resumed: int = 0  # photographs that an earlier, stopped run had finished
 
     @property
@@ -50,7 +54,14 @@ class Summary:
         return (self.counts["faces"] + self.counts["twins"]) / max(self.seconds, 1e-9)
 
 
-def augment(options: AugmentOptions) -> Summary:
+Say = Callable[[str], None]
+
+
+def _keep_quiet(line: str) -> None:
+    """Say nothing."""
+
+
+def augment(options: AugmentOptions, say: Say = _keep_quiet) -> Summary:
     """Make a face set of a folder of people's folders.
 
     The set is built in `DST.part` and moved to DST when it is whole; an interrupted run leaves `DST.part`, and the same
@@ -67,7 +78,7 @@ def augment(options: AugmentOptions) -> Summary:
     ).is_dir():  # killed between moving the whole set to DST and tidying up
         shutil.rmtree(options.dst / shards.WORK)
         return Summary(faceset.FaceSet.open(options.dst).counts)
-    begin(options)
+    seen = begin(options, say)
     summary = Summary(counts={})
     with (
         shards.crew(options) as submit,
@@ -75,20 +86,27 @@ def augment(options: AugmentOptions) -> Summary:
     ):
         for shard in range(options.shards):
             summary.resumed += shards.make_shard(options, shard, submit, bar.update)
-    summary.counts, summary.reasons = finish(options)
+    found_files = sum(
+        note["count"]
+        for shard in range(options.shards)
+        for note in shards.read_journal(shards.building_of(options), shard)
+    )
+    if found_files != seen.entries:
+        summary.changed = f"{options.src} changed during the run: {seen.entries:,} files at first, {found_files:,} then"
+    summary.counts, summary.reasons = finish(options, summary.notes)
     summary.seconds = time.perf_counter() - started
     return summary
 
 
-def begin(options: AugmentOptions) -> None:
-    """Lay out `DST.part`, or find it as an earlier run with the same options left it.
+def begin(options: AugmentOptions, say: Say = _keep_quiet) -> Survey:
+    """Look through SRC and say what is in it; lay out `DST.part`, or find it as an earlier run with the same options left it.
 
     Raises:
         KitError: DST exists, an unknown mask, fewer people than shards, or `DST.part` was begun with other options.
     """
     if options.dst.exists() and (not options.dst.is_dir() or any(options.dst.iterdir())):
         raise KitError(f"{options.dst} exists already: choose another DST or remove it first")
-    selection.tell(options)
+    seen = look_through(options, say)
     people = shards.chosen_people(options)
     if options.format == "rec":
         refuse_names(people, options.src)
@@ -104,22 +122,58 @@ def begin(options: AugmentOptions) -> None:
         "src": str(options.src.resolve()),
         "people": _content(selection.people_choice(options)),
         "exclude": _content(selection.exclude_choice(options)),
+        "found": shards.people_digest(people),
     }
-    wanted = json.dumps({**_about(options), **places}, sort_keys=True)
+    wanted = json.loads(json.dumps({**_about(options), **places}))
     if building.exists() and not plan.is_file():
         raise KitError(f"{building} is in the way and was not left by this command: remove it")
-    if plan.is_file() and plan.read_text(encoding="utf-8") != wanted:
+    if plan.is_file():
+        _expect_same_plan(plan, wanted, options)
+    files.write_text(plan, json.dumps(wanted, sort_keys=True))
+    return seen
+
+
+def look_through(options: AugmentOptions, say: Say) -> Survey:
+    """Check where SRC and DST lie and how SRC is laid out, and say what the lists chose and what was found.
+
+    Raises:
+        KitError: SRC is a face set, or a level too high for its people; DST lies inside it, or the other way round; no photograph.
+    """
+    for target in (options.dst, shards.building_of(options)):
+        refuse_overlap(options.src, target)
+    if options.src.is_dir():
+        refuse_face_set(options.src, options.aligned)
+    selection.tell(options)
+    people, excluded = shards.chosen_people(options), selection.exclude_choice(options)
+    left_out = set() if excluded is None else set(excluded.found)
+    seen = survey(selection.people_of(options), people, left_out, guess=options.level is None)
+    for line in seen.lines(options.src):
+        say(line)
+    return seen
+
+
+def _expect_same_plan(plan: Path, wanted: dict, options: AugmentOptions) -> None:
+    building = plan.parent.parent
+    try:
+        found = json.loads(plan.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        found = {}
+    if found == wanted:
+        return
+    if {**found, "found": ""} == {**wanted, "found": ""}:
         raise KitError(
-            f"{building} was begun with other options or other names in its lists: give the same ones to continue it, or remove it to start afresh"
+            f"{options.src} changed since the run began (other people): remove {building} to start afresh"
         )
-    files.write_text(plan, wanted)
+    raise KitError(
+        f"{building} was begun with other options or other names in its lists: give the same ones to continue it, or remove it to start afresh"
+    )
 
 
 def _content(choice: lists.Choice | None) -> str | None:
     return None if choice is None else lists.digest(choice.found)
 
 
-def finish(options: AugmentOptions) -> tuple[dict[str, int], Counter]:
+def finish(options: AugmentOptions, notes: Counter | None = None) -> tuple[dict[str, int], Counter]:
     """Put the rows of all shards together and move `DST.part` to DST.
 
     Returns:
@@ -134,15 +188,13 @@ def finish(options: AugmentOptions) -> tuple[dict[str, int], Counter]:
     if missing:
         raise KitError(f"{building}: shard {missing[0]} of {options.shards} has not been made")
     in_records = options.format == "rec"
-    counts = faceset.write_rows(building, _rows(options, reasons), _about(options), in_records)[
-        "counts"
-    ]
+    counts = faceset.write_rows(
+        building, _rows(options, reasons, notes), _about(options), in_records
+    )["counts"]
     if not counts["faces"]:
-        raise KitError(
-            f"no face was found in {options.src}: {building / faceset.SKIPPED} says why for each file"
-        )
+        raise KitError(_no_face(options, reasons))
     if in_records:
-        people = shards.chosen_people(options)
+        people = shards.expect_people(options)
         (building / "property").write_text(f"{len(people)},{SIZE},{SIZE}\n", encoding="ascii")
         for shard in range(options.shards):
             write_names(rec_path(building, shard), people)
@@ -153,16 +205,25 @@ def finish(options: AugmentOptions) -> tuple[dict[str, int], Counter]:
     return counts, reasons
 
 
+def _no_face(options: AugmentOptions, reasons: Counter) -> str:
+    said = ", ".join(f"{count:,} {reason}" for reason, count in sorted(reasons.items()))
+    listed = f"{shards.building_of(options) / faceset.SKIPPED} says why for each file"
+    if set(reasons) == {"not_aligned"}:
+        return (
+            f"none of the {reasons['not_aligned']:,} files in {options.src} is an aligned face ({listed}):"
+            " leave --aligned out, so that faces are found and aligned"
+        )
+    return f"no face was found in {options.src} ({said}): {listed}"
+
+
 def estimate(options: AugmentOptions) -> str:
     """Try a few photographs spread over SRC and say what the whole will take; nothing is written.
 
     Raises:
         KitError: nothing usable in SRC.
     """
-    selection.tell(options)
-    total = sum(1 for _ in _chosen(options))
-    if not total:
-        raise KitError(f"no photographs in {options.src}")
+    seen = look_through(options, _keep_quiet)
+    total = seen.entries
     workers = shards.worker_count(options)
     step = max(1, total // TRIED)
     maker = shards.load_maker(options)
@@ -175,6 +236,7 @@ def estimate(options: AugmentOptions) -> str:
     lost = sum(bool(skipped) for _, skipped in made)
     size_bytes = sum(sizes) / len(sample) * total
     lines = (
+        *seen.lines(options.src),
         f"{options.src}: {total} files; tried {len(sample)}, of which {lost} gave no face or no twin",
         f"time: about {seconds / 60:.1f} min with {max(workers, 1)} process(es) on this machine",
         f"disk: about {size_bytes / 2**20:.0f} MiB",
@@ -209,14 +271,18 @@ def _about(options: AugmentOptions) -> dict:
     }
 
 
-def _rows(options: AugmentOptions, reasons: Counter) -> Iterator[tuple[list[dict], list[dict]]]:
+def _rows(
+    options: AugmentOptions, reasons: Counter, notes: Counter | None
+) -> Iterator[tuple[list[dict], list[dict]]]:
     """Read the journals back in order, count the reasons, and end with the files that lie beside the people's folders."""
     building = shards.building_of(options)
     for shard in range(options.shards):
         for note in shards.read_journal(building, shard):
             reasons.update(row["reason"] for row in note["skipped"])
+            if notes is not None:
+                notes.update(row["note"] for row in note["faces"] if row["note"])
             yield note["faces"], note["skipped"]
-    beside = () if options.people else find_people(options.src).beside
+    beside = () if options.people else selection.people_of(options).beside
     reasons.update(lost.reason for lost in beside)
     empty = dict.fromkeys(faceset.SKIPPED_COLUMNS, "")
     yield [], [{**empty, **lost._asdict()} for lost in beside]

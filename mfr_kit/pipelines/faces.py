@@ -9,11 +9,21 @@ from typing import NamedTuple
 import numpy as np
 
 from mfr_kit.data import faceset
-from mfr_kit.data.align import SIZE, TEMPLATE, estimate_similarity, transform_points, warp
+from mfr_kit.data.align import (
+    NARROW,
+    SIZE,
+    TEMPLATE,
+    as_crop,
+    chain,
+    estimate_similarity,
+    transform_points,
+    warp,
+)
 from mfr_kit.data.detect import Detection, Detector, pick_face, same_face
 from mfr_kit.data.folder_tree import readable
-from mfr_kit.data.images import NoImage, read_rgb
+from mfr_kit.data.images import NoImage, Picture, read_picture
 from mfr_kit.data.photos import TWIN, Photo
+from mfr_kit.data.upright import find_upright, turn, turn_matrix
 from mfr_kit.seeding import key_of, rng_for
 
 PutOn = Callable[[np.ndarray, np.ndarray, np.random.Generator], tuple[np.ndarray, np.ndarray, dict]]
@@ -25,7 +35,15 @@ class Frame(NamedTuple):
 
     image: np.ndarray  # (112, 112, 3) uint8 RGB
     points: np.ndarray  # (K, 2) landmarks in its pixels
-    matrix: np.ndarray  # (2, 3), from the photograph to here
+    matrix: np.ndarray  # (2, 3), from the view to here
+
+
+class View(NamedTuple):
+    """A photograph as the detector sees it."""
+
+    image: np.ndarray  # (H, W, 3) uint8 RGB
+    matrix: np.ndarray  # (2, 3), from the photograph's own pixels to these
+    note: str = ""  # what was done to it
 
 
 @dataclass(frozen=True)
@@ -42,6 +60,7 @@ class FaceMaker:
     seed: int
     on_photo: bool  # masks are drawn before the detection
     suffix: str  # ".jpg" or ".png"
+    upright: bool = False  # turn photographs that lie on their side or upside down
 
     def make(self, photo: Photo) -> tuple[list[dict], list[dict]]:
         """Make the face (and twin) of one photograph.
@@ -52,26 +71,28 @@ class FaceMaker:
         if photo.reason:
             return [], [_skipped(photo, photo.reason, photo.detail)]
         try:
-            image = read_rgb(self.source / photo.source)
+            picture = read_picture(self.source / photo.source)
         except NoImage as error:
             return [], [_skipped(photo, error.reason, readable(str(error)))]
-        face = self._find(image)
+        size = f"{picture.width}x{picture.height} pixels"
+        if self.detector is None and as_crop(picture.image) is None:
+            wanted = f"--aligned takes {SIZE}x{SIZE} and {NARROW}x{SIZE}"
+            return [], [_skipped(photo, "not_aligned", f"{size}; {wanted}")]
+        view, face = self._find(picture)
         if face is None:
-            return [], [
-                _skipped(photo, faceset.NO_FACE, f"{image.shape[1]}x{image.shape[0]} pixels")
-            ]
-        frame = self._align(image, face)
-        clean = self._row(photo, f"faces/{photo.stem}{self.suffix}", frame, face.score)
+            return [], [_skipped(photo, faceset.NO_FACE, size)]
+        frame = self._align(view.image, face)
+        clean = self._row(photo, f"faces/{photo.stem}{self.suffix}", view, frame, face.score)
         rng = rng_for(self.seed, key_of(photo.source))
         if photo.condition == faceset.MASK or rng.random() >= self.ratio:
             return [clean], []
-        twin, lost = self._twin(photo, image, face, frame, clean, rng)
+        twin, lost = self._twin(photo, view, face, frame, clean, rng)
         return [clean, *twin], lost
 
     def _twin(
         self,
         photo: Photo,
-        image: np.ndarray,
+        view: View,
         face: Detection,
         frame: Frame,
         clean: dict,
@@ -79,7 +100,7 @@ class FaceMaker:
     ) -> tuple[list[dict], list[dict]]:
         """Draw a mask, on the photograph before it is detected again or on the aligned face."""
         if self.on_photo and self.detector is not None:
-            masked, coverage, parameters = self.put_on(image, face.points, rng)
+            masked, coverage, parameters = self.put_on(view.image, face.points, rng)
             again = same_face(self.detector.detect(masked), face)
             if again is None:
                 lost = _skipped(
@@ -93,30 +114,44 @@ class FaceMaker:
             aligned, covered, parameters = self.put_on(frame.image, frame.points, rng)
             worn, score = frame._replace(image=aligned), face.score
         share = round(float(covered.mean()) / 255, 3)
-        row = self._row(photo, f"faces/{photo.stem}{TWIN}{self.suffix}", worn, score)
+        row = self._row(photo, f"faces/{photo.stem}{TWIN}{self.suffix}", view, worn, score)
+        row["note"] = ""  # said of its clean face
         drawn = json.dumps({**parameters, "coverage": share}, sort_keys=True)
         return [{**row, "condition": faceset.MASK, "clean_key": clean["key"], "mask": drawn}], []
 
-    def _find(self, image: np.ndarray) -> Detection | None:
-        if self.detector is not None:
-            picked = pick_face(self.detector.detect(image), image.shape[:2])
-            return None if picked is None else self.detector.settle(image, picked)
-        height, width = image.shape[:2]
-        found = (
-            None if self.finder is None else pick_face(self.finder.detect(image), (height, width))
-        )
+    def _find(self, picture: Picture) -> tuple[View, Detection | None]:
+        """Show a photograph as it has to be seen, and pick the face it is about."""
+        if self.detector is None:
+            view = View(*as_crop(picture.image), picture.note)
+            return view, self._find_in_crop(view.image)
+        matrix = picture.matrix
+        if not self.upright:
+            picked = pick_face(self.detector.detect(picture.image), picture.image.shape[:2])
+            view = View(picture.image, matrix, picture.note)
+        else:
+            turns, picked = find_upright(self.detector, picture.image)
+            turned = turn_matrix(turns, picture.image.shape[:2])
+            note = f"turned by {turns * 90} degrees" if turns else ""
+            note = ", ".join(filter(None, (picture.note, note)))
+            view = View(turn(picture.image, turns), chain(matrix, turned), note)
+        return view, None if picked is None else self.detector.settle(view.image, picked)
+
+    def _find_in_crop(self, image: np.ndarray) -> Detection:
+        """Take the template's landmarks for a crop's, or find better ones for the masks."""
+        found = None if self.finder is None else pick_face(self.finder.detect(image), (SIZE, SIZE))
         better = None if found is None else self.finder.settle(image, found).points
-        box = np.array([0, 0, width, height], np.float32)
-        return Detection(box, TEMPLATE * np.array([width, height], np.float32) / SIZE, 1.0, better)
+        box = np.array([0, 0, SIZE, SIZE], np.float32)
+        return Detection(box, TEMPLATE, 1.0, better)
 
     def _align(self, image: np.ndarray, face: Detection) -> Frame:
-        """Bring a face into the aligned frame; an aligned face of the right size stays as it is."""
-        if self.detector is None and image.shape[:2] == (SIZE, SIZE):
+        """Bring a face into the aligned frame; an aligned face stays as it is."""
+        if self.detector is None:
             return Frame(image, face.points, np.eye(2, 3))
         matrix = estimate_similarity(face.landmarks)
         return Frame(warp(image, matrix), transform_points(face.points, matrix), matrix)
 
-    def _row(self, photo: Photo, key: str, frame: Frame, score: float) -> dict:
+    def _row(self, photo: Photo, key: str, view: View, frame: Frame, score: float) -> dict:
+        matrix = chain(view.matrix, frame.matrix)
         return {
             "image": frame.image,
             "key": key,
@@ -124,10 +159,11 @@ class FaceMaker:
             "identity": photo.identity,
             "condition": photo.condition,
             "landmarks": frame.points.ravel().tolist(),
-            "similarity": [*frame.matrix[:, 0].tolist(), *frame.matrix[:, 2].tolist()],
+            "similarity": [*matrix[:, 0].tolist(), *matrix[:, 2].tolist()],
             "score": score,
             "clean_key": "",
             "mask": "",
+            "note": view.note,
         }
 
 

@@ -49,6 +49,14 @@ class AugmentOptions:
         choices=lambda: ["plain", "robust"],
         help="robust: the median landmarks over several scales and mirror images; slower, and what to measure masked faces with.",
     )
+    upright: bool = option(
+        False,
+        help="Turn photographs that lie on their side or upside down without an EXIF tag: three more looks where the first is not sure.",
+    )
+    level: int | None = option(
+        None,
+        help="Folder levels above a person's folder, 0..5: 1 for SRC/*/PERSON. Default: 0, but what looks deeper is refused.",
+    )
     people: Path | None = option(None, help="List of names, one a line: only these people.")
     exclude: Path | None = option(
         None, help="List of photographs to leave out, one path inside SRC a line."
@@ -94,6 +102,12 @@ class AugmentOptions:
             raise KitError(f"--workers must be 0 or more, not {self.workers}")
         if self.shards < 1:
             raise KitError(f"--shards must be at least 1, not {self.shards}")
+        if self.level is not None and not 0 <= self.level <= 5:
+            raise KitError(f"--level must be 0 to 5, not {self.level}")
+        if self.aligned and self.upright:
+            raise KitError(
+                "--aligned and --upright contradict each other: an aligned face is taken as it is"
+            )
         if self.detect and not self.aligned:
             raise KitError(
                 "--detect only makes sense with --aligned: photographs are detected in anyway"

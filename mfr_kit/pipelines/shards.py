@@ -6,6 +6,7 @@ A cluster engine runs `make_shard` for 0 .. shards-1, each by one process at a t
 
 import concurrent.futures
 import functools
+import hashlib
 import itertools
 import json
 import multiprocessing
@@ -20,14 +21,15 @@ from pathlib import Path
 
 from mfr_kit.data import faceset
 from mfr_kit.data.images import encode
-from mfr_kit.data.photos import Photo, find_people
+from mfr_kit.data.photos import Photo
 from mfr_kit.data.storage import Position, ShardWriter, rec_path
 from mfr_kit.errors import KitError
 from mfr_kit.pipelines.options import AugmentOptions
-from mfr_kit.pipelines.selection import chosen_people, exclude_choice
+from mfr_kit.pipelines.selection import chosen_people, exclude_choice, people_of
 
 WORK = "work"  # folder inside DST.part that is gone when the set is whole
 CHUNK = 64  # photographs that one task of a worker makes, and one line of the journal notes
+_NAME_BYTES = 250  # that leave room for `.part` in a file system's 255
 AHEAD = 4  # tasks in flight for each worker
 Made = tuple[
     list[dict], list[dict]
@@ -37,7 +39,11 @@ Submit = Callable[[list[Photo]], "Future[Made]"]
 
 def building_of(options: AugmentOptions) -> Path:
     """Where a set is put together before it is moved to DST."""
-    return options.dst.with_name(options.dst.name + ".part")
+    name = options.dst.name
+    if len(os.fsencode(name)) > _NAME_BYTES:
+        mark = hashlib.blake2b(os.fsencode(name), digest_size=5).hexdigest()
+        name = f"{os.fsencode(name)[: _NAME_BYTES - 11].decode(errors='ignore')}~{mark}"
+    return options.dst.with_name(f"{name}.part")
 
 
 def journal_of(building: Path, shard: int) -> Path:
@@ -50,7 +56,7 @@ def journal_of(building: Path, shard: int) -> Path:
 
 def photos_of_shard(options: AugmentOptions, shard: int) -> Iterator[Photo]:
     """List a shard's photographs: an even share of the people, consecutive, so that a person is in one shard only."""
-    found, people = find_people(options.src), chosen_people(options)
+    found, people = people_of(options), chosen_people(options)
     excluded = exclude_choice(options)
     left_out = set() if excluded is None else set(excluded.found)
     share = people[
@@ -86,6 +92,7 @@ def make_shard(
         with crew(options) as own_crew:
             return make_shard(options, shard, own_crew, progress)
     building = building_of(options)
+    people = expect_people(options)
     with journal_of(building, shard).open("a+b") as journal:
         _hold(journal, building)
         done, position = _read_back(journal)
@@ -95,9 +102,7 @@ def make_shard(
         records = (
             ShardWriter(rec_path(building, shard), position) if options.format == "rec" else None
         )
-        labels = (
-            {name: label for label, name in enumerate(chosen_people(options))} if records else {}
-        )
+        labels = {name: label for label, name in enumerate(people)} if records else {}
         try:
             for chunk, (faces, skipped) in _in_order(
                 _chunked(photos), submit, max(1, AHEAD * worker_count(options)), building
@@ -174,6 +179,7 @@ def load_maker(options: AugmentOptions):
         seed=options.seed,
         on_photo=options.draws_on_photo,
         suffix=f".{options.image}",
+        upright=options.upright,
     )
 
 
@@ -295,7 +301,34 @@ def _read_back(journal) -> tuple[list[dict], Position | None]:
 
 
 def _marks(chunk: list[Photo]) -> list[str]:
-    return [chunk[0].source, chunk[-1].source]
+    """First and last photograph, and a digest of all: a name that changed in between would shift nothing else."""
+    digest = hashlib.blake2b(digest_size=8)
+    for photo in chunk:
+        digest.update(f"{photo.source}\0{photo.reason}\n".encode())
+    return [chunk[0].source, chunk[-1].source, digest.hexdigest()]
+
+
+def expect_people(options: AugmentOptions) -> list[str]:
+    """The people of the run, as `begin` found them: their places are the labels, and say which shard they are in.
+
+    Raises:
+        KitError: others are there now.
+    """
+    people, building = chosen_people(options), building_of(options)
+    try:
+        plan = json.loads((building / WORK / "plan.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        raise KitError(f"{building}: not laid out, or damaged: remove it to start afresh") from None
+    if plan.get("found") != people_digest(people):
+        raise KitError(
+            f"{options.src} changed since the run began (other people): remove {building} to start afresh"
+        )
+    return people
+
+
+def people_digest(people: list[str]) -> str:
+    """A digest of names, in their order."""
+    return hashlib.blake2b("\n".join(people).encode(), digest_size=16).hexdigest()
 
 
 def _expect_same(options: AugmentOptions, marks: list[str], chunk: list[Photo]) -> None:

@@ -75,10 +75,6 @@ def test_the_similarity_of_a_row_is_how_its_photograph_was_aligned(photos):
         assert (
             np.abs(again.astype(int) - made.image(index)).mean() < 0.1
         )  # stored as float32: a thirty-second of a pixel here or there
-    cropped = run(photos, "crops", aligned=True).similarities
-    np.testing.assert_allclose(
-        cropped[:, 1], 0, atol=0.2
-    )  # 92x112 pictures are squeezed a little, never turned much
     moved = run(photos, "photo", mask_on="photo").similarities
     assert len(np.unique(moved, axis=0)) > len(made)  # a twin has an alignment of its own
 
