@@ -86,14 +86,12 @@ def augment(options: AugmentOptions, say: Say = _keep_quiet) -> Summary:
     ):
         for shard in range(options.shards):
             summary.resumed += shards.make_shard(options, shard, submit, bar.update)
-    found_files = sum(
-        note["count"]
-        for shard in range(options.shards)
-        for note in shards.read_journal(shards.building_of(options), shard)
-    )
-    if found_files != seen.entries:
-        summary.changed = f"{options.src} changed during the run: {seen.entries:,} files at first, {found_files:,} then"
-    summary.counts, summary.reasons = finish(options, summary.notes)
+    summary.notes, found = _read_notes(options)
+    if found != seen.entries:
+        summary.changed = (
+            f"{options.src} changed during the run: {seen.entries:,} files at first, {found:,} then"
+        )
+    summary.counts, summary.reasons = finish(options)
     summary.seconds = time.perf_counter() - started
     return summary
 
@@ -173,7 +171,7 @@ def _content(choice: lists.Choice | None) -> str | None:
     return None if choice is None else lists.digest(choice.found)
 
 
-def finish(options: AugmentOptions, notes: Counter | None = None) -> tuple[dict[str, int], Counter]:
+def finish(options: AugmentOptions) -> tuple[dict[str, int], Counter]:
     """Put the rows of all shards together and move `DST.part` to DST.
 
     Returns:
@@ -188,9 +186,9 @@ def finish(options: AugmentOptions, notes: Counter | None = None) -> tuple[dict[
     if missing:
         raise KitError(f"{building}: shard {missing[0]} of {options.shards} has not been made")
     in_records = options.format == "rec"
-    counts = faceset.write_rows(
-        building, _rows(options, reasons, notes), _about(options), in_records
-    )["counts"]
+    counts = faceset.write_rows(building, _rows(options, reasons), _about(options), in_records)[
+        "counts"
+    ]
     if not counts["faces"]:
         raise KitError(_no_face(options, reasons))
     if in_records:
@@ -271,16 +269,22 @@ def _about(options: AugmentOptions) -> dict:
     }
 
 
-def _rows(
-    options: AugmentOptions, reasons: Counter, notes: Counter | None
-) -> Iterator[tuple[list[dict], list[dict]]]:
+def _read_notes(options: AugmentOptions) -> tuple[Counter, int]:
+    """What was done to photographs, and how many entries of the people's folders the run went through."""
+    notes, count = Counter(), 0
+    for shard in range(options.shards):
+        for line in shards.read_journal(shards.building_of(options), shard):
+            count += line["count"]
+            notes.update(row["note"] for row in line["faces"] if row["note"])
+    return notes, count
+
+
+def _rows(options: AugmentOptions, reasons: Counter) -> Iterator[tuple[list[dict], list[dict]]]:
     """Read the journals back in order, count the reasons, and end with the files that lie beside the people's folders."""
     building = shards.building_of(options)
     for shard in range(options.shards):
         for note in shards.read_journal(building, shard):
             reasons.update(row["reason"] for row in note["skipped"])
-            if notes is not None:
-                notes.update(row["note"] for row in note["faces"] if row["note"])
             yield note["faces"], note["skipped"]
     beside = () if options.people else selection.people_of(options).beside
     reasons.update(lost.reason for lost in beside)

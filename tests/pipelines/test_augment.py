@@ -285,9 +285,7 @@ def test_aligned_faces_need_no_detector_and_stay_as_they_are(tmp_path):
     for person in range(2):
         (tmp_path / "crops" / f"p{person}").mkdir(parents=True)
         (tmp_path / "crops" / f"p{person}" / "1.png").write_bytes(encode(head(person), ".png"))
-        (tmp_path / "crops" / f"p{person}" / "2.png").write_bytes(
-            encode(head(person, 1, size=224), ".png")
-        )
+        (tmp_path / "crops" / f"p{person}" / "2.png").write_bytes(encode(head(person, 1), ".png"))
     made = run(tmp_path / "crops", "set", aligned=True, image="png")
     np.testing.assert_array_equal(made.image(list(made.keys).index("faces/p0/1.png")), head(0))
     assert len(made) == 8
