@@ -8,12 +8,13 @@ from mfr_kit import assets, registry
 from mfr_kit.errors import KitError, RuleError
 from mfr_kit.models.weights import load_run
 from mfr_kit.submission import tracks
-from mfr_kit.submission.rules import FAIL, Row, Subject
+from mfr_kit.submission.rules import FAIL, Row, Subject, judge
 
 CHECKS = "mfr_kit.submission.checks"
 ORDER = (
     "file",
     "graph",
+    "batch",
     "behaviour",
     "normalisation",
     "lineage",
@@ -35,7 +36,11 @@ def check(model: Path, track: str, run: Path | None = None, latency: bool = True
     ordered = [name for name in ORDER if name in found] + [
         name for name in found if name not in ORDER
     ]
-    return [row for name in ordered for row in registry.get(CHECKS, name).rows(subject)]
+    return [
+        row
+        for name in ordered
+        for row in judge(f"rules of '{name}'", registry.get(CHECKS, name).rows, subject)
+    ]
 
 
 def failures(rows: list[Row]) -> list[Row]:

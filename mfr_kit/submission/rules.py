@@ -11,7 +11,7 @@ import onnx
 from onnx import TensorProto, numpy_helper
 
 from mfr_kit.errors import KitError
-from mfr_kit.models import preprocess
+from mfr_kit.models import onnx_file, preprocess, runtime
 from mfr_kit.models.runtime import open_session
 from mfr_kit.models.weights import Run
 from mfr_kit.submission.tracks import Track
@@ -64,6 +64,19 @@ def at_least(rule: str, limit: float, found: float, unit: str = "", note: str = 
     )
 
 
+def judge(rule: str, part: Callable[["Subject"], list[Row]], subject: "Subject") -> list[Row]:
+    """The rows of a part of the rules; a failed row named `rule` where the file is so odd that the part cannot judge it.
+
+    A file from outside may hold any protobuf. What it does to a rule is a finding about the file, and hides no other rule.
+    """
+    try:
+        return part(subject)
+    except Exception as error:  # noqa: BLE001  any kind: onnx, numpy and protobuf raise many for a graph against the standard
+        reason = f"{type(error).__name__}: {onnx_file.one_line(error)}"
+        note = "the rule cannot be applied to such a graph"
+        return [Row(rule, "can be judged", reason, verdict=FAIL, note=note)]
+
+
 class Subject:
     """A model file under examination; nothing is written anywhere. What cannot be read is None, with the reason in `*_error`."""
 
@@ -81,10 +94,9 @@ class Subject:
     @functools.cached_property
     def _parsed(self) -> tuple[onnx.ModelProto | None, str]:
         try:
-            proto = onnx.load(str(self.path), load_external_data=False)
-        except Exception as error:  # noqa: BLE001  protobuf raises several kinds for a broken file
-            return None, str(error).splitlines()[0]
-        return (proto, "") if proto.graph.node else (None, "the file holds no graph")
+            return onnx_file.load(self.path), ""
+        except KitError as error:
+            return None, str(error).removeprefix(f"{self.path}: ")
 
     @functools.cached_property
     def _opened(self):
@@ -122,25 +134,40 @@ class Subject:
         return [item for item in self.proto.graph.input if item.name not in weights]
 
     @functools.cached_property
-    def constants(self) -> dict[str, np.ndarray]:
-        """Initializers and Constant nodes by name; external data is left out."""
-        found = {
-            item.name: numpy_helper.to_array(item)
-            for item in self.proto.graph.initializer
-            if item.data_location != TensorProto.EXTERNAL
-        }
+    def _tensors(self) -> tuple[dict[str, np.ndarray], list[str]]:
+        found, broken = {}, []
+        stored = [(item.name, item) for item in self.proto.graph.initializer]
         for node in self.proto.graph.node:
-            if node.op_type == "Constant":
+            if node.op_type == "Constant" and node.output:
                 value = next((item.t for item in node.attribute if item.name == "value"), None)
                 if value is not None:
-                    found[node.output[0]] = numpy_helper.to_array(value)
-        return found
+                    stored.append((node.output[0], value))
+        for name, item in stored:
+            if item.data_location == TensorProto.EXTERNAL:
+                continue
+            try:
+                found[name] = numpy_helper.to_array(item)
+            except Exception:  # noqa: BLE001  numpy and onnx raise several kinds
+                broken.append(name)
+        return found, broken
+
+    @property
+    def constants(self) -> dict[str, np.ndarray]:
+        """Initializers and Constant nodes by name; external data and what cannot be read are left out."""
+        return self._tensors[0]
+
+    @property
+    def unreadable(self) -> list[str]:
+        """Names of constants whose type is undefined, or whose bytes do not fill their shape."""
+        return self._tensors[1]
 
     @functools.cached_property
     def normalisation(self) -> str:
         """What the network wants fed: its metadata, else what arithmetic its graph begins with."""
         stored = self.metadata.get(preprocess.META_NORMALISATION)
-        return stored or ("raw_0_255" if self.normalises_itself else "minus1_to_1")
+        if stored in preprocess.NORMALISATIONS:
+            return stored
+        return "raw_0_255" if self.normalises_itself else "minus1_to_1"
 
     @functools.cached_property
     def normalises_itself(self) -> bool:
@@ -161,12 +188,13 @@ class Subject:
         Raises:
             KitError: onnxruntime stops.
         """
-        try:
-            return self.session.run(
-                [self.session.get_outputs()[0].name], {self.session.get_inputs()[0].name: planes}
-            )[0]
-        except Exception as error:  # noqa: BLE001  onnxruntime's exceptions share no base class below Exception
-            raise KitError(str(error).splitlines()[0]) from None
+        inputs, outputs = self.session.get_inputs(), self.session.get_outputs()
+        if not inputs or not outputs:
+            raise KitError(f"{len(inputs)} inputs and {len(outputs)} outputs: nothing to run")
+        out = runtime.run(self.session, [outputs[0].name], {inputs[0].name: planes}, "the model")[0]
+        if not isinstance(out, np.ndarray) or out.dtype.kind not in "fiu":
+            raise KitError(f"output '{outputs[0].name}' holds no numbers: {outputs[0].type}")
+        return out
 
     def embed(self, faces: np.ndarray) -> np.ndarray:
         """Run on (B, 112, 112, 3) uint8 RGB, normalised as the network wants it."""

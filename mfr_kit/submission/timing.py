@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from mfr_kit.models.preprocess import META_NORMALISATION
-from mfr_kit.models.runtime import open_session
+from mfr_kit.models.runtime import open_session, run
+from mfr_kit.models.signature import FLOATS
 
 RUNS, RANK, WARM_UP = 50, 5, 3
 
@@ -25,22 +26,25 @@ def single_image_ms(model: Path | bytes, threads: int = 0, runs: int = RUNS) -> 
     """Time an ONNX recogniser on one image on the CPU.
 
     Args:
-        model: path or serialised model, input (N, 3, 112, 112) float32.
+        model: path or serialised model, input (N, 3, 112, 112) of floats.
         threads: 0 for all cores.
         runs: more than five.
+    Raises:
+        KitError: it does not run.
     """
     session = open_session(model, threads)
     entry = session.get_inputs()[0]
-    shape = [size if isinstance(size, int) else 1 for size in entry.shape]
+    shape = [size if isinstance(size, int) and size > 0 else 1 for size in entry.shape]
     planes = np.random.Generator(np.random.PCG64(0)).uniform(-1, 1, shape).astype(np.float32)
     if session.get_modelmeta().custom_metadata_map.get(META_NORMALISATION) == "raw_0_255":
         planes = (
             (planes + 1) * 127.5
         )  # in another range than its own a network takes another time: activations are all of one sign
+    feeds = {entry.name: planes.astype(FLOATS[entry.type], copy=False)}
     times = []
     for _ in range(WARM_UP + runs):
         start = time.perf_counter()
-        session.run(None, {entry.name: planes})
+        run(session, None, feeds, "the model")
         times.append((time.perf_counter() - start) * 1000)
     times = np.sort(times[WARM_UP:])
     return Timed(

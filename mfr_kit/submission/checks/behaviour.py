@@ -7,6 +7,7 @@ from mfr_kit.submission.rules import FAIL, Row, Subject, at_most, must
 
 BATCH = 32
 TOLERANCE = 1e-4  # cosine difference
+SAME = 1e-5  # difference, of the largest value, that rounding explains
 AGREES = "agrees with its run, fed as the server feeds"
 
 
@@ -41,6 +42,7 @@ def rows(subject: Subject) -> list[Row]:
         "deterministic": lambda: [_repeats(subject, faces[:1], single)],
         f"runs on a batch of {BATCH}": lambda: _batch(subject, faces),
         "different faces differ": lambda: [_tells_apart(subject, faces)],
+        "a mirrored face differs": lambda: [_sees_mirroring(subject, faces)],
         AGREES: lambda: [_agrees(subject, faces)] if subject.run is not None else [],
     }
     for rule, part in parts.items():
@@ -110,6 +112,23 @@ def _tells_apart(subject: Subject, faces: np.ndarray) -> Row:
         "different" if differ else "equal or zero",
         differ,
         "the output does not depend on the input",
+    )
+
+
+def _sees_mirroring(subject: Subject, faces: np.ndarray) -> Row:
+    """Find a flip test however it is built: summed, joined or compared, a face and its mirror image then give the same numbers."""
+    same = []
+    for face in faces[:3]:
+        plain, mirrored = (
+            np.sort(subject.embed(image[None])[0]) for image in (face, face[:, ::-1])
+        )
+        same.append(np.abs(plain - mirrored).max() <= SAME * np.abs(plain).max())
+    return must(
+        "a mirrored face differs",
+        "other numbers",
+        "the same numbers" if all(same) else "other numbers",
+        not all(same),
+        "the graph embeds the face and its mirror image: a flip test inside is forbidden (note of 2021-07-16)",
     )
 
 

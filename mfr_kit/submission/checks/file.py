@@ -4,6 +4,7 @@ from pathlib import Path
 
 import onnx
 
+from mfr_kit.models import onnx_file
 from mfr_kit.submission.rules import ADVISORY, PASS, Row, Subject, at_most, must
 
 MIB = 1024 * 1024
@@ -29,11 +30,11 @@ def rows(subject: Subject) -> list[Row]:
             "the server would say: load onnx failed",
         ),
     ]
-    size = path.stat().st_size + sum(file.stat().st_size for file in outside if file.is_file())
+    size = path.stat().st_size + sum(_size(file) for file in outside)
     if limits.file_mib is not None:
         result.append(at_most("file size", limits.file_mib, round(size / MIB, 3), "MiB"))
     if subject.proto is not None:
-        names = ", ".join(sorted(file.name for file in outside))
+        names = ", ".join(sorted(onnx_file.one_line(file.name) for file in outside))
         result.append(
             must(
                 "one file",
@@ -51,14 +52,14 @@ def rows(subject: Subject) -> list[Row]:
 def _external(subject: Subject) -> set[Path]:
     if subject.proto is None:
         return set()
-    places = [
-        entry.value
-        for item in subject.proto.graph.initializer
-        if item.data_location == onnx.TensorProto.EXTERNAL
-        for entry in item.external_data
-        if entry.key == "location"
-    ]
-    return {subject.path.parent / place for place in places}
+    return set(onnx_file.external_files(subject.proto, subject.path.parent))
+
+
+def _size(file: Path) -> int:
+    try:
+        return file.stat().st_size if file.is_file() else 0
+    except (OSError, ValueError):  # a name that no file can have
+        return 0
 
 
 def _well_formed(subject: Subject, external: bool) -> Row:
@@ -71,7 +72,7 @@ def _well_formed(subject: Subject, external: bool) -> Row:
         return must(
             "well-formed graph",
             "onnx.checker, full",
-            str(error).strip().splitlines()[0],
+            onnx_file.one_line(error),
             False,
             "the exporter wrote a graph against the ONNX standard",
         )

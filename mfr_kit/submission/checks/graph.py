@@ -1,32 +1,34 @@
-"""Rules about the graph: what the runtime reads, one input, one output, weights, operations on the batch."""
+"""Rules about the graph: what the runtime reads, one input, one output, weights, cost."""
+
+import math
 
 import numpy as np
 import onnx
 from onnx import TensorProto
 
-from mfr_kit.submission.graph import attributes
-from mfr_kit.submission.rules import Row, Subject, at_least, at_most, must
+from mfr_kit.submission.checks.batch import attributes
+from mfr_kit.submission.rules import Row, Subject, at_least, at_most, judge, must
 
 HALVES = {
     getattr(TensorProto, name)
     for name in ("FLOAT16", "BFLOAT16", "INT8", "UINT8", "INT16", "UINT16")
 }
-SHAPE_OPS = ("Shape", "Size")  # behind these a value is a size, no longer data
-CONTROL = ("If", "Loop", "Scan")
 
 
 def rows(subject: Subject) -> list[Row]:
     """Everything that can be read off the graph without running it."""
     if subject.proto is None:
         return []
-    return [
-        *_versions(subject),
-        *_input(subject),
-        *_output(subject),
-        *_weights(subject),
-        _batch_operations(subject),
-        *_cost(subject),
-    ]
+    parts = {
+        "versions and operators": _versions,
+        "input": _input,
+        "output": _output,
+        "weight type": _weight_types,
+        "no half or byte arithmetic": _half_arithmetic,
+        "finite weights": _finite_weights,
+        "cost": _cost,
+    }
+    return [row for rule, part in parts.items() for row in judge(rule, part, subject)]
 
 
 def _versions(subject: Subject) -> list[Row]:
@@ -107,7 +109,7 @@ def _input(subject: Subject) -> list[Row]:
             "the rules ask for ['*', 3, 112, 112]",
         )
     )
-    kind = TensorProto.DataType.Name(tensor.elem_type)
+    kind = _kind_name(tensor.elem_type)
     result.append(must("input type", "FLOAT", kind, kind == "FLOAT", "the server feeds float32"))
     return result
 
@@ -133,103 +135,95 @@ def _output(subject: Subject) -> list[Row]:
     return result
 
 
-def _weights(subject: Subject) -> list[Row]:
-    least = subject.track.limits.element_bytes
-    small = [
-        item
-        for item in subject.proto.graph.initializer
-        if onnx.helper.tensor_dtype_to_np_dtype(item.data_type).itemsize < least
+def _weight_types(subject: Subject) -> list[Row]:
+    """Narrow types, types that ONNX does not know, and tensors whose bytes do not fill their shape."""
+    least, kinds = subject.track.limits.element_bytes, []
+    for item in subject.proto.graph.initializer:
+        size = _element_bytes(item.data_type)
+        if size < least:
+            kinds.append((_kind_name(item.data_type), item.name))
+    shown = ", ".join(sorted({kind for kind, _ in kinds}))
+    found = (
+        f"{len(kinds)} narrower ({shown}), first {kinds[0][1]}"
+        if kinds
+        else f"all at least {least} bytes"
+    )
+    broken = subject.unreadable
+    return [
+        must(
+            "weight type",
+            f">= {least} bytes an element",
+            found,
+            not kinds,
+            "float16, int8, uint8, bool and undefined constants are refused: export in float32",
+        ),
+        must(
+            "weights fill their shapes",
+            "all",
+            f"{len(broken)} do not, first {broken[0]}" if broken else "all",
+            not broken,
+            "a tensor's bytes and its shape or type do not fit: the file is damaged",
+        ),
     ]
+
+
+def _half_arithmetic(subject: Subject) -> list[Row]:
+    halves_allowed = subject.track.limits.element_bytes < 4
     inside = [
         node
         for node in subject.proto.graph.node
         if any(item.name == "value" and item.t.data_type in HALVES for item in node.attribute)
         or attributes(node).get("to") in HALVES
     ]
-    kinds = sorted({TensorProto.DataType.Name(item.data_type) for item in small})
-    wrong = [
-        name
-        for name, values in subject.constants.items()
-        if values.dtype.kind == "f" and not np.isfinite(values.astype(np.float64)).all()
-    ]
-    halves_allowed = least < 4
-    found = (
-        f"{len(small)} narrower ({', '.join(kinds)}), first {small[0].name}"
-        if small
-        else f"all at least {least} bytes"
-    )
     half = (
         f"{len(inside)} node(s), first {inside[0].name or inside[0].op_type}" if inside else "none"
     )
     return [
-        must(
-            "weight type",
-            f">= {least} bytes an element",
-            found,
-            not small,
-            "float16, int8, uint8 and bool constants are refused: export in float32",
-        ),
         must(
             "no half or byte arithmetic",
             "any" if halves_allowed else "none",
             half,
             halves_allowed or not inside,
             "constants or casts below 32 bits stand in the graph",
-        ),
+        )
+    ]
+
+
+def _finite_weights(subject: Subject) -> list[Row]:
+    wrong = [
+        name
+        for name, values in subject.constants.items()
+        if values.dtype.kind == "f" and not np.isfinite(values.astype(np.float64)).all()
+    ]
+    return [
         must(
             "finite weights",
             "no NaN, no infinity",
             f"{len(wrong)} bad, first {wrong[0]}" if wrong else "all finite",
             not wrong,
             "the training diverged",
-        ),
+        )
     ]
 
 
-def _batch_operations(subject: Subject) -> Row:
-    """Look for a flip test or another batch inside the graph: operations on the faces that repeat, join or mirror them."""
-    data, found = {item.name for item in subject.inputs}, []
-    for node in subject.proto.graph.node:
-        if data.isdisjoint(node.input) or node.op_type in SHAPE_OPS:
-            continue
-        data.update(node.output)
-        if _mixes_batch(node, subject):
-            found.append(f"{node.op_type} {node.name}".strip())
-    note = "implicit batch inference is forbidden (note of 2021-07-16)"
-    return must(
-        "no batch inside the graph",
-        "no flip, tile or join of faces",
-        "; ".join(found) or "none",
-        not found,
-        note,
-    )
+def _element_bytes(data_type: int) -> int:
+    """Bytes of an element; 0 for a type that ONNX does not know, or whose elements have no fixed size."""
+    if data_type == TensorProto.STRING:
+        return 0
+    try:
+        return onnx.helper.tensor_dtype_to_np_dtype(data_type).itemsize
+    except (KeyError, TypeError, ValueError):
+        return 0
 
 
-def _mixes_batch(node: onnx.NodeProto, subject: Subject) -> bool:
-    told, constants = attributes(node), subject.constants
-    if node.op_type in CONTROL or node.op_type == "ReverseSequence":
-        return True
-    if node.op_type in ("Concat", "Split", "Gather", "Squeeze"):
-        axes = told.get("axes", [told.get("axis", 0)])
-        return any(axis == 0 for axis in axes) or (
-            node.op_type == "Gather" and _reverses(constants.get(node.input[1]))
-        )
-    if node.op_type in ("Tile", "Expand"):
-        counts = constants.get(node.input[1])
-        return counts is None or (counts.size > 0 and counts.ravel()[0] > 1)
-    if node.op_type == "Slice":
-        steps = constants.get(node.input[4]) if len(node.input) > 4 else np.ones(1)
-        return steps is None or bool((steps < 0).any())
-    return False
-
-
-def _reverses(indices: np.ndarray | None) -> bool:
-    return indices is not None and indices.size > 3 and bool((np.diff(indices.ravel()) < 0).all())
+def _kind_name(data_type: int) -> str:
+    known = data_type in TensorProto.DataType.values()
+    return TensorProto.DataType.Name(data_type) if known else f"type {data_type}"
 
 
 def _cost(subject: Subject) -> list[Row]:
     parameters = sum(
-        int(np.prod(item.dims))
+        math.prod(item.dims)
         for item in subject.proto.graph.initializer
         if item.data_type == TensorProto.FLOAT
     )
@@ -256,9 +250,12 @@ def multiply_adds(proto: onnx.ModelProto) -> int:
     weights = {item.name: list(item.dims) for item in proto.graph.initializer}
     total = 0
     for node in proto.graph.node:
-        if node.op_type == "Conv" and node.input[1] in weights:
+        weight = weights.get(node.input[1]) if len(node.input) > 1 else None
+        if weight is None or not node.output:
+            continue
+        if node.op_type == "Conv":
             out = shapes.get(node.output[0], [0, 0, 0, 0])
-            total += int(np.prod(weights[node.input[1]])) * int(np.prod(out[2:]))
-        elif node.op_type in ("Gemm", "MatMul") and node.input[1] in weights:
-            total += int(np.prod(weights[node.input[1]]))
+            total += math.prod(weight) * math.prod(out[2:])
+        elif node.op_type in ("Gemm", "MatMul"):
+            total += math.prod(weight)
     return total

@@ -1,5 +1,6 @@
 """How long one image takes: measured here, and estimated for the challenge's V100. Never a verdict: both are advice."""
 
+from mfr_kit.models.signature import FLOATS
 from mfr_kit.submission import estimate
 from mfr_kit.submission.rules import ADVISORY, Row, Subject
 from mfr_kit.submission.timing import single_image_ms
@@ -7,18 +8,17 @@ from mfr_kit.submission.timing import single_image_ms
 
 def rows(subject: Subject) -> list[Row]:
     """Time single images as the organisers do, if asked to and if the model takes faces at all."""
-    if (
-        not subject.latency
-        or subject.session is None
-        or subject.session.get_inputs()[0].shape[1:] != [3, 112, 112]
-    ):
+    if not subject.latency or subject.session is None or subject.proto is None:
+        return []
+    inputs = subject.session.get_inputs()
+    if len(inputs) != 1 or inputs[0].shape[1:] != [3, 112, 112] or inputs[0].type not in FLOATS:
         return []
     limits = subject.track.limits
     result = [_here(subject)]
     if (
         limits.time_ms is not None
         and limits.time_on == "v100"
-        and subject.session.get_inputs()[0].type == "tensor(float)"
+        and inputs[0].type == "tensor(float)"
     ):
         result.append(_on_v100(subject))
     return result

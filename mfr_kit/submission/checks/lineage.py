@@ -1,6 +1,5 @@
 """Whether everything the model descends from was trained on what the track allows. Declared by the file, not provable from it."""
 
-import json
 import re
 
 from mfr_kit.models import lineage, preprocess
@@ -19,7 +18,7 @@ def rows(subject: Subject) -> list[Row]:
             Row(
                 "lineage",
                 "readable",
-                f"metadata {preprocess.META_LINEAGE} is not JSON ({error})",
+                f"metadata {preprocess.META_LINEAGE} cannot be read: {error}",
                 verdict=FAIL,
             )
         ]
@@ -61,13 +60,10 @@ def stored(subject: Subject) -> dict | None:
     """The lineage in the file's metadata, None without one.
 
     Raises:
-        ValueError: it is not a JSON object.
+        ValueError: it is not the JSON of a lineage.
     """
     text = subject.metadata.get(preprocess.META_LINEAGE)
-    told = json.loads(text) if text else None
-    if told is not None and not isinstance(told, dict):
-        raise ValueError("not an object")
-    return told
+    return lineage.parse(text) if text else None
 
 
 def _own(told: dict) -> list[str]:

@@ -14,6 +14,9 @@ def rows(subject: Subject) -> list[Row]:
         return []
     wanted, fed = subject.normalisation, guess(subject)
     stored = subject.metadata.get(preprocess.META_NORMALISATION)
+    if stored not in (None, *preprocess.NORMALISATIONS):
+        known = " or ".join(preprocess.NORMALISATIONS)
+        return [must("normalisation fed", known, f"metadata says '{stored}'", False)]
     source = "metadata" if stored else "the graph"
     result = [
         must(
