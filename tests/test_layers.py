@@ -9,7 +9,7 @@ ROOT = Path(__file__).resolve().parent.parent / "mfr_kit"
 ORDER = [
     [
         *["errors", "seeding", "registry", "records", "tables", "system_errors", "paths", "files"],
-        *["options", "dequantize", "assets"],
+        *["options", "shipped", "dequantize", "assets"],
     ],
     ["data"],
     ["masks"],
@@ -20,7 +20,7 @@ ORDER = [
     ["submission"],
     ["ablation"],
     ["pipelines"],
-    ["cli"],
+    ["cli", "__main__"],
 ]
 FLOOR = {name: number for number, room in enumerate(ORDER) for name in room}
 

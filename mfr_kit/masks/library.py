@@ -6,12 +6,13 @@ from typing import Any
 
 import numpy as np
 
+from mfr_kit import shipped
 from mfr_kit.errors import KitError
 from mfr_kit.masks import template, texture, variation
 from mfr_kit.masks.template import Look
 from mfr_kit.registry import unknown
 
-FOLDER = Path(__file__).resolve().parents[2] / "masks"
+FOLDER = shipped.folder("masks")
 MIX = "mix.toml"
 
 

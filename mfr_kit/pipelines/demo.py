@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from mfr_kit import assets
+from mfr_kit import assets, shipped
 from mfr_kit.data import lists
 from mfr_kit.errors import KitError
 from mfr_kit.pipelines.options import DemoOptions
@@ -16,7 +16,7 @@ from mfr_kit.submission.timing import single_image_ms
 
 TRAIN, HELD_OUT = [f"s{n}" for n in range(1, 26)], [f"s{n}" for n in range(26, 41)]
 TRACK = "unconstrained"  # SFace's training data is its authors': a student taught by it may enter no other
-RECIPE = Path(__file__).resolve().parents[2] / "configs" / "adapt_sface.toml"
+RECIPE = shipped.folder("configs") / "adapt_sface.toml"
 MARK = "demo.json"  # lets the next demo know that a folder is one of ours
 
 

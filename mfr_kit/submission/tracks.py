@@ -6,11 +6,12 @@ import typing
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from mfr_kit import shipped
 from mfr_kit.errors import KitError
 from mfr_kit.options import read_toml
 from mfr_kit.registry import unknown
 
-FOLDER = Path(__file__).resolve().parents[2] / "submission"
+FOLDER = shipped.folder("submission")
 
 
 @dataclass(frozen=True)
