@@ -98,11 +98,14 @@ def load(
 
 def _read_mixes(folder: Path, chosen: dict[str, Look], own: Path | None) -> variation.Mix:
     """Read the folder's mix.toml, or else the kit's, and what goes over it; kinds that neither folder nor kit has are refused."""
-    shipped = variation.read_mix(FOLDER / MIX)
-    kinds = {look.kind for look in chosen.values()} | set(shipped.kinds)
-    beside = folder / MIX
-    is_kits = not beside.exists() or beside.samefile(FOLDER / MIX)
-    usual = shipped if is_kits else variation.read_mix(beside, kinds=kinds)
+    shipped, beside = FOLDER / MIX, folder / MIX
+    own_kinds = {look.kind for look in chosen.values()}
+    if beside.exists() and beside.samefile(shipped):
+        usual, kinds = variation.read_mix(shipped, kinds=own_kinds), own_kinds
+    else:
+        usual = variation.read_mix(shipped)
+        kinds = own_kinds | set(usual.kinds)
+        usual = variation.read_mix(beside, kinds=kinds) if beside.exists() else usual
     return usual if own is None else variation.read_mix(own, usual, kinds)
 
 

@@ -1,5 +1,6 @@
 """Textures from disk, shrunk once for small faces."""
 
+import contextlib
 import hashlib
 import json
 import struct
@@ -10,6 +11,7 @@ import cv2
 import numpy as np
 
 from mfr_kit import files
+from mfr_kit.data.image_headers import kind_of
 from mfr_kit.errors import KitError
 from mfr_kit.masks import recipe
 from mfr_kit.masks.head import ARC, EAR_Z
@@ -59,13 +61,14 @@ def _bytes_of(path: Path) -> bytes:
 
 
 def _decode(data: bytes, path: Path) -> np.ndarray:
-    if data.startswith(_SIGNATURE) and len(data) > 24:  # before the pixels are unpacked
-        _refuse_size(*struct.unpack(">II", data[16:24]), path)
-    try:
-        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED) if data else None
-    except cv2.error:
-        image = None
-    found = "it is not an image that can be decoded"
+    image, found = None, "it is not an image that can be decoded"
+    if data.startswith(_SIGNATURE) and len(data) > 24:
+        _refuse_size(*struct.unpack(">II", data[16:24]), path)  # before the pixels are unpacked
+        with contextlib.suppress(cv2.error):
+            image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    elif (kind := kind_of(data[:32])) not in (None, "png"):
+        # A CMYK file, for instance, would be read with black as alpha.
+        found = f"it is of another format ({kind})"
     if image is not None:
         _refuse_size(image.shape[1], image.shape[0], path)
         channels = image.shape[2] if image.ndim == 3 else 1

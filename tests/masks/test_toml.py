@@ -3,6 +3,7 @@
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 
 from mfr_kit.cli import main
 from mfr_kit.errors import KitError
@@ -189,6 +190,11 @@ def test_pictures_that_are_none_are_refused(folder, data):
     assert "it is not an image that can be decoded" in refusal(folder)
 
 
+def test_pictures_of_another_format_are_refused(folder):
+    Image.new("CMYK", (300, 220), (10, 20, 30, 255)).save(folder / "m.png", format="TIFF")
+    assert "it is of another format (tiff)" in refusal(folder)
+
+
 def test_encodings(folder):
     path = folder / "m.toml"
     for data in (PICTURE.encode("utf-8-sig"), PICTURE.replace("\n", "\r\n").encode()):
@@ -247,6 +253,14 @@ def test_mixes_are_checked_when_they_are_read(tmp_path, text, wanted):
     with pytest.raises(KitError) as caught:
         library.load(mix=path)
     assert wanted in str(caught.value) and str(path) in str(caught.value)
+
+
+def test_a_misspelt_kind_in_the_kits_own_mix_is_refused(folder, monkeypatch):
+    mix = (library.FOLDER / library.MIX).read_text(encoding="utf-8")
+    head, rest = mix.split("[kinds]")
+    (folder / "mix.toml").write_text(f"{head}[kinds]\nmm = 5\n[styles]{rest.split('[styles]')[1]}")
+    monkeypatch.setattr(library, "FOLDER", folder)
+    assert "mix.toml: [kinds]: unknown name in [kinds] 'mm'. Did you mean 'm'?" in refusal(folder)
 
 
 def test_a_mix_without_any_kind_is_refused(folder):
