@@ -6,14 +6,17 @@ tuples, bytes, bools and numpy byte arrays need, as Python 2 and 3 and old and n
 called, and the images stay in the memory-mapped file until somebody decodes one.
 """
 
+import math
 import mmap
 import os
 import pickle
 import struct
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from mfr_kit import files
 from mfr_kit.errors import KitError
@@ -42,11 +45,23 @@ class _Name:
 
 
 @dataclass
+class _Dtype:
+    """Stands for a numpy type; `order` is "<" or ">" where an element has several bytes."""
+
+    code: str
+    order: str = "<"
+
+
+@dataclass
 class _Array:
-    """Stands for a numpy array (or scalar) of one byte an element."""
+    """Stands for a numpy array (or scalar): bytes of an image, or numbers that are flags."""
 
     data: memoryview | bytes = b""
-    is_bool: bool = False
+    dtype: _Dtype = field(default_factory=lambda: _Dtype("u1"))
+
+    def numbers(self) -> list:
+        """The elements, as Python's numbers."""
+        return np.frombuffer(self.data, self.dtype.order + self.dtype.code).tolist()
 
 
 def read_bin(path: Path) -> tuple[list[memoryview | bytes], list[bool]]:
@@ -67,7 +82,7 @@ def read_bin(path: Path) -> tuple[list[memoryview | bytes], list[bool]]:
     try:
         content = machine.run()
         images, same = content
-        images, same = [_bytes_of(image) for image in images], _flags_of(same)
+        images, same = [_bytes_of(image) for image in _items(images)], _flags_of(_items(same))
     except (
         _Refused,
         struct.error,
@@ -76,6 +91,7 @@ def read_bin(path: Path) -> tuple[list[memoryview | bytes], list[bool]]:
         TypeError,
         ValueError,
         AttributeError,
+        OverflowError,
     ) as error:
         problem = (
             error
@@ -185,24 +201,40 @@ class _Machine:
         state, target = self.stack.pop(), self.stack[-1]
         if isinstance(target, _Array):  # (version, shape, dtype, column order, bytes)
             made = _array(state[4], state[2], state[1])
-            target.data, target.is_bool = made.data, made.is_bool
-        elif not isinstance(
-            target, str
-        ):  # a dtype's state (byte order, fields, ...) says nothing new of one-byte elements
+            target.data, target.dtype = made.data, made.dtype
+        elif isinstance(target, _Dtype):  # (version, byte order, fields that only others have ...)
+            order = _text(state[1])
+            if order not in ("<", ">", "|", "="):
+                raise _Refused(f"a byte order {order!r}")
+            target.order = ">" if order == ">" else "<"
+        else:
             raise _Refused("a state for what has none")
 
 
+NUMBERS = ("u1", "i1", "b1", "i2", "u2", "i4", "u4", "i8", "u8", "f2", "f4", "f8")
+
+
 def _array(data: Any, dtype: Any, shape: Any) -> _Array:
-    if dtype not in ("u1", "i1", "b1"):
-        raise _Refused(f"a numpy array of {dtype!r}")
+    if type(dtype) is not _Dtype:
+        raise _Refused("a numpy array without a type")
     data = _encode(data, "latin1") if isinstance(data, str) else data
-    if type(shape) is not tuple or len(shape) != 1 or shape[0] != len(data):
+    fits = type(shape) is tuple and len(shape) in (1, 2) and all(type(n) is int for n in shape)
+    if not fits or math.prod(shape) * int(dtype.code[1:]) != len(data) or min(shape) < 0:
         raise _Refused("a numpy array whose shape does not fit its bytes")
-    return _Array(data, dtype == "b1")
+    if len(shape) == 2 and 1 not in shape:
+        raise _Refused(f"a numpy array of the shape {shape}")
+    return _Array(data, dtype)
 
 
-def _dtype(code: Any, *_: Any) -> str:
-    return bytes(code).decode("ascii") if isinstance(code, bytes | memoryview) else str(code)
+def _dtype(code: Any, *_: Any) -> _Dtype:
+    code = _text(code)
+    if code not in NUMBERS:
+        raise _Refused(f"a numpy array of {code!r}")
+    return _Dtype(code)
+
+
+def _text(value: Any) -> str:
+    return bytes(value).decode("ascii") if isinstance(value, bytes | memoryview) else str(value)
 
 
 def _encode(text: str, encoding: Any) -> bytes:
@@ -251,6 +283,12 @@ _ACTIONS: dict[bytes, Callable[[_Machine], Any]] = {
     pickle.INT: lambda machine: machine.push(
         int(machine.line())
     ),  # protocols 0 and 1 write bools as I00 and I01
+    pickle.LONG: lambda machine: machine.push(int(machine.line().rstrip("L"))),
+    pickle.LONG1: lambda machine: machine.push(
+        int.from_bytes(machine.take(machine.number("<B")), "little", signed=True)
+    ),
+    pickle.FLOAT: lambda machine: machine.push(float(machine.line())),
+    pickle.BINFLOAT: lambda machine: machine.push(machine.number(">d")),
     pickle.BINPUT: lambda machine: machine.memo.__setitem__(
         machine.number("<B"), machine.stack[-1]
     ),
@@ -269,19 +307,26 @@ _ACTIONS: dict[bytes, Callable[[_Machine], Any]] = {
 }
 
 
+def _items(value: Any) -> Any:
+    if not isinstance(value, list | tuple | _Array):
+        raise _Refused(f"a {type(value).__name__} where a list is expected")
+    return value
+
+
 def _bytes_of(image: Any) -> memoryview | bytes:
-    data = image.data if isinstance(image, _Array) else image
-    if not isinstance(data, memoryview | bytes):
+    if isinstance(image, _Array):
+        if image.dtype.code[1:] != "1":
+            raise _Refused(f"an image is a numpy array of {image.dtype.code!r}, not of bytes")
+        return image.data
+    if not isinstance(image, memoryview | bytes):
         raise _Refused(f"an image is a {type(image).__name__}")
-    return data
+    return image
 
 
 def _flags_of(same: Any) -> list[bool]:
-    items = (
-        list(bytes(same.data))
-        if isinstance(same, _Array)
-        else [item.data[0] if isinstance(item, _Array) else item for item in same]
-    )
-    if any(item not in (0, 1) for item in items):
-        raise _Refused("a flag is neither true nor false")
+    items = same.numbers() if isinstance(same, _Array) else []
+    for item in () if isinstance(same, _Array) else same:
+        items += item.numbers() if isinstance(item, _Array) else [item]
+    if any(type(item) not in (bool, int, float) or item not in (0, 1) for item in items):
+        raise _Refused("a flag is neither true nor false (0 or 1)")
     return [bool(item) for item in items]

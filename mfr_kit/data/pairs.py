@@ -102,14 +102,18 @@ def from_rows(
         else "say where with --images"
     )
     find, encoded, names = _images(folder)
-    numbers, sides, flags = {}, ([], []), []
+    numbers, sides, flags, missing = {}, ([], []), [], {}
     for line, left, right, *more in rows:
         for name, side in ((left, sides[0]), (right, sides[1])):
             found = find(name)
             if found is None:
-                raise KitError(f"{path}: line {line}: there is no image {name} in {folder}; {hint}")
+                missing.setdefault(name, line)
             side.append(numbers.setdefault(found, len(numbers)))
         flags.append(more)
+    if missing:
+        name, line = next(iter(missing.items()))
+        more = f" ({len(missing)} images of the list are missing)" if len(missing) > 1 else ""
+        raise KitError(f"{path}: line {line}: there is no image {name} in {folder}{more}; {hint}")
     if not flags:
         raise KitError(f"{path} holds no pairs")
     columns = np.array(flags, bool).T
@@ -132,7 +136,7 @@ def _images(root: Path) -> tuple[Callable, Callable, Callable]:
     if not root.is_dir():
         raise KitError(f"{root} is not a folder of images and not a face set")
     if not (root / "faces.parquet").exists():
-        return lambda name: _file(root, name), lambda name: read_file(root / name, root), str
+        return _Files(root), lambda name: read_file(root / name, root), str
     faces, rows = FaceSet.open(root), {}
     for row in np.argsort(
         faces.conditions != NONMASK, kind="stable"
@@ -146,17 +150,38 @@ def _images(root: Path) -> tuple[Callable, Callable, Callable]:
     return rows.get, faces.encoded, lambda row: faces.keys[row]
 
 
-def _file(root: Path, name: str) -> str | None:
-    if Path(name).suffix.lower() in SUFFIXES:
-        return name if (root / name).is_file() else None
-    return next(
-        (
-            name + suffix
-            for suffix in (".jpg", ".png", *sorted(SUFFIXES))
-            if (root / (name + suffix)).is_file()
-        ),
-        None,
-    )
+class _Files:
+    """Find an image below a folder by its path, with or without its suffix, which may be in capitals there."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self._folders: dict[Path, dict[str, dict[str, str]]] = {}
+
+    def __call__(self, name: str) -> str | None:
+        """Return the image's path below the folder, None where there is none."""
+        path = Path(name.replace("\\", "/"))
+        if not path.name or ".." in path.parts:
+            return None
+        if (self.root / path).is_file() and path.suffix.lower() in SUFFIXES:
+            return str(path)
+        stem, suffix = path.name, ""
+        if path.suffix.lower() in SUFFIXES:
+            stem, suffix = path.stem, path.suffix.lower()
+        there = self._images(path.parent).get(stem, {})
+        wanted = (suffix,) if suffix else (".jpg", ".png", *sorted(SUFFIXES))
+        found = next((there[end] for end in wanted if end in there), None)
+        return None if found is None else str(path.parent / found)
+
+    def _images(self, folder: Path) -> dict[str, dict[str, str]]:
+        """Stem -> suffix in small letters -> file name, of the images in a folder."""
+        if folder not in self._folders:
+            found: dict[str, dict[str, str]] = {}
+            here = self.root / folder
+            for item in sorted(here.iterdir()) if here.is_dir() else ():
+                if item.suffix.lower() in SUFFIXES and item.is_file():
+                    found.setdefault(item.stem, {}).setdefault(item.suffix.lower(), item.name)
+            self._folders[folder] = found
+        return self._folders[folder]
 
 
 def pack_pairs(pairs: PairSet, dst: Path, any_size: bool = False) -> int:

@@ -42,9 +42,7 @@ def _content(path: Path, what: str) -> bytes:
     try:
         found = path.stat()
         if stat.S_ISDIR(found.st_mode):
-            raise KitError(
-                f"cannot read {what} {path}: it is a folder; give a text file, one name a line"
-            )
+            raise KitError(f"cannot read {what} {path}: it is a folder; give a text file")
         return path.read_bytes() if stat.S_ISREG(found.st_mode) else _piped(path)
     except FileNotFoundError:
         raise KitError(f"cannot read {what} {path}: there is no such file") from None
@@ -77,8 +75,11 @@ def _decode(content: bytes, encoding: str, path: Path, what: str) -> str:
     except UnicodeDecodeError as error:
         line = len(re.split(b"\r\n|\n|\r", content[: error.start]))
         raise KitError(
-            f"cannot read {what} {path}: line {line} is no UTF-8 text; save the list as UTF-8, one name a line"
+            f"cannot read {what} {path}: line {line} is no UTF-8 text; save it as UTF-8"
         ) from None
     if "\0" in text:
-        raise KitError(f"cannot read {what} {path}: it is no text file; give one name a line")
+        line = len(split_lines(text[: text.index("\0")]))
+        raise KitError(
+            f"cannot read {what} {path}: it is no text file, or damaged (line {line} holds a NUL)"
+        )
     return text

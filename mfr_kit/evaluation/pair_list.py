@@ -4,9 +4,10 @@ from pathlib import Path
 
 import numpy as np
 
+from mfr_kit.data import pair_rows
 from mfr_kit.data.faceset import MASK, NONMASK
 from mfr_kit.data.images import SUFFIXES
-from mfr_kit.data.pair_formats import mlfw
+from mfr_kit.data.pair_rows import is_labelled, is_two_lined, read_labelled, read_two_lined
 from mfr_kit.errors import KitError
 from mfr_kit.evaluation.faces import Faces
 from mfr_kit.evaluation.pairs import Block, Count
@@ -64,14 +65,15 @@ FOLDS = 10  # of a list that does not say into how many it falls
 
 
 def read_list(path: Path) -> tuple[list[tuple[str, str, bool]], int]:
-    """Read LFW's pairs.txt or a list in the format of MLFW, told apart by their first line; see `read_lfw` and `read_mlfw`."""
-    if not Path(path).is_file():
+    """Read LFW's pairs.txt or a list in the format of MLFW or CPLFW, told apart by their first line; see `read_lfw` and `read_mlfw`."""
+    path = Path(path)
+    if not path.is_file():
         raise KitError(f"cannot read the list of pairs {path}: there is no such file")
-    return read_mlfw(path) if mlfw.recognises(Path(path)) else read_lfw(path)
+    return read_mlfw(path) if is_labelled(path) or is_two_lined(path) else read_lfw(path)
 
 
 def read_mlfw(path: Path) -> tuple[list[tuple[str, str, bool]], int]:
-    """Read a list of `image image label` lines and lay its ten folds out one after the other.
+    """Read a list of `image image label` lines, or of two lines `image label` a pair, and lay its ten folds out one after the other.
 
     A fold is a tenth of the pairs of one person with the same tenth of the pairs of two, in the list's order: so a list that is written
     fold by fold keeps its folds, and one with all pairs of one person first falls into folds that hold both kinds.
@@ -81,7 +83,8 @@ def read_mlfw(path: Path) -> tuple[list[tuple[str, str, bool]], int]:
     Raises:
         KitError: a line of another shape, or pairs of a kind that ten folds cannot share equally.
     """
-    pairs = [(_bare(left), _bare(right), same) for _, left, right, same in mlfw.rows(path)]
+    rows = read_two_lined(path) if is_two_lined(path) else read_labelled(path)
+    pairs = [(_bare(row.left), _bare(row.right), row.same) for row in rows]
     kinds = [[pair for pair in pairs if pair[2] == kind] for kind in (True, False)]
     each = [len(some) // FOLDS for some in kinds]
     if any(len(some) % FOLDS or not some for some in kinds):
@@ -110,35 +113,16 @@ def read_lfw(path: Path) -> tuple[list[tuple[str, str, bool]], int]:
     Raises:
         KitError: it cannot be read, a line is neither `name i j` nor `name i name j`, or the count is not what the first line says.
     """
-    try:
-        lines = Path(path).read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise KitError(f"cannot read the list of pairs {path}: {error}") from None
-    try:
-        folds, each = map(int, lines[0].split())
-    except (ValueError, IndexError):
+    folds, rows = pair_rows.read_lfw(Path(path))
+    if folds < 2:
         raise KitError(
             f"{path}: the first line must be `folds pairs`, as in LFW's pairs.txt: 10 300"
-        ) from None
-    pairs = [
-        _pair(line, f"{path} line {number}")
-        for number, line in enumerate(lines[1:], 2)
-        if line.strip()
-    ]
-    if len(pairs) != 2 * folds * each:
-        raise KitError(
-            f"{path}: {len(pairs)} pairs, but the first line promises {folds} folds of {each} and {each}"
         )
+    pairs = [
+        (*(f"{name}_{number:04d}" for name, number in (row.left, row.right)), row.same)
+        for row in rows
+    ]
     return pairs, folds
-
-
-def _pair(line: str, where: str) -> tuple[str, str, bool]:
-    match line.split("\t") if "\t" in line else line.split():
-        case [name, one, two] if one.isdigit() and two.isdigit():
-            return f"{name}_{int(one):04d}", f"{name}_{int(two):04d}", True
-        case [name, one, other, two] if one.isdigit() and two.isdigit():
-            return f"{name}_{int(one):04d}", f"{other}_{int(two):04d}", False
-    raise KitError(f"{where}: expected `name i j` or `name i name j`, found {line!r}")
 
 
 def listed(faces: Faces, pairs: list[tuple[str, str, bool]], path: Path) -> PairList:

@@ -176,3 +176,20 @@ def test_our_files_disassemble(tmp_path):
     told = io.StringIO()
     pickletools.dis((tmp_path / "a.bin").read_bytes(), told)
     assert "highest protocol among opcodes = 3" in told.getvalue()
+
+
+@pytest.mark.parametrize("protocol", [2, 5])
+@pytest.mark.parametrize("kind", ["i8", ">i8", "i4", "u2", "u1", "f4", ">f8", "?"])
+def test_flags_as_numbers_of_any_type(tmp_path, protocol, kind):
+    """What np.array([1, 0]) gives is int64; scores that somebody thresholded are floats."""
+    flags = np.array(SAME, kind)
+    for content in (flags, list(flags), flags[:, None], flags.tolist(), [1.0, 0.0]):
+        assert opened(save(tmp_path, (IMAGES, content), protocol)) == (IMAGES, SAME)
+
+
+@pytest.mark.parametrize(
+    "flags", [np.array([1, 2]), np.array([0.5, 1]), [float("nan"), 1], [-1, 1], np.eye(2)]
+)
+def test_flags_that_are_neither_true_nor_false(tmp_path, flags):
+    with pytest.raises(KitError, match=r"neither true nor false|of the shape"):
+        read_bin(save(tmp_path, (IMAGES, flags)))

@@ -181,7 +181,7 @@ def test_a_cut_list_and_an_ambiguous_name_are_refused(tmp_path) -> None:
     ("text", "words"),
     [
         ("", "first line"),
-        ("1 1\na 1 2\n", "promises"),
+        ("1 1\na 1 2\n", "announces 2 pairs, but 1 follow"),
         ("1 1\na 1 2\na 1 b x\n", "line 3"),
         ("ten 300\n", "first line"),
     ],

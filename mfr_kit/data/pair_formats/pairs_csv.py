@@ -1,11 +1,13 @@
 """The kit's own pairs: CSV with the header `left,right,same[,left_masked,right_masked]`, the flags 0 or 1."""
 
 import csv
+import io
 from collections.abc import Iterator
 from pathlib import Path
 
 from mfr_kit import files
 from mfr_kit.data.pairs import PairSet, from_rows
+from mfr_kit.data.text_lines import read_lines
 from mfr_kit.errors import KitError
 
 PLAIN, MASKED = ["left", "right", "same"], ["left", "right", "same", "left_masked", "right_masked"]
@@ -23,17 +25,16 @@ def open_pairs(path: Path, images: Path | None = None) -> PairSet:
     Raises:
         KitError: another header, a row of another length, or a flag that is not 0 or 1; names the line.
     """
+    lines = csv.reader(io.StringIO("\n".join(read_lines(path, "the pairs")), newline=""))
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            lines = csv.reader(file)
-            header = [field.strip() for field in next(lines, [])]
-            if header not in (PLAIN, MASKED):
-                wanted = f"{','.join(PLAIN)}[,left_masked,right_masked]"
-                raise KitError(
-                    f"{path}: line 1: the header {wanted} expected, found {','.join(header)[:80]!r}"
-                )
-            return from_rows(path, images, _rows(path, lines, len(header)), header == MASKED)
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        header = [field.strip().lower() for field in next(lines, [])]
+        if header not in (PLAIN, MASKED):
+            wanted = f"{','.join(PLAIN)}[,left_masked,right_masked]"
+            raise KitError(
+                f"{path}: line 1: the header {wanted} expected, found {','.join(header)[:80]!r}"
+            )
+        return from_rows(path, images, _rows(path, lines, len(header)), header == MASKED)
+    except csv.Error as error:
         raise KitError(f"cannot read the pairs {path}: {error}") from None
 
 
