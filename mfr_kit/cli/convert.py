@@ -50,7 +50,9 @@ def add_to(app: Any) -> None:
                 f"{proof.twins_dropped} masked twins dropped (--twins keep takes them along, marked as masked)"
             )
         if proof.skipped:
-            print(f"{proof.skipped} are no images and were left out: {proof.skipped_list}")
+            print(
+                f"{proof.skipped} files or records are no images that can be read and were left out: {proof.skipped_list}"
+            )
         if proof.masked:
             print(f"{proof.masked} of the faces are masked, and read back as masked")
         print(

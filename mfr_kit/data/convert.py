@@ -139,10 +139,10 @@ def prove(source: TrainingSet, named: bool) -> tuple[TrainingSet, tuple[int, int
     Raises:
         KitError: none is an image; or what is wrong concerns the set as a whole.
     """
-    problems: dict[int, str] = {}
+    problems: dict[int, KitError] = {}
     total = 0
 
-    def check(index: int) -> tuple[int, str]:
+    def check(index: int) -> tuple[int, KitError | None]:
         where = f"{source.path}: {source.names[index]}"
         try:
             data = source.encoded(index)
@@ -152,8 +152,8 @@ def prove(source: TrainingSet, named: bool) -> tuple[TrainingSet, tuple[int, int
         except SetError:
             raise
         except KitError as error:
-            return 0, str(error)
-        return mark(source, index, data), ""
+            return 0, error
+        return mark(source, index, data), None
 
     with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
         for start in range(0, len(source), CHUNK):
@@ -173,14 +173,14 @@ def prove(source: TrainingSet, named: bool) -> tuple[TrainingSet, tuple[int, int
     return kept, (len(kept), len(np.unique(kept.labels)), f"{total % MARKS:032x}")
 
 
-def _skipped(source: TrainingSet, index: int, problem: str) -> dict:
+def _skipped(source: TrainingSet, index: int, problem: KitError) -> dict:
     return {
         "source": source.names[index],
         "identity": source.person(index),
         "condition": "mask" if source.is_masked(index) else "nonmask",
         "clean_key": "",
-        "reason": "unreadable",
-        "detail": problem,
+        "reason": getattr(problem, "reason", "unreadable"),
+        "detail": str(problem),
     }
 
 

@@ -7,6 +7,7 @@ from mfr_kit.data.photos import CONDITION_FOLDERS, TWIN
 from mfr_kit.data.training_set import TrainingSet, suffix_of
 from mfr_kit.errors import KitError
 
+_SPELLINGS = (".jpeg", ".jpe", ".jfif", ".tiff")  # a suffix by another name is not kept in a stem
 _FORBIDDEN = frozenset('/\\:*?"<>|')  # in a folder's name, on one system or another
 
 
@@ -24,9 +25,9 @@ def refuse_folder_name(person: str, where: object) -> None:
 
 
 def fits(sign: str) -> bool:
-    """Whether a character can stand in a line of text: no control character, line break, byte order mark or half of a pair."""
+    """Whether a character can stand in a line of text: no control character, no line break of any kind, no half of a pair."""
     control = sign < " " or "\x7f" <= sign < "\xa0"
-    return not (control or sign in "\u2028\u2029\ufeff" or "\ud800" <= sign < "\ue000")
+    return not (control or sign in "\u2028\u2029" or "\ud800" <= sign < "\ue000")
 
 
 def lay_out(source: TrainingSet, beside: bool = False) -> Iterator[tuple[int, str, str, bytes]]:
@@ -83,7 +84,7 @@ def _own_stem(source: TrainingSet, index: int, suffix: str) -> str:
     if inner == name or any(part in ("..", "/") for part in parts):
         parts = parts[-1:]
     stem = PurePosixPath(*(parts or ("photo",)))
-    return str(stem.with_suffix("") if stem.suffix.lower() in (suffix, ".jpeg", ".tiff") else stem)
+    return str(stem.with_suffix("") if stem.suffix.lower() in (suffix, *_SPELLINGS) else stem)
 
 
 def _numbered(stem: str, number: int) -> str:

@@ -8,22 +8,14 @@ from typing import Any
 
 import numpy as np
 
+from mfr_kit.data.image_headers import kind_of
 from mfr_kit.data.masked_names import find_twins
 from mfr_kit.errors import KitError
 
 MARKS = 1 << 128
 GONE = -2  # in `clean`: a twin whose clean face is not there
-_SIGNATURES = (
-    (b"\xff\xd8\xff", ".jpg"),
-    (b"\x89PNG\r\n\x1a\n", ".png"),
-    (b"GIF8", ".gif"),
-    (b"BM", ".bmp"),
-    (b"II*\0", ".tif"),
-    (b"MM\0*", ".tif"),
-    (b"\0\0\0\x0cjP  \r\n", ".jp2"),
-    (b"\xff\x4f\xff\x51", ".jp2"),
-    *((b"P%d" % kind, suffix) for kind, suffix in enumerate((".pbm", ".pgm", ".ppm") * 2, 1)),
-)
+_SUFFIXES = {"jpeg": ".jpg", "tiff": ".tif", "jpeg2000": ".jp2"}  # of other kinds their name
+_ANYMAPS = {1: ".pbm", 2: ".pgm", 3: ".ppm", 4: ".pbm", 5: ".pgm", 6: ".ppm"}
 
 
 @dataclass(frozen=True)
@@ -145,13 +137,11 @@ def suffix_of(data: bytes, where: str) -> str:
     Raises:
         KitError: no image format that the kit writes into folders.
     """
-    for signature, suffix in _SIGNATURES:
-        if data.startswith(signature):
-            return suffix
-    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
-        return ".webp"
-    if data[4:12] in (b"ftypavif", b"ftypavis"):
-        return ".avif"
+    kind = kind_of(bytes(data[:32]))
+    if kind == "pnm":
+        return _ANYMAPS[int(data[1:2])]
+    if kind is not None:
+        return _SUFFIXES.get(kind, f".{kind}")
     raise KitError(
         f"{where}: not an image file (it begins with {bytes(data[:8])!r}); convert to a .rec, or leave it out"
     )

@@ -73,7 +73,10 @@ def write_names(path: Path, names: Sequence[str]) -> None:
         KitError: a name that would not read back.
     """
     refuse_names(names, path)
-    files.write_text(people_file(path), "".join(f"{name}\n" for name in names))
+    text = "".join(f"{name}\n" for name in names)
+    if text.startswith("\ufeff"):  # a reader takes the first for a byte order mark
+        text = f"\ufeff{text}"
+    files.write_text(people_file(path), text)
 
 
 def write_masked(path: Path, rows: Iterable[tuple[int, int | None]]) -> None:

@@ -1,15 +1,16 @@
 """A folder of people's folders: `SET/<person>/.../<photo>`, masked faces in `SET/<person>/masked/` or called `photo.masked.jpg`."""
 
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from mfr_kit import files
-from mfr_kit.data.images import SUFFIXES
+from mfr_kit.data.images import read_image_file
 from mfr_kit.data.layout import lay_out
 from mfr_kit.data.masked_names import says_masked
-from mfr_kit.data.photos import list_photos
-from mfr_kit.data.training_set import Files, TrainingSet, from_names
+from mfr_kit.data.photos import Photo, list_entries
+from mfr_kit.data.training_set import TrainingSet, from_names
 
 
 def recognises(path: Path) -> bool:
@@ -22,12 +23,36 @@ def recognises(path: Path) -> bool:
 
 
 def open_set(path: Path) -> TrainingSet:
-    """List the image files (by suffix) of every person's folder, sorted."""
-    photos = [photo for photo in list_photos(path) if Path(photo.source).suffix.lower() in SUFFIXES]
+    """List the files of every person's folder, sorted; whether they are images is seen when they are read."""
+    entries = list(list_entries(path))
+    photos = [entry for entry in entries if not entry.reason]
     names = [photo.source for photo in photos]
     masked = [photo.condition == "mask" or says_masked(Path(photo.source).name) for photo in photos]
     people = [photo.identity for photo in photos]
-    return from_names(path, people, names, Files(path, names, path), np.array(masked, bool))
+    opened = from_names(path, people, names, _Images(path, names), np.array(masked, bool))
+    return replace(opened, skipped=tuple(_row(entry) for entry in entries if entry.reason))
+
+
+@dataclass(frozen=True)
+class _Images:
+    """The `encoded` of a folder; what is no image by its first bytes or its suffix is not read to its end."""
+
+    folder: Path
+    names: list[str]
+
+    def __call__(self, index: int) -> bytes:
+        return read_image_file(self.folder / self.names[index])
+
+
+def _row(entry: Photo) -> dict:
+    return {
+        "source": entry.source,
+        "identity": entry.identity,
+        "condition": entry.condition or "nonmask",
+        "clean_key": "",
+        "reason": entry.reason,
+        "detail": entry.detail,
+    }
 
 
 def write_set(path: Path, source: TrainingSet) -> None:
