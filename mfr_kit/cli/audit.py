@@ -37,6 +37,13 @@ class AuditOptions:
     label_error: float = option(
         0.2, help="Mean cosine to a person's other photos below which a photo is suspect."
     )
+    turned: bool = option(
+        True,
+        help="Look with the detector for photographs that lie on their side or upside down; not with --model none.",
+    )
+    level: int | None = option(
+        None, help="Folder levels above a person's folder, 0..5: 1 for SRC/*/PERSON."
+    )
     threads: int = option(0, help="CPU threads of the recogniser, 0 for all.")
 
 
@@ -44,9 +51,16 @@ def audit(options: AuditOptions) -> None:
     """Find duplicate photographs, people under two names or in both sets, likely label errors and people with one photograph."""
     from collections import Counter
 
+    from mfr_kit.data.detect import load_detector
+    from mfr_kit.data.faceset_files import ROWS
+    from mfr_kit.data.folder_checks import refuse_overlap
     from mfr_kit.models.embedders import load_embedder
     from mfr_kit.pipelines import audit as run
 
+    sets = [path for path in (options.src, options.other) if path is not None]
+    for path in sets:
+        if not (path / ROWS).is_file():
+            refuse_overlap(path, options.out, "--out", replaces=False)
     limits = run.Thresholds(options.same_photo, options.same_person, options.label_error)
     embedder = None
     if options.model != "none":
@@ -56,11 +70,13 @@ def audit(options: AuditOptions) -> None:
             threads=options.threads,
             output=options.output,
         )
-    one = run.scan(run.open_set(options.src), embedder)
+    detector = load_detector() if embedder and options.turned else None
+    sources = [run.open_set(path, options.level, print) for path in sets]
+    one, *others = (run.scan(source, embedder, detector) for source in sources)
     findings = list(run.within(one, limits))
     scans = [(options.src, one)]
     if options.other:
-        scans.append((options.other, run.scan(run.open_set(options.other), embedder)))
+        scans.append((options.other, others[0]))
         findings += run.between(one, scans[1][1], limits)
     for path, scanned in scans:
         how = "by hash and by embedding" if scanned.embeddings is not None else "by hash only"
@@ -75,6 +91,8 @@ def audit(options: AuditOptions) -> None:
         if scanned.unreadable:
             print(f"  {len(scanned.unreadable)} more are no images that can be read")
     excluded = run.save(findings, options.out)
+    if any(scanned.turned for _, scanned in scans):
+        print("  turned photographs: `kit.py augment --upright` turns them back")
     for kind, count in Counter(finding.kind for finding in findings).items():
         print(f"  {kind:28} {count}")
     print(

@@ -39,20 +39,26 @@ def add_to(app: Any) -> None:
                 "other formats drop them."
             ),
         ] = None,
+        level: Annotated[
+            int | None,
+            typer.Option(
+                min=0,
+                max=5,
+                help="Folder levels above a person's folder, where SRC is a folder: 1 for SRC/*/PERSON.",
+            ),
+        ] = None,
     ) -> None:
         """Copy a training set into another format, image bytes unchanged, and prove it by decoding, count and hash."""
         from mfr_kit.data.convert import convert as run
 
-        proof = run(src, dst, read_as, write_as, twins)
+        proof = run(src, dst, read_as, write_as, twins, level, print)
         print(f"{src} ({proof.read_as}) -> {dst} ({proof.written_as})")
         if proof.twins_dropped:
             print(
                 f"{proof.twins_dropped} masked twins dropped (--twins keep takes them along, marked as masked)"
             )
         if proof.skipped:
-            print(
-                f"{proof.skipped} files or records are no images that can be read and were left out: {proof.skipped_list}"
-            )
+            print(f"{proof.skipped} files left out, each with its reason: {proof.skipped_list}")
         if proof.masked:
             print(f"{proof.masked} of the faces are masked, and read back as masked")
         print(

@@ -1,7 +1,7 @@
 """From any training-set format to any other, proved by decoding every image and reading back what was written."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from mfr_kit import registry
+from mfr_kit.data.folder_checks import refuse_overlap
 from mfr_kit.data.images import decode_rgb
 from mfr_kit.data.skipped_list import write_skipped
 from mfr_kit.data.training_set import MARKS, TrainingSet, digest, mark, suffix_of
@@ -33,8 +34,15 @@ class Proof:
     skipped_list: Path | None = None  # where their names are
 
 
-def open_any(path: Path, format: str | None = None) -> tuple[str, TrainingSet]:
+def open_any(
+    path: Path, format: str | None = None, level: int | None = None
+) -> tuple[str, TrainingSet]:
     """Open a training set, its format told by its name and content unless given.
+
+    Args:
+        path: the set.
+        format: a name of `formats`.
+        level: of a folder of people's folders, the folder levels above a person's; None: none, and what looks deeper is refused.
 
     Raises:
         KitError: it does not exist, no format recognises it, or it holds no photograph.
@@ -50,7 +58,7 @@ def open_any(path: Path, format: str | None = None) -> tuple[str, TrainingSet]:
         raise KitError(
             f"{path}: no training set that the kit knows; say which with --from ({', '.join(known)})"
         )
-    source = registry.get(FORMATS, chosen).open_set(path)
+    source = _open(chosen, path, level)
     if not len(source):
         raise KitError(f"{path}: read as {chosen}, it holds no photograph")
     return chosen, source
@@ -62,6 +70,8 @@ def convert(
     read_as: str | None = None,
     write_as: str | None = None,
     twins: str | None = None,
+    level: int | None = None,
+    say: Callable[[str], None] = lambda line: None,
 ) -> Proof:
     """Copy a training set into another format, image bytes unchanged, and compare counts and hashes of what was read and what is there.
 
@@ -73,6 +83,8 @@ def convert(
         read_as: a name of `formats`, where the source does not tell.
         write_as: likewise of the destination.
         twins: "keep" or "drop" masked twins; None keeps them in face sets, whose readers know them, and drops them elsewhere.
+        level: see `open_any`.
+        say: gets the lines that say what was found, before the work.
     Raises:
         KitError: source unreadable, nothing in it an image, destination or a file beside it exists, or it cannot hold the set, or
             the copy differs.
@@ -82,7 +94,10 @@ def convert(
     dst = Path(dst)
     if dst.exists():
         raise KitError(f"{dst} exists already: choose another name or delete it")
-    chosen, source = open_any(src, read_as)
+    refuse_overlap(src, dst)
+    chosen, source = open_any(src, read_as, level)
+    for line in describe(source, chosen):
+        say(line)
     write_as = write_as or _format_for(dst)
     writer = registry.get(FORMATS, write_as)
     if write_as.startswith("recordio") and dst.suffix != ".rec":
@@ -100,7 +115,7 @@ def convert(
     source, wanted = prove(source, named=not write_as.startswith("recordio"))
     dst.parent.mkdir(parents=True, exist_ok=True)
     writer.write_set(dst, source)
-    found = digest(writer.open_set(dst))
+    found = digest(_open(write_as, dst, 0))
     if wanted != found:
         summary = "{} photographs, {} people, digest {}"
         raise KitError(
@@ -112,6 +127,23 @@ def convert(
     masked = 0 if source.masked is None else int(source.masked.sum())
     left_out = (dropped, len(skipped), listing if skipped else None)
     return Proof(chosen, write_as, *found, masked, *left_out)
+
+
+def describe(source: TrainingSet, chosen: str) -> Iterator[str]:
+    """Say how many people and photographs a set holds."""
+    people = len(np.unique(source.labels))
+    yield from source.remarks or (
+        f"{source.path} ({chosen}): {people:,} people, {len(source):,} photographs",
+    )
+
+
+def _open(name: str, path: Path, level: int | None) -> TrainingSet:
+    opened = registry.get(FORMATS, name)
+    if name == "folder":
+        return opened.open_set(path, level)
+    if level:
+        raise KitError(f"--level {level}: {path} is read as {name}, which has no folder levels")
+    return opened.open_set(path)
 
 
 def refuse_outputs(dst: Path, outputs: Sequence[Path]) -> None:

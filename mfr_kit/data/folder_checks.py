@@ -2,12 +2,12 @@
 
 import os
 from collections import Counter
-from collections.abc import Container, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from mfr_kit.data.images import SUFFIXES
-from mfr_kit.data.photos import CONDITION_FOLDERS, People, fold
+from mfr_kit.data.photos import CONDITION_FOLDERS, NOT_WRITABLE, People, Photo, fold
 from mfr_kit.errors import KitError
 from mfr_kit.system_errors import shown
 
@@ -15,7 +15,7 @@ _ROWS = "faces.parquet"  # what makes a folder a face set
 _SHOWN = 3  # names in a message
 
 
-def refuse_overlap(src: Path, dst: Path, name: str = "DST") -> None:
+def refuse_overlap(src: Path, dst: Path, name: str = "DST", replaces: bool = True) -> None:
     """Refuse an output inside the input, or the other way round, links followed.
 
     What is written inside SRC would be a person, or a photograph, the next time.
@@ -24,6 +24,7 @@ def refuse_overlap(src: Path, dst: Path, name: str = "DST") -> None:
         src: a folder, or a file, beside which anything may lie.
         dst: what will be written; what is not whole yet lies beside it.
         name: of `dst`, for the error.
+        replaces: whether `dst` becomes a new file or folder, so that nothing may lie in it.
     Raises:
         KitError: one lies inside the other, or they are the same.
     """
@@ -35,7 +36,7 @@ def refuse_overlap(src: Path, dst: Path, name: str = "DST") -> None:
             f"{name} {shown(dst)} lies inside SRC {shown(src)}, where it would be taken for a person or a photograph:"
             f" choose a {name} outside, for example {shown(source.with_name(source.name + '-' + target.name))}"
         )
-    if target in source.parents:
+    if replaces and target in source.parents:
         raise KitError(
             f"SRC {shown(src)} lies inside {name} {shown(dst)}, which would be replaced: choose another {name}"
         )
@@ -50,7 +51,7 @@ def refuse_face_set(src: Path, aligned: bool = False) -> None:
     Raises:
         KitError: it is a face set, one that is not whole, or the images of one.
     """
-    _refuse_set(src)
+    refuse_set(src)
     real = Path(os.path.realpath(src))
     above = next((folder for folder in real.parents if _holds_images(folder, real)), None)
     if above is None or (aligned and not _has_masks(above)):
@@ -62,7 +63,12 @@ def refuse_face_set(src: Path, aligned: bool = False) -> None:
     )
 
 
-def _refuse_set(src: Path) -> None:
+def refuse_set(src: Path) -> None:
+    """Refuse a face set, whole or not, where a folder of people's folders, or a person's folder, is wanted.
+
+    Raises:
+        KitError: it is one.
+    """
     if (src / _ROWS).is_file():
         raise KitError(
             f"{shown(src)} is a face set already: give the folder of photographs it was made of,"
@@ -124,7 +130,11 @@ class Survey:
 
 
 def survey(
-    found: People, chosen: Iterable[str], left_out: Container[str] = (), guess: bool = True
+    found: People,
+    chosen: Iterable[str],
+    left_out: Container[str] = (),
+    guess: bool = True,
+    visit: Callable[[Photo], None] | None = None,
 ) -> Survey:
     """Look through a folder of people's folders.
 
@@ -132,6 +142,7 @@ def survey(
         found: who is there.
         chosen: the people to work at.
         left_out: sources that are not wanted.
+        visit: gets each entry of the people's folders.
         guess: refuse what looks like a folder one level too high, or too low, for its people.
     Raises:
         KitError: the people hold only folders, as if they were no people (`guess`); no photograph at all.
@@ -144,8 +155,8 @@ def survey(
         if len(found.homes[person]) > 1:
             seen.merged.append(person)
         for home in found.homes[person]:
-            _refuse_set(found.folder / home)
-        _look_at(found, person, left_out, seen)
+            refuse_set(found.folder / home)
+        _look_at(found, person, left_out, seen, visit)
     if seen.people == len(found.homes):
         seen.lost.update(lost.reason for lost in found.beside)
     if guess:
@@ -155,16 +166,25 @@ def survey(
         raise KitError(
             f"{shown(found.folder)}: no photograph in the folders of {seen.people:,} people"
             + (f" (left out: {reasons})" if reasons else "")
+            + (f"; bad_name: {NOT_WRITABLE}" if seen.lost["bad_name"] else "")
         )
     return seen
 
 
-def _look_at(found: People, person: str, left_out: Container[str], seen: Survey) -> None:
+def _look_at(
+    found: People,
+    person: str,
+    left_out: Container[str],
+    seen: Survey,
+    visit: Callable[[Photo], None] | None,
+) -> None:
     files, direct, folders = 0, 0, {}
     for entry in found.entries_of(person):
         if entry.source in left_out:
             continue
         seen.entries += 1
+        if visit is not None:
+            visit(entry)
         if entry.reason:
             seen.lost[entry.reason] += 1
         else:
@@ -205,15 +225,15 @@ def _refuse_levels(found: People, seen: Survey) -> None:
     branches = [person for person, folders in seen.deep.items() if len(folders) > 1]
     if not branches and len(seen.deep) < max(holders, 1):
         return
-    names = branches or list(seen.deep)
+    everybody = len(seen.deep) == holders
+    names = list(seen.deep) if everybody else branches
     inner = f"{found.homes[names[0]][0]}/{seen.deep[names[0]][0]}"
     level = found.level + seen.depths.most_common(1)[0][0]
-    if len(seen.deep) == holders:
-        mend = f"say --level {level} (a person is {'/'.join(['SRC', *'*' * level, 'PERSON'])}), or "
-    else:
-        mend = "take them out of SRC, or "
-    if len(names) == 1 and level == 1:
+    mend = "take them out of SRC, or "
+    if everybody and len(names) == 1 and level == 1:
         mend = f"give {shown(found.folder / found.homes[names[0]][0])} as SRC, or "
+    elif everybody:
+        mend = f"say --level {level} (a person is {'/'.join(['SRC', *'*' * level, 'PERSON'])}), or "
     raise KitError(
         f"{src}: {_some(names)} hold{'s' * (len(names) == 1)} no photographs but folders ({inner} ...), as if people lay"
         f" {'one level' if level == 1 else f'{level} levels'} further down: {mend}say --level 0 if each is one person all the same"

@@ -21,7 +21,6 @@ _LITTER = {
     "__pycache__",
     "desktop.ini",
     "ehthumbs.db",
-    "icon\r",
     "lost+found",
     "recycler",
     "system volume information",
@@ -47,13 +46,15 @@ class Listing:
     lost: list[Lost] = field(default_factory=list)
 
 
-def is_litter(name: str) -> bool:
-    """Whether a name is hidden, or one that a system gives to files of its own."""
-    return name.startswith(".") or name.lower() in _LITTER
+def is_litter(name: str, is_folder: bool = False) -> bool:
+    """Whether a name is hidden, or one that a system gives to files and folders of its own."""
+    if name.startswith(".") or name.lower() in _LITTER:
+        return True
+    return name == "Icon\r" and not is_folder
 
 
 def is_writable_name(name: str) -> bool:
-    """Whether a name can stand in a list: UTF-8 and without control characters and line breaks."""
+    """Whether a name can stand in a list: UTF-8, without control characters and line breaks."""
     if name.isascii():
         return name.isprintable()
     try:
@@ -99,7 +100,7 @@ class FolderTree:
             return listing
         for entry in entries:
             below = f"{inner}/{entry.name}" if inner else entry.name
-            if is_litter(entry.name):
+            if is_litter(entry.name, entry.is_dir(follow_symlinks=False)):
                 self._add_litter(entry, below, listing)
             elif entry.is_symlink():
                 links.append(below)

@@ -131,6 +131,18 @@ def read_image_file(path: Path) -> bytes:
         raise NoImage(f"{path}: cannot be read ({error.strerror})") from None
 
 
+def is_image_file(path: Path) -> bool:
+    """Whether a regular file calls itself an image or begins as one does; it may still be none that can be decoded."""
+    suffix = Path(path).suffix.lower()
+    if suffix in SUFFIXES or suffix in _RAW:
+        return suffix in SUFFIXES
+    try:
+        with Path(path).open("rb") as file:
+            return kind_of(file.read(32)) is not None
+    except OSError:
+        return True  # reading it will say why
+
+
 def decode_rgb(data: bytes, where: str) -> np.ndarray:
     """Decode an encoded image to (H, W, 3) uint8 RGB; `where` names it in the error.
 

@@ -23,7 +23,7 @@ TWIN = ".masked"  # ends the stem of a masked twin's image
 # A file's name has 255 bytes at most; a face's is the stem with `.masked.jpg`, and may get `.part` or a number while it is written.
 _NAME_BYTES = 220
 _PATH_BYTES = 1500  # of a whole stem: a path has 4096 bytes at most, those of the face set's own folder among them
-_NOT_UTF8 = (
+NOT_WRITABLE = (
     "the name is not UTF-8 or has a control character: rename it (for names from a Chinese Windows:"
     " `convmv -r -f GBK -t UTF-8 --notest FOLDER`)"
 )
@@ -63,7 +63,9 @@ class People:
             files += listing.files
         named = sorted(source for source in files if is_writable_name(source))
         lost += (
-            Lost(source, "bad_name", _NOT_UTF8) for source in files if not is_writable_name(source)
+            Lost(source, "bad_name", NOT_WRITABLE)
+            for source in files
+            if not is_writable_name(source)
         )
         photos = [
             Photo(source, person, self._condition(source), stem)
@@ -130,7 +132,7 @@ def find_people(folder: Path, level: int = 0) -> People:
         level: how many folder levels lie above a person's folder: 1 for `folder/*/person`. A person of whom several of them hold a
             folder is one person; names are compared in Unicode's composed form.
     Raises:
-        KitError: no such folder, or it cannot be listed; no person's folder in it; numbers that name people in several branches.
+        KitError: no such folder, or it cannot be listed; no person's folder in it whose name a list can hold; numbers that name people in several branches.
     """
     folder = Path(folder)
     if not folder.is_dir():
@@ -168,7 +170,9 @@ def find_people(folder: Path, level: int = 0) -> People:
     _refuse_numbers(folder, homes, level)
     ordered = {name: tuple(sorted(homes[name])) for name in sorted(homes)}
     if not ordered:
-        raise KitError(f"{folder}: no person's folder has a name that can be read; {_NOT_UTF8}")
+        raise KitError(
+            f"{readable(str(folder))}: no person's folder has a name that a list can hold; {NOT_WRITABLE}"
+        )
     beside = [Lost(readable(source), reason, readable(detail)) for source, reason, detail in beside]
     return People(folder, level, ordered, tuple(sorted(beside)))
 
@@ -241,7 +245,7 @@ def _unnamed(folder: Path, home: str) -> Iterator[Lost]:
     """Rows for a folder whose name cannot stand in a list: of whom its photographs are cannot be written down."""
     listing = FolderTree(folder).walk(home)
     yield from listing.lost
-    yield from (Lost(source, "bad_name", _NOT_UTF8) for source in listing.files)
+    yield from (Lost(source, "bad_name", NOT_WRITABLE) for source in listing.files)
 
 
 def _refuse_numbers(folder: Path, homes: dict[str, list[str]], level: int) -> None:

@@ -1,6 +1,7 @@
 """What every training-set format gives and takes: encoded photographs with the name of a person each."""
 
 import hashlib
+import stat
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -31,6 +32,7 @@ class TrainingSet:
     clean: np.ndarray | None = None  # (N,) int64, of a twin its clean face's row, GONE, or -1
     facts: Callable[[int], dict] | None = None  # the row of a face set, where it is one
     skipped: tuple[dict, ...] = ()  # rows of SKIPPED_COLUMNS: what is there and cannot be used
+    remarks: tuple[str, ...] = ()  # lines that say what was found where it was looked for
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -173,6 +175,8 @@ def read_file(path: Path, named_in: Path) -> bytes:
         KitError: it cannot be read.
     """
     try:
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise ValueError("not a regular file")
         return path.read_bytes()
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error

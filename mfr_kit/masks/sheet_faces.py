@@ -8,7 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from mfr_kit.data.align import SIZE, TEMPLATE
+from mfr_kit.data.align import SIZE, TEMPLATE, as_crop
 from mfr_kit.data.folder_tree import FolderTree, readable
 from mfr_kit.data.images import read_rgb
 from mfr_kit.data.photos import TWIN
@@ -97,9 +97,12 @@ def _read_all(
         except KitError:
             yield source, _NO_IMAGE
             continue
-        if options.aligned and image.shape[:2] != (SIZE, SIZE):
-            yield source, f"not {SIZE}x{SIZE} (--aligned)"
-            continue
+        if options.aligned:
+            crop = as_crop(image)
+            if crop is None:
+                yield source, f"not {SIZE}x{SIZE} (--aligned)"
+                continue
+            image = crop[0]
         found = detector.detect(image) if detector else []
         if found:
             best = pick_face(found, image.shape[:2])

@@ -3,18 +3,20 @@
 import csv
 import hashlib
 import io
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 
 import numpy as np
 
 from mfr_kit.data import lists
-from mfr_kit.data.align import SIZE
-from mfr_kit.data.convert import open_any
+from mfr_kit.data.align import as_crop
+from mfr_kit.data.convert import describe, open_any
+from mfr_kit.data.detect import Detector
 from mfr_kit.data.faceset import FaceSet
 from mfr_kit.data.images import decode_rgb
 from mfr_kit.data.training_set import TrainingSet, from_names
+from mfr_kit.data.upright import find_crop_turn, find_upright
 from mfr_kit.errors import KitError, SetError
 from mfr_kit.files import write_text
 from mfr_kit.models.embedders import Embedder
@@ -60,15 +62,26 @@ class Scan:
         np.ndarray | None
     )  # (N, D) float32, unit length; None where the photographs are not aligned
     unreadable: tuple[tuple[str, str], ...] = ()  # (person, photograph) of what is no image
+    turned: tuple[tuple[int, int], ...] = ()  # (row, quarter turns that bring it upright)
 
     def of(self, row: int) -> tuple[str, str]:
         """Person and photograph."""
         return self.source.person(row), self.source.names[row]
 
 
-def open_set(path: Path) -> TrainingSet:
-    """Open any training set without its masked twins; a face set's faces under the names of their photographs."""
-    chosen, source = open_any(path)
+def open_set(
+    path: Path, level: int | None = None, say: Callable[[str], None] = lambda line: None
+) -> TrainingSet:
+    """Open any training set without its masked twins; a face set's faces under the names of their photographs.
+
+    Args:
+        path: the set.
+        level: see `convert.open_any`.
+        say: gets the lines that say what was found.
+    """
+    chosen, source = open_any(path, level=level)
+    for line in describe(source, chosen):
+        say(line)
     source = source.select(np.flatnonzero(~source.twins))
     if chosen != "face-set":
         return source
@@ -77,13 +90,18 @@ def open_set(path: Path) -> TrainingSet:
     return from_names(path, list(faces.identities), list(faces.sources), faces.encoded)
 
 
-def scan(source: TrainingSet, embedder: Embedder | None) -> Scan:
-    """Read every photograph once: hash it, decode it, embed it (if all are 112x112 and there is an embedder).
+def scan(source: TrainingSet, embedder: Embedder | None, detector: Detector | None = None) -> Scan:
+    """Read every photograph once: hash it, decode it, embed it (if all are aligned faces and there is an embedder).
+
+    Args:
+        source: the set.
+        embedder: compares aligned faces.
+        detector: finds photographs that lie on their side or upside down.
 
     Raises:
         KitError: none is an image; or what is wrong concerns the set as a whole.
     """
-    files, pixels, parts, batch, kept, bad = [], [], [], [], [], []
+    files, pixels, parts, batch, kept, bad, turned = [], [], [], [], [], [], []
     for row in range(len(source)):
         try:
             data = source.encoded(row)
@@ -96,10 +114,13 @@ def scan(source: TrainingSet, embedder: Embedder | None) -> Scan:
         kept.append(row)
         files.append(_hash(data))
         pixels.append(_hash(np.ascontiguousarray(image)))
-        if image.shape[:2] != (SIZE, SIZE):
+        crop = as_crop(image)
+        if detector is not None and (turns := _turns(detector, image, crop)):
+            turned.append((len(kept) - 1, turns))
+        if crop is None:
             embedder = None
         if embedder is not None:
-            batch.append(image)
+            batch.append(crop[0])
             if len(batch) == BATCH:
                 parts.append(embedder.embed(np.stack(batch)))
                 batch = []
@@ -114,13 +135,17 @@ def scan(source: TrainingSet, embedder: Embedder | None) -> Scan:
         embeddings /= np.maximum(np.linalg.norm(embeddings, axis=1, keepdims=True), 1e-12)
     unreadable = tuple((source.person(row), source.names[row]) for row, _ in bad)
     hashes = np.array(files, np.uint64), np.array(pixels, np.uint64)
-    return Scan(source.select(np.array(kept)), *hashes, embeddings, unreadable)
+    chosen = source.select(np.array(kept))
+    return Scan(chosen, *hashes, embeddings, unreadable, tuple(turned))
+
+
+def _turns(detector: Detector, image: np.ndarray, crop: tuple | None) -> int:
+    return find_upright(detector, image)[0] if crop is None else find_crop_turn(detector, crop[0])
 
 
 def within(one: Scan, limits: Thresholds) -> Iterator[Finding]:
     """Find what is wrong inside a set, the certain before the likely."""
-    for person, photo in one.unreadable:
-        yield Finding("unreadable", person, photo, exclude=True)
+    yield from _single(one)
     told = set()
     for kind, hashes in (("same file", one.files), ("same pixels", one.pixels)):
         for first, row in _repeats(hashes):
@@ -138,6 +163,16 @@ def within(one: Scan, limits: Thresholds) -> Iterator[Finding]:
     _, rows, counts = np.unique(one.source.labels, return_index=True, return_counts=True)
     for row in rows[counts == 1]:
         yield Finding("one photo", *one.of(int(row)))
+
+
+def _single(one: Scan) -> Iterator[Finding]:
+    """Find what concerns a photograph alone."""
+    for person, photo in one.unreadable:
+        yield Finding("unreadable", person, photo, exclude=True)
+    for row in one.source.skipped:
+        yield Finding(f"left out ({row['reason']})", row["identity"], row["source"])
+    for row, turns in one.turned:
+        yield Finding(f"turned by {90 * turns} degrees", *one.of(row))
 
 
 def between(one: Scan, other: Scan, limits: Thresholds) -> Iterator[Finding]:

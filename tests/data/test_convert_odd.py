@@ -44,7 +44,7 @@ def test_what_is_no_image_is_listed_beside_the_set(tmp_path, dst, capsys):
     )
     assert main(["convert", str(src), str(tmp_path / dst)]) == 0
     text = capsys.readouterr().out
-    assert f"{len(GARBAGE)} files or records are no images" in text
+    assert f"{len(GARBAGE)} files left out, each with its reason" in text
     found = skipped(tmp_path / f"{dst}.skipped.csv")
     assert sorted(found) == sorted(f"Ann/{name}" for name in GARBAGE)
     assert main(["convert", str(tmp_path / dst), str(tmp_path / "back.rec")]) == 0

@@ -213,7 +213,7 @@ def test_a_reduced_photograph_has_the_similarity_of_the_whole(tmp_path, monkeypa
 
 @pytest.mark.skipif(sys.platform in ("win32", "darwin"), reason="needs names of any bytes")
 def test_odd_names_and_odd_files_give_faces_or_rows(tmp_path, capsys):
-    src = copy_faces(tmp_path / "src", {"anna": "s1", "Anna": "s2", os.fsdecode(b"\xd5\xc5"): "s3"})
+    src = copy_faces(tmp_path / "src", {"anna": "s1", "Anna": "s2"})
     face = src / "anna" / "1.pgm"
     for name in (f"{'x' * 246}.pgm", f"{'x' * 245}y.pgm", "a.PGM", "noext", "q.JFIF"):
         shutil.copy(face, src / "anna" / name)
@@ -230,10 +230,9 @@ def test_odd_names_and_odd_files_give_faces_or_rows(tmp_path, capsys):
         "anna/dead.jpg": "dead_link",
         "anna/pipe.jpg": "not_a_file",
         "anna/zero.jpg": "not_a_file",
-        "\\xd5\\xc5/1.pgm": "bad_name",
     }
     with (tmp_path / "set" / "skipped.csv").open(encoding="utf-8", newline="") as file:
-        assert len(list(csv.DictReader(file))) == 5
+        assert len(list(csv.DictReader(file))) == 4
     assert augment(src, tmp_path / ("d" * 253)) == 0  # whose .part does not fit
     only = copy_faces(tmp_path / "only", {os.fsdecode(b"\xd5\xc5"): "s1"})
     assert "convmv" in refused(capsys, only, tmp_path / "x")

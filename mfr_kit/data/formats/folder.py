@@ -6,10 +6,12 @@ from pathlib import Path
 import numpy as np
 
 from mfr_kit import files
-from mfr_kit.data.images import read_image_file
+from mfr_kit.data.faceset_files import SKIPPED_COLUMNS
+from mfr_kit.data.folder_checks import refuse_set, survey
+from mfr_kit.data.images import is_image_file, read_image_file
 from mfr_kit.data.layout import lay_out
 from mfr_kit.data.masked_names import says_masked
-from mfr_kit.data.photos import Photo, list_entries
+from mfr_kit.data.photos import Photo, find_people
 from mfr_kit.data.training_set import TrainingSet, from_names
 
 
@@ -22,15 +24,33 @@ def recognises(path: Path) -> bool:
     )
 
 
-def open_set(path: Path) -> TrainingSet:
-    """List the files of every person's folder, sorted; whether they are images is seen when they are read."""
-    entries = list(list_entries(path))
-    photos = [entry for entry in entries if not entry.reason]
+def open_set(path: Path, level: int | None = None) -> TrainingSet:
+    """List the image files of every person's folder, sorted; everything else that lies there is among the `skipped`.
+
+    Args:
+        path: the folder.
+        level: folder levels above a person's folder; None: none, and what looks deeper is refused.
+    Raises:
+        KitError: no folder of people's folders, or a level too high; or it holds a face set.
+    """
+    refuse_set(path)
+    found, photos, skipped = find_people(path, level or 0), [], []
+
+    def visit(entry: Photo) -> None:
+        if entry.reason:
+            skipped.append(_row(entry, entry.reason, entry.detail))
+        elif is_image_file(path / entry.source):
+            photos.append(entry)
+        else:
+            skipped.append(_row(entry, "not_an_image", f"suffix '{Path(entry.source).suffix}'"))
+
+    seen = survey(found, found.homes, guess=level is None, visit=visit)
+    skipped += ({**dict.fromkeys(SKIPPED_COLUMNS, ""), **lost._asdict()} for lost in found.beside)
     names = [photo.source for photo in photos]
     masked = [photo.condition == "mask" or says_masked(Path(photo.source).name) for photo in photos]
     people = [photo.identity for photo in photos]
-    opened = from_names(path, people, names, _Images(path, names), np.array(masked, bool))
-    return replace(opened, skipped=tuple(_row(entry) for entry in entries if entry.reason))
+    source = from_names(path, people, names, _Images(path, names), np.array(masked, bool))
+    return replace(source, skipped=tuple(skipped), remarks=tuple(seen.lines(path)))
 
 
 @dataclass(frozen=True)
@@ -44,14 +64,14 @@ class _Images:
         return read_image_file(self.folder / self.names[index])
 
 
-def _row(entry: Photo) -> dict:
+def _row(entry: Photo, reason: str, detail: str) -> dict:
     return {
         "source": entry.source,
         "identity": entry.identity,
         "condition": entry.condition or "nonmask",
         "clean_key": "",
-        "reason": entry.reason,
-        "detail": entry.detail,
+        "reason": reason,
+        "detail": detail,
     }
 
 
