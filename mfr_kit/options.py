@@ -2,6 +2,7 @@
 
 import dataclasses
 import inspect
+import math
 import types
 import typing
 from collections.abc import Callable
@@ -11,6 +12,7 @@ from typing import Annotated, Any, TypeVar
 from mfr_kit.errors import KitError
 from mfr_kit.files import read_text
 from mfr_kit.paths import check_output
+from mfr_kit.records import NUMBER, WHOLE, is_text, parse_toml, shown
 from mfr_kit.registry import unknown
 
 T = TypeVar("T")
@@ -51,21 +53,33 @@ def load(cls: type[T], config: Path | None, flags: dict[str, Any]) -> T:
     """
     values = _read(cls, config) if config else {}
     values.update({name: value for name, value in flags.items() if value is not None})
+    return _checked(cls, values, f"in {config} or " if config else "")
+
+
+def from_table(cls: type[T], table: dict[str, Any], where: str) -> T:
+    """Turn plain values, as `as_dict` gave them, into a checked options object.
+
+    Raises:
+        KitError: unknown key, wrong type, value out of the choices, or a required option missing; names `where`.
+    """
+    try:
+        return _checked(cls, _typed(cls, table, where), f"in {where} or ")
+    except KitError as error:
+        raise KitError(str(error) if where in str(error) else f"{where}: {error}") from None
+
+
+def _checked(cls: type[T], values: dict[str, Any], where: str) -> T:
     for field in dataclasses.fields(cls):
         if field.name not in values and field.default is dataclasses.MISSING:
-            where = f"in {config} or " if config else ""
             raise KitError(
                 f"{flag_of(field)} is missing: give it {where}on the command line ({field.metadata['help']})"
             )
+        value = values.get(field.name)
+        if isinstance(value, float) and not math.isfinite(value):
+            raise KitError(f"{flag_of(field)} must be a finite number, not {value}")
         choices = field.metadata.get("choices")
-        if (
-            choices
-            and values.get(field.name) is not None
-            and str(values[field.name]) not in choices()
-        ):
-            raise KitError(
-                unknown(f"value for {flag_of(field)}", str(values[field.name]), choices())
-            )
+        if choices and value is not None and str(value) not in choices():
+            raise KitError(unknown(f"value for {flag_of(field)}", str(value), choices()))
     return cls(**values)
 
 
@@ -141,13 +155,7 @@ def read_toml(path: Path, what: str) -> dict[str, Any]:
     Raises:
         KitError: it cannot be read, is not UTF-8 (a BOM may stand before it), or is no TOML.
     """
-    import tomllib
-
-    text = read_text(path, what)
-    try:
-        return tomllib.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise KitError(f"{path} is not valid TOML: {error}") from None
+    return parse_toml(read_text(path, what), str(path), f"mend {what}")
 
 
 def as_dict(options: Any) -> dict[str, Any]:
@@ -175,14 +183,21 @@ def _optional(hint: Any) -> Any:
 
 
 def _read(cls: type, config: Path) -> dict[str, Any]:
-    raw = read_toml(config, "the config")
+    return _typed(cls, read_toml(config, "the config"), str(config))
+
+
+def _typed(cls: type, raw: dict[str, Any], where: str) -> dict[str, Any]:
     fields = {field.name: field for field in dataclasses.fields(cls)}
     values = {}
     for key, value in raw.items():
         name = key.replace("-", "_")
         if name not in fields:
-            raise KitError(f"{config}: {unknown('key', key, sorted(fields))}")
-        values[name] = _cast(fields[name].type, value, f"{config}: key '{key}'")
+            raise KitError(f"{where}: {unknown('key', key, sorted(fields))}")
+        if name in values:
+            raise KitError(
+                f"{where}: key '{name}' is there twice: as {key} and with the other dash"
+            )
+        values[name] = _cast(fields[name].type, value, f"{where}: key {shown(key)}")
     return values
 
 
@@ -195,11 +210,20 @@ def _cast(hint: Any, value: Any, where: str) -> Any:
     for kind in kinds:
         if typing.get_origin(kind) is list and isinstance(value, list):
             return [_cast(typing.get_args(kind)[0], item, where) for item in value]
-        if kind is Path and isinstance(value, str):
+        if kind is Path and isinstance(value, str) and is_text(value):
             return Path(value)
-        if kind is float and type(value) in (int, float):
+        if kind is float and type(value) in (int, float) and abs(value) < NUMBER:
             return float(value)
-        if type(value) is kind:
+        if kind is not float and type(value) is kind and _is_usable(value):
             return value
     wanted = " or ".join(getattr(kind, "__name__", str(kind)) for kind in kinds)
-    raise KitError(f"{where}: expected {wanted}, found {value!r}")
+    if float in kinds and isinstance(value, int | float) and not isinstance(value, bool):
+        wanted = "a finite number"
+    raise KitError(f"{where}: expected {wanted}, found {shown(value)}")
+
+
+def _is_usable(value: Any) -> bool:
+    """Whether a text can be a name or a path, and a whole number one that numpy and torch can hold."""
+    if isinstance(value, str):
+        return is_text(value)
+    return not isinstance(value, int) or abs(value) <= WHOLE

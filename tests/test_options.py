@@ -76,3 +76,19 @@ def test_a_missing_config_file_is_named(tmp_path):
 
 def test_options_become_plain_values():
     assert as_dict(Options(src=Path("a/b"), kinds=["x"]))["src"] == "a/b"
+
+
+@pytest.mark.parametrize("value", ["nan", "inf", "-inf", "1e999"])
+def test_numbers_that_are_not_finite_are_refused(tmp_path, value):
+    path = config(tmp_path, f'src = "a"\nratio = {value.replace("1e999", "inf")}\n')
+    with pytest.raises(KitError, match=r"'ratio': expected a finite number, found -?(nan|inf)"):
+        load(Options, path, {})
+    with pytest.raises(KitError, match="--ratio must be a finite number"):
+        load(Options, None, {"src": Path("a"), "ratio": float(value)})
+
+
+def test_a_text_with_a_nul_and_a_huge_number_are_refused(tmp_path):
+    with pytest.raises(KitError, match=r"key 'src': expected Path, found 'a\\x00'"):
+        load(Options, config(tmp_path, 'src = "a\\u0000"\n'), {})
+    with pytest.raises(KitError, match="key 'limit': expected int"):
+        load(Options, config(tmp_path, f'src = "a"\nlimit = {10**30}\n'), {})

@@ -23,6 +23,7 @@ from mfr_kit.evaluation.faces import from_set
 from mfr_kit.evaluation.verification import Plan, figure
 from mfr_kit.models import weights
 from mfr_kit.models.embedders import Embedder, load_embedder
+from mfr_kit.models.run_files import MEASURED_LINE, read_metrics
 from mfr_kit.options import as_dict
 from mfr_kit.training import average, distill
 from mfr_kit.training.options import AverageOptions, distill_options
@@ -278,18 +279,10 @@ def _derived(table: Table, setting: Setting, cell: Cell, options: AblateOptions)
 def _about_run(run: Path) -> dict:
     """What a record keeps of a run: its options, lineage and training curve."""
     loaded = weights.load_run(run)
-    lines = (
-        (run / weights.METRICS).read_text(encoding="utf-8").splitlines()
-        if (run / weights.METRICS).is_file()
-        else []
-    )
-    steps = [line for line in map(json.loads, lines) if "loss" in line]
+    lines = read_metrics(run, MEASURED_LINE)
+    steps = [line for line in lines if "loss" in line]
     chosen = steps[:: max(1, -(-len(steps) // POINTS))]
-    checks = [
-        line["validation"] | {"step": line["step"]}
-        for line in map(json.loads, lines)
-        if "validation" in line
-    ]
+    checks = [line["validation"] | {"step": line["step"]} for line in lines if "validation" in line]
     return {
         "options": {
             name: value

@@ -103,11 +103,12 @@ class TorchEmbedder:
         import torch
 
         from mfr_kit.models import memory, weights
+        from mfr_kit.models.run_files import is_of_run
 
         memory.keep_freed()
         if threads:
             torch.set_num_threads(threads)
-        if path.is_dir() or (path.parent / weights.CONFIG).is_file():
+        if is_of_run(path):
             run = weights.load_run(path)
             self.name, self.fingerprint, self.lineage, self.embedding_size = (
                 run.name,

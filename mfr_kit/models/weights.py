@@ -6,7 +6,6 @@ student.onnx, the result, and adapter.pt in their place.
 """
 
 import json
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,15 +18,19 @@ from mfr_kit import files, registry
 from mfr_kit.errors import KitError
 from mfr_kit.files import sha256_of, write_text  # noqa: F401 (part of what a run folder needs)
 from mfr_kit.models.embedders import ADAPTED
-
-BACKBONES = "mfr_kit.models.backbones"
-CONFIG, LINEAGE, METRICS, LAST, BEST, STUDENT = (
-    "config.toml",
-    "lineage.json",
-    "metrics.jsonl",
-    "last.pt",
-    "best.pt",
-    "student.pt",
+from mfr_kit.models.run_files import (  # noqa: F401 (part of what a run folder needs)
+    ADVICE,
+    BACKBONES,
+    BEST,
+    CONFIG,
+    LARGEST_SIZE,
+    LARGEST_WIDTH,
+    LAST,
+    LINEAGE,
+    METRICS,
+    STUDENT,
+    read_config,
+    read_lineage,
 )
 
 
@@ -70,10 +73,11 @@ def build_backbone(name: str, embedding_size: int | None = None, width: float = 
     """
     module = registry.get(BACKBONES, name)
     size = module.EMBEDDING_SIZE if embedding_size is None else embedding_size
-    if size < 1 or width <= 0:
-        raise KitError(
-            f"--embedding-size must be at least 1 and --width above 0, found {size} and {width}"
+    if not (1 <= size <= LARGEST_SIZE and 0 < width <= LARGEST_WIDTH):
+        limits = (
+            f"--embedding-size must be 1 to {LARGEST_SIZE} and --width above 0 to {LARGEST_WIDTH}"
         )
+        raise KitError(f"{limits}, found {size} and {width}")
     return module.build(embedding_size=size, width=width)
 
 
@@ -97,12 +101,20 @@ def load_run(path: Path | str) -> Run:
         raise KitError(
             f"{file} does not exist: the run did not finish. Continue it with --resume, or name {folder / BEST}."
         )
-    config = tomllib.loads((folder / CONFIG).read_text(encoding="utf-8"))
-    lineage = json.loads((folder / LINEAGE).read_text(encoding="utf-8"))
-    model = build_backbone(config["student"], config["embedding_size"], config["width"])
+    config, lineage = read_config(folder), read_lineage(folder)
+    network = config["student"], config["embedding_size"], float(config["width"])
     content = read_file(file)
-    load_state(model, _state_in(content, file), str(file))
-    return Run(file, model.eval(), config, lineage, sha256_of(file), content.get("projector"))
+    state = _state_in(content, file)
+    with torch.device("meta"):  # no memory is asked for by numbers that the weights do not bear out
+        refuse_misfit(build_backbone(*network), state, str(file))
+    model = build_backbone(*network)
+    load_state(model, state, str(file))
+    projector = content.get("projector")
+    if projector is not None and not (
+        isinstance(projector, Tensor) and projector.ndim == 2 and projector.shape[1] == network[1]
+    ):
+        raise KitError(f"{file}: its projector is no matrix with {network[1]} columns; {ADVICE}")
+    return Run(file, model.eval(), config, lineage, sha256_of(file), projector)
 
 
 def backbone_of(state: Mapping[str, Tensor], where: str) -> tuple[nn.Module, int]:
@@ -189,6 +201,16 @@ def load_state(model: nn.Module, state: Mapping[str, Tensor], where: str) -> Non
     Raises:
         KitError: names up to eight missing, unexpected and misshapen keys each.
     """
+    refuse_misfit(model, state, where)
+    model.load_state_dict(state)
+
+
+def refuse_misfit(model: nn.Module, state: Mapping[str, Tensor], where: str) -> None:
+    """Compare keys and shapes of weights with a model's.
+
+    Raises:
+        KitError: names up to eight missing, unexpected and misshapen keys each.
+    """
     own = model.state_dict()
     problems = {
         "missing": [key for key in own if key not in state],
@@ -200,7 +222,7 @@ def load_state(model: nn.Module, state: Mapping[str, Tensor], where: str) -> Non
         ],
     }
     told = [
-        f"{len(keys)} {kind}: {', '.join(keys[:8])}{' ...' if len(keys) > 8 else ''}"
+        f"{len(keys)} {kind}: {', '.join(map(str, keys[:8]))}{' ...' if len(keys) > 8 else ''}"
         for kind, keys in problems.items()
         if keys
     ]
@@ -208,7 +230,6 @@ def load_state(model: nn.Module, state: Mapping[str, Tensor], where: str) -> Non
         raise KitError(
             f"the weights of {where} do not fit this {type(model).__name__}. {'; '.join(told)}. Check backbone, width and size."
         )
-    model.load_state_dict(state)
 
 
 def save(path: Path, content: Any) -> None:

@@ -2,18 +2,22 @@
 
 import hashlib
 import json
-import tomllib
 from pathlib import Path
 
 import torch
 
 from mfr_kit import files
+from mfr_kit import options as flags
 from mfr_kit.errors import KitError
 from mfr_kit.models import weights
 from mfr_kit.models.embedders import load_embedder
 from mfr_kit.models.lineage import trained_on
+from mfr_kit.models.run_files import ADVICE
+from mfr_kit.records import check
 from mfr_kit.training import optimise, prepare
 from mfr_kit.training.options import AverageOptions, distill_options
+
+WANTED = {"init": str}  # beside what every run folder says
 
 
 def average(options: AverageOptions) -> Path:
@@ -28,12 +32,7 @@ def average(options: AverageOptions) -> Path:
     if not 0 <= options.keep <= 1:
         raise KitError(f"--keep must be between 0 and 1, not {options.keep}")
     runs = [weights.load_run(path) for path in options.runs]
-    for name in ("student", "width", "embedding_size", "init"):
-        found = {run.config[name] for run in runs}
-        if len(found) != 1:
-            raise KitError(
-                f"runs can be averaged if they have one --{name.replace('_', '-')}, found {', '.join(map(str, sorted(found)))}"
-            )
+    check_runs(runs)
     if any(run.projector is not None for run in runs):
         raise KitError(
             "runs that trained a projector have embedding spaces of their own and cannot be averaged"
@@ -54,17 +53,32 @@ def average(options: AverageOptions) -> Path:
     return options.out / weights.STUDENT
 
 
+def check_runs(runs: list[weights.Run]) -> None:
+    """Refuse runs whose weights have nothing in common.
+
+    Raises:
+        KitError: different architectures or initial weights, or a run that does not say what it began with.
+    """
+    for run in runs:
+        check(run.config, WANTED, f"{run.path.parent / weights.CONFIG}", ADVICE)
+        check(run.lineage, {"training_sets": list}, f"{run.path.parent / weights.LINEAGE}", ADVICE)
+    for name in ("student", "width", "embedding_size", "init"):
+        found = {run.config[name] for run in runs}
+        if len(found) != 1:
+            raise KitError(
+                f"runs can be averaged if they have one --{name.replace('_', '-')}, found {', '.join(map(str, sorted(found)))}"
+            )
+
+
 def _mean(values: list[torch.Tensor]) -> torch.Tensor:
     return torch.stack(values).mean(dim=0) if values[0].is_floating_point() else values[0]
 
 
 def _initial_state(run: weights.Run) -> dict[str, torch.Tensor]:
     """Build the student again as the run began with it."""
-    config = tomllib.loads((run.path.parent / weights.CONFIG).read_text(encoding="utf-8"))
-    known = distill_options()
-    options = known(
-        **{name: value for name, value in config.items() if name in known.__dataclass_fields__}
-    )
+    known, path = distill_options(), run.path.parent / weights.CONFIG
+    given = {name: run.config[name] for name in known.__dataclass_fields__ if name in run.config}
+    options = flags.from_table(known, given, str(path))
     teacher = load_embedder(
         options.teacher, normalisation=options.normalisation, output=options.output
     )

@@ -7,7 +7,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from mfr_kit.errors import KitError
 from mfr_kit.models import weights
+from mfr_kit.training.checkpoint_check import mismatch
+
+ADVICE = ". Delete it to start the run again."
 
 
 @dataclass
@@ -39,23 +43,42 @@ def save(folder: Path, state: State) -> None:
     weights.save(folder / weights.LAST, content)
 
 
-def restore(folder: Path, state: State) -> bool:
+def restore(folder: Path, state: State, last_step: int | None = None) -> bool:
     """Bring `state` to what last.pt says; False when there is none yet (stopped before the first checkpoint).
 
+    Args:
+        folder: of the run.
+        state: of the run as it begins; it is changed as a whole or not at all.
+        last_step: the step that the run ends with.
     Raises:
-        KitError: unreadable, or of other networks than `state` holds.
+        KitError: unreadable, or of other networks or another optimiser than `state` holds.
     """
     path = folder / weights.LAST
     if not path.is_file():
         return False
-    content: dict[str, Any] = weights.read_file(path, ". Delete it to start the run again.")
+    content: dict[str, Any] = weights.read_file(path, ADVICE)
     for name in ("student", "projector", "head"):
-        weights.load_state(getattr(state, name), content[name], f"{path} ({name})")
+        own = content.get(name) if isinstance(content, dict) else None
+        if isinstance(own, dict) and all(isinstance(value, Tensor) for value in own.values()):
+            try:
+                weights.refuse_misfit(getattr(state, name), own, f"{path} ({name})")
+            except KitError as error:
+                raise KitError(f"{str(error).removesuffix('.')}{ADVICE}") from None
+    found = mismatch(content, state, last_step)
+    if found:
+        raise KitError(f"{path} is no checkpoint of this run: {found}{ADVICE}")
+    before = torch.get_rng_state()
+    try:
+        torch.set_rng_state(content["torch_rng"])
+    except RuntimeError:
+        torch.set_rng_state(before)
+        raise KitError(f"{path} is damaged: 'torch_rng' is no state of torch{ADVICE}") from None
+    for name in ("student", "projector", "head"):
+        getattr(state, name).load_state_dict(content[name])
     state.optimiser.load_state_dict(content["optimiser"])
     state.step, state.best = content["step"], content["best"]
     device = next(state.student.parameters()).device
     state.initial = {key: value.to(device) for key, value in content["initial"].items()}
     if content["average"] is not None:
         state.average = {key: value.to(device) for key, value in content["average"].items()}
-    torch.set_rng_state(content["torch_rng"])
     return True

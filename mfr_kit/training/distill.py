@@ -65,7 +65,8 @@ def distill(options: RunOptions) -> Path:
             prepare.open_folder(options, size, lineage)
             print(f"alignment drift: {drift.told(drifts)}")
         ranks.wait()
-        checkpoint.restore(options.out, state)
+        last_step = prepare.length(options, len(faces), ranks.world)[1]
+        checkpoint.restore(options.out, state, last_step)
         relations = prepare.relations(options, faces, teacher, device, ranks)
         if options.teacher_view == "clean":
             teacher = None  # the bank stands for it from here on; onnxruntime gives its arena back

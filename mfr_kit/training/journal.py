@@ -6,7 +6,8 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from mfr_kit.models.weights import METRICS, write_text
+from mfr_kit.models.run_files import METRICS, read_metrics
+from mfr_kit.models.weights import write_text
 from mfr_kit.training.board import Board
 
 
@@ -27,19 +28,8 @@ class Journal:
         self._path, self._shown, self._board = folder / METRICS, shown, board
         self._since, self._images = time.perf_counter(), 0
         if shown:
-            lines = (
-                self._path.read_text(encoding="utf-8").splitlines(keepends=True)
-                if self._path.is_file()
-                else []
-            )
-            write_text(
-                self._path,
-                "".join(
-                    line
-                    for line in lines
-                    if line.endswith("\n") and json.loads(line)["step"] <= start
-                ),
-            )
+            lines = [line for line in read_metrics(folder) if line["step"] <= start]
+            write_text(self._path, "".join(json.dumps(line) + "\n" for line in lines))
         self._bar = tqdm(
             total=total,
             initial=start,

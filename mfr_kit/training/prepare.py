@@ -1,9 +1,7 @@
 """Everything a run stands on before its first step: the folder, the networks, the teacher's bank, the partners."""
 
 import contextlib
-import json
 import os
-import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -20,6 +18,7 @@ from mfr_kit.errors import KitError
 from mfr_kit.models import weights
 from mfr_kit.models.embedders import ASSET_NORMALISATION, Embedder
 from mfr_kit.models.lineage import UNKNOWN, ancestor
+from mfr_kit.models.run_files import is_of_run
 from mfr_kit.seeding import rng_for
 from mfr_kit.training import bank, mining, preflight
 from mfr_kit.training.options import METHODS, AdaptOptions, RunOptions
@@ -98,7 +97,7 @@ def open_folder(options: RunOptions, size: int, lineage: dict) -> None:
     since = {
         entry.name: entry.default for entry in fields(options)
     }  # options that came after the run was begun had their defaults
-    before = {**since, **tomllib.loads(path.read_text(encoding="utf-8"))}
+    before = {**since, **weights.read_config(options.out)}
     changed = [
         name
         for name, value in config.items()
@@ -112,7 +111,7 @@ def open_folder(options: RunOptions, size: int, lineage: dict) -> None:
         raise KitError(
             f"--resume cannot continue {options.out} with other options: {told}. Give the former ones, or begin anew in another --out"
         )
-    if json.loads((options.out / weights.LINEAGE).read_text(encoding="utf-8")) != lineage:
+    if weights.read_lineage(options.out) != lineage:
         raise KitError(
             f"--resume cannot continue {options.out}: the face set, the teacher or the initial weights are not those it began with"
         )
@@ -195,7 +194,7 @@ def _teachers_weights(options: RunOptions, teacher: Embedder) -> tuple[dict[str,
 
 
 def _weights_of(path: Path) -> tuple[dict[str, Tensor], dict]:
-    if path.is_dir() or (path.parent / weights.CONFIG).is_file():
+    if is_of_run(path):
         run = weights.load_run(path)
         return run.model.state_dict(), ancestor(run.name, run.fingerprint, run.lineage)
     return weights.read_state(path), {
