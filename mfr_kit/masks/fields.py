@@ -194,7 +194,7 @@ RECIPE = {
     "valve": Row((("x", ACROSS), ("y", HEIGHT), ("radius", Number(1, 40, "mm")))),
     "window": Many(RIGHT_POINT, 3, "points"),
     "window_alpha": Number(0, 1),
-    "alpha": Number(0.05, 1),
+    "alpha": Number(0.3, 1),
 }
 SHARE = Number(0, 1e6)
 RANGES = {
@@ -242,12 +242,16 @@ def check_height(top: float, bottom: float, where: str) -> None:
         )
 
 
-def check_box(box: list[float], where: str) -> None:
-    """Refuse a box that is reversed or thinner than 5 mm."""
+def check_box(box: list[float], body: list[float], where: str) -> None:
+    """Refuse a box that is reversed, thinner than 5 mm, or nowhere on the mask's body; both are left, top, right, bottom in mm."""
     left, top, right, bottom = box
     if right - left < 5 or bottom - top < 5:
         raise KitError(
             f"{where}: box must be [left, top, right, bottom] with right and bottom 5 mm or more beyond left and top, not {box}"
+        )
+    if left >= body[2] or right <= body[0] or top >= body[3] or bottom <= body[1]:
+        raise KitError(
+            f"{where}: box {box} lies beside the mask, which [fit] puts at {body} (left, top, right, bottom)"
         )
 
 

@@ -16,7 +16,7 @@ from mfr_kit.seeding import key_of
 
 PIXELS_PER_MM = 2.0
 _FINE = 2  # supersampling
-_LEAST_AREA = 100.0  # mm2 of an outline: the size of a fingernail
+_LEAST_AREA = 400.0  # mm2 of an outline: 2 cm by 2 cm
 
 
 class Canvas:
@@ -171,9 +171,9 @@ def _folds(canvas: Canvas, recipe: dict[str, Any], rng: np.random.Generator) -> 
     for height in recipe.get("pleats", []):
         below = y - height - recipe.get("curve", 4.0) * (1 - (x / side) ** 2)
         canvas.relief += (
-            0.2 * np.exp(-below / 7) * (below >= 0)
+            0.2 * np.exp(-np.maximum(below, 0) / 7) * (below >= 0)
             - 0.3 * np.exp(-((below / 1.4) ** 2))
-            - 0.12 * np.exp(below / 5) * (below < 0)
+            - 0.12 * np.exp(np.minimum(below, 0) / 5) * (below < 0)
         )
     for points in recipe.get("creases", []):
         for sign in (1, -1):

@@ -175,8 +175,9 @@ def _look(entry: dict[str, Any], raw: dict[str, Any], fit: Fit, path: Path) -> L
 
 def _with_picture(values: dict[str, Any], fit: Fit, where: str) -> dict[str, Any]:
     """Fill in what a look with a picture of its own means where it says nothing, and check where the picture lies."""
-    values = {"mode": "colour", "box": (-fit.side, fit.top, fit.side, fit.bottom)} | values
-    fields.check_box(list(values["box"]), where)
+    body = (-fit.side, fit.top, fit.side, fit.bottom)
+    values = {"mode": "colour", "box": body} | values
+    fields.check_box(list(values["box"]), list(body), where)
     texture = PurePosixPath(values["texture"].replace("\\", "/"))
     if texture.is_absolute() or ".." in texture.parts or PureWindowsPath(texture).drive:
         raise KitError(

@@ -106,6 +106,10 @@ class MaskAugment(albumentations.DualTransform):
         self, params: dict[str, Any], *args: Any, **kwargs: Any
     ) -> dict[str, Any]:
         """Draw on every photograph of a sample, with its own landmarks, and turn its masks into coverages."""
+        if not isinstance(params.get("mask"), dict) or type(params.get("grain")) is not int:
+            raise KitError(
+                "MaskAugment: parameters without 'mask' and 'grain' cannot be replayed; were they saved by another version?"
+            )
         roles = {key: self._additional_targets.get(key, key) for key in kwargs}
         result, coverages = dict(kwargs), {}
         for key, role in roles.items():

@@ -93,6 +93,7 @@ def refusal(folder) -> str:
         (LOOK, LOOK + "\nbox = [10, 10, -10, 100]", "look 'm-1': box must be [left, top, right, b"),
         (LOOK, LOOK + "\nbox = [-10, 100, 10, 10]", "look 'm-1': box must be [left, top, right, b"),
         (LOOK, LOOK + "\nbox = [-999, 10, 10, 100]", "box (left) must be a number from -120"),
+        (LOOK, LOOK + "\nbox = [-50, 130, 50, 165]", "lies beside the mask, which [fit] puts at"),
         (LOOK, LOOK + "\nbox = [1, 2, 3]", "box must be a list [left, top, right, bottom]"),
         (LOOK, LOOK + "\nbox = 3", "box must be a list [left, top, right, bottom]"),
         (LOOK, LOOK + '\nmode = "color"', "unknown mode 'color'. Did you mean 'colour'?"),
@@ -130,8 +131,8 @@ def test_what_is_wrong_is_named_with_file_look_and_key(folder, old, new, wanted)
         ("[40, 25]", "[-40, 25]", "outline[1] (x) must be a number from 0"),
         ("outline =", "outlin =", "unknown recipe key 'outlin'. Did you mean 'outline'?"),
         ("outline = [[0, 15], [40, 25], [70, 50], [50, 105], [0, 120]]", "", "needs an outline"),
-        ("[40, 25], [70, 50], [50, 105]", "[0, 90]", "outline encloses less than 100 mm2"),
-        ("[recipe]", "[recipe]\nalpha = 0", "alpha must be a number from 0.05 to 1, not 0"),
+        ("[40, 25], [70, 50], [50, 105]", "[0, 90]", "outline encloses less than 400 mm2"),
+        ("[recipe]", "[recipe]\nalpha = 0", "alpha must be a number from 0.3 to 1, not 0"),
         ("[recipe]", "[recipe]\nwire = [4]", "wire must be a list [below, half], not [4]"),
         ("[recipe]", "[recipe]\nloops = [[79, 31]]", "loops[0][0] must be a list [x, y], not 79"),
         ("[recipe]", "[recipe]\nrows = 0", "rows must be a number from 3 to 60 mm, not 0"),
@@ -188,6 +189,12 @@ def test_pictures_that_would_draw_nothing_or_wrong_are_refused(folder, image, wa
 def test_pictures_that_are_none_are_refused(folder, data):
     (folder / "m.png").write_bytes(data)
     assert "it is not an image that can be decoded" in refusal(folder)
+
+
+def test_a_narrow_outline_with_pleats_holds_no_nan(tmp_path):
+    recipe = {"outline": [[5, 20], [4, 30], [0, 160]], "pleats": [60, -40]}
+    with np.errstate(over="raise", invalid="raise"):
+        assert texture.recipe.draw(recipe)[..., 3].any()
 
 
 def test_pictures_of_another_format_are_refused(folder):

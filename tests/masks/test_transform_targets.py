@@ -54,6 +54,22 @@ def test_parameters_are_small_and_survive_json(recorded):
     assert np.array_equal(again["image"], rendered(B, recorded["replay"])[0])
 
 
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"mask": None}, "another version"),
+        ({"grain": "7"}, "another version"),
+        ({"mask": {"look": "gone"}}, "unknown mask look 'gone'"),
+        ({"mask": {"look": "surgical-blue", "top": 3}}, "bottom must be a number"),
+    ],
+)
+def test_damaged_parameters_are_refused(recorded, change, said):
+    text = json.loads(json.dumps(recorded["replay"]))
+    text["transforms"][0]["params"] |= change
+    with pytest.raises(KitError, match=said):
+        replay({"replay": text}, image=B)
+
+
 def test_additional_targets_are_each_drawn_on(recorded):
     assert np.array_equal(recorded["other"], rendered(B, recorded["replay"])[0])
     assert np.array_equal(recorded["mask2"], rendered(A, recorded["replay"])[1])
