@@ -20,13 +20,14 @@ from mfr_kit.errors import KitError
 from mfr_kit.evaluation.compare import measure
 from mfr_kit.evaluation.embed import cache_folder, embed_set
 from mfr_kit.evaluation.faces import from_set
+from mfr_kit.evaluation.overlap import find_overlap
 from mfr_kit.evaluation.verification import Plan, figure
 from mfr_kit.models import weights
 from mfr_kit.models.embedders import Embedder, load_embedder
 from mfr_kit.models.run_files import MEASURED_LINE, read_metrics
 from mfr_kit.options import as_dict
-from mfr_kit.training import average, distill
-from mfr_kit.training.options import AverageOptions, distill_options
+from mfr_kit.training import average, distill, people
+from mfr_kit.training.options import AverageOptions, RunOptions, distill_options
 
 SCHEMA = "mfr-kit/ablation/1"
 TEACHER = "teacher"  # the row that is not trained
@@ -225,6 +226,10 @@ def _do(table: Table, cell: Cell, sets: dict[str, FaceSet], options: AblateOptio
         )
         about = _about_run(Path(spec))
     trained = time.perf_counter()
+    for entry in table.sets:
+        for row in find_overlap([spec], sets[entry.name].people, options.allow_overlap):
+            print(f"WARNING: set {entry.name}: {row['text']}: its figures flatter", flush=True)
+            about.setdefault("overlap", {})[entry.name] = row["people"]
     embedder = load_embedder(spec, threads=options.threads)
     figures = {
         entry.name: _measured(embedder, entry, sets[entry.name], table.resamples)
@@ -261,9 +266,17 @@ def _trained(table: Table, setting: Setting, seed: int, options: AblateOptions) 
     own["save_every"] = SAVE_EVERY
     if options.allow_unknown:
         own["allow_unknown"] = True
-    if not (out / weights.STUDENT).is_file():
+    if (out / weights.STUDENT).is_file():
+        _expect_same_people(table.options(setting, **own))
+    else:
         distill.distill(table.options(setting, **own, resume=(out / weights.CONFIG).is_file()))
     return str(out)
+
+
+def _expect_same_people(options: RunOptions) -> None:
+    """A run is found by the paths of its lists; what they hold may have changed since it was trained."""
+    faces, held, _ = people.split(options, echo=False)
+    people.expect_same(options, faces, held)
 
 
 def _derived(table: Table, setting: Setting, cell: Cell, options: AblateOptions) -> str:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mfr_kit.data.lists import ListOptions
+from mfr_kit.evaluation.options import EvaluateOptions
 from mfr_kit.options import like, option
 
 RECORDS = Path("docs/results")
@@ -29,6 +30,7 @@ class AblateOptions:
     workers: int = option(2, help="Loader processes.")
     threads: int = option(0, help="CPU threads; 0 for all.")
     allow_unknown: bool = like(ListOptions, "allow_unknown")
+    allow_overlap: bool = like(EvaluateOptions, "allow_overlap")
     dry_run: bool = option(False, help="Say which cells are missing and train nothing.")
 
 

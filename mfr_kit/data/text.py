@@ -82,4 +82,4 @@ def _decode(content: bytes, encoding: str, path: Path, what: str) -> str:
         raise KitError(
             f"cannot read {what} {path}: it is no text file, or damaged (line {line} holds a NUL)"
         )
-    return text
+    return text.lstrip("\ufeff")  # some editors write a second mark

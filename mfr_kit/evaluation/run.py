@@ -23,6 +23,7 @@ from mfr_kit.evaluation.faces import Faces, from_set, of_strangers
 from mfr_kit.evaluation.groups import groups_among, head_turns
 from mfr_kit.evaluation.operating import operating_point
 from mfr_kit.evaluation.options import EvaluateOptions
+from mfr_kit.evaluation.overlap import count_trained, find_overlap
 from mfr_kit.evaluation.synthetic import MaskedFaces
 from mfr_kit.evaluation.templates import TemplatePairs, open_templates
 from mfr_kit.evaluation.verification import DEFAULT_FARS, Outcome, Plan
@@ -41,7 +42,7 @@ def evaluate(options: EvaluateOptions) -> dict:
 
     Returns:
         The report as plain values, as `report.json` holds it: `schema`, `command`, `options`, `set` (or None), `realigned` (what two
-        alignments share, or None), `bins`, `models`, and by protocol (or verification set) `title`, `models` (each with the result of
+        alignments share, or None), `bins`, `models`, `overlap` (of `overlap.find_overlap`), and by protocol (or verification set) `title`, `models` (each with the result of
         `verification.verify`) and `differences`; `challenge`, the challenge's score by model where both of its halves were measured;
         `explained`, what the scores of some pairs rest on, and `operating_point`, where they were asked for. Under two alignments every
         model stands twice among the `models` of a protocol, as `NAME, old alignment` and `NAME, new alignment`.
@@ -52,7 +53,9 @@ def evaluate(options: EvaluateOptions) -> dict:
     whole = FaceSet.open(options.data) if options.data else None
     faceset, sampled = _chosen(whole, options)
     plan = _plan(options, whole, faceset)
-    drawn, strangers = _draw_masks(options, faceset), _strangers(options)
+    strangers = _strangers(options)
+    overlap = _overlap(options, faceset, strangers)
+    drawn = _draw_masks(options, faceset)
     faceset, realigned, matched = _realigned(options, faceset)
     outcomes, models, chosen, explained = {}, [], [], {}
     for number, (spec, embedder) in enumerate(_embedders(options, whole)):
@@ -92,6 +95,7 @@ def evaluate(options: EvaluateOptions) -> dict:
         "realigned": matched,
         "bins": [one.about for one in bins],
         "models": models,
+        "overlap": overlap,
         "protocols": protocols,
         "challenge": challenge_scores(protocols, outcomes),
         "explained": explain.joined(faces, chosen, explained) if options.explain else None,
@@ -99,6 +103,19 @@ def evaluate(options: EvaluateOptions) -> dict:
         if options.operating_point
         else None,
     }
+
+
+def _overlap(
+    options: EvaluateOptions, faceset: FaceSet | None, strangers: FaceSet | list[Faces] | None
+) -> list[dict]:
+    """Refuse, or report, people that a model was trained on: among those measured and among strangers with names."""
+    if faceset is None:
+        return []
+    measured = set(faceset.people)
+    if isinstance(strangers, FaceSet):
+        measured |= set(strangers.people)
+    models = [*options.models, *([options.gallery] if options.gallery else [])]
+    return find_overlap(models, measured, options.allow_overlap)
 
 
 def _plan(options: EvaluateOptions, whole: FaceSet | None, faceset: FaceSet | None) -> Plan:
@@ -334,6 +351,7 @@ def _about(label: str, spec: str, embedder: Embedder) -> dict:
         "fingerprint": embedder.fingerprint,
         "embedding_size": embedder.embedding_size,
         "lineage": embedder.lineage,
+        "trained_people": count_trained(spec),
     }
 
 

@@ -6,7 +6,8 @@ from mfr_kit.evaluation.identification import RANKS
 
 def text(report: dict) -> str:
     """Lay out a report of `run.evaluate` for a terminal."""
-    lines = _set(report["set"]) if report["set"] else []
+    lines = [f"WARNING: {row['text']}: its figures flatter" for row in report.get("overlap") or ()]
+    lines += _set(report["set"]) if report["set"] else []
     lines += _alignments(report["realigned"]) if report["realigned"] else []
     lines += [
         f"set {one['name']}: {one['pairs']:,} pairs, {one['same']:,} of one person"

@@ -11,7 +11,7 @@ from torch import nn
 from mfr_kit import options as flags
 from mfr_kit.data.faceset import FaceSet
 from mfr_kit.masks import library
-from mfr_kit.models import preprocess, weights
+from mfr_kit.models import preprocess, trained_people, weights
 from mfr_kit.models.embedders import ADAPTED, Embedder, load_embedder
 from mfr_kit.models.lineage import ancestor
 from mfr_kit.paths import check_output
@@ -66,6 +66,7 @@ def adapt(options: AdaptOptions) -> Adapted:
         trained = adapter.train(options, stored, validate, print)
         parent = ancestor(recogniser.name, recogniser.fingerprint, recogniser.lineage)
         lineage = prepare.describe(options, faces, drift.told(drifts), parent, parent)
+        people.remember(options, faces, held)
         parity = _write(options, recogniser, trained, lineage)
     return Adapted(options.out / ADAPTED, trained.epoch, parity)
 
@@ -107,9 +108,12 @@ def _write(
     """Fill the run folder; its config comes last and says that the run is whole."""
     out = options.out
     weights.save_student(out / WEIGHTS, trained.adapter.state_dict())
+    fingerprint = weights.sha256_of(out / WEIGHTS)
+    groups = trained_people.digested(trained_people.groups_of_run(out), fingerprint)
     metadata = {
         preprocess.META_LINEAGE: json.dumps(lineage, sort_keys=True),
-        preprocess.META_FINGERPRINT: weights.sha256_of(out / WEIGHTS),
+        preprocess.META_FINGERPRINT: fingerprint,
+        **trained_people.to_metadata(groups),
     }
     parity = append(recogniser, trained.adapter, out / ADAPTED, metadata)
     weights.write_text(

@@ -13,7 +13,7 @@ from torch import nn
 
 from mfr_kit import __version__, files
 from mfr_kit.errors import KitError
-from mfr_kit.models import prelu, preprocess
+from mfr_kit.models import prelu, preprocess, trained_people
 from mfr_kit.models.runtime import open_session
 from mfr_kit.models.weights import load_run
 from mfr_kit.seeding import rng_for
@@ -57,7 +57,9 @@ def export_run(
     """
     run = load_run(run_folder)
     folder = run.path.parent
+    groups = trained_people.digested(trained_people.groups_of_run(folder), run.fingerprint)
     metadata = {
+        **trained_people.to_metadata(groups),
         preprocess.META_NORMALISATION: "minus1_to_1",
         preprocess.META_LINEAGE: json.dumps(run.lineage, sort_keys=True),
         preprocess.META_FINGERPRINT: run.fingerprint,

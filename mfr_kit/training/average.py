@@ -9,7 +9,7 @@ import torch
 from mfr_kit import files
 from mfr_kit import options as flags
 from mfr_kit.errors import KitError
-from mfr_kit.models import weights
+from mfr_kit.models import trained_people, weights
 from mfr_kit.models.embedders import load_embedder
 from mfr_kit.models.lineage import trained_on
 from mfr_kit.models.run_files import ADVICE
@@ -49,6 +49,7 @@ def average(options: AverageOptions) -> Path:
         files.write_json(folder / weights.LINEAGE, _lineage(runs, options.keep))
         config = {**runs[0].config, "keep": options.keep}
         files.write_text(folder / weights.CONFIG, weights.to_toml(config))
+        trained_people.unite([run.path.parent for run in runs], folder)
         weights.save_student(folder / weights.STUDENT, mean)
     return options.out / weights.STUDENT
 

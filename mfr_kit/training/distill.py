@@ -35,7 +35,9 @@ def distill(options: RunOptions) -> Path:
     memory.keep_freed()
     device, ranks = prepare.device_of(options.device), distributed.join(options.device)
     preflight.refuse_taken(options.out, options.resume)
-    faces, held, seen = people.split(options)
+    faces, held, seen = people.split(options, echo=ranks.first)
+    if preflight.holds_run(options.out):
+        people.expect_same(options, faces, held)
     preflight.check(options, faces, ranks.world)
     drifts = drift.measured(seen)
     del seen  # rows of millions of faces, perhaps
@@ -63,6 +65,7 @@ def distill(options: RunOptions) -> Path:
                 taught = ancestor(teacher.name, teacher.fingerprint, teacher.lineage)
             lineage = prepare.describe(options, faces, drift.told(drifts), taught, parent)
             prepare.open_folder(options, size, lineage)
+            people.remember(options, faces, held)
             print(f"alignment drift: {drift.told(drifts)}")
         ranks.wait()
         last_step = prepare.length(options, len(faces), ranks.world)[1]

@@ -6,7 +6,11 @@ from typing import NamedTuple
 from mfr_kit.data import lists
 from mfr_kit.data.faceset import FaceSet
 from mfr_kit.errors import KitError
+from mfr_kit.models import trained_people as trained
+from mfr_kit.training import prepare
 from mfr_kit.training.options import AdaptOptions, RunOptions
+
+VALIDATED = "val_people.txt"  # in a run folder: whom its weights were chosen on
 
 
 class Split(NamedTuple):
@@ -37,6 +41,10 @@ def split(options: RunOptions | AdaptOptions, echo: bool = True) -> Split:
         _refuse_shared(options, wanted & validation, "--train-people", "--val-people")
         _refuse_shared(options, wanted & kept_out, "--train-people", "--holdout-people")
     _refuse_shared(options, validation & kept_out, "--val-people", "--holdout-people")
+    for kind, groups in ancestors(options).items():
+        for names, flag in ((validation, "--val-people"), (kept_out, "--holdout-people")):
+            shared = set(trained.among(groups, names))
+            _refuse_shared(options, shared, flag, f"the people that the {kind} was trained on")
     seen = everything.of_people(wanted)
     train = seen.clean()
     if len(set(train.identities)) < 2:
@@ -49,6 +57,50 @@ def split(options: RunOptions | AdaptOptions, echo: bool = True) -> Split:
     if len(chosen) == 0:
         raise KitError(f"none of the people in {options.val_people} has a face in {options.data}")
     return Split(train, chosen, seen)
+
+
+def ancestors(options: RunOptions | AdaptOptions) -> dict[str, list[trained.Group]]:
+    """Read whom the models were trained on that leave a trace in the run, by what they are to it: "teacher", "initial weights"."""
+    specs = {}
+    if not isinstance(options, RunOptions) or prepare.is_taught(options):
+        specs["teacher"] = options.teacher
+    init = getattr(options, "init", "random")
+    if init != "random":
+        specs["initial weights"] = options.teacher if init == "teacher" else init
+    return {
+        kind: trained.as_ancestors(trained.groups_of(spec), Path(spec).name)
+        for kind, spec in specs.items()
+    }
+
+
+def remember(options: RunOptions | AdaptOptions, faces: FaceSet, held: FaceSet | None) -> None:
+    """Write beside the run whom it is trained on, itself and through its ancestors, and whom it is validated on."""
+    groups = [group for part in ancestors(options).values() for group in part]
+    trained.store(options.out, faces.identities, trained.digested(groups, faces.fingerprint))
+    (options.out / VALIDATED).unlink(missing_ok=True)  # of a start that was refused
+    if held is not None:
+        lists.write_names(options.out / VALIDATED, held.people)
+
+
+def expect_same(options: RunOptions, faces: FaceSet, held: FaceSet | None) -> None:
+    """Refuse to resume a run with other people than it began with, wherever their lists lie now.
+
+    Raises:
+        KitError: says how many came and went; a run of an earlier kit, which did not store them, is not checked.
+    """
+    for name, now, file in (
+        ("training", set(faces.identities), trained.TRAINED),
+        ("validation", set() if held is None else set(held.people), VALIDATED),
+    ):
+        if not (options.out / trained.TRAINED).is_file():
+            return
+        stored = options.out / file
+        before = set(lists.read_names(stored)) if stored.is_file() else set()
+        came, went = len(now - before), len(before - now)
+        if came or went:
+            raise KitError(
+                f"--resume cannot continue {options.out} with other {name} people: {came:,} came and {went:,} went ({stored} lists those it began with)"
+            )
 
 
 OUTCOMES = {

@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -60,7 +61,7 @@ of = "bare"
 def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("ablation")
     write_set(folder / "train")
-    write_set(folder / "others", people=20)
+    write_set(folder / "others", people=20, first=20)
     (folder / "small.toml").write_text(TABLE)
     return folder
 
@@ -350,3 +351,17 @@ def test_the_shipped_tables_can_be_read(monkeypatch):
         for setting in table.settings:
             if setting.of is None:
                 table.options(setting, out=module.Path("out"), seed=0)
+
+
+def test_people_trained_on_are_measured_only_if_asked_for(options, records, folder):
+    assert all("overlap" not in record for record in records.values())
+    write_set(folder / "both", people=20)
+    table = folder / "same" / "small.toml"
+    table.parent.mkdir()
+    table.write_text(TABLE.replace("$SMALL_SETS/others", "$SMALL_SETS/both"))
+    strict = replace(options, table=table, records=folder / "same", only=["slow"])
+    with pytest.raises(KitError, match="was trained on 8 of the 20 people measured"):
+        ablate(strict)
+    ablate(replace(strict, allow_overlap=True))
+    told = json.loads((folder / "same" / "small" / "slow-0.json").read_text())
+    assert told["overlap"] == {"others": 8}

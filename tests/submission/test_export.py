@@ -9,10 +9,10 @@ from torch import nn
 
 from mfr_kit.cli import main
 from mfr_kit.errors import KitError
-from mfr_kit.models import preprocess, weights
+from mfr_kit.models import preprocess, trained_people, weights
 from mfr_kit.submission import export, graph
 
-from .conftest import MS1M_LINEAGE, one_of_each_family
+from .conftest import MS1M_LINEAGE, one_of_each_family, write_run
 
 
 class Tail(nn.Module):
@@ -170,6 +170,17 @@ def test_metadata_tells_where_the_model_is_from(run):
         "64",
         "backbone",
     )
+
+
+def test_the_training_people_go_along_as_digests(tmp_path):
+    run = write_run(tmp_path / "run")
+    trained_people.store(run, ["Ann Smith", "#2"], [])
+    path = export.export_run(run).path
+    assert trained_people.among(trained_people.groups_of(path), ["Ann Smith", "Bo", "#2"]) == [
+        "#2",
+        "Ann Smith",
+    ]
+    assert b"Smith" not in path.read_bytes()
 
 
 def test_same_run_same_bytes(run, tmp_path):

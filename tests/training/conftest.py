@@ -25,10 +25,10 @@ def person(number: int, shot: int) -> np.ndarray:
     return image
 
 
-def write_set(folder, people=8, shots=3):
-    """Write a face set of made-up people p00, p01, ... with a few clean faces each."""
+def write_set(folder, people=8, shots=3, first=0):
+    """Write a face set of made-up people p00 (or the first that is said), p01, ... with a few clean faces each."""
     rows = []
-    for number in range(people):
+    for number in range(first, first + people):
         for shot in range(shots):
             key, data = f"faces/p{number:02}/{shot}.png", encode(person(number, shot), ".png")
             path = folder / key

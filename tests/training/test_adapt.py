@@ -10,7 +10,7 @@ from mfr_kit import cli
 from mfr_kit.data.faceset import FaceSet
 from mfr_kit.errors import KitError
 from mfr_kit.masks import library
-from mfr_kit.models import preprocess, weights
+from mfr_kit.models import preprocess, trained_people, weights
 from mfr_kit.models.embedders import load_embedder
 from mfr_kit.pipelines.adapt import adapt
 from mfr_kit.submission import check, export
@@ -208,6 +208,10 @@ def test_a_stopped_run_goes_on_with_what_it_had_embedded(make_adapt, monkeypatch
 def test_the_run_folder_is_read_like_any_model(make_adapt, teacher_folder):
     options = make_adapt()
     done = adapt(options)
+    trained = [f"p{number:02}" for number in range(8)]
+    for model in (options.out, done.path):
+        assert trained_people.among(trained_people.groups_of(model), [*trained, "p08"]) == trained
+    assert b"p03" not in done.path.read_bytes()
     assert done.parity <= 1e-5 and done.epoch == 3
     made = adapter.Adapter(16, 8)
     weights.load_state(made, weights.read_state(options.out / "adapter.pt"), "adapter.pt")

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from mfr_kit.cli import main
+from mfr_kit.data.lists import read_names
 from mfr_kit.errors import KitError
 from mfr_kit.models import weights
 from mfr_kit.training.average import average
@@ -57,6 +58,7 @@ def test_the_mean_and_the_way_back(runs, tmp_path):
         if value.is_floating_point():
             torch.testing.assert_close(mean[key], (one[key] + two[key]) / 2)
             torch.testing.assert_close(half[key], 0.75 * value + 0.25 * mean[key])
+    assert len(read_names(tmp_path / "half" / "train_people.txt")) == 8
     told = json.loads((tmp_path / "half" / "lineage.json").read_text())
     assert [run["name"] for run in told["averaged"]["runs"]] == ["run1", "run2"] and told[
         "averaged"

@@ -1,7 +1,8 @@
 import pytest
 
 from mfr_kit.errors import KitError
-from mfr_kit.training.people import split
+from mfr_kit.models import trained_people as trained
+from mfr_kit.training.people import expect_same, remember, split
 
 
 def people(path, *numbers):
@@ -116,3 +117,50 @@ def test_masked_faces_of_the_training_people_stay_out(
     assert set(train.conditions) == {"nonmask"}
     assert set(seen.conditions) == {"nonmask", "mask"} and "p00" not in seen.people
     assert set(held.conditions) == {"nonmask", "mask"}
+
+
+def test_a_resumed_run_compares_the_people_not_the_paths_of_their_lists(make_options, tmp_path):
+    options = make_options(
+        val_people=people(tmp_path / "v", 0, 1), holdout_people=[people(tmp_path / "h", 2)]
+    )
+    options.out.mkdir()
+    faces, held, _ = split(options)
+    remember(options, faces, held)
+    assert (options.out / "train_people.txt").read_text() == "p03\np04\np05\np06\np07\n"
+    moved = make_options(
+        val_people=people(tmp_path / "moved", 1, 0), holdout_people=[people(tmp_path / "h2", 2, 2)]
+    )
+    expect_same(moved, *split(moved)[:2])
+    people(tmp_path / "h", 2, 3)
+    with pytest.raises(KitError, match="other training people: 0 came and 1 went"):
+        expect_same(options, *split(options)[:2])
+    people(tmp_path / "h", 2)
+    people(tmp_path / "v", 0)
+    with pytest.raises(KitError, match="other training people: 1 came and 0 went"):
+        expect_same(options, *split(options)[:2])
+    people(tmp_path / "h", 1, 2)
+    with pytest.raises(KitError, match="other validation people: 0 came and 1 went"):
+        expect_same(options, *split(options)[:2])
+
+
+def test_whom_the_teacher_was_trained_on_nobody_is_validated_on(make_options, tmp_path):
+    teacher = tmp_path / "runs" / "first"
+    teacher.mkdir(parents=True)
+    trained.store(teacher, ["p01", "somebody"], [])
+    options = make_options(teacher=str(teacher), val_people=people(tmp_path / "v", 0, 1))
+    with pytest.raises(KitError, match="--val-people and the people that the teacher was trained"):
+        split(options)
+    with pytest.raises(KitError, match=r"initial weights was trained on share 1 people \(p01\)"):
+        split(make_options(init=str(teacher), holdout_people=[people(tmp_path / "h", 1, 2)]))
+    options = make_options(teacher=str(teacher), val_people=people(tmp_path / "v", 0))
+    options.out.mkdir()
+    faces, held, _ = split(options)
+    remember(options, faces, held)
+    assert "somebody" not in (options.out / "ancestor_people.json").read_text()
+    groups = trained.groups_of(options.out)
+    assert trained.among(groups, ["p00", "p01", "p02", "somebody", "else"]) == [
+        "p01",
+        "p02",
+        "somebody",
+    ]
+    assert [group["model"] for group in groups] == ["", "first"]
