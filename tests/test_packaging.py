@@ -1,6 +1,7 @@
 """The kit as a package: its dependencies stand in two places that are equal, and a wheel works without the checkout."""
 
 import os
+import re
 import subprocess
 import sys
 import sysconfig
@@ -34,6 +35,11 @@ def test_requirements_for_developers_are_the_extra():
         *extras["faiss"],
         *extras["tensorboard"],
     }
+
+
+def test_the_commit_hook_runs_the_same_ruff():
+    (rev,) = re.findall(r"rev: v(\S+)", (ROOT / ".pre-commit-config.yaml").read_text())
+    assert f"ruff=={rev}" in pins("requirements-dev.txt")
 
 
 @pytest.fixture(scope="module")
