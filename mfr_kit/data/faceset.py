@@ -218,9 +218,15 @@ class FaceSet:
 
     def image(self, index: int) -> np.ndarray:
         """(112, 112, 3) uint8 RGB pixels of a face."""
-        return decode_rgb(
-            self.encoded(index), f"{self.folder / self.table['key'][int(index)].as_py()}"
-        )
+        return decode_rgb(self.encoded(index), self._where(int(index)))
+
+    def _where(self, index: int) -> str:
+        """Name a face's image in errors: its file, or its record."""
+        key = self.table["key"][index].as_py()
+        if self._records is None:
+            return str(self.folder / key)
+        rec = rec_path(self.folder, self.table["shard"][index].as_py())
+        return f"{rec}: key {self.table['record'][index].as_py()} ({key})"
 
     def select(self, rows: Sequence[int] | np.ndarray) -> "FaceSet":
         """Keep some rows, by index or by a boolean per row; the skipped photographs stay listed."""

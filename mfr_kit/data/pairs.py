@@ -113,7 +113,9 @@ def from_rows(
     if missing:
         name, line = next(iter(missing.items()))
         more = f" ({len(missing)} images of the list are missing)" if len(missing) > 1 else ""
-        raise KitError(f"{path}: line {line}: there is no image {name} in {folder}{more}; {hint}")
+        raise KitError(
+            f"{path}: line {line}: there is no image {name[:200]} in {folder}{more}; {hint}"
+        )
     if not flags:
         raise KitError(f"{path} holds no pairs")
     columns = np.array(flags, bool).T
@@ -162,7 +164,7 @@ class _Files:
         path = Path(name.replace("\\", "/"))
         if not path.name or ".." in path.parts:
             return None
-        if (self.root / path).is_file() and path.suffix.lower() in SUFFIXES:
+        if path.suffix.lower() in SUFFIXES and os.path.isfile(self.root / path):
             return str(path)
         stem, suffix = path.name, ""
         if path.suffix.lower() in SUFFIXES:
@@ -177,8 +179,8 @@ class _Files:
         if folder not in self._folders:
             found: dict[str, dict[str, str]] = {}
             here = self.root / folder
-            for item in sorted(here.iterdir()) if here.is_dir() else ():
-                if item.suffix.lower() in SUFFIXES and item.is_file():
+            for item in sorted(here.iterdir()) if os.path.isdir(here) else ():
+                if item.suffix.lower() in SUFFIXES and os.path.isfile(item):
                     found.setdefault(item.stem, {}).setdefault(item.suffix.lower(), item.name)
             self._folders[folder] = found
         return self._folders[folder]

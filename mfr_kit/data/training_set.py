@@ -180,7 +180,9 @@ def read_file(path: Path, named_in: Path) -> bytes:
         return path.read_bytes()
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
-        raise KitError(f"{path}: named in {named_in} but cannot be read ({reason})") from None
+        raise KitError(
+            f"{str(path)[:300]}: named in {named_in} but cannot be read ({reason})"
+        ) from None
 
 
 @dataclass(frozen=True)

@@ -83,7 +83,9 @@ def _take(path: Path, number: int, fields: list[str], shape: str) -> tuple[str, 
     if shape == "mxnet":  # of several labels the first is the person
         return fields[-1], fields[1].strip()
     if any(_value(field) is None for field in fields[3:]):
-        raise KitError(f"{path}: line {number}: box and points are numbers, found {fields[3:]}")
+        raise KitError(
+            f"{path}: line {number}: box and points are numbers, found {' '.join(fields[3:])[:60]!r}"
+        )
     return fields[1], fields[2].strip()
 
 

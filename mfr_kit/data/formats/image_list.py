@@ -4,6 +4,7 @@ Paths are relative to the list's folder. Labels of a .lst are numbers, "0" and "
 letter, unless `train.txt.people.txt` beside it names the labels 0, 1, 2 ... line by line.
 """
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -81,8 +82,8 @@ def _is_from_windows(path: Path, name: str) -> bool:
     """Whether a path with \\ was written on Windows: no such file is here, but one with / is."""
     return (
         "\\" in name
-        and not (path.parent / name).exists()
-        and (path.parent / name.replace("\\", "/")).exists()
+        and not os.path.exists(path.parent / name)
+        and os.path.exists(path.parent / name.replace("\\", "/"))
     )
 
 
@@ -111,6 +112,6 @@ def _is_row(label: str) -> bool:
 def _row_of(path: Path, number: int, label: str, people: list[str]) -> int:
     if not _is_row(label) or int(label) >= len(people):
         raise KitError(
-            f"{path}: line {number}: label {label!r}, but its .people.txt names {len(people)} people (labels 0 .. {len(people) - 1})"
+            f"{path}: line {number}: label {label[:40]!r}, but its .people.txt names {len(people)} people (labels 0 .. {len(people) - 1})"
         )
     return int(label)
