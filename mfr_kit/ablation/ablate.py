@@ -230,7 +230,7 @@ def _do(table: Table, cell: Cell, sets: dict[str, FaceSet], options: AblateOptio
         for row in find_overlap([spec], sets[entry.name].people, options.allow_overlap):
             print(f"WARNING: set {entry.name}: {row['text']}: its figures flatter", flush=True)
             about.setdefault("overlap", {})[entry.name] = row["people"]
-    embedder = load_embedder(spec, threads=options.threads)
+    embedder = load_embedder(spec, normalisation=_normalisation(table), threads=options.threads)
     figures = {
         entry.name: _measured(embedder, entry, sets[entry.name], table.resamples)
         for entry in table.sets
@@ -251,6 +251,14 @@ def _do(table: Table, cell: Cell, sets: dict[str, FaceSet], options: AblateOptio
         "kit_version": __version__,
         "commit": _commit(),
     }
+
+
+def _normalisation(table: Table) -> str | None:
+    """The input of a teacher that does not say: the first trained row's."""
+    trained = next((setting for setting in table.settings if setting.of is None), None)
+    if trained is None:
+        return None
+    return table.options(trained, out=Path("-"), seed=0).normalisation
 
 
 def _trained(table: Table, setting: Setting, seed: int, options: AblateOptions) -> str:

@@ -14,7 +14,7 @@ class EvaluateOptions:
 
     models: list[str] = option(
         argument=True,
-        help="One or more: an asset (sface), an .onnx file, a run folder, or embeddings of the set (.npy, .parquet).",
+        help="One or more: an asset (sface), an .onnx file, a state dict (.pth, .safetensors), a run folder, or embeddings of the set (.npy, .parquet).",
     )
     data: Path | None = option(
         None, help="Face set, as `augment` writes it; may be left out with --bin or --ijb."
@@ -87,7 +87,8 @@ class EvaluateOptions:
     )
     seed: int = option(0, help="Seed of the resamples, of --sample-people and of who is enrolled.")
     normalisation: str | None = option(
-        None, help="minus1_to_1 or raw_0_255: how an .onnx that does not say wants its input."
+        None,
+        help="minus1_to_1 or raw_0_255: the input of every .onnx that does not say; MODEL.onnx:raw_0_255 says it for one.",
     )
     output: str | None = option(
         None, help="Output to keep of an .onnx model that has several, by its name."

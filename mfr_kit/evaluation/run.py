@@ -204,7 +204,7 @@ def _fars(options: EvaluateOptions) -> tuple[float, ...]:
 def _gallery(options: EvaluateOptions, whole: FaceSet, faceset: FaceSet) -> Faces | None:
     if options.gallery is None:
         return None
-    return _embed(_load(options.gallery, None, whole, options), faceset, options)
+    return _embed(_load(options.gallery, options.normalisation, whole, options), faceset, options)
 
 
 def _groups(options: EvaluateOptions, whole: FaceSet) -> dict[str, str] | None:

@@ -9,12 +9,10 @@ from mfr_kit import assets
 from mfr_kit.errors import KitError
 from mfr_kit.models import preprocess
 from mfr_kit.models.ensemble import EnsembleEmbedder
+from mfr_kit.models.notes import say_once
 from mfr_kit.models.onnx_embedder import OnnxEmbedder
-
-ADAPTED = "student.onnx"  # the result in a run folder of `kit.py adapt`
-ASSET_NORMALISATION = {
-    "sface": "raw_0_255"
-}  # the assets that are recognisers; sface-int8 is what OpenCV alone can run
+from mfr_kit.models.spec import ADAPTED, ASSET_NORMALISATION, WEIGHTS, ModelSpec, parse_specs
+from mfr_kit.registry import unknown
 
 
 class Embedder(Protocol):
@@ -41,57 +39,64 @@ def load_embedder(
     """Load a recogniser.
 
     Args:
-        spec: an asset ("sface"), a path to an .onnx, a run folder, a weights file inside one, a plain state dict (.pt, .pth) of one of our
-            backbones at width 1 such as InsightFace's IResNets, or several of these with commas between them: an ensemble.
-        normalisation: one of `preprocess.NORMALISATIONS`; needed for an .onnx that does not carry ours in its metadata.
+        spec: an asset ("sface"), a path to an .onnx, a run folder, a weights file inside one, a plain state dict (.pt, .pth, .safetensors) of
+            one of our backbones at width 1 such as InsightFace's IResNets, or several of these with commas between them: an ensemble.
+            `PATH:raw_0_255` or `PATH:minus1_to_1` says how this one's input is normalised.
+        normalisation: one of `preprocess.NORMALISATIONS`, of those that do not say; needed for an .onnx without ours in its metadata.
         threads: CPU threads, 0 for all.
         device: "cpu" or "cuda", for run folders; onnxruntime runs on the CPU.
         output: name of the output to keep of an .onnx that has several.
     Raises:
         KitError: not found, not a recogniser, or a normalisation missing or contradicting the file.
     """
-    if str(spec) in ASSET_NORMALISATION:
-        if normalisation not in (None, ASSET_NORMALISATION[str(spec)]):
-            raise KitError(
-                f"asset '{spec}' takes {ASSET_NORMALISATION[str(spec)]}, not --normalisation {normalisation}: leave the flag out"
-            )
-        entry = assets.asset(str(spec))
-        return OnnxEmbedder(
-            assets.path(entry.name),
-            ASSET_NORMALISATION[entry.name],
-            threads,
-            name=entry.name,
-            lineage=entry.lineage,
-        )
-    if "," in str(spec):
-        parts = str(spec).split(",")
-        return EnsembleEmbedder(
-            [
-                load_embedder(
-                    part,
-                    normalisation=normalisation,
-                    threads=threads,
-                    device=device,
-                    output=output,
-                )
-                for part in parts
-            ]
-        )
-    path = Path(spec)
+    if normalisation not in (None, *preprocess.NORMALISATIONS):
+        choices = list(preprocess.NORMALISATIONS)
+        raise KitError(unknown("value for --normalisation", normalisation, choices))
+    members = [_load(one, normalisation, threads, device, output) for one in parse_specs(spec)]
+    return members[0] if len(members) == 1 else EnsembleEmbedder(members)
+
+
+def _load(
+    spec: ModelSpec, usual: str | None, threads: int, device: str, output: str | None
+) -> Embedder:
+    """Load one model; `usual` is the normalisation of those that do not say."""
+    place, own = spec
+    if place in ASSET_NORMALISATION:
+        fixed = _fixed(spec, ASSET_NORMALISATION[place], usual)
+        entry = assets.asset(place)
+        found = assets.path(entry.name)
+        return OnnxEmbedder(found, fixed, threads, name=entry.name, lineage=entry.lineage)
+    path = Path(place)
     if (path / ADAPTED).is_file() and not (path / "student.pt").is_file():
-        return OnnxEmbedder(path / ADAPTED, normalisation, threads, name=path.name, output=output)
+        found, name = path / ADAPTED, path.name
+        return OnnxEmbedder(found, own, threads, name=name, output=output, usual=usual)
     if path.suffix.lower() == ".onnx" and path.exists() and not (path / "config.toml").is_file():
-        return OnnxEmbedder(path, normalisation, threads, output=output)
-    if path.is_dir() or (path.suffix in (".pt", ".pth") and path.is_file()):
-        if normalisation not in (None, "minus1_to_1"):
-            raise KitError(
-                f"our backbones take minus1_to_1, not --normalisation {normalisation}: leave the flag out"
-            )
+        return OnnxEmbedder(path, own, threads, output=output, usual=usual)
+    if path.is_dir() or (path.suffix.lower() in WEIGHTS and path.is_file()):
+        _fixed(spec, TorchEmbedder.normalisation, usual)
         return TorchEmbedder(path, threads, device)
     known = ", ".join(sorted(ASSET_NORMALISATION))
-    raise KitError(
-        f"no model '{spec}': it is no asset ({known}), no .onnx file, no state dict (.pt, .pth) and no run folder"
-    )
+    kinds = f"no .onnx file, no state dict ({', '.join(WEIGHTS)}) and no run folder"
+    hint = ""
+    if path.suffix.lower() in (".csv", ".npz", ".txt", ".npy", ".parquet"):
+        hint = "; embeddings come as .npy or .parquet, to `kit.py evaluate`"
+    raise KitError(f"no model '{place}': it is no asset ({known}), {kinds}{hint}")
+
+
+def _fixed(spec: ModelSpec, normalisation: str, usual: str | None) -> str:
+    """Return the one normalisation that a model takes.
+
+    Raises:
+        KitError: another one is written behind it.
+    """
+    place, own = spec
+    if own not in (None, normalisation):
+        raise KitError(f"{place} takes {normalisation}: leave ':{own}' behind it out")
+    if own is None and usual not in (None, normalisation):
+        say_once(
+            f"{place} takes {normalisation}, as it says itself: --normalisation {usual} is not for it"
+        )
+    return normalisation
 
 
 class TorchEmbedder:
@@ -104,6 +109,7 @@ class TorchEmbedder:
 
         from mfr_kit.models import memory, weights
         from mfr_kit.models.run_files import is_of_run
+        from mfr_kit.models.weights_file import read_states
 
         memory.keep_freed()
         if threads:
@@ -118,7 +124,7 @@ class TorchEmbedder:
             )
             model = run.model
         else:
-            model, self.embedding_size = weights.backbone_of(weights.read_state(path), str(path))
+            model, self.embedding_size = weights.backbone_in(read_states(path), str(path))
             self.name, self.fingerprint, self.lineage = path.stem, weights.sha256_of(path), None
         self.model, self.device = model.to(device), device
         self.architecture = type(model).__name__

@@ -13,6 +13,7 @@ from mfr_kit.models.runtime import open_session
 from mfr_kit.models.signature import Signature, read_signature
 from mfr_kit.seeding import rng_for
 
+PIXELS = "raw_0_255"  # what an input of bytes takes
 AGREE = 1e-3  # largest difference, of the largest value, between a face alone and the same face in a batch
 
 
@@ -24,11 +25,12 @@ class OnnxEmbedder:
 
     Args:
         path: of the file.
-        normalisation: one of `preprocess.NORMALISATIONS`; needed where the file does not say by its metadata or its input's type.
+        normalisation: one of `preprocess.NORMALISATIONS`, said for this very file.
         threads: CPU threads, 0 for all.
         name: what it is called; default: the file's name.
         lineage: what it descends from, where the file does not carry it.
         output: the output to keep where there are several.
+        usual: the normalisation of files that do not say; needed where this one does not, by its metadata or its input's type.
     Raises:
         KitError: the file cannot be opened, is no recogniser of 112x112 faces, or does not run.
     """
@@ -42,13 +44,14 @@ class OnnxEmbedder:
         name: str | None = None,
         lineage: dict | None = None,
         output: str | None = None,
+        usual: str | None = None,
     ):
         self.path, self._threads = path, threads
         self._session, self._is_quick = open_session(path, threads, quick=True), True
         meta = self._session.get_modelmeta().custom_metadata_map
         self.signature = read_signature(self._session, str(path), output)
         self.normalisation = _normalisation(
-            path, normalisation, meta.get(preprocess.META_NORMALISATION), self.signature
+            path, normalisation, meta.get(preprocess.META_NORMALISATION), self.signature, usual
         )
         self.name = name or path.stem
         self.fingerprint = _fingerprint(path, self.signature)
@@ -125,29 +128,32 @@ def _lineage(path: Path, stored: str | None) -> dict | None:
         return None
 
 
-def _normalisation(path: Path, given: str | None, stored: str | None, signature: Signature) -> str:
-    if signature.takes_pixels:
-        pixels, kind = "raw_0_255", signature.kind
-        if stored not in (None, pixels):
-            raise KitError(
-                f"{path} says in its metadata that it takes {stored}, but its input is {kind}, which holds pixels only"
-            )
-        if given not in (None, pixels):
-            say_once(
-                f"{path} takes {kind}: pixels 0..255 as they are, --normalisation {given} is not for it"
-            )
-        return pixels
+def _normalisation(
+    path: Path, given: str | None, stored: str | None, signature: Signature, usual: str | None
+) -> str:
     if stored not in (None, *preprocess.NORMALISATIONS):
         say_once(f"{path} says that it takes '{stored}', which the kit does not know")
         stored = None
+    if signature.takes_pixels:
+        if stored not in (None, PIXELS):
+            raise KitError(
+                f"{path} says in its metadata that it takes {stored}, but its input is {signature.kind}, which holds pixels only"
+            )
+        stored = PIXELS
     if given and stored and given != stored:
-        raise KitError(
-            f"{path} was exported for {stored}, but --normalisation says {given}: leave the flag out"
+        why = (
+            "its input holds pixels only"
+            if signature.takes_pixels
+            else f"it was exported for {stored}"
         )
-    chosen = given or stored
+        raise KitError(f"{path} takes {stored} ({why}): leave ':{given}' behind it out")
+    if stored and given is None and usual not in (None, stored):
+        say_once(f"{path} takes {stored}, as it says itself: --normalisation {usual} is not for it")
+    chosen = given or stored or usual
     if chosen is None:
         names = " or ".join(preprocess.NORMALISATIONS)
         raise KitError(
-            f"{path} does not say how its input is normalised: add --normalisation {names}"
+            f"{path} does not say how its input is normalised: add --normalisation {names} for all models that do not say, "
+            f"or write it behind this one: {path}:{preprocess.NORMALISATIONS[0]}"
         )
     return chosen

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from mfr_kit import files, registry
 from mfr_kit.errors import KitError
 from mfr_kit.files import sha256_of, write_text  # noqa: F401 (part of what a run folder needs)
-from mfr_kit.models.embedders import ADAPTED
+from mfr_kit.models import weights_fit
 from mfr_kit.models.run_files import (  # noqa: F401 (part of what a run folder needs)
     ADVICE,
     BACKBONES,
@@ -32,6 +32,9 @@ from mfr_kit.models.run_files import (  # noqa: F401 (part of what a run folder 
     read_config,
     read_lineage,
 )
+from mfr_kit.models.spec import ADAPTED
+from mfr_kit.models.weights_file import read_file, read_state, states_in  # noqa: F401
+from mfr_kit.models.weights_fit import load_state, refuse_misfit  # noqa: F401
 
 
 @dataclass(frozen=True)
@@ -104,11 +107,11 @@ def load_run(path: Path | str) -> Run:
     config, lineage = read_config(folder), read_lineage(folder)
     network = config["student"], config["embedding_size"], float(config["width"])
     content = read_file(file)
-    state = _state_in(content, file)
     with torch.device("meta"):  # no memory is asked for by numbers that the weights do not bear out
-        refuse_misfit(build_backbone(*network), state, str(file))
+        own = build_backbone(*network).state_dict()
+    state = weights_fit.match(states_in(content, str(file)), own, str(file), config["student"])
     model = build_backbone(*network)
-    load_state(model, state, str(file))
+    model.load_state_dict(state)
     projector = content.get("projector")
     if projector is not None and not (
         isinstance(projector, Tensor) and projector.ndim == 2 and projector.shape[1] == network[1]
@@ -118,31 +121,36 @@ def load_run(path: Path | str) -> Run:
 
 
 def backbone_of(state: Mapping[str, Tensor], where: str) -> tuple[nn.Module, int]:
-    """Tell which backbone of width 1 a plain state dict belongs to by its keys; returns it loaded, in eval mode, and its embedding size.
+    """Tell which backbone of width 1 a plain state dict belongs to by its keys; see `backbone_in`."""
+    return backbone_in({"": state}, where)
 
+
+def backbone_in(states: Mapping[str, Mapping[str, Tensor]], where: str) -> tuple[nn.Module, int]:
+    """Tell which backbone of width 1 a file's tensors belong to by their keys.
+
+    Args:
+        states: from `weights_file.read_states`.
+        where: the file, for complaints.
+    Returns:
+        the backbone with these weights, in eval mode, and its embedding size.
     Raises:
         KitError: no backbone has these keys, or one does and its shapes differ.
     """
-    state = {
-        key.removeprefix("module."): value for key, value in state.items()
-    }  # as DistributedDataParallel saves them
+    layouts = {}
     for name in registry.names(BACKBONES):
         with torch.device("meta"):
-            own = build_backbone(name).state_dict()
-        counters = {
-            key for key in own if key.endswith("num_batches_tracked")
-        }  # some publishers leave them out; eval mode needs none
-        if set(own) - counters != set(state) - counters:
+            own = layouts[name] = build_backbone(name).state_dict()
+        fits = weights_fit.find(states, own)
+        if not fits:
             continue
         default = registry.get(BACKBONES, name).EMBEDDING_SIZE
         last = next(key for key in reversed(own) if own[key].ndim and own[key].shape[0] == default)
-        model = build_backbone(name, len(state[last]))
-        load_state(model, {**{key: torch.tensor(0) for key in counters}, **state}, where)
-        return model.eval(), len(state[last])
-    known = ", ".join(registry.names(BACKBONES))
-    raise KitError(
-        f"{where}: its {len(state)} tensors are not those of any backbone here at width 1 ({known})"
-    )
+        _, state, prefix, _ = fits[0]
+        size = len(state[prefix + last]) if state[prefix + last].ndim else default
+        model = build_backbone(name, size)
+        model.load_state_dict(weights_fit.match(states, model.state_dict(), where, name))
+        return model.eval(), size
+    raise KitError(weights_fit.describe_stranger(states, layouts, where))
 
 
 def save_student(path: Path, state: Mapping[str, Tensor], projector: Tensor | None = None) -> None:
@@ -154,82 +162,6 @@ def save_student(path: Path, state: Mapping[str, Tensor], projector: Tensor | No
             "projector": projector,
         },
     )
-
-
-def read_state(path: Path) -> dict[str, Tensor]:
-    """Read a state dict; a checkpoint's `state_dict` entry is unwrapped.
-
-    Raises:
-        KitError: missing, unreadable, or something other than tensors by name.
-    """
-    return _state_in(read_file(path), path)
-
-
-def read_file(path: Path, advice: str = "") -> Any:
-    """Read what `torch.save` wrote, onto the CPU (`weights_only`, so that no code of the file runs).
-
-    Args:
-        path: of the file.
-        advice: what the user can do about a broken one, at the end of the complaint.
-    Raises:
-        KitError: missing or unreadable.
-    """
-    try:
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError:
-        raise KitError(f"no such weights file: {path}") from None
-    except Exception as error:  # noqa: BLE001  torch raises pickle, zip, EOF and runtime errors for a broken file
-        raise KitError(
-            f"{path} cannot be read as weights: {(str(error) or type(error).__name__).splitlines()[0]}{advice}"
-        ) from None
-
-
-def _state_in(state: Any, path: Path) -> dict[str, Tensor]:
-    state = state.get("state_dict", state) if isinstance(state, dict) else state
-    if (
-        not isinstance(state, dict)
-        or not state
-        or not all(isinstance(value, Tensor) for value in state.values())
-    ):
-        raise KitError(f"{path} holds no state dict (tensors by name)")
-    return state
-
-
-def load_state(model: nn.Module, state: Mapping[str, Tensor], where: str) -> None:
-    """Load weights into a model, all of them or none.
-
-    Raises:
-        KitError: names up to eight missing, unexpected and misshapen keys each.
-    """
-    refuse_misfit(model, state, where)
-    model.load_state_dict(state)
-
-
-def refuse_misfit(model: nn.Module, state: Mapping[str, Tensor], where: str) -> None:
-    """Compare keys and shapes of weights with a model's.
-
-    Raises:
-        KitError: names up to eight missing, unexpected and misshapen keys each.
-    """
-    own = model.state_dict()
-    problems = {
-        "missing": [key for key in own if key not in state],
-        "unexpected": [key for key in state if key not in own],
-        "of another shape": [
-            f"{key} {tuple(state[key].shape)} for {tuple(own[key].shape)}"
-            for key in own
-            if key in state and own[key].shape != state[key].shape
-        ],
-    }
-    told = [
-        f"{len(keys)} {kind}: {', '.join(map(str, keys[:8]))}{' ...' if len(keys) > 8 else ''}"
-        for kind, keys in problems.items()
-        if keys
-    ]
-    if told:
-        raise KitError(
-            f"the weights of {where} do not fit this {type(model).__name__}. {'; '.join(told)}. Check backbone, width and size."
-        )
 
 
 def save(path: Path, content: Any) -> None:

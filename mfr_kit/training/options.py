@@ -81,11 +81,11 @@ class RunOptions:
     )
     teacher: str = option(
         "sface",
-        help="Asset, .onnx file, state dict (.pth) or run folder that gives the targets; an ensemble with commas.",
+        help="Asset, .onnx file, state dict (.pth, .safetensors) or run folder that gives the targets; an ensemble with commas.",
     )
     normalisation: str | None = option(
         None,
-        help="Input of an .onnx teacher that does not say.",
+        help="Input of an .onnx teacher that does not say; MODEL.onnx:raw_0_255 says it for one of an ensemble.",
         choices=lambda: ["minus1_to_1", "raw_0_255"],
     )
     output: str | None = option(
@@ -111,7 +111,7 @@ class RunOptions:
     )
     init: str = option(
         "random",
-        help="`random`, `teacher` (same architecture), or a run folder or .pt file to start from.",
+        help="`random`, `teacher` (same architecture), or a run folder or weights file (.pth, .safetensors) to start from.",
     )
     sampling: str = option(
         "faces",
@@ -327,7 +327,7 @@ class AdaptOptions:
     allow_unknown: bool = like(ListOptions, "allow_unknown")
     teacher: str = option(
         "sface",
-        help="The recogniser: an asset, .onnx file, state dict (.pth) or run folder. It stays as it is.",
+        help="The recogniser: an asset, .onnx file, state dict (.pth, .safetensors) or run folder. It stays as it is.",
     )
     normalisation: str | None = option(
         None,

@@ -15,10 +15,12 @@ from mfr_kit import __version__, assets, files, registry
 from mfr_kit import options as flags
 from mfr_kit.data.faceset import FaceSet
 from mfr_kit.errors import KitError
-from mfr_kit.models import weights
-from mfr_kit.models.embedders import ASSET_NORMALISATION, Embedder
+from mfr_kit.models import weights, weights_fit
+from mfr_kit.models.embedders import Embedder
 from mfr_kit.models.lineage import UNKNOWN, ancestor
 from mfr_kit.models.run_files import is_of_run
+from mfr_kit.models.spec import ASSET_NORMALISATION, parse_spec
+from mfr_kit.models.weights_file import read_states
 from mfr_kit.seeding import rng_for
 from mfr_kit.training import bank, mining, preflight
 from mfr_kit.training.options import METHODS, AdaptOptions, RunOptions
@@ -43,6 +45,7 @@ MAY_CHANGE = (
     "tensorboard",
 )
 INIT_STREAM = 3
+States = dict[str, dict[str, Tensor]]  # of a file, by entry
 
 
 @dataclass(frozen=True)
@@ -164,22 +167,29 @@ def make_student(options: RunOptions, teacher: Embedder) -> tuple[nn.Module, int
     student = weights.build_backbone(options.student, size, options.width)
     if options.init == "random":
         return student, size, None
-    state, parent = (
+    states, parent = (
         _teachers_weights(options, teacher)
         if options.init == "teacher"
-        else _weights_of(Path(options.init))
+        else _weights_of(Path(_place(options.init, "--init")))
     )
-    weights.load_state(student, state, f"--init {options.init}")
+    where, kind = f"--init {options.init}", type(student).__name__
+    student.load_state_dict(weights_fit.match(states, student.state_dict(), where, kind))
     return student, size, parent
 
 
-def _teachers_weights(options: RunOptions, teacher: Embedder) -> tuple[dict[str, Tensor], dict]:
-    if "," in options.teacher:
+def _place(text: str, flag: str) -> str:
+    spec = parse_spec(text)
+    if spec is None:
         raise KitError(
-            "--init teacher: an ensemble has no weights of its own; name one of its models with --init"
+            f"{flag}: an ensemble has no weights of its own; name one of its models with --init"
         )
-    path = Path(options.teacher)
-    if options.teacher not in ASSET_NORMALISATION and path.suffix != ".onnx":
+    return spec.place
+
+
+def _teachers_weights(options: RunOptions, teacher: Embedder) -> tuple[States, dict]:
+    place = _place(options.teacher, "--init teacher")
+    path = Path(place)
+    if place not in ASSET_NORMALISATION and path.suffix.lower() != ".onnx":
         return _weights_of(path)
     module = registry.get(weights.BACKBONES, options.student)
     if not hasattr(module, "state_from_onnx"):
@@ -187,17 +197,16 @@ def _teachers_weights(options: RunOptions, teacher: Embedder) -> tuple[dict[str,
             f"--init teacher: a {options.student} cannot take the weights of the ONNX file {options.teacher}; "
             "use --init random, or `kit.py adapt` to put an adapter behind it"
         )
-    file = assets.path(options.teacher) if options.teacher in ASSET_NORMALISATION else path
-    return module.state_from_onnx(file), ancestor(
-        teacher.name, teacher.fingerprint, teacher.lineage
-    )
+    file = assets.path(place) if place in ASSET_NORMALISATION else path
+    parent = ancestor(teacher.name, teacher.fingerprint, teacher.lineage)
+    return {"": module.state_from_onnx(file)}, parent
 
 
-def _weights_of(path: Path) -> tuple[dict[str, Tensor], dict]:
+def _weights_of(path: Path) -> tuple[States, dict]:
     if is_of_run(path):
         run = weights.load_run(path)
-        return run.model.state_dict(), ancestor(run.name, run.fingerprint, run.lineage)
-    return weights.read_state(path), {
+        return {"": run.model.state_dict()}, ancestor(run.name, run.fingerprint, run.lineage)
+    return read_states(path), {
         "name": path.name,
         "sha256": weights.sha256_of(path),
         "trained_on": [UNKNOWN],

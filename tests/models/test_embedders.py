@@ -10,6 +10,7 @@ from mfr_kit.errors import KitError
 from mfr_kit.models import preprocess
 from mfr_kit.models.embedders import load_embedder
 from mfr_kit.models.lineage import trained_on
+from mfr_kit.models.spec import parse_specs
 
 
 def tiny_onnx(path, batch="batch", metadata=None):
@@ -59,8 +60,9 @@ def test_metadata_speaks_for_the_file_and_may_not_be_contradicted(tmp_path):
     assert embedder.lineage == lineage
     assert trained_on(embedder.lineage) == ["mine", "theirs"]
     assert embedder.embedding_size == 3
+    assert load_embedder(path, normalisation="minus1_to_1").normalisation == "raw_0_255"
     with pytest.raises(KitError, match="exported for raw_0_255"):
-        load_embedder(path, normalisation="minus1_to_1")
+        load_embedder(f"{path}:minus1_to_1")
 
 
 def test_a_fixed_batch_is_padded_not_dropped(tmp_path):
@@ -78,8 +80,48 @@ def test_a_run_folder_embeds_like_its_model(tmp_path, make_run):
         wanted = model(preprocess.to_tensor(faces())).numpy()
     np.testing.assert_allclose(embedder.embed(faces()), wanted, atol=1e-5)
     assert embedder.embed(faces(0)).shape == (0, 16)
-    with pytest.raises(KitError, match="minus1_to_1"):
-        load_embedder(tmp_path, normalisation="raw_0_255")
+    with pytest.raises(KitError, match="takes minus1_to_1"):
+        load_embedder(f"{tmp_path}:raw_0_255")
+    with pytest.raises(KitError, match="unknown value for --normalisation 'raw'"):
+        load_embedder(tmp_path, normalisation="raw")
+
+
+def test_the_flag_is_for_models_that_do_not_say_and_a_colon_for_one(tmp_path, make_run, capsys):
+    """Each of them in one ensemble or side by side, in any order."""
+    silent = tiny_onnx(tmp_path / "a, b.onnx")
+    says = tiny_onnx(tmp_path / "c:d.onnx", metadata={preprocess.META_NORMALISATION: "raw_0_255"})
+    both = load_embedder(f"{says},{silent}:minus1_to_1")
+    assert [member.normalisation for member in both.members] == ["raw_0_255", "minus1_to_1"]
+    assert not capsys.readouterr().err
+    both = load_embedder(f"{silent},{says}", normalisation="minus1_to_1")
+    assert [member.normalisation for member in both.members] == ["minus1_to_1", "raw_0_255"]
+    assert "c:d.onnx takes raw_0_255, as it says itself" in capsys.readouterr().err
+    assert load_embedder("sface", normalisation="minus1_to_1").normalisation == "raw_0_255"
+    with pytest.raises(KitError, match="sface takes raw_0_255: leave ':minus1_to_1' behind it out"):
+        load_embedder("sface:minus1_to_1")
+    with pytest.raises(KitError, match=r"a, b\.onnx:minus1_to_1"):
+        load_embedder(silent)
+
+
+@pytest.mark.parametrize(
+    ("text", "specs"),
+    [
+        ("sface", [("sface", None)]),
+        ("C:\\x\\y.onnx", [("C:\\x\\y.onnx", None)]),
+        ("C:\\x\\y.onnx:raw_0_255", [("C:\\x\\y.onnx", "raw_0_255")]),
+        ("sface,none.pth:minus1_to_1", [("sface", None), ("none.pth", "minus1_to_1")]),
+    ],
+)
+def test_what_is_written_for_a_model(text, specs):
+    assert [tuple(spec) for spec in parse_specs(text)] == specs
+
+
+@pytest.mark.parametrize("text", ["sface,", ",sface", "sface,,sface", "sface:raw", "sface:"])
+def test_a_slip_in_what_is_written_for_a_model_is_named(text):
+    with pytest.raises(
+        KitError, match=r"missing before or after a comma|normalisation behind sface"
+    ):
+        parse_specs(text)
 
 
 def test_the_sface_asset_needs_no_flags():
