@@ -20,7 +20,7 @@ BOX = (-120.0, -40.0, 120.0, 170.0)
 """Left, top, right and bottom of the chart in mm: nothing of a mask lies outside."""
 LEAST_HEIGHT = 20.0
 """Millimetres from a mask's upper to its lower edge: what varies per sample takes up to 15 of them."""
-_NAME = re.compile(r"[^\s./\\:][^/\\:\x00-\x1f\x7f]{0,99}")
+_NAME = re.compile(r"[^\s./\\:\x00-\x1f\ud800-\udfff][^/\\:\x00-\x1f\x7f\ud800-\udfff]{0,99}")
 
 
 @dataclass(frozen=True)

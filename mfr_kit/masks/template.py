@@ -113,6 +113,7 @@ def read(path: Path) -> list[Look]:
         known = sorted({*fields.MASK, *tables})
         raise KitError(f"{path}: {unknown('key', unknown_keys[0], known)}")
     fields.check({key: raw[key] for key in raw if key not in tables}, fields.MASK, str(path))
+    fields.Name().check(raw.setdefault("kind", path.stem), f"{path}: kind (else the file's name)")
     entries = raw.get("look")
     if not entries or "licence" not in raw:
         raise KitError(f"{path}: a mask needs a licence and at least one [[look]] with a name")
@@ -164,7 +165,7 @@ def _look(entry: dict[str, Any], raw: dict[str, Any], fit: Fit, path: Path) -> L
     _refuse_without_effect(values, colours, where)
     parsed = {part: tuple(_rgb(text) for text in texts) for part, texts in colours.items()}
     return Look(
-        kind=raw.get("kind", path.stem),
+        kind=raw["kind"],
         fit=fit,
         toml=path,
         recipe=raw.get("recipe", {}),

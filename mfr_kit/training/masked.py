@@ -60,10 +60,8 @@ class MaskedViews:
             str(options.seed),
             str(self._number),
         ]
-        told += [
-            str(options.masks),
-            options.mask_mix.read_text(encoding="utf-8") if options.mask_mix else "",
-        ]
+        # The mix as it was merged: a folder without mix.toml takes the kit's.
+        told += [repr(self._masks.shares), repr(self._masks.mix)]
         digest = hashlib.sha256("\0".join(told).encode())
         for path in _files(options.mask_folder or library.FOLDER):
             digest.update(path.name.encode() + b"\0" + path.read_bytes())

@@ -215,6 +215,14 @@ def test_encodings(folder):
     assert "not valid TOML" in refusal(folder)
 
 
+def test_kinds_without_a_name_take_the_files_which_must_be_one(folder):
+    text = PICTURE.replace('kind = "m"', "")
+    (folder / "m.toml").rename(folder / "my mask.toml").write_text(text)
+    assert library.load(folder=folder).kinds == ["my mask"]
+    (folder / "my mask.toml").rename(folder / "my:mask.toml")
+    assert "kind (else the file's name) must be a name" in refusal(folder)
+
+
 def test_what_lies_beside_the_masks(folder):
     (folder / "._m.toml").write_bytes(b"\0\5\x16\7")  # macOS writes such
     (folder / "notes.txt").write_text("x")
