@@ -30,8 +30,8 @@ SUFFIXES = {
 }
 # Camera raw files: most are TIFF files whose first picture is a thumbnail.
 _RAW = {".arw", ".cr2", ".cr3", ".dng", ".nef", ".nrw", ".orf", ".pef", ".raf", ".rw2", ".srw"}
-REDUCE_ABOVE = 64_000_000  # pixels: JPEGs with more are decoded at half, a quarter, an eighth
-MOST_BYTES = 400 << 20  # that the pixels of one picture may take while it is decoded
+REDUCE_ABOVE = 64_000_000  # pixels: of a photograph with more, half as many are kept at most
+MOST_BYTES = 320 << 20  # that the pixels of one picture may take while it is decoded
 _REDUCED = {
     1: cv2.IMREAD_COLOR,
     2: cv2.IMREAD_REDUCED_COLOR_2,
@@ -86,7 +86,7 @@ def read_rgb(path: Path) -> np.ndarray:
     """Read a photograph of any format OpenCV knows as (H, W, 3) uint8 RGB, upright by its EXIF tag.
 
     Grey becomes three equal channels, 16 bits become 8, an alpha channel is dropped, of an animation the first frame is taken.
-    A JPEG of more than 64 megapixels comes at half, a quarter or an eighth of its size.
+    A photograph of more than 64 megapixels comes at half its size, a JPEG at half, a quarter or an eighth.
 
     Raises:
         NoImage: the file cannot be read or is not an image.
@@ -175,6 +175,8 @@ def decode_picture(data: bytes, where: str) -> Picture:
         bgr, bits = _decode_jpeg(data, _REDUCED[reduction], where), 8
     else:
         bgr, bits = _decode_any(data, header, where)
+        if bgr.shape[0] * bgr.shape[1] > REDUCE_ABOVE:
+            reduction, bgr = 2, _halve(bgr)
     cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB, dst=bgr)
     return Picture(bgr, reduction, bits)
 
@@ -198,12 +200,10 @@ def encode(image: np.ndarray, suffix: str = ".jpg") -> bytes:
 
 
 def _reduction(header: Header) -> int:
-    if header.kind == "jpeg":
-        for reduction in (1, 2, 4):
-            if header.width * header.height <= REDUCE_ABOVE * reduction**2:
-                return reduction
-        return 8
-    return 1
+    pixels = header.width * header.height
+    if header.kind != "jpeg" or pixels <= REDUCE_ABOVE // (2 if header.held_bytes else 1):
+        return 1
+    return next((part for part in (2, 4) if pixels <= REDUCE_ABOVE // 2 * part**2), 8)
 
 
 def _decode_jpeg(data: bytes, flags: int, where: str) -> np.ndarray:
@@ -232,7 +232,15 @@ def _decode_any(data: bytes, header: Header, where: str) -> tuple[np.ndarray, in
         return bgr, 8
     used = int(header.greatest or bgr.max()).bit_length()
     bits = next(depth for depth in _DEPTHS if depth >= used)
-    return (bgr >> (bits - 8)).astype(np.uint8), bits
+    np.right_shift(bgr, bits - 8, out=bgr)
+    return bgr.astype(np.uint8), bits
+
+
+def _halve(image: np.ndarray) -> np.ndarray:
+    """Average two by two pixels, as a JPEG is decoded at half its size; an odd last row or column is cut off."""
+    height, width = image.shape[0] // 2, image.shape[1] // 2
+    even = image[: 2 * height, : 2 * width]
+    return cv2.resize(even, (width, height), interpolation=cv2.INTER_AREA)
 
 
 def _imdecode(data: bytes, flags: int, where: str) -> np.ndarray | None:

@@ -153,12 +153,17 @@ def test_values_in_16_bits_are_scaled_by_the_bits_that_are_used(bits, suffix):
 def test_a_huge_jpeg_is_decoded_reduced_and_a_huge_png_is_refused(monkeypatch):
     monkeypatch.setattr(images, "REDUCE_ABOVE", 100 * 100)
     monkeypatch.setattr(images, "MOST_BYTES", 3 * 100 * 100)
-    for side, reduction in ((100, 1), (101, 2), (400, 4), (401, 8)):
+    for side, reduction in ((100, 1), (101, 2), (141, 2), (142, 4), (282, 4), (283, 8), (400, 8)):
         picture = decode_picture(encode(photo(side)), "x")
         assert picture.reduction == reduction
         assert picture.image.shape == (-(-side // reduction), -(-side // reduction), 3)
         small = cv2.resize(photo(side), picture.image.shape[1::-1], interpolation=cv2.INTER_AREA)
         assert np.abs(picture.image.astype(int) - small).mean() < 4
+    monkeypatch.setattr(images, "MOST_BYTES", 3 * 102 * 102)
+    halved = decode_picture(encode(photo(102), ".png"), "x")
+    small = cv2.resize(photo(102), (51, 51), interpolation=cv2.INTER_AREA)
+    assert halved.reduction == 2 and np.abs(halved.image.astype(int) - small).max() <= 1
+    monkeypatch.setattr(images, "MOST_BYTES", 3 * 100 * 100)
     progressive = cv2.imencode(".jpg", photo(240), [cv2.IMWRITE_JPEG_PROGRESSIVE, 1])[1].tobytes()
     refused = {"png": encode(photo(101), ".png"), "jpeg": progressive}
     for suffix in ("bmp", "tiff", "ppm", "webp", "avif", "jp2"):

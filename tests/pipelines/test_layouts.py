@@ -199,7 +199,7 @@ def test_a_reduced_photograph_has_the_similarity_of_the_whole(tmp_path, monkeypa
     (src / "anna" / "1.pgm").unlink()
     (src / "anna" / "1.jpg").write_bytes(encode(big))
     assert augment(src, tmp_path / "whole") == 0
-    monkeypatch.setattr(images, "REDUCE_ABOVE", 92 * 112 * 9)
+    monkeypatch.setattr(images, "REDUCE_ABOVE", 92 * 112 * 16)
     assert augment(src, tmp_path / "reduced") == 0
     assert "1 huge, decoded at 1/4" in capsys.readouterr().out
     whole, reduced = (FaceSet.open(tmp_path / name) for name in ("whole", "reduced"))
