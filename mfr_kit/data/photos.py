@@ -19,6 +19,7 @@ CONDITION_FOLDERS = {
     "masked": "mask",
     "mask": "mask",
 }
+MOST_LEVELS = 5  # folder levels above a person's folder
 TWIN = ".masked"  # ends the stem of a masked twin's image
 # A file's name has 255 bytes at most; a face's is the stem with `.masked.jpg`, and may get `.part` or a number while it is written.
 _NAME_BYTES = 220
@@ -132,9 +133,11 @@ def find_people(folder: Path, level: int = 0) -> People:
         level: how many folder levels lie above a person's folder: 1 for `folder/*/person`. A person of whom several of them hold a
             folder is one person; names are compared in Unicode's composed form.
     Raises:
-        KitError: no such folder, or it cannot be listed; no person's folder in it whose name a list can hold; numbers that name people in several branches.
+        KitError: no such level or folder, or it cannot be listed; no person's folder in it whose name a list can hold; numbers that name people in several branches.
     """
     folder = Path(folder)
+    if not 0 <= level <= MOST_LEVELS:
+        raise KitError(f"--level must be 0 to {MOST_LEVELS}, not {level}")
     if not folder.is_dir():
         raise KitError(
             f"{folder} is not a folder: give a folder that holds one folder of photographs per person"

@@ -38,7 +38,7 @@ class AugmentOptions:
     )
     aligned: bool = option(
         False,
-        help="SRC holds faces already aligned to the ArcFace 112x112 template; no detector is used.",
+        help="SRC holds faces already aligned to the ArcFace 112x112 template, or to SphereFace's 96x112; no detector is used.",
     )
     detect: bool = option(
         False,
@@ -102,8 +102,6 @@ class AugmentOptions:
             raise KitError(f"--workers must be 0 or more, not {self.workers}")
         if self.shards < 1:
             raise KitError(f"--shards must be at least 1, not {self.shards}")
-        if self.level is not None and not 0 <= self.level <= 5:
-            raise KitError(f"--level must be 0 to 5, not {self.level}")
         if self.aligned and self.upright:
             raise KitError(
                 "--aligned and --upright contradict each other: an aligned face is taken as it is"
