@@ -42,8 +42,9 @@ class AuditOptions:
         help="Look with the detector for photographs that lie on their side or upside down; not with --model none.",
     )
     level: int | None = option(
-        None, help="Folder levels above a person's folder, 0..5: 1 for SRC/*/PERSON."
+        None, help="Folder levels above a person's folder in SRC, 0..5: 1 for SRC/*/PERSON."
     )
+    other_level: int | None = option(None, help="The same in the second set.")
     threads: int = option(0, help="CPU threads of the recogniser, 0 for all.")
 
 
@@ -71,7 +72,8 @@ def audit(options: AuditOptions) -> None:
             output=options.output,
         )
     detector = load_detector() if embedder and options.turned else None
-    sources = [run.open_set(path, options.level, print) for path in sets]
+    levels = (options.level, options.other_level)
+    sources = [run.open_set(path, level, print) for path, level in zip(sets, levels, strict=False)]
     one, *others = (run.scan(source, embedder, detector) for source in sources)
     findings = list(run.within(one, limits))
     scans = [(options.src, one)]

@@ -54,13 +54,16 @@ def refuse_face_set(src: Path, aligned: bool = False) -> None:
     refuse_set(src)
     real = Path(os.path.realpath(src))
     above = next((folder for folder in real.parents if _holds_images(folder, real)), None)
-    if above is None or (aligned and not _has_masks(above)):
+    if above is None:
         return
-    mend = "" if aligned else " (a set without twins may be read with --aligned)"
-    raise KitError(
-        f"{shown(src)} holds the images of the face set {shown(above)}, masked twins among them:"
-        f" give the folder of photographs it was made of, or convert the set{mend}"
-    )
+    masked = _has_masks(above)
+    if masked or not aligned:
+        what = ", masked twins among them" if masked else ""
+        mend = "" if masked else ", say --aligned"
+        raise KitError(
+            f"{shown(src)} holds the images of the face set {shown(above)}{what}:"
+            f" give the folder of photographs it was made of{mend}, or convert the set"
+        )
 
 
 def refuse_set(src: Path) -> None:

@@ -142,25 +142,8 @@ def find_people(folder: Path, level: int = 0) -> People:
         raise KitError(
             f"{folder} is not a folder: give a folder that holds one folder of photographs per person"
         )
-    tree, beside, above = FolderTree(folder), [], [""]
-    for depth in range(level + 1):
-        below = []
-        for inner in above:
-            listing = tree.list_folder(inner)
-            if not inner and listing.lost and listing.lost[0].source == "":
-                raise KitError(f"{folder} cannot be listed ({listing.lost[0].detail})")
-            below += listing.folders
-            beside += listing.lost
-            beside += (
-                Lost(name, "no_person", "not in a person's folder") for name in listing.files
-            )
-        above = below
-        if not above:
-            raise KitError(
-                f"{folder} holds no folders"
-                + (f" {depth + 1} levels down: --level {level} is too much" if depth else "")
-                + ": put the photographs of each person into a folder of their own, named after the person"
-            )
+    tree, beside = FolderTree(folder), []
+    above = _descend(tree, level, beside)
     homes: dict[str, list[str]] = {}
     for home in sorted(above, key=lambda home: ((folder / home).is_symlink(), home)):
         if (repeated := tree.find_repeat(home)) is not None:
@@ -178,6 +161,30 @@ def find_people(folder: Path, level: int = 0) -> People:
         )
     beside = [Lost(readable(source), reason, readable(detail)) for source, reason, detail in beside]
     return People(folder, level, ordered, tuple(sorted(beside)))
+
+
+def _descend(tree: FolderTree, level: int, beside: list[Lost]) -> list[str]:
+    """List the folders at a level; what lies above them and is no folder goes to `beside`."""
+    above = [""]
+    for depth in range(level + 1):
+        below = []
+        for inner in above:
+            listing = tree.list_folder(inner)
+            if not inner and listing.lost and listing.lost[0].source == "":
+                raise KitError(f"{tree.root} cannot be listed ({listing.lost[0].detail})")
+            below += listing.folders
+            beside += listing.lost
+            beside += (
+                Lost(name, "no_person", "not in a person's folder") for name in listing.files
+            )
+        above = below
+        if not above:
+            raise KitError(
+                f"{tree.root} holds no folders"
+                + (f" {depth + 1} levels down: --level {level} is too much" if depth else "")
+                + ": put the photographs of each person into a folder of their own, named after the person"
+            )
+    return above
 
 
 def list_people(folder: Path, people: Iterable[str] | None = None, level: int = 0) -> list[str]:

@@ -117,6 +117,7 @@ def test_a_face_set_is_no_folder_of_photographs(tmp_path, capsys):
     for flags in ([], ["--aligned"]):
         assert "masked twins" in refused(capsys, made / "faces", tmp_path / "x", *flags)
     clean = write_faceset(tmp_path / "clean", 2, 2, twins=False).folder
+    assert "say --aligned" in refused(capsys, clean / "faces", tmp_path / "again")
     assert augment(clean / "faces", tmp_path / "again", "--aligned") == 0
     assert of_whom(tmp_path / "again") == {"p00": 2, "p01": 2}
     sets = copy_faces(tmp_path / "sets", {"anna": "s1"})
