@@ -8,6 +8,7 @@ ROOT/meta/ijbc_1N_gallery_G1.csv, ijbc_1N_gallery_G2.csv, ijbc_1N_probe_mixed.cs
                                                       a header, then `template,subject,...` a line, a line each photograph
 """
 
+import codecs
 import csv
 import warnings
 from dataclasses import dataclass
@@ -15,7 +16,11 @@ from pathlib import Path
 
 import numpy as np
 
+from mfr_kit.data.pair_rows import is_number
+from mfr_kit.data.text_lines import read_lines
 from mfr_kit.errors import KitError
+
+MOST = 1 << 31  # templates, medias and subjects are kept as int32
 
 
 @dataclass(frozen=True)
@@ -86,22 +91,19 @@ def open_searches(
 def _enrolment(path: Path, known: np.ndarray) -> Enrolment:
     subjects: dict[int, int] = {}
     try:
-        with path.open(encoding="utf-8", newline="") as file:
-            for number, fields in enumerate(csv.reader(file), 1):
-                if number == 1 or not fields:
-                    continue
-                if len(fields) < 2 or not (
-                    fields[0].strip().isdigit() and fields[1].strip().isdigit()
-                ):
-                    raise KitError(
-                        f"{path}: line {number}: `template,subject,...` expected, found {','.join(fields)[:60]!r}"
-                    )
-                template, subject = int(fields[0]), int(fields[1])
-                if subjects.setdefault(template, subject) != subject:
-                    raise KitError(
-                        f"{path}: line {number}: template {template} shows subject {subjects[template]} further up"
-                    )
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        for number, fields in enumerate(csv.reader(read_lines(path, "the list of templates")), 1):
+            if number == 1 or not fields:
+                continue
+            if len(fields) < 2 or not all(is_number(field.strip()) for field in fields[:2]):
+                raise KitError(
+                    f"{path}: line {number}: `template,subject,...` expected, found {','.join(fields)[:60]!r}"
+                )
+            template, subject = int(fields[0]), int(fields[1])
+            if subjects.setdefault(template, subject) != subject:
+                raise KitError(
+                    f"{path}: line {number}: template {template} shows subject {subjects[template]} further up"
+                )
+    except csv.Error as error:
         raise KitError(f"cannot read {path}: {error}") from None
     templates = np.array(sorted(subjects), np.int32)
     if not len(templates):
@@ -156,10 +158,7 @@ def open_layout(root: Path, name: str = "ijbc") -> TemplateSet:
 
 def _rows(path: Path, count: int) -> tuple[list[str], np.ndarray]:
     """Read lines of a name and `count` numbers."""
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise KitError(f"cannot read {path}: {error}") from None
+    lines = read_lines(path, "the photographs of templates")
     names, numbers = [], np.empty((len(lines), count))
     for row, line in enumerate(lines):
         name, *fields = line.split() or [""]
@@ -167,6 +166,8 @@ def _rows(path: Path, count: int) -> tuple[list[str], np.ndarray]:
             if len(fields) != count:
                 raise ValueError
             numbers[row] = [float(field) for field in fields]
+            if not (np.abs(numbers[row]) < MOST).all():
+                raise ValueError
         except ValueError:
             raise KitError(
                 f"{path}: line {row + 1}: a name and {count} numbers expected, found {line[:60]!r}"
@@ -182,12 +183,16 @@ def _triples(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
             warnings.simplefilter(
                 "error", DeprecationWarning
             )  # what numpy says of text that is no number
-            values = np.fromfile(path, np.int64, sep=" ").astype(np.int32)
+            with path.open("rb") as file:
+                if file.read(3) != codecs.BOM_UTF8:
+                    file.seek(0)
+                values = np.fromfile(file, np.int64, sep=" ")
     except (OSError, DeprecationWarning, ValueError) as error:
         raise KitError(f"cannot read {path} as lines `template template label`: {error}") from None
     rows = values[: len(values) // 3 * 3].reshape(-1, 3)
-    if 3 * len(rows) != len(values) or not np.isin(rows[:, 2], (0, 1)).all():
+    sound = 3 * len(rows) == len(values) and np.isin(rows[:, 2], (0, 1)).all()
+    if not sound or (len(values) and (values.min() < 0 or values.max() >= MOST)):
         raise KitError(
             f"{path}: lines `template template label` expected, the label 0 or 1; it was cut short or is another file"
         )
-    return rows[:, 0].copy(), rows[:, 1].copy(), rows[:, 2] == 1
+    return rows[:, 0].astype(np.int32), rows[:, 1].astype(np.int32), rows[:, 2] == 1

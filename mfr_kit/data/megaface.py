@@ -5,10 +5,12 @@ ROOT/facescrub_lst, megaface_lst         paths below those folders, one a line; 
 ROOT/facescrub_noises.txt, megaface_noises.txt   names to leave out, one a line, # begins a comment; optional
 """
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
 from mfr_kit.data.images import SUFFIXES
+from mfr_kit.data.text_lines import read_lines
 from mfr_kit.errors import KitError
 
 
@@ -61,20 +63,17 @@ def _part(root: Path, part: str) -> list[str]:
         name for name in names if name not in left_out and name.rpartition("/")[2] not in left_out
     ]
     gone = (
-        next((name for name in kept if not (folder / name).is_file()), None)
+        next((name for name in kept if not os.path.isfile(folder / name)), None)
         if listing.exists()
         else None
     )
     if gone or not kept:
         raise KitError(
-            f"{listing}: {gone} is not in {folder}" if gone else f"{folder} holds no images"
+            f"{listing}: {gone[:200]} is not in {folder}" if gone else f"{folder} holds no images"
         )
     return kept
 
 
 def _lines(path: Path) -> list[str]:
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise KitError(f"cannot read {path}: {error}") from None
+    lines = read_lines(path, "the list of images")
     return [line.strip() for line in lines if line.strip() and not line.startswith("#")]

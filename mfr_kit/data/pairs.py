@@ -77,14 +77,20 @@ def open_pairs(path: Path, images: Path | None = None, format: str | None = None
     """
     path = Path(path)
     if not path.is_file():
-        raise KitError(f"there is no file {path}")
+        kind = "a folder: give the file that lists its pairs" if path.is_dir() else "not there"
+        raise KitError(f"{path} is {kind}; pairs are read from one file")
     known = registry.names(FORMATS)
     chosen = format or next(
         (name for name in known if registry.get(FORMATS, name).recognises(path)), None
     )
     if chosen is None:
-        raise KitError(f"{path}: no pairs that the kit knows ({', '.join(known)})")
-    return registry.get(FORMATS, chosen).open_pairs(path, images)
+        raise KitError(
+            f"{path}: no pairs that the kit knows ({', '.join(known)}); lines like `image image 1` are, with 0 for two people"
+        )
+    pairs = registry.get(FORMATS, chosen).open_pairs(path, images)
+    if not len(pairs):
+        raise KitError(f"{path} holds no pairs")
+    return pairs
 
 
 def from_rows(
@@ -194,6 +200,8 @@ def pack_pairs(pairs: PairSet, dst: Path, any_size: bool = False) -> int:
     """
     if dst.suffix.lower() != ".bin":
         raise KitError(f"{dst}: the name of a verification set ends in .bin")
+    if dst.exists():
+        raise KitError(f"{dst} exists already: choose another name or delete it")
     for row in range(0 if any_size else len(pairs.names)):
         height, width, _ = decode_rgb(pairs.encoded(row), f"{pairs.path}: {pairs.names[row]}").shape
         if (height, width) != (SIZE, SIZE):

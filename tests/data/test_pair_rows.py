@@ -3,7 +3,9 @@
 import numpy as np
 import pytest
 
-from mfr_kit.data.pairs import open_pairs
+from mfr_kit.data import ijb, megaface
+from mfr_kit.data.bins import write_bin
+from mfr_kit.data.pairs import open_pairs, pack_pairs
 from mfr_kit.errors import KitError
 from mfr_kit.evaluation.pair_list import read_list
 from tests.data.test_formats import jpeg
@@ -116,3 +118,43 @@ def test_packing_a_list_of_two_lines(tmp_path, images):
     pairs = open_pairs(tmp_path / "p.txt", images)
     assert [pairs.encoded(row) for row in range(2)] == [jpeg(0), jpeg(1)]
     assert np.array_equal(pairs.same, [True])
+
+
+def test_pairs_are_not_packed_over_another_file(tmp_path, images):
+    (tmp_path / "p.txt").write_text("a.jpg b.jpg 1\n")
+    (tmp_path / "mine.bin").write_bytes(b"mine")
+    with pytest.raises(KitError, match=r"mine\.bin exists already"):
+        pack_pairs(open_pairs(tmp_path / "p.txt", images), tmp_path / "mine.bin")
+    assert (tmp_path / "mine.bin").read_bytes() == b"mine"
+
+
+def test_a_verification_set_without_pairs(tmp_path):
+    write_bin(tmp_path / "empty.bin", [], [])
+    with pytest.raises(KitError, match="holds no pairs"):
+        open_pairs(tmp_path / "empty.bin")
+
+
+def test_templates_and_distractors_with_a_byte_order_mark(tmp_path):
+    meta = tmp_path / "meta"
+    meta.mkdir()
+    files = {
+        "ijbc_face_tid_mid.txt": "1.jpg 1 1\r\n2.jpg 2 2\r\n",
+        "ijbc_name_5pts_score.txt": "1.jpg 1 2 3 4 5 6 7 8 9 10 0.5\r\n2.jpg 1 2 3 4 5 6 7 8 9 10 0.5\r\n",
+        "ijbc_template_pair_label.txt": "1 2 0\r\n1 1 1\r\n",
+    }
+    for name, text in files.items():
+        (meta / name).write_bytes(f"\ufeff{text}".encode())
+    found = ijb.open_layout(tmp_path)
+    assert (found.names, list(found.left), list(found.same)) == (
+        ["1.jpg", "2.jpg"],
+        [1, 1],
+        [False, True],
+    )
+    (meta / "ijbc_template_pair_label.txt").write_text("4294967297 2 0\n")
+    with pytest.raises(KitError, match=r"ijbc_template_pair_label\.txt"):
+        ijb.open_layout(tmp_path)
+    for part in ("facescrub", "megaface"):
+        (tmp_path / f"{part}_images" / "p").mkdir(parents=True)
+        (tmp_path / f"{part}_images" / "p" / "1.jpg").write_bytes(jpeg(1))
+        (tmp_path / f"{part}_lst").write_bytes("\ufeffp/1.jpg\r\n".encode())
+    assert megaface.open_layout(tmp_path).probes == ["p/1.jpg"]
