@@ -63,7 +63,7 @@ def from_table(cls: type[T], table: dict[str, Any], where: str) -> T:
         KitError: unknown key, wrong type, value out of the choices, or a required option missing; names `where`.
     """
     try:
-        return _checked(cls, _typed(cls, table, where), f"in {where} or ")
+        return _checked(cls, typed(cls, table, where), f"in {where} or ")
     except KitError as error:
         raise KitError(str(error) if where in str(error) else f"{where}: {error}") from None
 
@@ -183,10 +183,15 @@ def _optional(hint: Any) -> Any:
 
 
 def _read(cls: type, config: Path) -> dict[str, Any]:
-    return _typed(cls, read_toml(config, "the config"), str(config))
+    return typed(cls, read_toml(config, "the config"), str(config))
 
 
-def _typed(cls: type, raw: dict[str, Any], where: str) -> dict[str, Any]:
+def typed(cls: type, raw: dict[str, Any], where: str) -> dict[str, Any]:
+    """Turn plain values of a TOML file into those of an options dataclass, by name.
+
+    Raises:
+        KitError: unknown key or wrong type; names `where` and the key.
+    """
     fields = {field.name: field for field in dataclasses.fields(cls)}
     values = {}
     for key, value in raw.items():

@@ -42,6 +42,22 @@ def read_parquet(path: Path, advice: str) -> "pa.Table":
     return table
 
 
+def read_npy(path: Path, advice: str) -> np.ndarray:
+    """Map an array of a `.npy` file into memory; a header that claims more than the file holds asks for none.
+
+    Raises:
+        KitError: it cannot be read, or holds anything but one array of numbers.
+    """
+    try:
+        rows = np.load(path, mmap_mode="r", allow_pickle=False)
+    except Exception as error:  # noqa: BLE001  numpy evaluates the header as Python and raises many kinds for a damaged one
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise KitError(f"{path}: cannot be read as .npy ({reason[:200]}); {advice}") from None
+    if not isinstance(rows, np.ndarray):
+        raise KitError(f"{path}: is an archive, not one array in .npy; {advice}")
+    return rows
+
+
 def _refuse_impossible(metadata, path: Path, advice: str) -> None:
     """Refuse a damaged length before memory is asked for by it."""
     groups = [metadata.row_group(number) for number in range(metadata.num_row_groups)]

@@ -1,5 +1,6 @@
 """What `fuzz_side_files.py` damages and how it reads it: one campaign a family of side files, each read as the commands do."""
 
+import contextlib
 import json
 import random
 from collections.abc import Callable
@@ -187,6 +188,182 @@ def _step(state) -> None:
     state.optimiser.step()
 
 
+EMBEDDED = [f"faces/p{number}/0.jpg" for number in range(6)]
+
+
+def make_embeddings(folder: Path) -> None:
+    """Write embeddings of six faces, once as .npy and twice as parquet: a column of lists, and numbered columns."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    rows = np.random.default_rng(0).normal(size=(6, 8)).astype(np.float32)
+    np.save(folder / "rows.npy", rows)
+    lists = pa.array(rows.tolist(), pa.list_(pa.float32()))
+    pq.write_table(pa.table({"key": EMBEDDED, "embedding": lists}), folder / "lists.parquet")
+    columns = {f"e{number}": rows[:, number] for number in range(8)}
+    pq.write_table(pa.table({"name": EMBEDDED, **columns}), folder / "columns.parquet")
+    features = pa.table({"name": EMBEDDED, "embedding": lists})
+    pq.write_table(features, folder / "features.parquet")
+
+
+def read_embeddings(folder: Path) -> None:
+    """Read embeddings as a model, as distractors and as the features of a package; the first error is raised when all were read."""
+    from mfr_kit.errors import KitError
+    from mfr_kit.evaluation.embedding_file import EmbeddingFile, read_rows
+    from mfr_kit.evaluation.faces import of_strangers
+    from mfr_kit.submission.features import npy, parquet
+
+    readers = [
+        lambda path=path: of_strangers(*read_rows(path)) for path in sorted(folder.iterdir())
+    ]
+    readers += [lambda path=path: EmbeddingFile(path, np.array(EMBEDDED, object)) for path in sorted(folder.iterdir())]  # fmt: skip
+    readers.append(lambda: np.asarray(npy.read(folder / "rows.npy", EMBEDDED)))
+    readers.append(lambda: parquet.read(folder / "features.parquet", EMBEDDED))
+    refused = []
+    for reader in readers:
+        try:
+            reader()
+        except KitError as error:
+            refused.append(error)
+    if refused:
+        raise refused[0]
+
+
+def make_lists(folder: Path) -> None:
+    """Write lists of people, groups and pairs; and the images that the pairs name."""
+    (folder / "people.txt").write_text("# chosen\nAnna B\n\nBo\n", "utf-8")
+    (folder / "groups.csv").write_text('identity,group,age\np0,a,3\n"p,1",b,4\n', "utf-8")
+    rows = "".join(f"{n % 4}.jpg,{(n + 1) % 4}.jpg,{n % 2},0,1\n" for n in range(20))
+    head = "left,right,same,left_masked,right_masked\n"
+    (folder / "pairs.csv").write_text(head + rows, "utf-8")
+    (folder / "lfw.txt").write_text("2\t1\na\t1\t2\na\t1\tb\t1\nb\t1\t2\nb\t2\ta\t2\n", "utf-8")
+    mlfw = "".join(f"a{n}.jpg b{n}.jpg {n % 2}\n" for n in range(20))
+    (folder / "mlfw.txt").write_text(mlfw, "utf-8")
+    for number in range(4):
+        (folder / f"{number}.jpg").write_bytes(b"\xff\xd8\xff")
+
+
+def read_lists(folder: Path) -> None:
+    """Read every list; the first error is raised when all were read."""
+    from mfr_kit.data.lists import read_names
+    from mfr_kit.data.pairs import open_pairs
+    from mfr_kit.errors import KitError
+    from mfr_kit.evaluation.groups import read_groups
+    from mfr_kit.evaluation.pair_list import read_list
+
+    refused = []
+    for read, name in (
+        (read_names, "people.txt"),
+        (read_groups, "groups.csv"),
+        (open_pairs, "pairs.csv"),
+        (read_list, "lfw.txt"),
+        (read_list, "mlfw.txt"),
+    ):
+        try:
+            read(folder / name)
+        except KitError as error:
+            refused.append(error)
+    if refused:
+        raise refused[0]
+
+
+def make_records(folder: Path) -> None:
+    """Write four records of a table: the teacher, and a setting with two seeds beside another."""
+    for name, seed in (("teacher", None), ("base", 0), ("base", 1), ("masks 0.5", 0)):
+        rate = {"far": 0.1, "tar": 0.8, "false_accepts": 200, "resampled": [0.7, 0.8, 0.9, None]}
+        measured = {"fingerprint": "ab", "faces": 9, "people": 3}
+        protocols = {"nonmask-nonmask": [rate], "mask-nonmask": [rate, {**rate, "far": 0.01}]}
+        record = {"schema": "mfr-kit/ablation/1", "table": "t", "title": "T", "setting": name}
+        record |= {"seed": seed, "sets": {"val": {**measured, "protocols": protocols}}}
+        if seed is not None:
+            record["options"] = {"mask_ratio": 0.5 if "masks" in name else 0.3, "epochs": 2.0}
+            record |= {"curve": [[1, 2.5], [2, 1.5]], "validation": [], "training_sets": []}
+        record |= {"resamples": 4, "seconds": {"train": 1.0, "measure": 2.0}}
+        record |= {"kit_version": "test", "commit": None, "key": "ab"}
+        path = folder / "t" / f"{name}-{seed}.json"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(json.dumps(record), "utf-8")
+
+
+def read_records(folder: Path) -> None:
+    """Make the page of results."""
+    from mfr_kit.ablation.options import ResultsOptions
+    from mfr_kit.ablation.results import write
+
+    write(ResultsOptions(records=folder, out=folder / "results.md"))
+
+
+TABLE = """
+title = "T"
+seeds = [0, 1]
+teacher = "sface"
+resamples = 100
+common = {data = "set", epochs = 2.0, masks = ["surgical"], mask_ratio = 0.3}
+sets = [{name = "val", data = "set", fars = [0.1, 0.01], protocols = ["nonmask-nonmask"], flip = true}]
+setting = [{name = "base"}, {name = "wide", width = 0.5, val-every = 3}, {name = "half", of = "base", keep = 0.5, average = true}]
+"""
+RECIPE = 'data = "set"\nout = "run"\nmethod = "coupleface"\nepochs = 2\nwidth = 1.0\nseed = 3\nholdout_people = ["a.txt"]\nresume = false\n'
+
+
+def make_tomls(folder: Path) -> None:
+    """Write a table of settings and a recipe."""
+    (folder / "table.toml").write_text(TABLE, "utf-8")
+    (folder / "recipe.toml").write_text(RECIPE, "utf-8")
+
+
+def read_tomls(folder: Path) -> None:
+    """Read the table with the options of every run of it, and the recipe."""
+    from mfr_kit.ablation import ablate, table
+    from mfr_kit.options import as_dict, load
+    from mfr_kit.training.options import distill_options
+
+    read = table.read(folder / "table.toml")
+    for setting in read.settings:
+        if setting.of is None:
+            json.dumps(as_dict(read.options(setting, out=Path("-"), seed=read.seeds[0])))
+    names = [cell.name for cell in ablate.cells(read)]
+    assert len(set(names)) == len(names)
+    load(distill_options(), folder / "recipe.toml", {})
+
+
+def make_journal(folder: Path) -> None:
+    """Write the journal and the plan of an interrupted run."""
+    from mfr_kit.data import faceset
+    from mfr_kit.data.align import TEMPLATE
+
+    work = folder / "set.part" / "work"
+    work.mkdir(parents=True)
+    row = {"key": "faces/p/1.jpg", "source": "p/1.jpg", "identity": "p", "condition": "nonmask"}
+    row |= {"landmarks": TEMPLATE.ravel().tolist(), "similarity": [1.0, 0.0, 0.0, 0.0]}
+    row |= {"score": 0.9, "clean_key": "", "mask": "", "digest": "ab", "shard": 0, "record": 1}
+    lost = dict.fromkeys(faceset.SKIPPED_COLUMNS, "") | {
+        "source": "p/2.jpg",
+        "reason": "unreadable",
+    }
+    note = {"photos": ["p/1.jpg", "p/2.jpg", "00"], "count": 2, "position": [90, 9, 2]}
+    line = json.dumps({**note, "faces": [row], "skipped": [lost]})
+    (work / "00000.jsonl").write_text(f"{line}\n{line}\n", "utf-8")
+    (work / "plan.json").write_text(json.dumps({"found": "ab", "options": {}}), "utf-8")
+
+
+def read_journal(folder: Path) -> None:
+    """Read what an interrupted run left, as one that goes on and one that ends do."""
+    from mfr_kit.data.faceset import write_rows
+    from mfr_kit.errors import KitError
+    from mfr_kit.pipelines import augment, shards
+    from mfr_kit.pipelines.options import AugmentOptions
+
+    building = folder / "set.part"
+    options = AugmentOptions(src=folder, dst=folder / "set")
+    with contextlib.suppress(KitError):  # no plan is the one that is asked for here
+        augment._expect_same_plan(building / "work" / "plan.json", {}, options)
+    with shards.journal_of(building, 0).open("r+b") as journal:
+        shards._read_back(journal)
+    list(shards._spans(building, 0))
+    chunks = ((note["faces"], note["skipped"]) for note in shards.read_journal(building, 0))
+    write_rows(building, chunks, {}, in_records=True)
+
+
 SET_KINDS = {
     "faces.parquet": (damage.bytes_of, damage.parquet_file, damage.parquet_file),
     "skipped.csv": (*TEXT, damage.csv_of, damage.csv_of),
@@ -206,5 +383,28 @@ CAMPAIGNS = {
     "runs": Campaign(make_run, read_run, RUN_KINDS),
     "checkpoints": Campaign(
         make_checkpoint, read_checkpoint, {"last.pt": (damage.bytes_of, damage.torch_file)}
+    ),
+    "embeddings": Campaign(
+        make_embeddings,
+        read_embeddings,
+        {
+            "*.npy": (damage.bytes_of, damage.npy_of, damage.npy_of, damage.npy_of),
+            "*.parquet": (damage.bytes_of, damage.parquet_file, damage.parquet_file),
+        },
+    ),
+    "lists": Campaign(
+        make_lists, read_lists, {"*.txt": TEXT, "*.csv": (*TEXT, damage.csv_of, damage.csv_of)}
+    ),
+    "records": Campaign(
+        make_records, read_records, {"t/*.json": (damage.bytes_of, *(damage.json_of,) * 4)}
+    ),
+    "tomls": Campaign(make_tomls, read_tomls, {"*.toml": (*TEXT, *(damage.toml_of,) * 4)}),
+    "journals": Campaign(
+        make_journal,
+        read_journal,
+        {
+            "set.part/work/00000.jsonl": (*TEXT, *(damage.jsonl_of,) * 3),
+            "set.part/work/plan.json": (damage.bytes_of, damage.json_of),
+        },
     ),
 }

@@ -13,6 +13,7 @@ import numpy as np
 
 from mfr_kit import __version__
 from mfr_kit.ablation.options import AblateOptions
+from mfr_kit.ablation.record import SCHEMA, read_record
 from mfr_kit.ablation.table import Measured, Setting, Table, read
 from mfr_kit.data import lists
 from mfr_kit.data.faceset import FaceSet
@@ -29,7 +30,6 @@ from mfr_kit.options import as_dict
 from mfr_kit.training import average, distill, people
 from mfr_kit.training.options import AverageOptions, RunOptions, distill_options
 
-SCHEMA = "mfr-kit/ablation/1"
 TEACHER = "teacher"  # the row that is not trained
 MEAN = "mean"  # the "seed" of an average over seeds
 UNTOLD = (
@@ -83,9 +83,7 @@ def ablate(options: AblateOptions) -> str:
             continue
         path = options.records / table.name / f"{cell.name}.json"
         key = key_of(table, cell, sets)
-        if path.is_file() and _stands(
-            json.loads(path.read_text(encoding="utf-8")), key, table, cell
-        ):
+        if path.is_file() and _stands(read_record(path), key, table, cell):
             told.append(f"{cell.name}: recorded")
         elif options.dry_run:
             told.append(f"{cell.name}: missing")

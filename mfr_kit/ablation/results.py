@@ -7,8 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from mfr_kit.ablation.ablate import SCHEMA, TEACHER, usual
+from mfr_kit.ablation.ablate import TEACHER, usual
 from mfr_kit.ablation.options import ResultsOptions
+from mfr_kit.ablation.record import read_record, refuse_other_layout
 from mfr_kit.errors import KitError
 from mfr_kit.evaluation import plot
 from mfr_kit.evaluation.bootstrap import LEVEL
@@ -56,17 +57,13 @@ def write(options: ResultsOptions) -> str:
 def _read(folder: Path) -> dict[str, list[dict]]:
     tables = defaultdict(list)
     for path in sorted(Path(folder).glob("*/*.json")):
-        try:
-            record = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise KitError(f"{path}: not a readable record ({error})") from None
-        if record.get("schema") != SCHEMA:
-            raise KitError(
-                f"{path}: no record of this version of `kit.py ablate`; delete it, and run the table again"
-            )
+        record = read_record(path)
         if "options" in record:
             record["options"] = {**usual(), **record["options"]}
-        tables[record["table"]].append(record)
+        known = tables[record["table"]]
+        if known:
+            refuse_other_layout(path, record, known[0])
+        known.append(record)
     if not tables:
         raise KitError(f"no records under {folder}: `kit.py ablate TABLE.toml` makes them")
     return tables
@@ -208,6 +205,8 @@ def _mean(rows: list[dict]) -> str:
 def _difference(rows: list[dict], base: dict | None) -> str:
     """The mean over seeds less the teacher, with the interval of that very figure over people."""
     if base is None or not _claimed([*rows, base], COMPARE) or not base["resampled"]:
+        return "-"
+    if len({len(row["resampled"]) for row in [*rows, base]}) != 1:
         return "-"
     ours = np.mean([np.array(row["resampled"], float) for row in rows], axis=0)
     change = 100 * (ours - np.array(base["resampled"], float))

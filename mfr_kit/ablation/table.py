@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from mfr_kit.errors import KitError
-from mfr_kit.options import load, read_toml
+from mfr_kit.options import load, read_toml, typed
+from mfr_kit.records import check
 from mfr_kit.registry import unknown
 from mfr_kit.training.options import RunOptions, distill_options
 
@@ -14,6 +15,19 @@ TOP = {"title", "config", "seeds", "teacher", "resamples", "common", "sets", "se
 SET = {"name", "data", "people", "fars", "protocols", "flip"}
 DERIVED = {"name", "of", "keep", "average"}
 OWN = ("out", "bank", "seed")  # the table's own business, not a setting's
+ADVICE = "docs/ablations.md shows a table"
+SETTING_SHAPE = {"name": str, "of?": str, "keep?": float, "average?": bool}
+SET_SHAPE = {"name": str, "data": str, "people?": str, "fars": [float], "protocols?": [str]}
+SHAPE = {
+    "title": str,
+    "config?": str,
+    "seeds?": [int],
+    "teacher?": str,
+    "resamples?": int,
+    "common?": dict,
+    "sets": [SET_SHAPE | {"flip?": bool}],
+    "setting": [SETTING_SHAPE],
+}
 
 
 @dataclass(frozen=True)
@@ -70,7 +84,9 @@ class Table:
         Raises:
             KitError: an option that `kit.py distill` does not have, or a wrong value; names table and setting.
         """
-        flags = {**self.common, **setting.changes, "teacher": self.teacher, **own}
+        where = f"{self.path}: setting '{setting.name}'"
+        given = typed(distill_options(), {**self.common, **setting.changes}, where)
+        flags = {**given, "teacher": self.teacher, **own}
         known = distill_options().__dataclass_fields__
         for key in flags:
             if key not in known:
@@ -98,7 +114,8 @@ def read(path: Path) -> Table:
     for key in ("title", "sets", "setting"):
         if not raw.get(key):
             raise KitError(f"{path}: '{key}' is missing (docs/ablations.md shows a table)")
-    raw = _expanded(raw, path)
+    raw = check(_expanded(raw, path), SHAPE, str(path), ADVICE)
+    _refuse_values(raw, path)
     settings = tuple(_setting(entry, path) for entry in raw["setting"])
     names = [setting.name for setting in settings]
     twice = next((name for name in names if names.count(name) > 1), None)
@@ -121,6 +138,24 @@ def read(path: Path) -> Table:
         sets=tuple(_set(entry, path) for entry in raw["sets"]),
         settings=settings,
     )
+
+
+def _refuse_values(raw: dict, path: Path) -> None:
+    """Refuse numbers out of their range, and names that cannot be told apart."""
+    seeds, resamples = raw.get("seeds", [0]), raw.get("resamples", 200)
+    if not seeds or len(set(seeds)) < len(seeds) or min(seeds) < 0 or resamples < 0:
+        raise KitError(f"{path}: 'seeds' and 'resamples' are different numbers from 0 on; {ADVICE}")
+    for entry in raw["sets"]:
+        if not entry["fars"] or not all(0 < far <= 1 for far in entry["fars"]):
+            raise KitError(f"{path}: set '{entry['name']}': 'fars' are numbers above 0 to 1")
+    for entry in raw["setting"]:
+        if not 0 <= entry.get("keep", 1.0) <= 1:
+            raise KitError(f"{path}: setting '{entry['name']}': 'keep' is a number from 0 to 1")
+    for what in ("sets", "setting"):
+        names = [entry["name"] for entry in raw[what]]
+        twice = next((name for name in names if names.count(name) > 1 or not name), None)
+        if twice is not None:
+            raise KitError(f"{path}: two {what} are called '{twice}'")
 
 
 def _known(raw: dict, keys: set[str], where: str) -> None:

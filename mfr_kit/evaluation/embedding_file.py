@@ -4,12 +4,13 @@ from pathlib import Path
 
 import numpy as np
 
-from mfr_kit import assets
+from mfr_kit import assets, tables
 from mfr_kit.data.faceset import FaceSet
 from mfr_kit.errors import KitError
 from mfr_kit.evaluation import embedding_columns as columns
 from mfr_kit.models import sanity
 
+ADVICE = "write it again"
 SUFFIXES = (".npy", ".parquet")
 
 
@@ -83,10 +84,7 @@ def read_rows(path: Path) -> tuple[np.ndarray, list[str]]:
 
 
 def _read_npy(path: Path) -> np.ndarray:
-    try:
-        rows = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise KitError(f"{path}: cannot be read as .npy ({error})") from None
+    rows = tables.read_npy(path, ADVICE)
     if rows.ndim != 2 or rows.dtype.kind != "f" or not rows.shape[1]:
         raise KitError(
             f"{path}: {rows.dtype} of shape {rows.shape}; embeddings are a matrix of floats, a row each face"
@@ -95,11 +93,5 @@ def _read_npy(path: Path) -> np.ndarray:
 
 
 def _read_parquet(path: Path) -> tuple[np.ndarray, list[str]]:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    try:
-        table = pq.read_table(path)
-    except (pa.ArrowInvalid, OSError) as error:
-        raise KitError(f"{path}: cannot be read as parquet ({error})") from None
+    table = tables.read_parquet(path, ADVICE)
     return columns.matrix(path, table), columns.keys(path, table)

@@ -2,7 +2,6 @@
 
 import csv
 import io
-import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from mfr_kit.errors import KitError
 from mfr_kit.evaluation.faces import Faces
 from mfr_kit.evaluation.scores import Scores
 from mfr_kit.masks.pose import estimate
+from mfr_kit.records import check, parse_json
 
 COVERAGE_STEP = 0.05  # of the face's area
 TURNS = (0, 15, 30, 45)  # degrees to either side at which a range begins
@@ -22,12 +22,21 @@ TURNS = (0, 15, 30, 45)  # degrees to either side at which a range begins
 
 def mask_kind(mask: str) -> str:
     """Name the kind of a synthetic mask, or say that it is none."""
-    return str(json.loads(mask).get("look", "synthetic")) if mask else "real mask"
+    return _parameters(mask).get("look", "synthetic") if mask else "real mask"
+
+
+def _parameters(mask: str) -> dict:
+    where, advice = (
+        "column 'mask' of faces.parquet",
+        "make the face set again with `kit.py augment`",
+    )
+    shape = {"look?": str, "coverage?": (float, None)}
+    return check(parse_json(mask, where, advice), shape, where, advice)
 
 
 def coverage(mask: str) -> str:
     """Name the range that a synthetic mask's share of the face lies in."""
-    share = json.loads(mask).get("coverage") if mask else None
+    share = _parameters(mask).get("coverage") if mask else None
     if share is None:
         return "not known"
     low = int(share / COVERAGE_STEP + 1e-9) * COVERAGE_STEP

@@ -154,8 +154,9 @@ def _expect_same_plan(plan: Path, wanted: dict, options: AugmentOptions) -> None
     building = plan.parent.parent
     try:
         found = json.loads(plan.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         found = {}
+    found = found if isinstance(found, dict) else {}
     if found == wanted:
         return
     if {**found, "found": ""} == {**wanted, "found": ""}:

@@ -26,11 +26,23 @@ from mfr_kit.data.storage import Position, ShardWriter, rec_path
 from mfr_kit.errors import KitError
 from mfr_kit.pipelines.options import AugmentOptions
 from mfr_kit.pipelines.selection import chosen_people, exclude_choice, people_of
+from mfr_kit.records import check, parse_json
 
 WORK = "work"  # folder inside DST.part that is gone when the set is whole
 CHUNK = 64  # photographs that one task of a worker makes, and one line of the journal notes
 _NAME_BYTES = 250  # that leave room for `.part` in a file system's 255
 AHEAD = 4  # tasks in flight for each worker
+MOST_NOTED = 1 << 16
+_TEXTS = ("key", "source", "identity", "condition", "clean_key", "mask", "digest")
+ROW = {name: str for name in _TEXTS} | {"landmarks": [float], "similarity": [float]}
+ROW |= {
+    "condition": frozenset({faceset.NONMASK, faceset.MASK}),
+    "score": float,
+    "shard?": int,
+    "record?": int,
+}
+NOTE = {"photos": [str], "count": int, "position": ([int], None), "faces": [ROW]}
+NOTE |= {"skipped": [{name: str for name in faceset.SKIPPED_COLUMNS}]}
 Made = tuple[
     list[dict], list[dict]
 ]  # rows for faces.parquet, for records with their `data`, and rows for skipped.csv
@@ -129,7 +141,8 @@ def make_shard(
 def read_journal(building: Path, shard: int) -> Iterator[dict]:
     """Yield the notes of a shard, one in memory at a time."""
     with journal_of(building, shard).open("rb") as journal:
-        yield from map(json.loads, journal)
+        for number, line in enumerate(journal, 1):
+            yield _note(line, f"{journal.name}: line {number}", building)
 
 
 @contextmanager
@@ -293,11 +306,30 @@ def _read_back(journal) -> tuple[list[dict], Position | None]:
         if not line.endswith(b"\n"):
             break
         whole += len(line)
-        note = json.loads(line)
+        note = _note(
+            line, f"{journal.name}: line {len(done) + 1}", Path(journal.name).parent.parent
+        )
         done.append({name: note[name] for name in ("photos", "count", "position")})
     journal.truncate(whole)
     last = done[-1]["position"] if done else None
     return done, Position(*last) if last else None
+
+
+def _note(line: bytes, where: str, building: Path) -> dict:
+    """Parse a line of a journal.
+
+    Raises:
+        KitError: damaged; names the line.
+    """
+    advice = f"remove {building} to start afresh"
+    note = check(parse_json(line, where, advice), NOTE, where, advice)
+    position, marks = note["position"], note["photos"]
+    known = position is None or (len(position) == 3 and min(position) >= 0)
+    shapes = {(len(row["similarity"]), len(row["landmarks"]) % 2) for row in note["faces"]}
+    known = known and shapes <= {(4, 0)}
+    if not known or len(marks) != 3 or not 1 <= note["count"] <= MOST_NOTED:
+        raise KitError(f"{where}: counts and places that cannot be; {advice}")
+    return note
 
 
 def _marks(chunk: list[Photo]) -> list[str]:
@@ -317,7 +349,8 @@ def expect_people(options: AugmentOptions) -> list[str]:
     people, building = chosen_people(options), building_of(options)
     try:
         plan = json.loads((building / WORK / "plan.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        check(plan, {"found": str}, f"{building}", "remove it")
+    except (OSError, ValueError, RecursionError, KitError):
         raise KitError(f"{building}: not laid out, or damaged: remove it to start afresh") from None
     if plan.get("found") != people_digest(people):
         raise KitError(

@@ -8,10 +8,10 @@ import zipfile
 from pathlib import Path
 
 from mfr_kit import __version__, assets, registry
-from mfr_kit.errors import KitError
 from mfr_kit.files import replacing
 from mfr_kit.models import weights
 from mfr_kit.models.embedders import load_embedder
+from mfr_kit.records import read_json
 from mfr_kit.submission import check, tracks
 from mfr_kit.submission.checks.lineage import stored
 from mfr_kit.submission.embeddings import Written, write_features
@@ -113,10 +113,9 @@ def _rerun(options: SubmissionOptions) -> dict[str, Path | bytes]:
 def _report(path: Path | None) -> dict | None:
     if path is None:
         return None
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise KitError(f"--report {path} cannot be read as JSON: {error}") from None
+    return read_json(
+        path, {"schema?": str}, "give the report.json of `kit.py evaluate` as --report"
+    )
 
 
 def _manifest(

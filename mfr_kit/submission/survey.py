@@ -1,5 +1,6 @@
 """Every backbone against every track: what a fresh export of it keeps and breaks, before anybody trains it."""
 
+import contextlib
 import hashlib
 import json
 import os
@@ -13,6 +14,7 @@ import onnxruntime
 from mfr_kit import assets, registry
 from mfr_kit.errors import KitError
 from mfr_kit.models.weights import BACKBONES, build_backbone, write_text
+from mfr_kit.records import read_json
 from mfr_kit.submission import estimate, tracks
 from mfr_kit.submission.check import CHECKS
 from mfr_kit.submission.checks.graph import multiply_adds
@@ -176,7 +178,8 @@ def _thread_ms(model: Path, shape: tuple, cache: Path) -> float:
     )
     stored = cache / f"{hashlib.sha256(told.encode()).hexdigest()[:24]}.json"
     if stored.is_file():
-        return float(json.loads(stored.read_text(encoding="utf-8"))["ms"])
+        with contextlib.suppress(KitError):  # a damaged one is measured anew
+            return float(read_json(stored, {"ms": float}, "")["ms"])
     measured = single_image_ms(model, threads=1, runs=RUNS).low
     cache.mkdir(parents=True, exist_ok=True)
     write_text(stored, json.dumps({"of": told, "ms": measured}) + "\n")

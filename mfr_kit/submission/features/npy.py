@@ -16,4 +16,6 @@ def write(path: Path, names: list[str], rows: np.ndarray) -> None:
 
 def read(path: Path, names: list[str]) -> np.ndarray:
     """Read them back, mapped rather than loaded."""
-    return np.load(path, mmap_mode="r", allow_pickle=False)
+    from mfr_kit import tables
+
+    return tables.read_npy(path, "write the features again")

@@ -32,12 +32,17 @@ def read(path: Path, names: list[str]) -> np.ndarray:
     Raises:
         KitError: the names are not the listed ones.
     """
-    import pyarrow.parquet as pq
-
+    from mfr_kit import tables
     from mfr_kit.errors import KitError
 
-    table = pq.read_table(path).combine_chunks()
-    if table["name"].to_pylist() != list(names):
+    advice = "write the features again"
+    table = tables.read_parquet(path, advice).combine_chunks()
+    if tables.as_text(table, "name", str(path), advice).to_pylist() != list(names):
         raise KitError(f"{path}: its names are not those of the list")
-    size = table.schema.field("embedding").type.list_size
-    return table["embedding"].combine_chunks().flatten().to_numpy().reshape(-1, size)
+    rows = tables.as_lists(table, "embedding", None, str(path), advice).combine_chunks()
+    lengths = set(rows.value_lengths().to_pylist())
+    if len(lengths) != 1:
+        raise KitError(
+            f"{path}: the lists of column 'embedding' are not all of one length; {advice}"
+        )
+    return rows.flatten().to_numpy().reshape(-1, lengths.pop())
