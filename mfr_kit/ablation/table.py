@@ -151,11 +151,11 @@ def _refuse_values(raw: dict, path: Path) -> None:
     for entry in raw["setting"]:
         if not 0 <= entry.get("keep", 1.0) <= 1:
             raise KitError(f"{path}: setting '{entry['name']}': 'keep' is a number from 0 to 1")
-    for what in ("sets", "setting"):
+    for what, many in (("sets", "sets"), ("setting", "settings")):
         names = [entry["name"] for entry in raw[what]]
         twice = next((name for name in names if names.count(name) > 1 or not name), None)
         if twice is not None:
-            raise KitError(f"{path}: two {what} are called '{twice}'")
+            raise KitError(f"{path}: two {many} are called '{twice}'")
 
 
 def _known(raw: dict, keys: set[str], where: str) -> None:
