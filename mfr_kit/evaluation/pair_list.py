@@ -1,10 +1,11 @@
 """Comparisons that somebody listed, with the interface of `Pairs`; and the lists of LFW and MLFW."""
 
+import sys
 from pathlib import Path
 
 import numpy as np
 
-from mfr_kit.data import pair_rows
+from mfr_kit.data import lists, pair_rows
 from mfr_kit.data.faceset import MASK, NONMASK
 from mfr_kit.data.images import SUFFIXES
 from mfr_kit.data.pair_rows import is_labelled, is_two_lined, read_labelled, read_two_lined
@@ -125,48 +126,86 @@ def read_lfw(path: Path) -> tuple[list[tuple[str, str, bool]], int]:
     return pairs, folds
 
 
-def listed(faces: Faces, pairs: list[tuple[str, str, bool]], path: Path) -> PairList:
-    """Look the photographs of a list up in a set, by path or name without suffix.
+def listed(
+    faces: Faces,
+    pairs: list[tuple[str, str, bool]],
+    path: Path,
+    allow_unknown: bool = False,
+) -> tuple[PairList, np.ndarray]:
+    """Look the photographs of a list up in a set, by path or name without suffix, in Unicode's form NFC.
 
     A drawn twin is never taken for its photograph, and a masked photograph only where no unmasked one has the name.
 
+    Args:
+        faces: the set.
+        pairs: from `read_list`.
+        path: of the list, for messages.
+        allow_unknown: leave pairs out whose photographs are not in the set, with a warning.
+    Returns:
+        the comparisons, and (n,) their places in the list.
     Raises:
         KitError: photographs of the list are not in the set, not even as ones without a face; or a name is that of several photographs.
     """
-    wanted = {name for left, right, _ in pairs for name in (left, right)}
+    named = [(_plain(left), _plain(right), same) for left, right, same in pairs]
+    wanted = {name for left, right, _ in named for name in (left, right)}
     rows: dict[str, set[int]] = {}
+    known: set[str] = set()
     for condition in (NONMASK, MASK):
         here: dict[str, set[int]] = {}
         for row in np.flatnonzero((faces.photos == faces.keys) & (faces.conditions == condition)):
-            source = Path(faces.sources[row])
+            source = Path(lists.nfc(faces.sources[row]))
+            known |= {source.stem, str(source.with_suffix(""))}
             for name in {str(source.with_suffix("")), source.stem} & wanted:
                 here.setdefault(name, set()).add(int(row))
         rows = here | rows
     missing = sorted(wanted - rows.keys())
     if missing:
-        raise KitError(
-            f"{len(missing)} photographs of {path} are not in the set ({', '.join(missing[:3])}, ...): augment all its people first"
-        )
+        _refuse_missing(missing, len(wanted), known, path, allow_unknown)
     several = sorted(name for name, found in rows.items() if len(found) > 1)
     if several:
         raise KitError(
             f"{several[0]} of {path} is the name of {len(rows[several[0]])} photographs of the set: list them with their folders"
         )
-    left, right = (np.array([min(rows[pair[side]]) for pair in pairs]) for side in (0, 1))
-    return PairList(faces, left, right, np.array([pair[2] for pair in pairs]))
+    places = [n for n, pair in enumerate(named) if pair[0] in rows and pair[1] in rows]
+    if len({named[place][2] for place in places}) < 2:
+        raise KitError(
+            f"{path}: no pairs of one person and of two are left whose photographs are in the set"
+        )
+    left, right = (np.array([min(rows[named[n][side]]) for n in places]) for side in (0, 1))
+    return PairList(faces, left, right, np.array([named[n][2] for n in places])), np.array(places)
 
 
-def fold_accuracy(scores: np.ndarray, same: np.ndarray, folds: int) -> dict:
+def _plain(name: str) -> str:
+    """Write a listed photograph as the set does."""
+    return lists.nfc(name.replace("\\", "/").removeprefix("./"))
+
+
+def _refuse_missing(
+    missing: list[str], every: int, known: set[str], path: Path, allow_unknown: bool
+) -> None:
+    named = lists.unknown_of([("not in the set", name) for name in missing], lambda name: known)
+    line = f"--pairs {path}: {len(missing):,} of {every:,} photographs are not in the set: {named}"
+    if not allow_unknown:
+        raise KitError(
+            f"{line}. Augment all people of the list, or measure the other pairs with --allow-unknown"
+        )
+    print(f"warning: {line} (--allow-unknown)", file=sys.stderr)
+
+
+def fold_accuracy(
+    scores: np.ndarray, same: np.ndarray, folds: int, fold_of: np.ndarray | None = None
+) -> dict:
     """Accuracy of each fold at the threshold that is best on all others (of equally good ones the middle one).
 
     Args:
         scores: (n,) float, -inf where a face was not found: never accepted.
         same: (n,) bool.
         folds: into so many consecutive equal parts.
+        fold_of: (n,) the fold of each, where pairs of the list were left out.
     """
-    number = np.arange(len(scores)) * folds // len(scores)
+    number = np.arange(len(scores)) * folds // len(scores) if fold_of is None else fold_of
     accuracies, thresholds = [], []
-    for fold in range(folds):
+    for fold in np.unique(number):
         here = number == fold
         thresholds.append(_best_threshold(scores[~here], same[~here]))
         accuracies.append(float(((scores[here] >= thresholds[-1]) == same[here]).mean()))

@@ -123,7 +123,7 @@ def _plan(options: EvaluateOptions, whole: FaceSet | None, faceset: FaceSet | No
     if faceset is None:
         return plan
     named = SHOWN if options.out and options.faces else 0
-    plan = replace(plan, enrol=options.enrol)
+    plan = replace(plan, enrol=options.enrol, allow_unknown=options.allow_unknown)
     return replace(
         plan,
         gallery=_gallery(options, whole, faceset),

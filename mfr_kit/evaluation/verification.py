@@ -134,6 +134,7 @@ class Plan:
         worst: how many of the worst errors of each kind to list by name; 0 to name none.
         enrol: how many photographs of a person a searched gallery holds; 0 where nothing is searched unless asked for by name.
         distractors: faces of a second set, from the same model, for the protocol that searches among strangers.
+        allow_unknown: leave pairs of `pairs` out whose photographs are not in the set.
     """
 
     fars: tuple[float, ...] = DEFAULT_FARS
@@ -149,6 +150,7 @@ class Plan:
     worst: int = 0
     enrol: int = 0
     distractors: Faces | None = None
+    allow_unknown: bool = False
 
 
 @dataclass(frozen=True)

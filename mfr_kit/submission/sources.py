@@ -1,14 +1,16 @@
 """Where the faces of a feature file come from: a face set, or a text file that lists aligned images. Order is kept."""
 
 import hashlib
-from collections.abc import Callable
+import os
+import unicodedata
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from mfr_kit.data import images
+from mfr_kit.data import images, lists
 from mfr_kit.data.align import SIZE
 from mfr_kit.data.faceset import ROWS, FaceSet
 from mfr_kit.errors import KitError
@@ -57,11 +59,43 @@ def open_source(path: Path) -> Source:
 
 
 def _lines(path: Path) -> list[str]:
+    """Read the images that a list names, as their paths inside the list's folder.
+
+    Raises:
+        KitError: images that are not there: the first ones are named, with what may be meant.
+    """
+    names, missing = [], []
+    for number, line in lists.read_lines(path, "the list of images"):
+        name = next(
+            (form for form in _spellings(line, path.parent) if os.path.isfile(path.parent / form)),
+            None,
+        )
+        if name is not None:
+            names.append(name)
+        elif not line.lstrip().startswith("#"):
+            missing.append((f"line {number}", line.strip()))
+    if missing:
+        named = lists.unknown_of(missing, lambda entry: _beside(path.parent, entry))
+        raise KitError(
+            f"{path}: {len(missing):,} of {len(missing) + len(names):,} images are not there: {named}. Every line is a row of the features: mend the list"
+        )
+    return names
+
+
+def _spellings(line: str, folder: Path) -> Iterator[str]:
+    """What a line may mean, in the forms in which a file system may have the name."""
+    for form in lists.readings(line, folder):
+        yield form
+        yield unicodedata.normalize("NFD", form)
+
+
+def _beside(folder: Path, entry: str) -> list[str]:
+    """The files in the folder that an entry names, as paths inside the list's."""
+    parent = (folder / entry.replace("\\", "/")).parent
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise KitError(f"cannot read the list of images {path}: {error}") from None
-    return [line.strip() for line in lines if line.strip() and not line.startswith("#")]
+        return [os.path.relpath(item, folder) for item in parent.iterdir()]
+    except OSError:
+        return []
 
 
 def _fingerprint(folder: Path, names: list[str]) -> str:

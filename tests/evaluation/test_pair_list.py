@@ -196,3 +196,25 @@ def test_the_published_list_holds_six_thousand_pairs(real_data) -> None:
     pairs, folds = read_lfw(real_data / "lfw" / "pairs.txt")
     assert folds == 10 and len(pairs) == 6000 and sum(same for *_, same in pairs) == 3000
     assert all(same == (left[:-5] == right[:-5]) for left, right, same in pairs)
+
+
+def test_photographs_that_are_not_there_are_named_or_their_pairs_left_out(tmp_path, capsys) -> None:
+    """Of ten folds with a pair of each kind one loses a pair: it rests on the other, and the other folds stay as they were."""
+    faceset, path = masked_list(tmp_path, True)
+    rows = np.eye(4, dtype=np.float32)[[int(name[1:]) for name in faceset.identities]]
+    faces = from_set(rows, faceset)
+    whole = measure(faces, Plan(fars=(0.5,), pairs=path), ["lfw"])["lfw"].result
+    text = path.read_text()
+    name = text.split()[0]
+    path.write_text(text.replace(name, name + "x", 1))
+    with pytest.raises(
+        KitError, match=r"1 of \d+ photographs are not in the set: '.*x' \(.*did you"
+    ):
+        measure(faces, Plan(fars=(0.5,), pairs=path), ["lfw"])
+    plan = Plan(fars=(0.5,), pairs=path, allow_unknown=True)
+    part = measure(faces, plan, ["lfw"])["lfw"].result
+    assert "warning: --pairs" in capsys.readouterr().err
+    count, before = part["comparisons"], whole["comparisons"]
+    assert count["genuine"] + count["impostor"] == before["genuine"] + before["impostor"] - 1
+    assert len(part["accuracy"]["folds"]) == 10
+    assert part["accuracy"]["folds"][1:] == whole["accuracy"]["folds"][1:]

@@ -1,4 +1,5 @@
 import struct
+import unicodedata
 
 import numpy as np
 import pytest
@@ -117,6 +118,26 @@ def test_an_interrupted_run_is_continued_to_the_same_bytes(model, drawn_set, tmp
     assert (tmp_path / "f.npy").read_bytes() == (tmp_path / "whole.npy").read_bytes()
 
 
+def test_a_feature_list_from_any_editor_names_the_same_images(tmp_path):
+    names = ["x/a.png", "x/#1.png", "x/Zoë b.png"]
+    (tmp_path / "x").mkdir()
+    for name in names:
+        path = tmp_path / unicodedata.normalize("NFD", name)
+        path.write_bytes(encode(np.full((112, 112, 3), 90, np.uint8), ".png"))
+    text = f"x\\a.png\r\n# a remark\r\n{tmp_path}/x/#1.png\r\n./x/Zoë b.png \r\n"
+    for encoding in ("utf-8", "utf-8-sig", "utf-16"):
+        (tmp_path / "list.txt").write_bytes(text.encode(encoding))
+        source = open_source(tmp_path / "list.txt")
+        assert [unicodedata.normalize("NFC", name) for name in source.names] == [
+            "x/a.png",
+            f"{tmp_path}/x/#1.png",
+            "./x/Zoë b.png",
+        ]
+    (tmp_path / "list.txt").write_text("x/a.png\nx/A.png\n")
+    with pytest.raises(KitError, match=r"'x/A\.png' \(line 2; did you mean 'x/a\.png'\?\)"):
+        open_source(tmp_path / "list.txt")
+
+
 def test_a_list_with_a_photo_that_is_not_aligned_is_refused(model, tmp_path):
     for name, size in (("a.png", 112), ("b.png", 120)):
         (tmp_path / name).write_bytes(encode(np.full((size, size, 3), 90, np.uint8), ".png"))
@@ -126,7 +147,7 @@ def test_a_list_with_a_photo_that_is_not_aligned_is_refused(model, tmp_path):
             model, open_source(tmp_path / "list.txt"), tmp_path / "f.npy", "npy"
         )
     (tmp_path / "list.txt").write_text("a.png\nc.png\n")
-    with pytest.raises(KitError, match=r"c\.png: listed but"):
+    with pytest.raises(KitError, match=r"1 of 2 images are not there: 'c\.png' \(line 2"):
         open_source(tmp_path / "list.txt")
 
 

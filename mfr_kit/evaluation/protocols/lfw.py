@@ -21,8 +21,10 @@ def measure(faces: Faces, plan: Plan) -> Outcome:
     if plan.pairs is None:
         raise KitError("give the list of pairs with --pairs (LFW's or MLFW's pairs.txt)")
     pairs, folds = read_list(plan.pairs)
-    comparisons = listed(faces, pairs, plan.pairs)
+    comparisons, places = listed(faces, pairs, plan.pairs, plan.allow_unknown)
+    fold_of = places * folds // len(pairs)
     result = verify(comparisons, dataclasses.replace(plan, resamples=0)).result
     return Outcome(
-        {**result, "accuracy": fold_accuracy(comparisons.scores, comparisons.same, folds)}, {}
+        {**result, "accuracy": fold_accuracy(comparisons.scores, comparisons.same, folds, fold_of)},
+        {},
     )
