@@ -9,6 +9,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from mfr_kit.data.folder_tree import FolderTree
 from mfr_kit.data.images import SUFFIXES
 from mfr_kit.data.text_lines import read_lines
 from mfr_kit.errors import KitError
@@ -53,11 +54,13 @@ def _part(root: Path, part: str) -> list[str]:
     if listing.exists():
         names = _lines(listing)
     else:
-        names = sorted(
-            item.relative_to(folder).as_posix()
-            for item in folder.rglob("*")
-            if item.suffix.lower() in SUFFIXES
-        )
+        listed = FolderTree(folder).walk()
+        lost = next((row for row in listed.lost if row.reason != "hidden"), None)
+        if lost is not None:
+            raise KitError(
+                f"{folder / lost.source}: {lost.reason} ({lost.detail}); mend or remove it"
+            )
+        names = [name for name in listed.files if Path(name).suffix.lower() in SUFFIXES]
     left_out = set(_lines(noises)) if noises.exists() else set()
     kept = [
         name for name in names if name not in left_out and name.rpartition("/")[2] not in left_out

@@ -14,6 +14,8 @@ import pytest
 from mfr_kit import assets, cli
 from mfr_kit.data.faceset import FaceSet
 from mfr_kit.data.images import encode, read_rgb
+from mfr_kit.pipelines import augment as room
+from mfr_kit.pipelines import shards
 from tests.conftest import write_faceset
 
 
@@ -237,3 +239,39 @@ def test_odd_names_and_odd_files_give_faces_or_rows(tmp_path, capsys):
     assert augment(src, tmp_path / ("d" * 253)) == 0  # whose .part does not fit
     only = copy_faces(tmp_path / "only", {os.fsdecode(b"\xd5\xc5"): "s1"})
     assert "convmv" in refused(capsys, only, tmp_path / "x")
+
+
+def test_what_changes_during_a_run_is_said_or_refused(tmp_path, capsys, monkeypatch):
+    src = copy_faces(tmp_path / "src", {"anna": "s1", "bob": "s2"}, 2)
+    face = src / "anna" / "1.pgm"
+    make_shard = shards.make_shard
+
+    def add_before(path: Path):
+        def make(*arguments):
+            if not path.exists():
+                path.parent.mkdir(exist_ok=True)
+                shutil.copy(face, path)
+            return make_shard(*arguments)
+
+        return make
+
+    monkeypatch.setattr(shards, "make_shard", add_before(src / "bob" / "9.pgm"))
+    assert augment(src, tmp_path / "set") == 0
+    assert "changed during the run: 4 files at first, 5 then" in capsys.readouterr().out
+    assert of_whom(tmp_path / "set") == {"anna": 2, "bob": 3}
+    monkeypatch.setattr(shards, "make_shard", add_before(src / "aaron" / "1.pgm"))
+    assert "other people" in refused(capsys, src, tmp_path / "labels", "--format", "rec")
+    plan = tmp_path / "labels.part" / "work" / "plan.json"
+    plan.write_text(plan.read_text()[:20])
+    assert "begun with other options" in refused(
+        capsys, src, tmp_path / "labels", "--format", "rec"
+    )
+
+
+def test_a_file_that_changed_its_name_amid_a_chunk_is_noticed(tmp_path, capsys, monkeypatch):
+    src = copy_faces(tmp_path / "src", {"anna": "s1"}, 3)
+    monkeypatch.setattr(room, "finish", lambda options: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        augment(src, tmp_path / "set")
+    (src / "anna" / "2.pgm").rename(src / "anna" / "2b.pgm")
+    assert "changed since the run began" in refused(capsys, src, tmp_path / "set")
