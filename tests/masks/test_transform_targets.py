@@ -1,5 +1,6 @@
 """MaskAugment target by target, against what Compose and ReplayCompose offer."""
 
+import functools
 import json
 import pickle
 
@@ -20,10 +21,15 @@ EMPTY = np.zeros((112, 112), np.uint8)
 A, B = head(1), head(2)
 
 
+@functools.cache
+def every_look() -> library.Library:
+    return library.load(library.names())
+
+
 def rendered(image, replay, landmarks=TEMPLATE) -> tuple[np.ndarray, np.ndarray]:
     """What the renderer itself draws with the parameters of a replay."""
     params = replay["transforms"][-1]["params"]
-    mask = library.load(library.names()).replay(params["mask"])
+    mask = every_look().replay(params["mask"])
     return render(image, landmarks, mask, rng_for(params["grain"]))
 
 
@@ -220,6 +226,15 @@ def test_p_out_of_range_is_refused(p):
 def test_seeds_that_are_no_whole_numbers_are_refused(seed):
     with pytest.raises(KitError, match=r"mask_seed.*whole numbers"):
         MaskAugment(p=1)(image=A, mask_seed=seed)
+
+
+def test_a_folder_that_changed_is_read_again(tmp_path):
+    text = (library.FOLDER / "grey.toml").read_text(encoding="utf-8")
+    (tmp_path / "grey.toml").write_text(text)
+    first = MaskAugment(folder=tmp_path, p=1)(image=A, mask_seed=(1,))["image"]
+    (tmp_path / "grey.toml").write_text(text.replace("#808080", "#ff0000") + "# red")
+    second = MaskAugment(folder=tmp_path, p=1)(image=A, mask_seed=(1,))["image"]
+    assert not np.array_equal(first, second)
 
 
 @pytest.mark.parametrize("form", ["json", "yaml"])
