@@ -94,7 +94,8 @@ def convert(
     dst = Path(dst)
     if dst.exists():
         raise KitError(f"{dst} exists already: choose another name or delete it")
-    refuse_overlap(src, dst)
+    if not _is_rec_folder(Path(src)):
+        refuse_overlap(src, dst)
     chosen, source = open_any(src, read_as, level)
     for line in describe(source, chosen):
         say(line)
@@ -144,6 +145,12 @@ def _open(name: str, path: Path, level: int | None) -> TrainingSet:
     if level:
         raise KitError(f"--level {level}: {path} is read as {name}, which has no folder levels")
     return opened.open_set(path)
+
+
+def _is_rec_folder(path: Path) -> bool:
+    """Whether a folder is read for the .rec in it: what else lies there is no part of the set."""
+    recordio, face_set = (registry.get(FORMATS, name) for name in ("recordio", "face-set"))
+    return path.is_dir() and recordio.recognises(path) and not face_set.recognises(path)
 
 
 def refuse_outputs(dst: Path, outputs: Sequence[Path]) -> None:

@@ -108,6 +108,7 @@ def test_property_with_the_number_of_images(tmp_path, text):
     path = rec(tmp_path / "train.rec", [pack(0, jpeg(1)), pack(1, jpeg(2)), pack(1, jpeg(3))])
     (tmp_path / "property").write_text(text, encoding="utf-8", newline="")
     assert [person for person, _ in found(path)] == ["000000", "000001", "000001"]
+    assert convert(tmp_path, tmp_path / "out").people == 2  # beside the .rec, in no person's way
     with pytest.raises(KitError, match="property"):
         (tmp_path / "property").write_text("2,112,112\nthree\n")
         open_any(path)
