@@ -9,7 +9,8 @@ from mfr_kit.errors import KitError
 from mfr_kit.models import identity, preprocess
 from mfr_kit.models import lineage as lineages
 from mfr_kit.models.notes import say_once
-from mfr_kit.models.runtime import open_session
+from mfr_kit.models.onnx_file import printable
+from mfr_kit.models.runtime import metadata_of, open_session
 from mfr_kit.models.signature import Signature, read_signature
 from mfr_kit.seeding import rng_for
 
@@ -48,7 +49,7 @@ class OnnxEmbedder:
     ):
         self.path, self._threads = path, threads
         self._session, self._is_quick = open_session(path, threads, quick=True), True
-        meta = self._session.get_modelmeta().custom_metadata_map
+        meta = metadata_of(self._session, str(path))
         self.signature = read_signature(self._session, str(path), output)
         self.normalisation = _normalisation(
             path, normalisation, meta.get(preprocess.META_NORMALISATION), self.signature, usual
@@ -59,7 +60,7 @@ class OnnxEmbedder:
         self.lineage = lineage or _lineage(path, meta.get(preprocess.META_LINEAGE))
         if output is not None and output != self.signature.output:
             say_once(
-                f"{path} has one output, '{self.signature.output}': --output {output} is not for it"
+                f"{path} has one output, '{printable(self.signature.output)}': --output {output} is not for it"
             )
         if self.signature.layout == "NHWC":
             say_once(f"{path} takes faces as (N, 112, 112, 3): they are transposed for it")
@@ -132,7 +133,7 @@ def _normalisation(
     path: Path, given: str | None, stored: str | None, signature: Signature, usual: str | None
 ) -> str:
     if stored not in (None, *preprocess.NORMALISATIONS):
-        say_once(f"{path} says that it takes '{stored}', which the kit does not know")
+        say_once(f"{path} says that it takes '{printable(stored)}', which the kit does not know")
         stored = None
     if signature.takes_pixels:
         if stored not in (None, PIXELS):

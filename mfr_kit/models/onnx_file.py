@@ -29,14 +29,19 @@ STRANGERS = (
 
 def one_line(error: object) -> str:
     """Onnxruntime's and onnx's own reason as one line that begins with the reason: no error codes, no place in their sources."""
-    text = " ".join(str(error).split()) or type(error).__name__
-    text = "".join(character for character in text if character.isprintable())
+    text = printable(error) or type(error).__name__
     text = re.sub(
         r"(Exception during initialization: )?\[ONNXRuntimeError\] : \d+ : [A-Z_]+ : ", "", text
     )
     text = re.sub(r"Load model from .*? failed:\s*", "", text)
     text = _without_signatures(text).removeprefix("Exception during initialization: ")
     return text if len(text) <= LONGEST_REASON else f"{text[:LONGEST_REASON]}..."
+
+
+def printable(text: object) -> str:
+    """A name from somebody's file as part of one line: blanks for line breaks, nothing that moves a terminal's cursor."""
+    joined = " ".join(str(text).split())
+    return "".join(character for character in joined if character.isprintable())
 
 
 def load(path: Path) -> "onnx.ModelProto":
@@ -67,6 +72,8 @@ def why_no_model(path: Path) -> str:
     """Say what a file is when its first bytes show that it is no ONNX; empty where they do not."""
     if path.is_dir():
         return "it is a folder, not an ONNX file"
+    if path.exists() and not path.is_file():  # a pipe or a device may never end
+        return "it is a pipe or a device, not an ONNX file"
     try:
         with path.open("rb") as file:
             head = file.read(HEAD_BYTES)

@@ -26,6 +26,9 @@ def open_session(
     Raises:
         KitError: onnxruntime refuses the file; one line says why, in the names of the file itself.
     """
+    if not isinstance(model, bytes) and not Path(model).is_file():
+        reason = onnx_file.why_no_model(Path(model))
+        raise KitError(f"{model} cannot be loaded by onnxruntime: {reason}")
     if isinstance(model, bytes):
         try:
             return _open(model, threads)
@@ -82,13 +85,24 @@ def run(
         raise KitError(f"{name} does not run: {onnx_file.one_line(error)}") from None
 
 
+def metadata_of(session: "onnxruntime.InferenceSession", name: str) -> dict[str, str]:
+    """What a file says of itself; nothing, with a note, where that is not text."""
+    try:
+        return dict(session.get_modelmeta().custom_metadata_map)
+    except UnicodeDecodeError:
+        say_once(f"{name}: its metadata is not UTF-8 (a damaged file?) and is left out")
+        return {}
+
+
 def _open(model: str | bytes, threads: int) -> "onnxruntime.InferenceSession":
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
     options.log_severity_level = FATAL
-    return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    return onnxruntime.InferenceSession(
+        model, options, providers=["CPUExecutionProvider"], enable_fallback=0
+    )
 
 
 def _say_slopes(path: Path, nodes: list[str]) -> None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mfr_kit.errors import KitError
-from mfr_kit.models import preprocess, runtime
+from mfr_kit.models import onnx_file, preprocess, runtime
 
 if TYPE_CHECKING:
     import onnxruntime
@@ -69,12 +69,19 @@ def read_signature(
     Raises:
         KitError: not exactly one input of 112x112 faces, several outputs and none chosen, or an output that is no embedding.
     """
-    entry, batch, layout = _face_input(session.get_inputs(), name)
-    outputs = session.get_outputs()
+    try:
+        inputs, outputs = session.get_inputs(), session.get_outputs()
+        for item in (*inputs, *outputs):
+            _shown(item)
+    except UnicodeDecodeError:
+        raise KitError(
+            f"{name}: names of its inputs or outputs are not UTF-8: a damaged file"
+        ) from None
+    entry, batch, layout = _face_input(inputs, name)
     chosen = _choose(outputs, name, output)
     if chosen.type not in FLOATS:
         raise KitError(
-            f"{name}: output '{chosen.name}' is {chosen.type}; an embedding is float numbers"
+            f"{name}: output '{onnx_file.printable(chosen.name)}' is {chosen.type}; an embedding is float numbers"
             + (_others(outputs, chosen) if len(outputs) > 1 else "")
         )
     others = tuple(item.name for item in outputs if item.name != chosen.name)
@@ -140,8 +147,8 @@ def _rows(out, count: int, name: str) -> np.ndarray:
 
 
 def _shown(item) -> str:
-    sizes = ", ".join("?" if size is None else str(size) for size in item.shape or [])
-    return f"'{item.name}' {item.type.removeprefix('tensor(').removesuffix(')')} ({sizes})"
+    sizes = ", ".join("?" if size is None else onnx_file.printable(size) for size in item.shape)
+    return f"'{onnx_file.printable(item.name)}' {item.type.removeprefix('tensor(').removesuffix(')')} ({sizes})"
 
 
 def _size(size: object) -> int | None:

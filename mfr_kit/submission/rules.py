@@ -3,7 +3,7 @@
 import copy
 import functools
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -70,11 +70,18 @@ def judge(rule: str, part: Callable[["Subject"], list[Row]], subject: "Subject")
     A file from outside may hold any protobuf. What it does to a rule is a finding about the file, and hides no other rule.
     """
     try:
-        return part(subject)
+        return [in_one_line(row) for row in part(subject)]
     except Exception as error:  # noqa: BLE001  any kind: onnx, numpy and protobuf raise many for a graph against the standard
         reason = f"{type(error).__name__}: {onnx_file.one_line(error)}"
         note = "the rule cannot be applied to such a graph"
         return [Row(rule, "can be judged", reason, verdict=FAIL, note=note)]
+
+
+def in_one_line(row: Row) -> Row:
+    """The row without the line breaks and control characters that names in a file may hold."""
+    return replace(
+        row, **{key: onnx_file.printable(getattr(row, key)) for key in ("limit", "found", "note")}
+    )
 
 
 class Subject:

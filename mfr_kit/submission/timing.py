@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from mfr_kit.models.preprocess import META_NORMALISATION
-from mfr_kit.models.runtime import open_session, run
+from mfr_kit.models.runtime import metadata_of, open_session, run
 from mfr_kit.models.signature import FLOATS
 
 RUNS, RANK, WARM_UP = 50, 5, 3
@@ -36,7 +36,7 @@ def single_image_ms(model: Path | bytes, threads: int = 0, runs: int = RUNS) -> 
     entry = session.get_inputs()[0]
     shape = [size if isinstance(size, int) and size > 0 else 1 for size in entry.shape]
     planes = np.random.Generator(np.random.PCG64(0)).uniform(-1, 1, shape).astype(np.float32)
-    if session.get_modelmeta().custom_metadata_map.get(META_NORMALISATION) == "raw_0_255":
+    if metadata_of(session, "the model").get(META_NORMALISATION) == "raw_0_255":
         planes = (
             (planes + 1) * 127.5
         )  # in another range than its own a network takes another time: activations are all of one sign

@@ -3,20 +3,37 @@
 import dataclasses
 import hashlib
 import json
+import lzma
 import stat
+import struct
 import tempfile
 import zipfile
+import zlib
+from collections import Counter
 from pathlib import Path, PurePosixPath
 
 from mfr_kit import registry
 from mfr_kit.errors import KitError
+from mfr_kit.models.onnx_file import one_line
 from mfr_kit.submission import check, tracks
 from mfr_kit.submission.package import MANIFEST, PACKAGES
-from mfr_kit.submission.rules import FAIL, Row, must
+from mfr_kit.submission.rules import FAIL, Row, in_one_line, must
 
 MOST_BYTES = 4 * 2**30  # unpacked
 MOST_FILES = 2_000_000  # MegaFace's features are a file an image
 MOST_RATIO = 200  # unpacked to packed
+# What Python's zip reader and its decompressors raise for damaged archives. RuntimeError: encrypted entries, nesting without end.
+DAMAGED = (
+    OSError,
+    ValueError,
+    RuntimeError,
+    EOFError,
+    OverflowError,
+    struct.error,
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+)
 
 
 def verify(package: Path) -> list[Row]:
@@ -25,11 +42,16 @@ def verify(package: Path) -> list[Row]:
     Raises:
         KitError: no such file, or no zip at all.
     """
-    package = Path(package)
+    return [in_one_line(row) for row in _rows(Path(package))]
+
+
+def _rows(package: Path) -> list[Row]:
+    if package.exists() and not package.is_file():
+        raise KitError(f"{package} cannot be opened as a zip: it is no file")
     try:
         archive = zipfile.ZipFile(package)
-    except (OSError, zipfile.BadZipFile) as error:
-        raise KitError(f"{package} cannot be opened as a zip: {error}") from None
+    except DAMAGED as error:
+        raise KitError(f"{package} cannot be opened as a zip: {one_line(error)}") from None
     with archive:
         rows = _safety(archive)
         if any(row.verdict == FAIL for row in rows):
@@ -37,8 +59,9 @@ def verify(package: Path) -> list[Row]:
         with tempfile.TemporaryDirectory() as folder:
             try:
                 _unpack(archive, Path(folder))
-            except (zipfile.BadZipFile, ValueError, NotImplementedError, OSError) as error:
-                return [*rows, Row("unpacks", "every entry", str(error), verdict=FAIL)]
+            except DAMAGED as error:
+                reason = f"{type(error).__name__}: {one_line(error)}"
+                return [*rows, Row("unpacks", "every entry", reason, verdict=FAIL)]
             return rows + _contents(Path(folder))
 
 
@@ -50,8 +73,8 @@ def _safety(archive: zipfile.ZipFile) -> list[Row]:
         for entry in entries
         if stat.S_IFMT(entry.external_attr >> 16) not in (0, stat.S_IFREG, stat.S_IFDIR)
     ]
-    names = [entry.filename.lower() for entry in entries]
-    twice = sorted({name for name in names if names.count(name) > 1}) if len(names) < 10_000 else []
+    counts = Counter(entry.filename.lower().rstrip("/") for entry in entries)
+    twice = sorted(name for name, count in counts.items() if count > 1)
     total, packed = (
         sum(entry.file_size for entry in entries),
         sum(entry.compress_size for entry in entries),
@@ -77,7 +100,7 @@ def _safety(archive: zipfile.ZipFile) -> list[Row]:
             "names differ",
             "each once",
             _shown(twice),
-            not twice and len(set(names)) == len(names),
+            not twice,
             "one file would overwrite another",
         ),
         must(
@@ -127,12 +150,20 @@ def _contents(folder: Path) -> list[Row]:
         claimed, track = told["files"], tracks.load(told["track"]["name"])
         if not all(isinstance(value, str) for value in claimed.values()):
             raise ValueError("'files' is not a table of hashes")
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, KitError) as error:
+    except (
+        OSError,
+        ValueError,
+        LookupError,
+        TypeError,
+        AttributeError,
+        RecursionError,
+        KitError,
+    ) as error:
         return [
             Row(
                 "manifest",
                 f"{MANIFEST} of make-submission",
-                f"{type(error).__name__}: {error}",
+                f"{type(error).__name__}: {one_line(error)}",
                 verdict=FAIL,
             )
         ]

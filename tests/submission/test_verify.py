@@ -131,3 +131,39 @@ def test_no_zip_at_all(tmp_path):
     with pytest.raises(KitError, match="as a zip"):
         verify(tmp_path / "s.zip")
     assert main(["verify", str(tmp_path / "nothing.zip")]) == 2
+
+
+def test_archives_that_do_not_unpack_are_a_row(packed):
+    data = packed.read_bytes()
+    with zipfile.ZipFile(packed) as archive:
+        files = {name: archive.read(name) for name in archive.namelist()}
+    for method in (zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA):
+        with zipfile.ZipFile(packed, "w", method) as archive:
+            for name, content in files.items():
+                archive.writestr(name, content)
+        broken = bytearray(packed.read_bytes())
+        broken[60:90] = b"\xff" * 30  # inside the first member's data
+        packed.write_bytes(bytes(broken))
+        assert failed(packed) == {"unpacks"}
+    packed.write_bytes(data.replace(b"model.onnx", b"\xff\xfe\xfdel.onnx"))
+    assert "names stay inside" not in failed(packed)  # an odd name alone is no escape
+
+
+def test_a_file_where_another_member_needs_a_folder(packed):
+    rewrite(packed, lambda files: files | {"a": b"x", "a/b": b"y"})
+    assert failed(packed) == {"unpacks"}
+
+
+def test_a_manifest_nested_without_end_and_names_with_line_breaks(packed):
+    rewrite(packed, lambda files: files | {"manifest.json": b"[" * 100_000})
+    assert failed(packed) == {"manifest"}
+    rewrite(packed, lambda files: files | {"two\nlines": b""})
+    assert all("\n" not in row.found for row in verify(packed))
+
+
+def test_a_pipe_is_not_waited_for(tmp_path):
+    import os
+
+    os.mkfifo(tmp_path / "s.zip")
+    with pytest.raises(KitError, match="it is no file"):
+        verify(tmp_path / "s.zip")

@@ -23,6 +23,7 @@ CODE = Path(__file__).resolve().parent / "_webface260m"  # runs on the server, w
 SERVED = ("face_detection.py", "pywebface260mmfr_implement.py")
 LIMIT_MS, NOT_EVALUATED_MS = 1000, 2000
 PHOTOS = 20
+LONGEST_S = 600  # for a package's code, which may hang
 
 
 def files(request: Request) -> dict[str, Path | bytes]:
@@ -43,19 +44,30 @@ def inspect(folder: Path) -> list[Row]:
         np.savez(photos, **photographs())
         env = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"}
         call = [sys.executable, str(CODE / "harness.py"), str(folder), str(photos)]
-        done = subprocess.run(
-            call, capture_output=True, text=True, check=False, env=env, cwd=scratch, timeout=600
-        )
-    if done.returncode:
-        return [
-            Row(
-                "loads as the organisers load it",
-                "PyWebFace260M",
-                done.stderr.strip().splitlines()[-1],
-                verdict=FAIL,
+        try:
+            done = subprocess.run(
+                call,
+                capture_output=True,
+                text=True,
+                errors="replace",
+                check=False,
+                env=env,
+                cwd=scratch,
+                timeout=LONGEST_S,
             )
-        ]
-    return _judge(json.loads(done.stdout.splitlines()[-1]))
+        except subprocess.TimeoutExpired:
+            return [_broken(f"does not end within {LONGEST_S} s")]
+    if done.returncode:
+        said = done.stderr.strip().splitlines() or [f"ends with code {done.returncode}"]
+        return [_broken(said[-1])]
+    try:
+        return _judge(json.loads(done.stdout.splitlines()[-1]))
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
+        return [_broken(f"its answer is not that of the harness ({type(error).__name__}: {error})")]
+
+
+def _broken(reason: str) -> Row:
+    return Row("loads as the organisers load it", "PyWebFace260M", reason, verdict=FAIL)
 
 
 def photographs() -> dict[str, np.ndarray]:
