@@ -12,7 +12,9 @@ from mfr_kit.submission import timing
 def test_a_model_is_timed_on_pixels_in_its_own_range(monkeypatch, normalisation, low, high):
     seen = []
     session = SimpleNamespace(
-        get_inputs=lambda: [SimpleNamespace(name="input", shape=["N", 3, 112, 112])],
+        get_inputs=lambda: [
+            SimpleNamespace(type="tensor(float)", name="input", shape=["N", 3, 112, 112])
+        ],
         get_modelmeta=lambda: SimpleNamespace(
             custom_metadata_map={META_NORMALISATION: normalisation} if normalisation else {}
         ),
