@@ -24,7 +24,7 @@ import numpy as np
 from mfr_kit.data.lists import nfc, read_names, write_names
 from mfr_kit.errors import KitError
 from mfr_kit.files import write_json
-from mfr_kit.models.embedders import ASSET_NORMALISATION
+from mfr_kit.models.spec import ASSET_NORMALISATION, parse_specs
 
 TRAINED, ANCESTORS = "train_people.txt", "ancestor_people.json"
 META_PEOPLE = "mfr_kit.people"
@@ -63,13 +63,13 @@ def groups_of(spec: str | Path) -> list[Group]:
     Raises:
         KitError: what it says is damaged.
     """
-    if "," in str(spec):
-        return _unique(group for part in str(spec).split(",") for group in groups_of(part))
-    path = Path(spec)
-    if str(spec) in ASSET_NORMALISATION:
+    members = parse_specs(spec)
+    if len(members) > 1:
+        return _unique(group for member in members for group in groups_of(member.place))
+    place = members[0].place
+    path = Path(place)
+    if place in ASSET_NORMALISATION:
         return []
-    if not path.exists() and ":" in path.name:  # x.onnx:raw_0_255
-        path = path.with_name(path.name.rpartition(":")[0])
     if path.suffix.lower() == ".onnx" and path.is_file():
         return _of_onnx(path)
     if path.is_dir():

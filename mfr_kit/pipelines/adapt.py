@@ -61,8 +61,8 @@ def adapt(options: AdaptOptions) -> Adapted:
     validation = Validation(held, lambda: masks) if held else None
     print(f"alignment drift: {drift.told(drifts)}")
     with prepare.sole_run(options.out, first=True):
-        validate = _validator(validation, recogniser) if validation else None
         stored = _stored(options, faces, masks, drifts, recogniser)
+        validate = _validator(validation, recogniser) if validation else None
         trained = adapter.train(options, stored, validate, print)
         parent = ancestor(recogniser.name, recogniser.fingerprint, recogniser.lineage)
         lineage = prepare.describe(options, faces, drift.told(drifts), parent, parent)

@@ -16,7 +16,9 @@ from tqdm import tqdm
 
 from mfr_kit import registry
 from mfr_kit.errors import KitError
+from mfr_kit.models import identity, preprocess
 from mfr_kit.models.embedders import Embedder
+from mfr_kit.models.sanity import ConstantCheck
 from mfr_kit.submission.options import FORMATS
 from mfr_kit.submission.sources import Source
 
@@ -50,26 +52,49 @@ def write_features(embedder: Embedder, source: Source, out: Path, form: str) -> 
     """
     plugin = registry.get(FORMATS, form)
     out.parent.mkdir(parents=True, exist_ok=True)
-    identity = f"{embedder.fingerprint} {source.fingerprint} {plugin.FLIP} {plugin.NORMALISE}"
-    part = out.parent / f".{out.name}.{hashlib.sha256(identity.encode()).hexdigest()[:16]}.part"
-    done = _rows_done(part, embedder.embedding_size)
-    _append(embedder, source, part, done, plugin)
+    described = {
+        "model": identity.describe_model(embedder),
+        "preprocessing": preprocess.VERSION,
+        "faces": source.fingerprint,
+        "rows": [bool(plugin.FLIP), bool(plugin.NORMALISE)],
+    }
+    part = out.parent / f".{out.name}.{identity.digest(described)[:16]}.part"
+    sums = part.with_name(f"{part.name}.sums")
+    done = _rows_done(part, sums, embedder.embedding_size)
+    _append(embedder, source, part, sums, done, plugin)
     rows = np.memmap(part, "<f4", "r", 0, (len(source.names), embedder.embedding_size))
     _finish(plugin, out, source.names, rows)
     del rows
     part.unlink()
+    sums.unlink(missing_ok=True)
     return Written(out, len(source.names), embedder.embedding_size, done)
 
 
-def _rows_done(part: Path, size: int) -> int:
-    """Whole batches only, so that a continued run embeds in the same batches as an uninterrupted one."""
-    return part.stat().st_size // (4 * size) // BATCH * BATCH if part.exists() else 0
+def _rows_done(part: Path, sums: Path, size: int) -> int:
+    """Count the rows that can be believed: whole batches, as a continued run embeds in the same ones, whose checksums are right."""
+    if not (part.is_file() and sums.is_file()):
+        return 0
+    listed = sums.read_bytes().split(b"\n")[:-1]
+    with part.open("rb") as file:
+        for number, listed_sum in enumerate(listed):
+            batch = file.read(4 * size * BATCH)
+            if len(batch) < 4 * size * BATCH or _sum(batch) != listed_sum:
+                return number * BATCH
+    return len(listed) * BATCH
 
 
-def _append(embedder: Embedder, source: Source, part: Path, done: int, plugin: ModuleType) -> None:
-    with part.open("r+b" if part.exists() else "w+b") as file:
-        file.truncate(done * 4 * embedder.embedding_size)
-        file.seek(0, os.SEEK_END)
+def _sum(batch: bytes) -> bytes:
+    return hashlib.blake2b(batch, digest_size=16).hexdigest().encode("ascii")
+
+
+def _append(
+    embedder: Embedder, source: Source, part: Path, sums: Path, done: int, plugin: ModuleType
+) -> None:
+    constant = ConstantCheck(embedder_name(embedder))
+    with (
+        _resumed(part, done * 4 * embedder.embedding_size) as file,
+        _resumed(sums, done // BATCH * 33) as summed,
+    ):
         bar = tqdm(
             total=len(source.names),
             initial=done,
@@ -79,13 +104,31 @@ def _append(embedder: Embedder, source: Source, part: Path, done: int, plugin: M
         )
         for start, faces in _batches(source, done):
             rows = embedder.embed(faces)
+            constant.see(faces, rows)
             if plugin.FLIP:
                 rows = rows + embedder.embed(np.ascontiguousarray(faces[:, :, ::-1]))
-            file.write(
-                _checked(rows, source.names, start, plugin.NORMALISE).astype("<f4").tobytes()
-            )
+            data = _checked(rows, source.names, start, plugin.NORMALISE).astype("<f4").tobytes()
+            file.write(data)
+            file.flush()
+            if len(faces) == BATCH:
+                summed.write(_sum(data) + b"\n")
+                summed.flush()
             bar.update(len(faces))
         bar.close()
+        constant.finish()
+
+
+def embedder_name(embedder: Embedder) -> str:
+    """What a complaint calls a model."""
+    return getattr(embedder, "name", "the model")
+
+
+def _resumed(path: Path, size_bytes: int):
+    """Open a file to write behind its first bytes; what stood there is cut off."""
+    file = path.open("r+b" if path.exists() else "w+b")
+    file.truncate(size_bytes)
+    file.seek(0, os.SEEK_END)
+    return file
 
 
 def _batches(source: Source, done: int) -> Iterator[tuple[int, np.ndarray]]:

@@ -15,6 +15,7 @@ from mfr_kit import __version__, files
 from mfr_kit.errors import KitError
 from mfr_kit.models import prelu, preprocess, trained_people
 from mfr_kit.models.runtime import open_session
+from mfr_kit.models.sanity import ConstantCheck, refuse_broken
 from mfr_kit.models.weights import load_run
 from mfr_kit.seeding import rng_for
 from mfr_kit.submission import graph
@@ -139,6 +140,8 @@ def compare(
 
     Returns:
         by name: "batch 1", "batch 2", "batch 32" (colour noise), "batch 32, mean removed", "black", "white", and "faces" if any are given.
+    Raises:
+        KitError: the shapes differ, or the network gives zeros, or one embedding for all faces.
     """
     session = open_session(onnx_file)
     colours = colour_faces(32)
@@ -161,8 +164,17 @@ def compare(
             raise KitError(f"{name}: torch gives {wanted.shape}, the exported file {found.shape}")
         result[name] = float(np.max(cosine_difference(wanted, found)))
         if name == "batch 32":
+            _refuse_constant(model, batch, wanted)
             result["batch 32, mean removed"] = float(np.max(centred_difference(wanted, found)))
     return result
+
+
+def _refuse_constant(model: nn.Module, faces: np.ndarray, embeddings: np.ndarray) -> None:
+    name = f"the network ({type(model).__name__})"
+    refuse_broken(name, embeddings, [f"made-up face {row}" for row in range(len(faces))])
+    check = ConstantCheck(name)
+    check.see(faces, embeddings)
+    check.finish()
 
 
 def colour_faces(count: int) -> np.ndarray:

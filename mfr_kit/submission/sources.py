@@ -107,7 +107,9 @@ def _fingerprint(folder: Path, names: list[str]) -> str:
             raise KitError(
                 f"{folder / name}: listed but cannot be read ({error.strerror})"
             ) from None
-        digest.update(f"{name} {told.st_size} {told.st_mtime_ns}\n".encode())
+        digest.update(
+            f"{name} {told.st_size} {told.st_mtime_ns} {told.st_ctime_ns} {told.st_ino}\n".encode()
+        )
     return digest.hexdigest()
 
 

@@ -218,3 +218,26 @@ def test_command_line(run, tmp_path, capsys):
     )
     assert main(["export-onnx", str(run), "--opset", "17"]) == 2
     assert main(["export-onnx", str(tmp_path)]) == 2
+
+
+class Constant(nn.Module):
+    """Gives every face the same numbers, as a network does whose last layer has died."""
+
+    def __init__(self, value: float) -> None:
+        super().__init__()
+        self.linear = nn.Linear(3, 4)
+        nn.init.zeros_(self.linear.weight)
+        nn.init.constant_(self.linear.bias, value)
+
+    def forward(self, faces):
+        return self.linear(faces.mean((2, 3)))
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [(0.0, "all-zero embedding"), (0.5, "one and the same embedding for 32 different faces")],
+)
+def test_a_network_that_tells_no_faces_apart_is_not_exported(tmp_path, value, words):
+    with pytest.raises(KitError, match=rf"the network \(Constant\) .*{words}"):
+        export.export_module(Constant(value), tmp_path / "m.onnx", {})
+    assert not list(tmp_path.iterdir())

@@ -118,6 +118,28 @@ def test_an_interrupted_run_is_continued_to_the_same_bytes(model, drawn_set, tmp
     assert (tmp_path / "f.npy").read_bytes() == (tmp_path / "whole.npy").read_bytes()
 
 
+def test_rows_that_were_spoiled_meanwhile_are_made_again(model, drawn_set, tmp_path):
+    source = open_source(drawn_set.folder)
+    embeddings.write_features(model, source, tmp_path / "whole.npy", "npy")
+    with pytest.raises(KeyboardInterrupt):
+        embeddings.write_features(Interrupted(model, 1), source, tmp_path / "f.npy", "npy")
+    part = next(tmp_path.glob(".f.npy.*.part"))
+    part.write_bytes(bytes(part.stat().st_size))
+    done = embeddings.write_features(model, source, tmp_path / "f.npy", "npy")
+    assert done.resumed_at == 0
+    assert (tmp_path / "f.npy").read_bytes() == (tmp_path / "whole.npy").read_bytes()
+    assert sorted(path.name for path in tmp_path.glob("*.npy*")) == ["f.npy", "whole.npy"]
+    assert not list(tmp_path.glob(".*.part*"))
+
+
+def test_rows_of_another_normalisation_are_not_taken_over(model, drawn_set, tmp_path):
+    source, other = open_source(drawn_set.folder), Interrupted(model, 1)
+    other.normalisation = "raw_0_255"
+    with pytest.raises(KeyboardInterrupt):
+        embeddings.write_features(other, source, tmp_path / "f.npy", "npy")
+    assert embeddings.write_features(model, source, tmp_path / "f.npy", "npy").resumed_at == 0
+
+
 def test_a_feature_list_from_any_editor_names_the_same_images(tmp_path):
     names = ["x/a.png", "x/#1.png", "x/Zoë b.png"]
     (tmp_path / "x").mkdir()
