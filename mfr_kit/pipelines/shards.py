@@ -32,7 +32,7 @@ WORK = "work"  # folder inside DST.part that is gone when the set is whole
 CHUNK = 64  # photographs that one task of a worker makes, and one line of the journal notes
 _NAME_BYTES = 250  # that leave room for `.part` in a file system's 255
 AHEAD = 4  # tasks in flight for each worker
-MOST_NOTED = 1 << 16
+MOST_NOTED, FARTHEST = 1 << 16, 1e6
 _TEXTS = ("key", "source", "identity", "condition", "clean_key", "mask", "digest")
 ROW = {name: str for name in _TEXTS} | {"landmarks": [float], "similarity": [float]}
 ROW |= {
@@ -292,7 +292,8 @@ def _store(records: ShardWriter, shard: int, labels: dict[str, int], faces: list
 
 def _spans(building: Path, shard: int) -> Iterator[tuple[int, int]]:
     """First key and one past the last of each person of a shard; a person's images are consecutive."""
-    rows = (row for note in read_journal(building, shard) for row in note["faces"])
+    notes = read_journal(building, shard)
+    rows = (row for note in notes for row in note["faces"] if note["position"] is not None)
     for _, own in itertools.groupby(rows, key=lambda row: row["identity"]):
         keys = [row["record"] for row in own]
         yield keys[0], keys[-1] + 1
@@ -326,7 +327,10 @@ def _note(line: bytes, where: str, building: Path) -> dict:
     position, marks = note["position"], note["photos"]
     known = position is None or (len(position) == 3 and min(position) >= 0)
     shapes = {(len(row["similarity"]), len(row["landmarks"]) % 2) for row in note["faces"]}
-    known = known and shapes <= {(4, 0)}
+    rows = [[row["score"], *row["similarity"], *row["landmarks"]] for row in note["faces"]]
+    known = known and shapes <= {(4, 0)} and all(abs(n) <= FARTHEST for row in rows for n in row)
+    placed = {name in row for row in note["faces"] for name in ("shard", "record")}
+    known = known and placed <= {position is not None}
     if not known or len(marks) != 3 or not 1 <= note["count"] <= MOST_NOTED:
         raise KitError(f"{where}: counts and places that cannot be; {advice}")
     return note
