@@ -11,6 +11,7 @@ from pathlib import Path
 
 from mfr_kit import files
 from mfr_kit.errors import KitError
+from mfr_kit.paths import check_output
 from mfr_kit.registry import unknown
 
 ZOO = "https://github.com/opencv/opencv_zoo/raw/main/models"
@@ -125,6 +126,7 @@ def path(name: str, given: Path | None = None) -> Path:
     cached = home() / entry.filename
     found = find(entry)
     if found is None and entry.derived_from:
+        check_output(cached, "file", f"asset '{name}' goes to MFR_KIT_HOME,")
         return _derive(entry, path(entry.derived_from), cached)
     if found is None:
         raise KitError(_missing(entry))
@@ -163,9 +165,10 @@ def fetch(name: str) -> Path:
     target = home() / entry.filename
     if target.exists():
         return check(entry, target)
-    target.parent.mkdir(parents=True, exist_ok=True)
+    check_output(target, "file", f"asset '{name}' goes to")
     temporary = target.with_suffix(".part")
     try:
+        target.parent.mkdir(parents=True, exist_ok=True)
         with urllib.request.urlopen(entry.url, timeout=60) as answer, temporary.open("wb") as file:
             shutil.copyfileobj(answer, file)
         check(entry, temporary)

@@ -66,6 +66,18 @@ def refuse_existing(path: Path, flag: str = "") -> None:
     )
 
 
+def refuse_other(path: Path, suffix: str, flag: str) -> None:
+    """Refuse to replace a file that is there and, by its name, is something else than will be written.
+
+    Raises:
+        KitError: such a file; a device or a pipe is none.
+    """
+    if path.is_file() and path.suffix.lower() != suffix:
+        raise KitError(
+            f"{flag} {shown(path)} exists already and is no {suffix} file: choose a name that ends in {suffix}"
+        )
+
+
 def beside(path: Path) -> Path:
     """Return a name beside `path` that nothing has, short enough where that of `path` is."""
     stem = os.fsencode(path.name)[:64].decode("utf-8", "ignore")
@@ -90,6 +102,10 @@ def _refuse_name(path: Path, told: str) -> None:
         raise KitError(
             f"{told}: this system's names are {error.encoding}: set PYTHONUTF8=1 or LC_ALL=C.UTF-8, or choose another name"
         ) from None
+    if any("\udc80" <= letter <= "\udcff" for letter in str(path)):
+        raise KitError(
+            f"{told}: this name is not UTF-8, which face sets and reports need: choose another name"
+        )
     if b"\0" in encoded:
         raise KitError(f"{told}: a name cannot hold a NUL character")
 

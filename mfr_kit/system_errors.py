@@ -110,6 +110,10 @@ def _runtime_line(error: RuntimeError) -> str | None:
 
 
 def _system_line(error: OSError) -> str | None:
+    if "No usable temporary directory" in str(error):
+        return (
+            "no folder for temporary files can be written: free some space, or name one with TMPDIR"
+        )
     number, name = _number(error), _name(error)
     said = _REMEDIES.get(number)
     if said is None or (name is None and number in _NEEDS_A_NAME):

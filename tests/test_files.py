@@ -154,6 +154,7 @@ def test_reserved_space_is_there(tmp_path: Path, monkeypatch):
         ("n" * 256, "file", "too long|256 bytes"),
         ("new/" + "n" * 256, "folder", "256 bytes, the filesystem takes 255"),
         ("a\0b", "file", "NUL"),
+        ("a\udcd5", "folder", r"a\\udcd5: this name is not UTF-8"),
         ("loop", "file", "circle"),
     ],
 )

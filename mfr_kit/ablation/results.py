@@ -15,6 +15,7 @@ from mfr_kit.evaluation import plot
 from mfr_kit.evaluation.bootstrap import LEVEL
 from mfr_kit.evaluation.verification import CLAIM, COMPARE
 from mfr_kit.files import write_text
+from mfr_kit.paths import check_output, refuse_other
 
 BARE, MASKED = "nonmask-nonmask", "mask-nonmask"
 HIDDEN = (
@@ -34,7 +35,10 @@ def write(options: ResultsOptions) -> str:
     Raises:
         KitError: no records, or one that cannot be read.
     """
+    refuse_other(options.out, ".md", "--out")
     tables = _read(options.records)
+    for name in tables:
+        check_output(options.records / name, "folder", "--records")
     lines = [
         "# Results",
         "",
@@ -48,7 +52,6 @@ def write(options: ResultsOptions) -> str:
     ]
     for name, records in sorted(tables.items()):
         lines += ["", *_section(name, records, options.records / name, options.out.parent)]
-    options.out.parent.mkdir(parents=True, exist_ok=True)
     write_text(options.out, "\n".join(lines) + "\n")
     cells = sum(map(len, tables.values()))
     return f"{options.out}: {cells} records of {len(tables)} table(s)"

@@ -1,5 +1,6 @@
 """The roof: parse, call one function, print. One command (or group of commands) a file; no logic lives here."""
 
+import os
 import sys
 
 from mfr_kit import __version__, registry, system_errors
@@ -50,24 +51,47 @@ def build_app():
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command and return the process's exit code: 0 done, 2 mend your input, 3 a track's rule fails, 1 our bug."""
+    if arguments is None:
+        _use_utf8()
     _print_everything()
+    code = 0
     try:
-        build_app()(args=arguments)
+        try:
+            build_app()(args=arguments)
+        except SystemExit as stop:  # as every command of typer ends
+            code = stop.code if isinstance(stop.code, int) else int(bool(stop.code))
+            if isinstance(stop.__context__, BrokenPipeError):
+                raise stop.__context__ from None
+        sys.stdout.flush()
     except KitError as error:
         print(f"error: {error}", file=sys.stderr)
-        return error.exit_code
-    except SystemExit as stop:
-        return stop.code if isinstance(stop.code, int) else int(bool(stop.code))
+        code = error.exit_code
     except BrokenPipeError:  # `kit.py ... | head` is not an error of ours
         sys.stderr.close()
-        return 0
+        code = 0
     except Exception as error:
         line = system_errors.explain(error)
         if line is None:  # a bug of ours: its traceback says most
             raise
         print(f"error: {line}", file=sys.stderr)
-        return KitError.exit_code
-    return 0
+        code = KitError.exit_code
+    _give_up_unprinted()
+    return code
+
+
+def _give_up_unprinted() -> None:
+    """Drop what standard output does not take any more, so that Python does not try again, and complain, on its way out."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _use_utf8() -> None:
+    """Start this process again in Python's UTF-8 mode where the locale has no UTF-8: names of files would be no text there."""
+    if sys.getfilesystemencoding() != "utf-8" and "PYTHONUTF8_TRIED" not in os.environ:
+        environment = {**os.environ, "PYTHONUTF8": "1", "PYTHONUTF8_TRIED": "1"}
+        os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], environment)
 
 
 def _print_everything() -> None:

@@ -1,6 +1,7 @@
 """`kit.py export-onnx`: a run's student as an ONNX file the servers read."""
 
 from mfr_kit.options import command
+from mfr_kit.paths import check_output
 from mfr_kit.submission.options import ExportOptions
 
 
@@ -13,6 +14,9 @@ def export_onnx(options: ExportOptions) -> None:
     from mfr_kit.submission import export
     from mfr_kit.submission.sources import open_source
 
+    if options.edge:
+        path = options.out or options.run / "model.onnx"
+        check_output(path.with_suffix(f".{options.edge}.onnx"), "file", f"--edge {options.edge}")
     faces = open_source(options.faces).read(0, 256) if options.faces else None
     done = export.export_run(
         options.run, options.out, options.opset, faces, for_cpu=options.runs_on == "cpu"

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from mfr_kit.options import command, option
+from mfr_kit.paths import refuse_existing
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,6 +45,7 @@ def pack(options: PackOptions) -> None:
     """Write pairs of images as one verification .bin, image bytes unchanged."""
     from mfr_kit.data.pairs import open_pairs, pack_pairs
 
+    refuse_existing(options.dst)
     count = pack_pairs(open_pairs(options.src, options.images), options.dst, options.any_size)
     print(f"{options.dst}: {count} pairs, read back equal")
 

@@ -14,6 +14,7 @@ from mfr_kit.data.images import decode_rgb
 from mfr_kit.data.skipped_list import write_skipped
 from mfr_kit.data.training_set import MARKS, TrainingSet, digest, mark, suffix_of
 from mfr_kit.errors import KitError, SetError
+from mfr_kit.paths import check_output
 
 FORMATS = "mfr_kit.data.formats"
 CHUNK = 1024  # images that are handed to the decoding threads together
@@ -165,6 +166,8 @@ def refuse_outputs(dst: Path, outputs: Sequence[Path]) -> None:
             f"{there} exists already, and {dst.name} would need that name: choose another name, "
             f"or delete {there.name} if it is left from a set that is gone"
         )
+    for file in outputs:
+        check_output(file, "file", "DST")
 
 
 def prove(source: TrainingSet, named: bool) -> tuple[TrainingSet, tuple[int, int, str]]:

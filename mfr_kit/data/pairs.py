@@ -1,15 +1,13 @@
 """Verification pairs: which two images, and whether they show one person. The file formats are in `pair_formats/`, one a file."""
 
 import dataclasses
-import os
-import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from mfr_kit import registry
+from mfr_kit import files, registry
 from mfr_kit.data.align import SIZE
 from mfr_kit.data.faceset import NONMASK, FaceSet
 from mfr_kit.data.images import SUFFIXES, decode_rgb
@@ -231,18 +229,13 @@ def unpack_pairs(pairs: PairSet, dst: Path) -> int:
     """
     if dst.exists():
         raise KitError(f"{dst} exists already: choose another name or delete it")
-    temporary = dst.with_name(f".{dst.name}.{os.getpid()}.part")
-    try:
-        (temporary / "images").mkdir(parents=True)
+    with files.building(dst) as folder:
+        (folder / "images").mkdir()
         names = []
         for row, name in enumerate(pairs.names):
             data = pairs.encoded(row)
             names.append(f"images/{row:06d}{suffix_of(data, f'{pairs.path}: {name}')}")
-            (temporary / names[-1]).write_bytes(data)
-        registry.get(FORMATS, "pairs-csv").write_pairs(
-            temporary / "pairs.csv", dataclasses.replace(pairs, names=names)
-        )
-        os.replace(temporary, dst)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+            (folder / names[-1]).write_bytes(data)
+        copied = dataclasses.replace(pairs, names=names)
+        registry.get(FORMATS, "pairs-csv").write_pairs(folder / "pairs.csv", copied)
     return len(pairs)

@@ -6,6 +6,7 @@ number at a multiple of 4 is cut there, the 4 bytes are left out, and the parts 
 whole record. An image's payload is `<IfQQ` (flag, label, id, id2), then `flag` float32 labels if flag > 0, then the encoded image.
 """
 
+import contextlib
 import mmap
 import os
 import struct
@@ -16,9 +17,11 @@ from typing import NamedTuple
 
 import numpy as np
 
+from mfr_kit import paths
 from mfr_kit.data.record_index import KeyTable, read_index
 from mfr_kit.data.text_lines import beside
 from mfr_kit.errors import KitError, SetError
+from mfr_kit.files import attributed_to
 
 MAGIC = 0xCED7230A
 MAGIC_BYTES = struct.pack("<I", MAGIC)
@@ -258,10 +261,7 @@ class RecordWriter:
         if self.path.suffix != ".rec":
             raise KitError(f"{path}: a RecordIO file is called *.rec")
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        self._temporary = [
-            self.path.with_name(f".{self.path.stem}.{os.getpid()}{suffix}.part")
-            for suffix in (".rec", ".idx")
-        ]
+        self._temporary = [paths.beside(self.path), paths.beside(self.path)]
         self._records = self._temporary[0].open("wb", 1 << 20)
         self._index = self._temporary[1].open("w", encoding="ascii", newline="\n")
         self._offset, self._last_key = 0, -1
@@ -281,8 +281,9 @@ class RecordWriter:
                 f"{self.path}: key {key}: {len(payload)} bytes, but a record holds less than 512 MiB"
             )
         block = frame(payload)
-        self._records.write(block)
-        self._index.write(f"{key}\t{self._offset}\n")
+        with attributed_to(self.path):
+            self._records.write(block)
+            self._index.write(f"{key}\t{self._offset}\n")
         self._offset += len(block)
         self._last_key = key
 
@@ -290,13 +291,25 @@ class RecordWriter:
         return self
 
     def __exit__(self, kind: type | None, *_: object) -> None:
-        self._records.close()
-        self._index.close()
-        for temporary, suffix in zip(self._temporary, (".rec", ".idx"), strict=True):
+        try:
             if kind is None:
-                os.replace(temporary, self.path.with_suffix(suffix))
-            else:
+                self._finish()
+        finally:
+            for file, temporary in zip((self._records, self._index), self._temporary, strict=True):
+                with contextlib.suppress(
+                    OSError
+                ):  # a full disk refuses what is still to be flushed
+                    file.close()
                 temporary.unlink(missing_ok=True)
+
+    def _finish(self) -> None:
+        with attributed_to(self.path):
+            for file in (self._records, self._index):
+                file.flush()
+                os.fsync(file.fileno())
+                file.close()
+            for temporary, suffix in zip(self._temporary, (".rec", ".idx"), strict=True):
+                os.replace(temporary, self.path.with_suffix(suffix))
 
 
 def frame(payload: bytes) -> bytes:

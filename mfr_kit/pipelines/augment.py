@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from mfr_kit import __version__, files
+from mfr_kit import __version__, files, paths
 from mfr_kit.data import faceset, lists
 from mfr_kit.data.align import SIZE
 from mfr_kit.data.folder_checks import Survey, refuse_face_set, refuse_overlap, survey
@@ -91,7 +91,8 @@ def augment(options: AugmentOptions, say: Say = _keep_quiet) -> Summary:
         summary.changed = (
             f"{options.src} changed during the run: {seen.entries:,} files at first, {found:,} then"
         )
-    summary.counts, summary.reasons = finish(options)
+    with files.attributed_to(shards.building_of(options)):
+        summary.counts, summary.reasons = finish(options)
     summary.seconds = time.perf_counter() - started
     return summary
 
@@ -104,6 +105,7 @@ def begin(options: AugmentOptions, say: Say = _keep_quiet) -> Survey:
     """
     if options.dst.exists() and (not options.dst.is_dir() or any(options.dst.iterdir())):
         raise KitError(f"{options.dst} exists already: choose another DST or remove it first")
+    paths.check_output(shards.building_of(options), "folder", "DST")
     seen = look_through(options, say)
     people = shards.chosen_people(options)
     if options.format == "rec":
@@ -123,6 +125,8 @@ def begin(options: AugmentOptions, say: Say = _keep_quiet) -> Survey:
         "found": shards.people_digest(people),
     }
     wanted = json.loads(json.dumps({**_about(options), **places}))
+    if building.is_dir() and not any(path.is_file() for path in building.rglob("*")):
+        shutil.rmtree(building)  # a full disk stopped an earlier start here
     if building.exists() and not plan.is_file():
         raise KitError(f"{building} is in the way and was not left by this command: remove it")
     if plan.is_file():
@@ -158,6 +162,9 @@ def _expect_same_plan(plan: Path, wanted: dict, options: AugmentOptions) -> None
         found = {}
     found = found if isinstance(found, dict) else {}
     if found == wanted:
+        return
+    if not shards.holds_faces(building):  # left by a start that was refused
+        shutil.rmtree(building)
         return
     if {**found, "found": ""} == {**wanted, "found": ""}:
         raise KitError(

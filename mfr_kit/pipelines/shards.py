@@ -24,6 +24,7 @@ from mfr_kit.data.images import encode
 from mfr_kit.data.photos import Photo
 from mfr_kit.data.storage import Position, ShardWriter, rec_path
 from mfr_kit.errors import KitError
+from mfr_kit.files import attributed_to
 from mfr_kit.pipelines.options import AugmentOptions
 from mfr_kit.pipelines.selection import chosen_people, exclude_choice, people_of
 from mfr_kit.records import check, parse_json
@@ -119,7 +120,8 @@ def make_shard(
             for chunk, (faces, skipped) in _in_order(
                 _chunked(photos), submit, max(1, AHEAD * worker_count(options)), building
             ):
-                at = _store(records, shard, labels, faces) if records else None
+                with attributed_to(building):
+                    at = _store(records, shard, labels, faces) if records else None
                 note = {
                     "photos": _marks(chunk),
                     "count": len(chunk),
@@ -127,8 +129,9 @@ def make_shard(
                     "faces": faces,
                     "skipped": skipped,
                 }
-                journal.write(json.dumps(note, separators=(",", ":")).encode() + b"\n")
-                journal.flush()
+                with attributed_to(building):
+                    journal.write(json.dumps(note, separators=(",", ":")).encode() + b"\n")
+                    journal.flush()
                 progress(len(chunk))
             if records:
                 records.finish(_spans(building, shard))
@@ -136,6 +139,17 @@ def make_shard(
             if records:
                 records.close()
     return sum(line["count"] for line in done)
+
+
+def holds_faces(building: Path) -> bool:
+    """Whether an earlier run has made a face: one that has not is not worth keeping, nor in the way of another."""
+    journals = sorted((building / WORK).glob("*.jsonl"))
+    for path in journals:
+        with path.open("rb") as journal:
+            _hold(journal, building)
+            if any(b'"faces":[{' in line for line in journal):
+                return True
+    return False
 
 
 def read_journal(building: Path, shard: int) -> Iterator[dict]:
@@ -241,11 +255,12 @@ def _encoded(options: AugmentOptions, row: dict) -> dict:
 
 
 def _write(path: Path, data: bytes) -> None:
-    try:
-        path.write_bytes(data)
-    except FileNotFoundError:  # the first of its folder
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(data)
+    with attributed_to(path):
+        try:
+            path.write_bytes(data)
+        except FileNotFoundError:  # the first of its folder
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(data)
 
 
 def _done(made: Made) -> "Future[Made]":

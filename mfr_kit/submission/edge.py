@@ -12,7 +12,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from mfr_kit import assets
+from mfr_kit import assets, files
 from mfr_kit.data import align, detect, images
 from mfr_kit.data.faceset import FaceSet
 from mfr_kit.errors import KitError
@@ -75,7 +75,10 @@ def export_edge(run_folder: Path, model: Path, kind: str, faces: Path | None = N
     proto, _ = export_graph(load_run(run_folder).model, OPSET)
     stored = {item.key: item.value for item in onnx.load(str(model)).metadata_props}
     path = model.with_suffix(f".{kind}.onnx")
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as folder:
+    with (
+        files.attributed_to(path),
+        tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name[:48]}.") as folder,
+    ):
         part = Path(folder) / path.name
         made = (
             _float16(proto)

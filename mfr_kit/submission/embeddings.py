@@ -14,7 +14,7 @@ from types import ModuleType
 import numpy as np
 from tqdm import tqdm
 
-from mfr_kit import registry
+from mfr_kit import files, registry
 from mfr_kit.errors import KitError
 from mfr_kit.models import identity, preprocess
 from mfr_kit.models.embedders import Embedder
@@ -51,17 +51,18 @@ def write_features(embedder: Embedder, source: Source, out: Path, form: str) -> 
         KitError: a face that cannot be read or embedded, or a file that does not read back as written.
     """
     plugin = registry.get(FORMATS, form)
-    out.parent.mkdir(parents=True, exist_ok=True)
     described = {
         "model": identity.describe_model(embedder),
         "preprocessing": preprocess.VERSION,
         "faces": source.fingerprint,
         "rows": [bool(plugin.FLIP), bool(plugin.NORMALISE)],
     }
-    part = out.parent / f".{out.name}.{identity.digest(described)[:16]}.part"
+    part = out.parent / f".{out.name[:48]}.{identity.digest(described)[:16]}.part"
     sums = part.with_name(f"{part.name}.sums")
-    done = _rows_done(part, sums, embedder.embedding_size)
-    _append(embedder, source, part, sums, done, plugin)
+    with files.attributed_to(out, part):
+        out.parent.mkdir(parents=True, exist_ok=True)
+        done = _rows_done(part, sums, embedder.embedding_size)
+        _append(embedder, source, part, sums, done, plugin)
     rows = np.memmap(part, "<f4", "r", 0, (len(source.names), embedder.embedding_size))
     _finish(plugin, out, source.names, rows)
     del rows
@@ -157,7 +158,10 @@ def _checked(rows: np.ndarray, names: list[str], start: int, normalise: bool) ->
 
 def _finish(plugin: ModuleType, out: Path, names: list[str], rows: np.ndarray) -> None:
     """Write beside `out`, read back, compare, and only then move into place."""
-    with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as folder:
+    with (
+        files.attributed_to(out),
+        tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name[:48]}.") as folder,
+    ):
         made = Path(folder) / out.name
         plugin.write(made, names, rows)
         found = plugin.read(made, names)

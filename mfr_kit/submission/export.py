@@ -17,6 +17,7 @@ from mfr_kit.models import prelu, preprocess, trained_people
 from mfr_kit.models.runtime import open_session
 from mfr_kit.models.sanity import ConstantCheck, refuse_broken
 from mfr_kit.models.weights import load_run
+from mfr_kit.paths import check_output, refuse_other
 from mfr_kit.seeding import rng_for
 from mfr_kit.submission import graph
 
@@ -59,6 +60,9 @@ def export_run(
     run = load_run(run_folder)
     folder = run.path.parent
     groups = trained_people.digested(trained_people.groups_of_run(folder), run.fingerprint)
+    path = out or folder / "model.onnx"
+    refuse_other(path, ".onnx", "--out")
+    check_output(path, "file", "--out")
     metadata = {
         **trained_people.to_metadata(groups),
         preprocess.META_NORMALISATION: "minus1_to_1",
@@ -66,7 +70,7 @@ def export_run(
         preprocess.META_FINGERPRINT: run.fingerprint,
         preprocess.META_OUTPUT: "backbone",  # a run's weights are the backbone's; a projector stays behind in training
     }
-    return export_module(run.model, out or folder / "model.onnx", metadata, opset, faces, for_cpu)
+    return export_module(run.model, path, metadata, opset, faces, for_cpu)
 
 
 def export_module(

@@ -11,6 +11,7 @@ from mfr_kit import __version__, assets, registry
 from mfr_kit.files import replacing
 from mfr_kit.models import weights
 from mfr_kit.models.embedders import load_embedder
+from mfr_kit.paths import check_output
 from mfr_kit.records import read_json
 from mfr_kit.submission import check, tracks
 from mfr_kit.submission.checks.lineage import stored
@@ -43,6 +44,9 @@ def make_submission(options: SubmissionOptions) -> Packed:
         KitError: something named in the options is missing or unreadable.
     """
     track = tracks.load(options.track)
+    if options.features:
+        path, _, suffix = _features_file(options, track)
+        check_output(path, "file" if suffix else "folder", "--features goes to")
     rows = check.check(options.model, options.track, options.run, latency=False)
     check.refuse_failures(rows, str(options.model), options.track)
     subject = Subject(options.model, track)
@@ -83,12 +87,16 @@ def _copy(content: Path | bytes, target) -> None:
 
 
 def _features(options: SubmissionOptions, track: tracks.Track, normalisation: str) -> Written:
+    path, form, _ = _features_file(options, track)
+    embedder = load_embedder(options.model, normalisation=normalisation)
+    return write_features(embedder, open_source(options.features), path, form)
+
+
+def _features_file(options: SubmissionOptions, track: tracks.Track) -> tuple[Path, str, str]:
+    """Where the features go, in which format, and its suffix, "" for a folder."""
     form = options.format or track.features or "npy"
     suffix = registry.get(FORMATS, form).SUFFIX
-    embedder = load_embedder(options.model, normalisation=normalisation)
-    return write_features(
-        embedder, open_source(options.features), options.out.with_suffix(f".features{suffix}"), form
-    )
+    return options.out.with_suffix(f".features{suffix}"), form, suffix
 
 
 def _rerun(options: SubmissionOptions) -> dict[str, Path | bytes]:

@@ -18,6 +18,7 @@ from mfr_kit.models.onnx_file import one_line
 from mfr_kit.submission import check, tracks
 from mfr_kit.submission.package import MANIFEST, PACKAGES
 from mfr_kit.submission.rules import FAIL, Row, in_one_line, must
+from mfr_kit.system_errors import DISK_FULL
 
 MOST_BYTES = 4 * 2**30  # unpacked
 MOST_FILES = 2_000_000  # MegaFace's features are a file an image
@@ -60,6 +61,8 @@ def _rows(package: Path) -> list[Row]:
             try:
                 _unpack(archive, Path(folder))
             except DAMAGED as error:
+                if getattr(error, "errno", None) in DISK_FULL:
+                    raise  # of this machine's scratch folder, not of the package
                 reason = f"{type(error).__name__}: {one_line(error)}"
                 return [*rows, Row("unpacks", "every entry", reason, verdict=FAIL)]
             return rows + _contents(Path(folder))

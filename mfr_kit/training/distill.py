@@ -78,7 +78,11 @@ def distill(options: RunOptions) -> Path:
         board = None
         if options.tensorboard and ranks.first:
             board = Board(options.out / "tensorboard", state.step)
-        _train(stepper, state, dataset, validation, board)
+        journal = _journal(stepper, state, board)
+        try:
+            _train(stepper, state, dataset, validation, journal)
+        finally:
+            journal.close()
         ranks.wait()
     return options.out / weights.STUDENT
 
@@ -123,7 +127,7 @@ def _train(
     state: State,
     dataset: StudentViews,
     validation: Validation | None,
-    board: Board | None,
+    journal: Journal,
 ) -> None:
     options, ranks, faces = stepper.options, stepper.ranks, stepper.faces
     per_epoch, total = prepare.length(options, len(faces), ranks.world)
@@ -139,7 +143,6 @@ def _train(
     )
     every = options.val_every or max(1, round(per_epoch))
     views = iter(batches(dataset, plan, options.workers, pin=stepper.device.type == "cuda"))
-    journal = Journal(options.out, state.step, total, ranks.first, board)
     while state.step < total:
         (optimise.frozen if options.frozen_norms else nn.Module.train)(state.student)
         rate = optimise.set_learning_rate(state.optimiser, options, state.step, total)
@@ -155,9 +158,15 @@ def _train(
             _validate(validation, stepper, state, journal)
         if ranks.first and (state.step % options.save_every == 0 or state.step == total):
             checkpoint.save(options.out, state)
-    journal.close()
+    journal.close()  # the bar ends before what comes last is printed
     if ranks.first:
         _finish(options, state, validation, journal)
+
+
+def _journal(stepper: Stepper, state: State, board: Board | None) -> Journal:
+    options, ranks = stepper.options, stepper.ranks
+    _, total = prepare.length(options, len(stepper.faces), ranks.world)
+    return Journal(options.out, state.step, total, ranks.first, board)
 
 
 def _log(journal: Journal, state: State, figures: dict, rate: float, per_epoch: float) -> None:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from mfr_kit.files import attributed_to, write_text
 from mfr_kit.models.run_files import METRICS, read_metrics
-from mfr_kit.models.weights import write_text
 from mfr_kit.training.board import Board
 
 
@@ -53,7 +53,7 @@ class Journal:
     def write(self, line: dict, shown: dict[str, float]) -> None:
         """Append a line, and put some of its figures beside the bar."""
         if self._shown:
-            with self._path.open("a", encoding="utf-8") as file:
+            with attributed_to(self._path), self._path.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(line) + "\n")
             if self._board:
                 self._board.write(line)
