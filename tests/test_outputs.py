@@ -246,3 +246,21 @@ def test_a_pipe_that_is_full_is_one_line(tmp_path: Path):
     assert done.returncode == 2
     assert done.stderr.decode().startswith("error: the disk is full")
     assert done.stderr.count(b"\n") == 1
+
+
+def test_a_locale_without_utf8_does_not_lose_names(tmp_path: Path, inputs):
+    """`LC_ALL=C` with Python's own remedies switched off: the kit starts again with them on."""
+    source = tmp_path / "Žofie"
+    source.mkdir()
+    (source / "李").symlink_to(inputs["src"] / "anna")
+    locale = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    environment = {**os.environ, **locale, "PYTHONPATH": os.getcwd()}
+    arguments = ["convert", str(source), str(tmp_path / "new/Žofie.txt")]
+    done = subprocess.run(
+        [sys.executable, "-m", "mfr_kit", *arguments],
+        env=environment,
+        capture_output=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "new/Žofie.people.txt").read_text(encoding="utf-8") == "李\n"

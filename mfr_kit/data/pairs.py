@@ -1,6 +1,7 @@
 """Verification pairs: which two images, and whether they show one person. The file formats are in `pair_formats/`, one a file."""
 
 import dataclasses
+import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
