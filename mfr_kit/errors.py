@@ -9,6 +9,11 @@ class KitError(Exception):
 
     exit_code = 2
 
+    def __str__(self) -> str:
+        return " ".join(
+            super().__str__().splitlines()
+        )  # a name or value in it may hold line breaks
+
 
 class RuleError(KitError):
     """A rule of a challenge track is broken (exit code 3, so that scripts can tell it from a typo)."""
