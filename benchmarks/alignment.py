@@ -21,19 +21,20 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import cv2
 import numpy as np
 
+from mfr_kit.augment.options import AugmentOptions
+from mfr_kit.augment.run import augment
 from mfr_kit.data.align import TEMPLATE, estimate_similarity, transform_points
-from mfr_kit.data.detect import load_detector, pick_face, same_face
+from mfr_kit.data.detect import load_detector
+from mfr_kit.data.detection import pick_face, same_face
 from mfr_kit.data.faceset import FaceSet
 from mfr_kit.data.images import read_rgb
 from mfr_kit.data.lists import read_names
 from mfr_kit.data.photos import list_photos
 from mfr_kit.evaluation.compare import evaluate_set
-from mfr_kit.evaluation.embed import embed_set
+from mfr_kit.evaluation.inputs.embed import embed_set
 from mfr_kit.masks import library
 from mfr_kit.masks.render import render
 from mfr_kit.models.embedders import load_embedder
-from mfr_kit.pipelines.augment import augment
-from mfr_kit.pipelines.options import AugmentOptions
 from mfr_kit.seeding import key_of, rng_for
 
 ALIGNMENTS = ("plain", "robust")

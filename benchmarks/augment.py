@@ -31,10 +31,10 @@ import cv2
 import numpy as np
 
 from mfr_kit import assets
+from mfr_kit.augment import run, shards
+from mfr_kit.augment.options import AugmentOptions
 from mfr_kit.data.detect import load_detector
 from mfr_kit.data.images import encode, read_rgb
-from mfr_kit.pipelines import augment, shards
-from mfr_kit.pipelines.options import AugmentOptions
 
 ONE_WANTED, TWO_WANTED, GROWTH_WANTED = 0.8, 0.85, 1.1
 SIDE = 250
@@ -93,7 +93,7 @@ def ready(options: AugmentOptions):
             building = shards.building_of(options)
             if building.exists():
                 building.rename(building.with_name(f"{building.name}{next(turns)}"))
-            augment.begin(options)
+            run.begin(options)
             return seconds(work)
 
         timed()

@@ -22,7 +22,7 @@ from mfr_kit.data.align import TEMPLATE
 from mfr_kit.data.images import encode
 from mfr_kit.models.embedders import load_embedder
 from mfr_kit.models.preprocess import to_input
-from mfr_kit.training import bank
+from mfr_kit.training.teacher import bank
 
 WANTED = 0.9
 

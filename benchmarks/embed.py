@@ -22,7 +22,7 @@ from mfr_kit import assets
 from mfr_kit.data import faceset
 from mfr_kit.data.align import SIZE, TEMPLATE
 from mfr_kit.data.images import encode, read_rgb
-from mfr_kit.evaluation.embed import embed_set
+from mfr_kit.evaluation.inputs.embed import embed_set
 from mfr_kit.models.embedders import load_embedder
 from mfr_kit.models.preprocess import to_input
 from mfr_kit.models.runtime import open_session

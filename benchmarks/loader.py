@@ -31,12 +31,12 @@ from mfr_kit.data.storage import ShardWriter, rec_path
 from mfr_kit.masks import library
 from mfr_kit.masks.render import render
 from mfr_kit.seeding import rng_for
-from mfr_kit.training import drift
-from mfr_kit.training.loader import Plan, StudentViews, batches, every_face
-from mfr_kit.training.views import Recipe, move, photometry
+from mfr_kit.training.views import drift
+from mfr_kit.training.views.loader import BatchPlan, StudentViews, batches, every_face
+from mfr_kit.training.views.view import ViewRecipe, move, photometry
 
 WANTED, WORKERS, MASKED, WARM = 0.6, 2, 0.5, 8
-RECIPE = Recipe(mask_ratio=MASKED)
+RECIPE = ViewRecipe(mask_ratio=MASKED)
 PARTS = ("read", "decode", "render", "drift", "photometry", "tensor", "copy")
 
 
@@ -105,7 +105,11 @@ class TightLoop:
             else image
         )
         image = done(
-            move(image, drift.drawn(rng, RECIPE.drift if masked else RECIPE.drift_clean), mirrored)
+            move(
+                image,
+                drift.from_constants(rng, RECIPE.drift if masked else RECIPE.drift_clean),
+                mirrored,
+            )
         )
         self.photometry.set_random_state(rng, random.Random(int(rng.integers(1 << 62))))
         image = done(self.photometry(image=image)["image"])
@@ -138,7 +142,7 @@ def tight_rate(pipes, epoch: int, count: int) -> tuple[float, np.ndarray]:
 def loader_rate(faces: FaceSet, batch: int, count: int, seed: int) -> float:
     """Faces/s from one batch to the last, once both workers have loaded the masks and are under way."""
     total = count // batch + WARM
-    plan = Plan(every_face(len(faces), seed), batch, total)
+    plan = BatchPlan(every_face(len(faces), seed), batch, total)
     views = iter(batches(StudentViews(faces, RECIPE, seed, (None, None)), plan, WORKERS))
     for _ in range(WARM):
         next(views)

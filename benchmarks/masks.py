@@ -20,7 +20,8 @@ import numpy as np
 
 from mfr_kit import assets
 from mfr_kit.data.align import SIZE, estimate_similarity, transform_points, warp
-from mfr_kit.data.detect import load_detector, pick_face
+from mfr_kit.data.detect import load_detector
+from mfr_kit.data.detection import pick_face
 from mfr_kit.data.images import encode, read_rgb
 from mfr_kit.masks import library, light, surface
 from mfr_kit.masks import render as renderer
@@ -144,7 +145,7 @@ def torch_inputs(
         mesh.chart, look.fit, (width / (right - left), height / (bottom - top)), (left, top)
     )
     lit = light.measure(face, renderer._sample(mask, wear, mesh, pose.scale, values["softness"])[1])
-    gain = light.stained(lit.gain, values["seed"], values["crumple"], 0.0)
+    gain = light.add_stains(lit.gain, values["seed"], values["crumple"], 0.0)
     nodes = np.stack([*places, mesh.miss * np.float32(pose.scale)])
     found = {
         "face": face.transpose(2, 0, 1),

@@ -2,7 +2,7 @@
 
     python benchmarks/mining.py [--classes 20000] [--repeats 9] [--size 512] [--neighbours 100] [--threads 0] [--growth] [--faiss]
 
-`mining_20k`, `mining_86k` (C = 20,000 and 85,742, d = 512, K = 100; named after --classes): `training/mining.py: nearest` against the
+`mining_20k`, `mining_86k` (C = 20,000 and 85,742, d = 512, K = 100; named after --classes): `training/teacher/mining.py: nearest` against the
 bare product in the same row blocks, its result thrown away. `mining_20k_memory`: the rise of resident memory.
 `--faiss` shows what approximate search takes and finds (recall: the share of the exact K that it found); made-up prototypes without
 any clusters are its worst case. `--growth` shows the time for a quarter, a half and the whole of C. Exit code 1 if a promise is missed.
@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 
 from mfr_kit.losses._batch import unit
-from mfr_kit.training import approximate, mining
+from mfr_kit.training.teacher import approximate, mining
 
 WANTED, MEMORY_MIB = 1.3, 1024
 

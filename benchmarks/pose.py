@@ -15,7 +15,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import numpy as np
 
 from mfr_kit.masks import head, pose
-from mfr_kit.masks.synthetic import rotation
+from mfr_kit.masks.drawn_heads import rotation
 
 SCALE = 0.54  # pixels per mm of a face aligned to 112x112
 EYES_MM = 65.0

@@ -21,21 +21,22 @@ from mfr_kit.losses import coupleface, fcd
 from mfr_kit.masks import library
 from mfr_kit.models.embedders import load_embedder
 from mfr_kit.seeding import rng_for
-from mfr_kit.training import bank, drift, mining
-from mfr_kit.training.views import Recipe, Views
+from mfr_kit.training.teacher import bank, mining
+from mfr_kit.training.views import drift
+from mfr_kit.training.views.view import ViewRecipe, Views
 
 SAMPLES = 20_000  # draws of the constants
 
 
 def weights(faces: FaceSet, folder: Path, count: int, teacher_name: str) -> None:
     """Print the share of active relations and the ratio of gradient norms at alpha_neg = 1."""
-    drifts, clean = drift.measured(faces), faces.clean()
+    drifts, clean = drift.measure_twins(faces), faces.clean()
     teacher = load_embedder(teacher_name)
     stored = bank.fill(folder, clean, teacher)
     labels = np.unique(clean.identities.astype(str), return_inverse=True)[1].astype(np.int64)
     prototypes = mining.prototypes(stored, labels)
     rows = rng_for(0).choice(len(clean), count, replace=False)
-    views = Views(Recipe(), library.load(), drifts)
+    views = Views(ViewRecipe(), library.load(), drifts)
     drawn = [
         views.draw(clean.image(row), clean.points(row), rng_for(0, 0, int(row))) for row in rows
     ]
@@ -78,12 +79,12 @@ def _ratio(
 
 def drifts_of(faces: FaceSet) -> None:
     """Print the measured drifts of a set beside draws of the constants."""
-    found = drift.measured(faces)
+    found = drift.measure_twins(faces)
     rng = rng_for(0)
     centre = np.array([drift.CENTRE.real, drift.CENTRE.imag, 1.0])
     constants = []
     for _ in range(SAMPLES):
-        matrix = drift.drawn(rng, 1.0)
+        matrix = drift.from_constants(rng, 1.0)
         turn, shift = complex(matrix[0, 0], matrix[1, 0]), matrix @ centre - centre[:2]
         constants.append((np.log(abs(turn)), np.angle(turn), *shift))
     print(

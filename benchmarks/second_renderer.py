@@ -174,12 +174,12 @@ def _brightness(face: np.ndarray, spot: np.ndarray) -> float:
 def sheet(target: Path) -> None:
     """Draw 24 synthetic heads with masks on."""
     from mfr_kit.data.images import encode
-    from mfr_kit.masks import preview, synthetic
+    from mfr_kit.masks import drawn_heads, preview
 
     tiles = []
     for index in range(24):
         rng = np.random.default_rng(index)
-        face, landmarks = synthetic.draw(120, *rng.normal(0, (20, 6, 5)), person=index)
+        face, landmarks = drawn_heads.draw(120, *rng.normal(0, (20, 6, 5)), person=index)
         tiles.append(draw(face, landmarks, rng)[0])
     target.write_bytes(encode(preview.grid(tiles, 8), target.suffix))
 
@@ -187,7 +187,8 @@ def sheet(target: Path) -> None:
 def crop_tightly(source: Path, target: Path, people: Path | None) -> None:
     """Cut every photograph of the people close around its face, (160, 192) pixels; where no face is found it is only resized."""
     from mfr_kit.data import photos
-    from mfr_kit.data.detect import load_detector, pick_face
+    from mfr_kit.data.detect import load_detector
+    from mfr_kit.data.detection import pick_face
     from mfr_kit.data.images import encode, read_rgb
     from mfr_kit.data.lists import read_names
     from mfr_kit.seeding import key_of, rng_for
@@ -213,8 +214,8 @@ def crop_tightly(source: Path, target: Path, people: Path | None) -> None:
 
 def make_set(source: Path, target: Path, people: Path | None, robust: bool, mask_on: str) -> None:
     """Write a face set of photographs with a twin of every face, masked by this renderer (and, on the photograph, detected again)."""
-    from mfr_kit.pipelines import augment, shards
-    from mfr_kit.pipelines.options import AugmentOptions
+    from mfr_kit.augment import run, shards
+    from mfr_kit.augment.options import AugmentOptions
 
     def put_on(
         image: np.ndarray, landmarks: np.ndarray, rng: np.random.Generator
@@ -231,10 +232,10 @@ def make_set(source: Path, target: Path, people: Path | None, robust: bool, mask
         mask_on=mask_on,
         workers=0,
     )
-    augment.begin(options)
+    run.begin(options)
     with shards.crew(options, replace(shards.load_maker(options), put_on=put_on)) as submit:
         shards.make_shard(options, 0, submit)
-    counts, _ = augment.finish(options)
+    counts, _ = run.finish(options)
     print(f"{target}: {counts}")
 
 

@@ -27,14 +27,15 @@ from mfr_kit.losses import coupleface
 from mfr_kit.models import memory
 from mfr_kit.models.embedders import load_embedder
 from mfr_kit.models.weights import build_backbone
-from mfr_kit.training import mining, optimise
-from mfr_kit.training.bank import Bank
+from mfr_kit.training import optimise
 from mfr_kit.training.checkpoint import State
-from mfr_kit.training.loader import ViewBatch
 from mfr_kit.training.options import distill_options
 from mfr_kit.training.prepare import Relations
 from mfr_kit.training.ranks import Ranks
 from mfr_kit.training.step import Stepper
+from mfr_kit.training.teacher import mining
+from mfr_kit.training.teacher.bank import Bank
+from mfr_kit.training.views.loader import ViewBatch
 
 WANTED, FACES, PEOPLE, SIZE = 1.10, 20_000, 5_000, 128
 

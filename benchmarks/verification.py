@@ -19,10 +19,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import numpy as np
 
-from mfr_kit.evaluation.faces import Faces
-from mfr_kit.evaluation.pairs import COLUMNS, ROWS, Pairs
-from mfr_kit.evaluation.scores import score
-from mfr_kit.evaluation.verification import at_far, equal_error
+from mfr_kit.evaluation.inputs.faces import Faces
+from mfr_kit.evaluation.verification.comparisons import COLUMNS, ROWS, Pairs
+from mfr_kit.evaluation.verification.rates import at_far, equal_error
+from mfr_kit.evaluation.verification.scores import score
 
 SIZE, PER_PERSON, WANTED = 512, 8, 1.5
 FARS = [1e-2, 1e-3, 1e-4, 1e-5, 1e-6]

@@ -17,9 +17,10 @@ import onnx
 from google.protobuf.descriptor import FieldDescriptor
 from onnx import TensorProto, helper, numpy_helper
 
+from mfr_kit.adapt import append
 from mfr_kit.errors import KitError
 from mfr_kit.models.onnx_embedder import OnnxEmbedder
-from mfr_kit.submission import append, check
+from mfr_kit.submission import check
 from tests import fuzz_children
 from tests.models import odd_onnx
 

@@ -71,9 +71,9 @@ def read_set(folder: Path) -> None:
     """Open a set and use everything that it says."""
     from mfr_kit.data.faceset import FaceSet
     from mfr_kit.data.formats import face_set
-    from mfr_kit.evaluation import groups
-    from mfr_kit.evaluation.faces import from_set
-    from mfr_kit.training import drift
+    from mfr_kit.evaluation.inputs.faces import from_set
+    from mfr_kit.evaluation.verification import groups
+    from mfr_kit.training.views import drift
 
     faces = FaceSet.open(folder)
     for name in ("people", "keys", "sources", "identities", "conditions", "clean_keys", "masks", "scores", "similarities", "fingerprint", "name", "counts"):  # fmt: skip
@@ -91,7 +91,7 @@ def read_set(folder: Path) -> None:
     if (faces.clean_keys != "").any():
         twins = np.flatnonzero(faces.clean_keys != "")
         assert np.isfinite(drift.from_clean_to_twin(faces.similarities[twins], faces.similarities[twins])).all()  # fmt: skip
-    drift.measured(faces)
+    drift.measure_twins(faces)
     len(face_set.open_set(folder))
 
 
@@ -209,12 +209,12 @@ def make_embeddings(folder: Path) -> None:
 def read_embeddings(folder: Path) -> None:
     """Read embeddings as a model, as distractors and as the features of a package; the first error is raised when all were read."""
     from mfr_kit.errors import KitError
-    from mfr_kit.evaluation.embedding_file import EmbeddingFile, read_rows
-    from mfr_kit.evaluation.faces import of_strangers
+    from mfr_kit.evaluation.inputs.embedding_file import EmbeddingFile, read_rows
+    from mfr_kit.evaluation.inputs.faces import strangers_from
     from mfr_kit.submission.features import npy, parquet
 
     readers = [
-        lambda path=path: of_strangers(*read_rows(path)) for path in sorted(folder.iterdir())
+        lambda path=path: strangers_from(*read_rows(path)) for path in sorted(folder.iterdir())
     ]
     readers += [lambda path=path: EmbeddingFile(path, np.array(EMBEDDED, object)) for path in sorted(folder.iterdir())]  # fmt: skip
     readers.append(lambda: np.asarray(npy.read(folder / "rows.npy", EMBEDDED)))
@@ -248,8 +248,8 @@ def read_lists(folder: Path) -> None:
     from mfr_kit.data.lists import read_names
     from mfr_kit.data.pairs import open_pairs
     from mfr_kit.errors import KitError
-    from mfr_kit.evaluation.groups import read_groups
-    from mfr_kit.evaluation.pair_list import read_list
+    from mfr_kit.evaluation.verification.groups import read_groups
+    from mfr_kit.evaluation.verification.pair_list import read_list
 
     refused = []
     for read, name in (
@@ -348,15 +348,15 @@ def make_journal(folder: Path) -> None:
 
 def read_journal(folder: Path) -> None:
     """Read what an interrupted run left, as one that goes on and one that ends do."""
+    from mfr_kit.augment import run, shards
+    from mfr_kit.augment.options import AugmentOptions
     from mfr_kit.data.faceset import write_rows
     from mfr_kit.errors import KitError
-    from mfr_kit.pipelines import augment, shards
-    from mfr_kit.pipelines.options import AugmentOptions
 
     building = folder / "set.part"
     options = AugmentOptions(src=folder, dst=folder / "set")
     with contextlib.suppress(KitError):  # no plan is the one that is asked for here
-        augment._expect_same_plan(building / "work" / "plan.json", {}, options)
+        run._expect_same_plan(building / "work" / "plan.json", {}, options)
     with shards.journal_of(building, 0).open("r+b") as journal:
         shards._read_back(journal)
     list(shards._spans(building, 0))

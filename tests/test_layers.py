@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.import_graph import circles, graph_of
+
 ROOT = Path(__file__).resolve().parent.parent / "mfr_kit"
 ORDER = [
     [
@@ -18,8 +20,8 @@ ORDER = [
     ["evaluation"],
     ["training"],
     ["submission"],
-    ["ablation"],
-    ["pipelines"],
+    ["augment", "audit", "adapt", "ablation", "demo"],
+    ["api"],
     ["cli", "__main__"],
 ]
 FLOOR = {name: number for number, room in enumerate(ORDER) for name in room}
@@ -60,6 +62,10 @@ def test_imports_go_down(path: Path):
             assert ORDER[0].index(room) < ORDER[0].index(own), (
                 f"{own} and {room} import each other's floor out of order"
             )
+
+
+def test_no_two_files_import_each_other():
+    assert not circles(graph_of(ROOT.parent))
 
 
 def test_no_file_is_too_long():

@@ -134,11 +134,12 @@ def test_a_name_that_does_not_fit(name: str, tmp_path: Path, inputs, capsys):
 def test_no_option_that_names_an_output_is_unchecked():
     """An option called out, dst, work or table (to write) says what it writes, so that it is checked."""
     from mfr_kit.ablation.options import AblateOptions, ResultsOptions
+    from mfr_kit.adapt.options import AdaptOptions
+    from mfr_kit.augment.options import AugmentOptions, DemoOptions
     from mfr_kit.cli import audit, pairs
     from mfr_kit.evaluation.options import EvaluateOptions
-    from mfr_kit.pipelines.options import AugmentOptions, DemoOptions
     from mfr_kit.submission.options import ExportOptions, FitOptions, SubmissionOptions
-    from mfr_kit.training.options import AdaptOptions, AverageOptions, RunOptions
+    from mfr_kit.training.options import AverageOptions, RunOptions
 
     classes = [AblateOptions, ResultsOptions, audit.AuditOptions, pairs.PackOptions]
     classes += [pairs.UnpackOptions, EvaluateOptions, AugmentOptions, DemoOptions, ExportOptions]
@@ -177,8 +178,8 @@ def test_augment_on_a_disk_that_fills_up_goes_on_later(
     format: str, tmp_path: Path, inputs, capsys, monkeypatch
 ):
     """The disk is full at the third face or record, or at the very plan of the work; afterwards the same command finishes the set."""
+    from mfr_kit.augment import shards
     from mfr_kit.data.storage import ShardWriter
-    from mfr_kit.pipelines import shards
 
     count = [0]
 
@@ -208,7 +209,7 @@ def test_augment_on_a_disk_that_fills_up_goes_on_later(
 
 
 def test_what_a_refused_augment_left_is_not_in_the_way(tmp_path: Path, inputs, capsys, monkeypatch):
-    from mfr_kit.pipelines import shards
+    from mfr_kit.augment import shards
 
     command = ["augment", str(inputs["src"]), str(tmp_path / "s"), "--aligned", "--workers", "0"]
     with monkeypatch.context() as patch:

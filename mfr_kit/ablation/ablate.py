@@ -19,10 +19,10 @@ from mfr_kit.data import lists
 from mfr_kit.data.faceset import FaceSet
 from mfr_kit.errors import KitError
 from mfr_kit.evaluation.compare import measure
-from mfr_kit.evaluation.embed import cache_folder, embed_set
-from mfr_kit.evaluation.faces import from_set
-from mfr_kit.evaluation.overlap import find_overlap
-from mfr_kit.evaluation.verification import Plan, figure
+from mfr_kit.evaluation.inputs.embed import cache_folder, embed_set
+from mfr_kit.evaluation.inputs.faces import from_set
+from mfr_kit.evaluation.inputs.overlap import find_overlap
+from mfr_kit.evaluation.verification.rates import Plan, figure
 from mfr_kit.models import weights
 from mfr_kit.models.embedders import Embedder, load_embedder
 from mfr_kit.models.run_files import MEASURED_LINE, read_metrics
@@ -83,12 +83,12 @@ def ablate(options: AblateOptions) -> str:
             continue
         path = options.records / table.name / f"{cell.name}.json"
         key = key_of(table, cell, sets)
-        if path.is_file() and _stands(read_record(path), key, table, cell):
+        if path.is_file() and is_current(read_record(path), key, table, cell):
             told.append(f"{cell.name}: recorded")
         elif options.dry_run:
             told.append(f"{cell.name}: missing")
         else:
-            record = _do(table, cell, sets, options)
+            record = run_cell(table, cell, sets, options)
             path.parent.mkdir(parents=True, exist_ok=True)
             weights.write_text(path, text_of({**record, "key": key}))
             told.append(
@@ -137,7 +137,7 @@ def key_of(table: Table, cell: Cell, sets: dict[str, FaceSet]) -> str:
     )
 
 
-def _stands(record: dict, key: str, table: Table, cell: Cell) -> bool:
+def is_current(record: dict, key: str, table: Table, cell: Cell) -> bool:
     """Whether a record is still that of its cell: the key says so, and no default has changed since that its run took over."""
     if record["key"] != key:
         return False
@@ -162,7 +162,7 @@ def _weights_key(table: Table, cell: Cell) -> str:
     given = as_dict(options)
     told = {
         name: given[name]
-        for name, value in usual().items()
+        for name, value in default_options().items()
         if name != "seed" and getattr(options, name) != value
     }
     seeds = list(table.seeds) if cell.seed == MEAN else [cell.seed]
@@ -170,7 +170,7 @@ def _weights_key(table: Table, cell: Cell) -> str:
 
 
 @functools.cache
-def usual() -> dict[str, object]:
+def default_options() -> dict[str, object]:
     """Defaults of the options that a key or a record tells: what a run has whose record is older than an option.
 
     `_stands` outdates a record whose defaults have changed since, so today's are also those it was made with.
@@ -212,7 +212,7 @@ def _open(entry: Measured, allow_unknown: bool) -> FaceSet:
     return faces.of_people(choice.found)
 
 
-def _do(table: Table, cell: Cell, sets: dict[str, FaceSet], options: AblateOptions) -> dict:
+def run_cell(table: Table, cell: Cell, sets: dict[str, FaceSet], options: AblateOptions) -> dict:
     started = time.perf_counter()
     spec, about = table.teacher, {}
     if cell.setting != TEACHER:

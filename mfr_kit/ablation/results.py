@@ -7,13 +7,13 @@ from pathlib import Path
 
 import numpy as np
 
-from mfr_kit.ablation.ablate import TEACHER, usual
+from mfr_kit.ablation.ablate import TEACHER, default_options
 from mfr_kit.ablation.options import ResultsOptions
 from mfr_kit.ablation.record import read_record, refuse_other_layout
 from mfr_kit.errors import KitError
-from mfr_kit.evaluation import plot
-from mfr_kit.evaluation.bootstrap import LEVEL
-from mfr_kit.evaluation.verification import CLAIM, COMPARE
+from mfr_kit.evaluation.report import plot
+from mfr_kit.evaluation.verification.bootstrap import LEVEL
+from mfr_kit.evaluation.verification.rates import CLAIM, COMPARE
 from mfr_kit.files import write_text
 from mfr_kit.paths import check_output, refuse_other
 
@@ -62,7 +62,7 @@ def _read(folder: Path) -> dict[str, list[dict]]:
     for path in sorted(Path(folder).glob("*/*.json")):
         record = read_record(path)
         if "options" in record:
-            record["options"] = {**usual(), **record["options"]}
+            record["options"] = {**default_options(), **record["options"]}
         known = tables[record["table"]]
         if known:
             refuse_other_layout(path, record, known[0])

@@ -1,7 +1,7 @@
 """`kit.py adapt`."""
 
+from mfr_kit.adapt.options import AdaptOptions
 from mfr_kit.options import command
-from mfr_kit.training.options import AdaptOptions
 
 
 def add_to(app) -> None:
@@ -14,7 +14,7 @@ def adapt(options: AdaptOptions) -> None:
 
     Where the recogniser's weights load into one of the kit's networks, `distill --init teacher` trains all of it: docs/adapting.md.
     """
-    from mfr_kit.pipelines.adapt import adapt as run
+    from mfr_kit.adapt.run import adapt as run
 
     done = run(options)
     if done.epoch == 0:

@@ -52,11 +52,11 @@ def audit(options: AuditOptions) -> None:
     """Find duplicate photographs, people under two names or in both sets, likely label errors and people with one photograph."""
     from collections import Counter
 
+    from mfr_kit.audit import run
     from mfr_kit.data.detect import load_detector
     from mfr_kit.data.faceset_files import ROWS
     from mfr_kit.data.folder_checks import refuse_overlap
     from mfr_kit.models.embedders import load_embedder
-    from mfr_kit.pipelines import audit as run
 
     sets = [path for path in (options.src, options.other) if path is not None]
     for path in sets:

@@ -1,7 +1,7 @@
 """`kit.py augment`."""
 
+from mfr_kit.augment.options import AugmentOptions
 from mfr_kit.options import command
-from mfr_kit.pipelines.options import AugmentOptions
 
 
 def add_to(app) -> None:
@@ -14,7 +14,7 @@ def augment(options: AugmentOptions) -> None:
 
     The clean face is always there; --ratio says how many get a masked twin beside it.
     """
-    from mfr_kit.pipelines import augment as room
+    from mfr_kit.augment import run as room
 
     if options.dry_run:
         print(room.estimate(options))

@@ -1,7 +1,7 @@
 """`kit.py demo`."""
 
+from mfr_kit.augment.options import DemoOptions
 from mfr_kit.options import command
-from mfr_kit.pipelines.options import DemoOptions
 
 
 def add_to(app) -> None:
@@ -11,7 +11,7 @@ def add_to(app) -> None:
 
 def demo(options: DemoOptions) -> None:
     """Do the main job on the embedded ORL faces: augment, distil, export, check, evaluate, pack; under five minutes."""
+    from mfr_kit import demo as room
     from mfr_kit.cli import main
-    from mfr_kit.pipelines import demo as room
 
     print(room.demo(options, main))

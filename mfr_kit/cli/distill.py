@@ -17,7 +17,7 @@ def distill(options: RunOptions) -> None:
     Options marked (name) belong to that --method. A TOML file (--config) takes the same names; flags win.
     """
     if options.dry_run:
-        from mfr_kit.training.estimate import estimate
+        from mfr_kit.training.dry_run import estimate
 
         print(estimate(options))
         return

@@ -14,9 +14,10 @@ def evaluate(options: EvaluateOptions) -> None:
 
     The first model is the one the others are compared with. Faces that were not found count as non-matches.
     """
-    from mfr_kit.evaluation import report, run, table
+    from mfr_kit.evaluation import run
+    from mfr_kit.evaluation.report import page, text
 
     result = run.evaluate(options)
-    print(table.text(result))
+    print(text.text(result))
     if options.out:
-        print(f"report: {report.write(result, options.out)}")
+        print(f"report: {page.write(result, options.out)}")

@@ -9,7 +9,7 @@ from dataclasses import replace
 import cv2
 import numpy as np
 
-from mfr_kit.data.detect import Detection, Detector, same_face
+from mfr_kit.data.detection import Detection, Detector, same_face
 
 # Pixels that the face's longer side is brought to, two looks each, and what is shown around it on every side, as a share of that side.
 # On 450 masked LFW photographs (people of val.txt) these four looks move the aligned frame by 3.8 pixels in the median, 6.4 at the 90th

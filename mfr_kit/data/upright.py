@@ -8,7 +8,7 @@ of which a third wear masks, one is turned by mistake, and 86, 79 and 86 % are t
 
 import numpy as np
 
-from mfr_kit.data.detect import Detection, Detector, pick_face
+from mfr_kit.data.detection import Detection, Detector, pick_face
 
 SURE = 0.92  # a score from which no other turn is looked at: on upright LFW 82 % of the faces
 CONVINCING = 0.88  # the lowest score for which a photograph is turned

@@ -7,10 +7,15 @@ import numpy as np
 from mfr_kit import registry
 from mfr_kit.data.faceset import FaceSet
 from mfr_kit.errors import KitError
-from mfr_kit.evaluation.bootstrap import interval
-from mfr_kit.evaluation.faces import Faces, from_set
-from mfr_kit.evaluation.identification import figure_in, figure_of_fpir, figure_of_rank, searches_of
-from mfr_kit.evaluation.verification import COMPARE, DEFAULT_FARS, Outcome, Plan, figure
+from mfr_kit.evaluation.inputs.faces import Faces, from_set
+from mfr_kit.evaluation.search.identification import (
+    figure_in,
+    figure_of_fpir,
+    figure_of_rank,
+    searches_of,
+)
+from mfr_kit.evaluation.verification.bootstrap import interval
+from mfr_kit.evaluation.verification.rates import COMPARE, DEFAULT_FARS, Outcome, Plan, figure
 
 PROTOCOLS = "mfr_kit.evaluation.protocols"
 

@@ -13,21 +13,23 @@ from mfr_kit import __version__
 from mfr_kit.data import lists
 from mfr_kit.data.faceset import MASK, NO_FACE, NONMASK, FaceSet
 from mfr_kit.errors import KitError
-from mfr_kit.evaluation import bin_sets, compare, explain, templates
-from mfr_kit.evaluation.alignment import NEW, OLD, match
-from mfr_kit.evaluation.bin_sets import BinSet, open_bins
-from mfr_kit.evaluation.challenge import challenge_scores
-from mfr_kit.evaluation.embed import cache_folder, embed_set
-from mfr_kit.evaluation.embedding_file import EmbeddingFile, is_embedding_file, read_rows
-from mfr_kit.evaluation.faces import Faces, from_set, of_strangers
-from mfr_kit.evaluation.groups import groups_among, head_turns
-from mfr_kit.evaluation.operating import operating_point
+from mfr_kit.evaluation import compare
+from mfr_kit.evaluation.inputs.alignment import NEW, OLD, match
+from mfr_kit.evaluation.inputs.drawn_masks import MaskedFaces
+from mfr_kit.evaluation.inputs.embed import cache_folder, embed_set
+from mfr_kit.evaluation.inputs.embedding_file import EmbeddingFile, is_embedding_file, read_rows
+from mfr_kit.evaluation.inputs.faces import Faces, from_set, strangers_from
+from mfr_kit.evaluation.inputs.overlap import count_trained, find_overlap
 from mfr_kit.evaluation.options import EvaluateOptions
-from mfr_kit.evaluation.overlap import count_trained, find_overlap
-from mfr_kit.evaluation.synthetic import MaskedFaces
-from mfr_kit.evaluation.templates import TemplatePairs, open_templates
-from mfr_kit.evaluation.verification import DEFAULT_FARS, Outcome, Plan
-from mfr_kit.evaluation.worst import SHOWN
+from mfr_kit.evaluation.published import bin_sets, templates
+from mfr_kit.evaluation.published.bin_sets import BinSet, open_bins
+from mfr_kit.evaluation.published.challenge import challenge_scores
+from mfr_kit.evaluation.published.templates import TemplatePairs, open_templates
+from mfr_kit.evaluation.report import explain
+from mfr_kit.evaluation.report.operating_point import operating_point
+from mfr_kit.evaluation.verification.groups import groups_among, head_turns
+from mfr_kit.evaluation.verification.rates import DEFAULT_FARS, Outcome, Plan
+from mfr_kit.evaluation.verification.worst import SHOWN
 from mfr_kit.models.embedders import Embedder, load_embedder
 from mfr_kit.options import as_dict
 from mfr_kit.seeding import key_of, rng_for
@@ -98,7 +100,7 @@ def evaluate(options: EvaluateOptions) -> dict:
         "overlap": overlap,
         "protocols": protocols,
         "challenge": challenge_scores(protocols, outcomes),
-        "explained": explain.joined(faces, chosen, explained) if options.explain else None,
+        "explained": explain.concatenate(faces, chosen, explained) if options.explain else None,
         "operating_point": operating_point(protocols, options.operating_point)
         if options.operating_point
         else None,
@@ -165,7 +167,7 @@ def _strangers(options: EvaluateOptions) -> FaceSet | list[Faces] | None:
             f"--distractors: {counted}; give one face set, or one file of embeddings each model, in their order"
         )
     if rows:
-        return [of_strangers(*read_rows(Path(name))) for name in rows]
+        return [strangers_from(*read_rows(Path(name))) for name in rows]
     files = [spec for spec in options.models if is_embedding_file(spec)]
     if files:
         raise KitError(

@@ -8,7 +8,7 @@ from pathlib import Path
 from mfr_kit import files
 from mfr_kit.data.images import encode
 from mfr_kit.errors import KitError
-from mfr_kit.masks import library, synthetic
+from mfr_kit.masks import drawn_heads, library
 from mfr_kit.masks.library import Library, Mask
 from mfr_kit.masks.options import SheetOptions
 from mfr_kit.masks.render import render
@@ -82,7 +82,7 @@ def _section(chosen: Library, name: str, faces: list, options: SheetOptions, sha
     for yaw in _YAWS:
         turned.append(
             _picture(
-                *synthetic.draw(options.tile, yaw),
+                *drawn_heads.draw(options.tile, yaw),
                 Mask(look, base),
                 f"{name}, head turned by {yaw} degrees",
             )

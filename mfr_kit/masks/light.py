@@ -87,7 +87,7 @@ def _is_grey(small: np.ndarray) -> bool:
     )
 
 
-def stained(gain: np.ndarray, seed: int, crumple: float, dirt: float) -> np.ndarray:
+def add_stains(gain: np.ndarray, seed: int, crumple: float, dirt: float) -> np.ndarray:
     """Add uneven tension (crumples) and stains of a used mask to the light on it; stains have a colour and make it (GRID, GRID, 3)."""
     row, column = seed % 53, (seed >> 8) % 53
     uneven = cv2.addWeighted(

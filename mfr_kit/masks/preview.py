@@ -9,7 +9,7 @@ import numpy as np
 from mfr_kit import files
 from mfr_kit.data.images import encode
 from mfr_kit.errors import KitError
-from mfr_kit.masks import synthetic
+from mfr_kit.masks import drawn_heads
 from mfr_kit.masks.library import Library, Mask
 from mfr_kit.masks.options import SheetOptions
 from mfr_kit.masks.render import render
@@ -88,7 +88,7 @@ def yaw_sheet(library: Library, tile: int, seed: int) -> np.ndarray:
             "tilt_deg": 0.0,
         }
         for yaw in YAWS:
-            face = Face(*synthetic.draw(tile, yaw, person=row))
+            face = Face(*drawn_heads.draw(tile, yaw, person=row))
             tiles.append(
                 _tile(
                     face,

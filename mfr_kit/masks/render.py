@@ -141,7 +141,7 @@ def _compose(
     clear = cv2.bitwise_not(alpha)
     if not look.flat:
         light.shine(
-            colour, light.stained(lit.gain, values["seed"], values["crumple"], values["dirt"])
+            colour, light.add_stains(lit.gain, values["seed"], values["crumple"], values["dirt"])
         )
         grade.add_grain(colour, grain, rng)
         reach = max(3, int(2 * _MARGIN_MM * scale) | 1)

@@ -13,7 +13,7 @@ from mfr_kit.data.folder_tree import FolderTree, readable
 from mfr_kit.data.images import read_rgb
 from mfr_kit.data.photos import TWIN
 from mfr_kit.errors import KitError
-from mfr_kit.masks import synthetic
+from mfr_kit.masks import drawn_heads
 from mfr_kit.masks.options import SheetOptions
 from mfr_kit.seeding import rng_for
 
@@ -44,7 +44,7 @@ def load_faces(
     if options.faces is None:
         poses = rng_for(options.seed, 4).normal(0, (18, 7, 5), (count, 3))
         return [
-            Face(*synthetic.draw(options.tile, *pose, person=person))
+            Face(*drawn_heads.draw(options.tile, *pose, person=person))
             for person, pose in enumerate(poses)
         ]
     folder = Path(options.faces)
@@ -88,7 +88,8 @@ def _read_all(
     folder: Path, sources: list[str], options: SheetOptions
 ) -> Iterator[tuple[str, Face | str]]:
     """Read pictures one by one: each gives its face, or why it has none."""
-    from mfr_kit.data.detect import load_detector, pick_face
+    from mfr_kit.data.detect import load_detector
+    from mfr_kit.data.detection import pick_face
 
     detector = load_detector() if options.detect or not options.aligned else None
     for source in sources:

@@ -13,7 +13,6 @@ from mfr_kit.masks import fields, head, recipe
 from mfr_kit.options import read_toml
 from mfr_kit.registry import unknown
 
-LEVELS_PER_OCTAVE = 2
 # Bilinear sampling of a texture coarser by an octave looks like a blur of about one pixel.
 _OCTAVES_PER_BLUR = 1.0
 # Millimetres: worn under the nose the upper edge lies at up to 59, and the lower edge 6 above its usual place.
@@ -93,10 +92,12 @@ class Look:
 
     def level(self, pixels_per_mm: float, blur: float = 0.0) -> int:
         """Choose the entry of `levels` for a face of this scale, and coarser by what a blur of that many pixels takes away."""
+        from mfr_kit.masks import texture
+
         levels = self.levels
         finest = levels[0].shape[1] / (self.box[2] - self.box[0])
         octaves = log2(finest / pixels_per_mm) + 0.2 + _OCTAVES_PER_BLUR * blur
-        return min(max(round(octaves * LEVELS_PER_OCTAVE), 0), len(levels) - 1)
+        return min(max(round(octaves * texture.LEVELS_PER_OCTAVE), 0), len(levels) - 1)
 
 
 def read(path: Path) -> list[Look]:

@@ -15,10 +15,10 @@ from mfr_kit.data.image_headers import kind_of
 from mfr_kit.errors import KitError
 from mfr_kit.masks import recipe
 from mfr_kit.masks.head import ARC, EAR_Z
-from mfr_kit.masks.template import LEVELS_PER_OCTAVE
 from mfr_kit.paths import check_output
 from mfr_kit.registry import unknown
 
+LEVELS_PER_OCTAVE = 2
 _SMALLEST = 24
 _SIDES = (8, 4096)  # pixels
 _SEEN, _LEAST_SHARE = 64, 0.005  # opacity from which a texel shows, and the least share of them
@@ -117,10 +117,10 @@ def _current(look) -> np.ndarray:
     if look.texture:
         return read(path)
     if not path.exists():
-        return drawn(look)
+        return draw(look)
     data = _bytes_of(path)
     mark = mark_of(data)
-    return drawn(look) if mark and mark[0] != recipe_digest(look) else _decode(data, path)
+    return draw(look) if mark and mark[0] != recipe_digest(look) else _decode(data, path)
 
 
 def render_all(looks) -> list[Path]:
@@ -132,7 +132,7 @@ def render_all(looks) -> list[Path]:
     todo = {look.texture_path: look for look in looks.values() if not look.texture}
     for path in todo:
         check_output(path, "file", "the texture")
-    images = {path: drawn(look) for path, look in todo.items()}
+    images = {path: draw(look) for path, look in todo.items()}
     for path, image in images.items():
         if path.exists() and not _is_ours(path, image):
             raise KitError(
@@ -187,7 +187,7 @@ def _pixel_digest(image: np.ndarray) -> str:
     return hashlib.blake2b(data, digest_size=16).hexdigest()
 
 
-def drawn(look) -> np.ndarray:
+def draw(look) -> np.ndarray:
     """Draw a look's recipe, (H, W, 4) uint8 print, trim, relief, alpha.
 
     Raises:

@@ -14,10 +14,11 @@ from onnx import TensorProto, helper, numpy_helper
 
 from mfr_kit import assets, files
 from mfr_kit.data import align, detect, images
+from mfr_kit.data.detection import pick_face
 from mfr_kit.data.faceset import FaceSet
 from mfr_kit.errors import KitError
 from mfr_kit.evaluation.compare import evaluate_set
-from mfr_kit.evaluation.embed import embed_set
+from mfr_kit.evaluation.inputs.embed import embed_set
 from mfr_kit.models import preprocess
 from mfr_kit.models.embedders import load_embedder
 from mfr_kit.models.weights import load_run
@@ -148,7 +149,7 @@ def _orl(people: list[Path]) -> np.ndarray:
     detector, found = detect.load_detector(), []
     for photo in [person / f"{take}.pgm" for person in people for take in TAKES]:
         image = images.read_rgb(photo)
-        face = detect.pick_face(detector.detect(image), image.shape[:2])
+        face = pick_face(detector.detect(image), image.shape[:2])
         if face is not None:
             found.append(align.warp(image, align.estimate_similarity(face.landmarks)))
     return np.stack(found)

@@ -8,7 +8,7 @@ from torch import nn
 from mfr_kit import registry
 from mfr_kit.errors import KitError
 from mfr_kit.models.weights import BACKBONES, build_backbone
-from mfr_kit.submission import estimate, tracks
+from mfr_kit.submission import tracks, v100_time
 from mfr_kit.submission.export import export_graph
 
 WIDTHS = (0.25, 0.5, 1.0, 1.5, 2.0)
@@ -74,7 +74,7 @@ def _cost(name: str, width: float, size: int, nodes: int, limits: tracks.Limits)
         model = build_backbone(name, size, width).eval()
     count = _multiply_adds(model)
     size_mib = sum(item.numel() for item in model.parameters()) * 4 / 2**20
-    times = sorted((estimate.by_multiply_adds(count), estimate.by_nodes(nodes)))
+    times = sorted((v100_time.by_multiply_adds(count), v100_time.by_nodes(nodes)))
     fails = ["time"] if times[1] > limits.time_ms else []
     fails += ["size"] if limits.file_mib is not None and size_mib > limits.file_mib else []
     return Candidate(name, width, size, size_mib, count, times[0], times[1], fails)

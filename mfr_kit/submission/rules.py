@@ -32,7 +32,7 @@ class Row:
     measured: bool = False
 
 
-def must(rule: str, limit: str, found: str, holds: bool, note: str = "") -> Row:
+def requirement(rule: str, limit: str, found: str, holds: bool, note: str = "") -> Row:
     """A rule that holds or not; the note is shown where it does not."""
     return Row(rule, limit, found, "", PASS if holds else FAIL, "" if holds else note)
 

@@ -15,7 +15,7 @@ from mfr_kit import assets, registry
 from mfr_kit.errors import KitError
 from mfr_kit.models.weights import BACKBONES, build_backbone, write_text
 from mfr_kit.records import read_json
-from mfr_kit.submission import estimate, tracks
+from mfr_kit.submission import tracks, v100_time
 from mfr_kit.submission.check import CHECKS
 from mfr_kit.submission.checks.graph import multiply_adds
 from mfr_kit.submission.export import export_graph
@@ -140,7 +140,7 @@ def _survey_one(name: str, cache: Path) -> Surveyed:
         path.write_bytes(proto.SerializeToString())
         nodes, work = len(proto.graph.node), multiply_adds(proto)
         del proto  # half a gigabyte for the deepest
-        low, high = sorted((estimate.by_multiply_adds(work), estimate.by_nodes(nodes)))
+        low, high = sorted((v100_time.by_multiply_adds(work), v100_time.by_nodes(nodes)))
         thread = _thread_ms(path, (name, path.stat().st_size, nodes, work), cache)
         broken, subject = {}, None
         for track in map(tracks.load, tracks.names()):

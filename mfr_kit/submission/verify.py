@@ -17,7 +17,7 @@ from mfr_kit.errors import KitError
 from mfr_kit.models.onnx_file import one_line
 from mfr_kit.submission import check, tracks
 from mfr_kit.submission.package import MANIFEST, PACKAGES
-from mfr_kit.submission.rules import FAIL, Row, in_one_line, must
+from mfr_kit.submission.rules import FAIL, Row, in_one_line, requirement
 from mfr_kit.system_errors import DISK_FULL
 
 MOST_BYTES = 4 * 2**30  # unpacked
@@ -85,35 +85,35 @@ def _safety(archive: zipfile.ZipFile) -> list[Row]:
     bomb = total > MOST_BYTES or len(entries) > MOST_FILES or total > MOST_RATIO * max(packed, 1)
     locked = [entry.filename for entry in entries if entry.flag_bits & 1]
     return [
-        must(
+        requirement(
             "names stay inside",
             "relative, no ..",
             _shown(outside),
             not outside,
             "an absolute path, a drive or .. would write outside the folder",
         ),
-        must(
+        requirement(
             "plain files",
             "no links, no devices",
             _shown(links),
             not links,
             "a symbolic link could point anywhere",
         ),
-        must(
+        requirement(
             "names differ",
             "each once",
             _shown(twice),
             not twice,
             "one file would overwrite another",
         ),
-        must(
+        requirement(
             "size unpacked",
             f"<= {MOST_BYTES >> 30} GiB, <= {MOST_RATIO}x",
             f"{total:,} bytes from {packed:,}",
             not bomb,
             "a zip bomb",
         ),
-        must("not encrypted", "none", _shown(locked), not locked),
+        requirement("not encrypted", "none", _shown(locked), not locked),
     ]
 
 
@@ -179,14 +179,14 @@ def _contents(folder: Path) -> list[Row]:
         name for name in set(claimed) & set(found) if _sha256(found[name]) != claimed[name]
     )
     rows = [
-        must("manifest", "kept by make-submission", f"for track {track.name}", True),
-        must(
+        requirement("manifest", "kept by make-submission", f"for track {track.name}", True),
+        requirement(
             "files as listed", "all there", _shown(missing), not missing, "missing from the package"
         ),
-        must(
+        requirement(
             "nothing unlisted", "none", _shown(extra), not extra, "files the manifest does not know"
         ),
-        must(
+        requirement(
             "files unchanged",
             "sha256 of the manifest",
             _shown(changed),

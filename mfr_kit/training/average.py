@@ -44,7 +44,7 @@ def average(options: AverageOptions) -> Path:
     states = [run.model.state_dict() for run in runs]
     mean = {key: _mean([state[key] for state in states]) for key in states[0]}
     if options.keep < 1:
-        mean = optimise.between(_initial_state(runs[0]), mean, options.keep)
+        mean = optimise.interpolate(_initial_state(runs[0]), mean, options.keep)
     with files.building(options.out) as folder:
         files.write_json(folder / weights.LINEAGE, _lineage(runs, options.keep))
         config = {**runs[0].config, "keep": options.keep}

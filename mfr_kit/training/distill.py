@@ -13,15 +13,23 @@ from mfr_kit.masks import library
 from mfr_kit.models import memory, weights
 from mfr_kit.models.embedders import load_embedder
 from mfr_kit.models.lineage import ancestor
-from mfr_kit.training import checkpoint, drift, optimise, people, preflight, prepare
+from mfr_kit.training import checkpoint, optimise, people, preflight, prepare
 from mfr_kit.training import ranks as distributed
 from mfr_kit.training.board import Board
 from mfr_kit.training.checkpoint import State
 from mfr_kit.training.journal import Journal
-from mfr_kit.training.loader import Plan, StudentViews, batches, every_face, every_person, following
 from mfr_kit.training.options import METHODS, RunOptions
 from mfr_kit.training.step import Stepper
 from mfr_kit.training.validation import Validation
+from mfr_kit.training.views import drift
+from mfr_kit.training.views.loader import (
+    BatchPlan,
+    StudentViews,
+    batches,
+    every_face,
+    every_person,
+    next_batch,
+)
 
 
 def distill(options: RunOptions) -> Path:
@@ -39,7 +47,7 @@ def distill(options: RunOptions) -> Path:
     if preflight.holds_run(options.out):
         people.expect_same(options, faces, held)
     preflight.check(options, faces, ranks.world)
-    drifts = drift.measured(seen)
+    drifts = drift.measure_twins(seen)
     del seen  # rows of millions of faces, perhaps
     chosen = (options.masks, options.mask_folder, options.mask_mix)
     dataset = StudentViews(faces, options.recipe, options.seed, chosen, drifts)
@@ -61,14 +69,14 @@ def distill(options: RunOptions) -> Path:
     with prepare.sole_run(options.out, ranks.first):
         if ranks.first:
             taught = None
-            if prepare.is_taught(options):
+            if prepare.uses_teacher(options):
                 taught = ancestor(teacher.name, teacher.fingerprint, teacher.lineage)
-            lineage = prepare.describe(options, faces, drift.told(drifts), taught, parent)
+            lineage = prepare.describe(options, faces, drift.describe(drifts), taught, parent)
             prepare.open_folder(options, size, lineage)
             people.remember(options, faces, held)
-            print(f"alignment drift: {drift.told(drifts)}")
+            print(f"alignment drift: {drift.describe(drifts)}")
         ranks.wait()
-        last_step = prepare.length(options, len(faces), ranks.world)[1]
+        last_step = prepare.count_steps(options, len(faces), ranks.world)[1]
         checkpoint.restore(options.out, state, last_step)
         relations = prepare.relations(options, faces, teacher, device, ranks)
         if options.teacher_view == "clean":
@@ -130,7 +138,7 @@ def _train(
     journal: Journal,
 ) -> None:
     options, ranks, faces = stepper.options, stepper.ranks, stepper.faces
-    per_epoch, total = prepare.length(options, len(faces), ranks.world)
+    per_epoch, total = prepare.count_steps(options, len(faces), ranks.world)
     by_person = options.sampling == "identities"
     order = (
         every_person(stepper.relations.labels, options.seed)
@@ -138,17 +146,19 @@ def _train(
         else every_face(len(faces), options.seed)
     )
     done, batch = state.step * options.accumulate, options.batch_size
-    plan = Plan(
+    plan = BatchPlan(
         order, batch, total * options.accumulate, start=done, rank=(ranks.rank, ranks.world)
     )
     every = options.val_every or max(1, round(per_epoch))
     views = iter(batches(dataset, plan, options.workers, pin=stepper.device.type == "cuda"))
     while state.step < total:
-        (optimise.frozen if options.frozen_norms else nn.Module.train)(state.student)
+        (optimise.train_with_frozen_norms if options.frozen_norms else nn.Module.train)(
+            state.student
+        )
         rate = optimise.set_learning_rate(state.optimiser, options, state.step, total)
         measured = (state.step + 1) % options.log_every == 0 or state.step == 0
         figures = stepper.step(
-            state, [following(views) for _ in range(options.accumulate)], measured
+            state, [next_batch(views) for _ in range(options.accumulate)], measured
         )
         state.step += 1
         journal.step(options.batch_size * options.accumulate * ranks.world)
@@ -165,7 +175,7 @@ def _train(
 
 def _journal(stepper: Stepper, state: State, board: Board | None) -> Journal:
     options, ranks = stepper.options, stepper.ranks
-    _, total = prepare.length(options, len(stepper.faces), ranks.world)
+    _, total = prepare.count_steps(options, len(stepper.faces), ranks.world)
     return Journal(options.out, state.step, total, ranks.first, board)
 
 
@@ -218,7 +228,7 @@ def _finish(
     chosen = options.out / weights.BEST if validation is not None else None
     end = weights.read_state(chosen) if chosen else state.result()
     start = {key: value.to(next(iter(end.values())).device) for key, value in state.initial.items()}
-    final = end if options.keep == 1 else optimise.between(start, end, options.keep)
+    final = end if options.keep == 1 else optimise.interpolate(start, end, options.keep)
     if not all(
         torch.isfinite(value).all() for value in final.values() if value.is_floating_point()
     ):

@@ -87,7 +87,7 @@ def pull_towards(model: nn.Module, start: Mapping[str, Tensor], strength: float)
             parameter.grad.add_(parameter.detach() - start[name], alpha=strength)
 
 
-def between(
+def interpolate(
     start: Mapping[str, Tensor], end: Mapping[str, Tensor], share: float
 ) -> dict[str, Tensor]:
     """Interpolate two state dicts: `share` 0 gives `start`, 1 gives `end`; counters are `end`'s. Nothing is written to."""
@@ -97,7 +97,7 @@ def between(
     }
 
 
-def frozen(model: nn.Module) -> nn.Module:
+def train_with_frozen_norms(model: nn.Module) -> nn.Module:
     """Put a model in training mode but keep its batch-norm statistics as they are."""
     model.train()
     for module in model.modules():

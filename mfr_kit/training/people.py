@@ -8,7 +8,7 @@ from mfr_kit.data.faceset import FaceSet
 from mfr_kit.errors import KitError
 from mfr_kit.models import trained_people as trained
 from mfr_kit.training import prepare
-from mfr_kit.training.options import AdaptOptions, RunOptions
+from mfr_kit.training.options import RunOptions
 
 VALIDATED = "val_people.txt"  # in a run folder: whom its weights were chosen on
 
@@ -21,7 +21,7 @@ class Split(NamedTuple):
     seen: FaceSet  # clean and masked faces of the training people: what may be measured of them
 
 
-def split(options: RunOptions | AdaptOptions, echo: bool = True) -> Split:
+def split(options: RunOptions, echo: bool = True) -> Split:
     """Open the face set and divide its people; what each list did is said on stderr.
 
     Args:
@@ -59,10 +59,10 @@ def split(options: RunOptions | AdaptOptions, echo: bool = True) -> Split:
     return Split(train, chosen, seen)
 
 
-def ancestors(options: RunOptions | AdaptOptions) -> dict[str, list[trained.Group]]:
+def ancestors(options: RunOptions) -> dict[str, list[trained.Group]]:
     """Read whom the models were trained on that leave a trace in the run, by what they are to it: "teacher", "initial weights"."""
     specs = {}
-    if not isinstance(options, RunOptions) or prepare.is_taught(options):
+    if not isinstance(options, RunOptions) or prepare.uses_teacher(options):
         specs["teacher"] = options.teacher
     init = getattr(options, "init", "random")
     if init != "random":
@@ -73,7 +73,7 @@ def ancestors(options: RunOptions | AdaptOptions) -> dict[str, list[trained.Grou
     }
 
 
-def remember(options: RunOptions | AdaptOptions, faces: FaceSet, held: FaceSet | None) -> None:
+def remember(options: RunOptions, faces: FaceSet, held: FaceSet | None) -> None:
     """Write beside the run whom it is trained on, itself and through its ancestors, and whom it is validated on."""
     groups = [group for part in ancestors(options).values() for group in part]
     trained.store(options.out, faces.identities, trained.digested(groups, faces.fingerprint))
@@ -110,9 +110,7 @@ OUTCOMES = {
 }
 
 
-def _names(
-    options: RunOptions | AdaptOptions, everything: FaceSet, name: str, echo: bool
-) -> set[str]:
+def _names(options: RunOptions, everything: FaceSet, name: str, echo: bool) -> set[str]:
     """Look the people of an option's lists up in the set."""
     value = getattr(options, name)
     paths = value if isinstance(value, list) else [value] if value else []
@@ -128,9 +126,7 @@ def _names(
     return names
 
 
-def _refuse_shared(
-    options: RunOptions | AdaptOptions, shared: set[str], one: str, other: str
-) -> None:
+def _refuse_shared(options: RunOptions, shared: set[str], one: str, other: str) -> None:
     if not shared:
         return
     some = f"{one} and {other} share {len(shared)} people ({', '.join(sorted(shared)[:5])}{', ...' if len(shared) > 5 else ''})"

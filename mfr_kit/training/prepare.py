@@ -22,9 +22,10 @@ from mfr_kit.models.run_files import is_of_run
 from mfr_kit.models.spec import ASSET_NORMALISATION, parse_spec
 from mfr_kit.models.weights_file import read_states
 from mfr_kit.seeding import rng_for
-from mfr_kit.training import bank, mining, preflight
-from mfr_kit.training.options import METHODS, AdaptOptions, RunOptions
+from mfr_kit.training import preflight
+from mfr_kit.training.options import METHODS, RunOptions
 from mfr_kit.training.ranks import Ranks
+from mfr_kit.training.teacher import bank, mining
 
 # What a resumed run may change: where things lie (lineage and lists beside it say whether they are the same) and what the machine offers.
 MAY_CHANGE = (
@@ -71,7 +72,7 @@ def device_of(name: str) -> torch.device:
     return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
 
 
-def length(options: RunOptions, faces: int, world: int) -> tuple[float, int]:
+def count_steps(options: RunOptions, faces: int, world: int) -> tuple[float, int]:
     """Return the steps of a pass over all faces (not a whole number with `accumulate`), and the steps of the run."""
     per_epoch = faces // (options.batch_size * world) / options.accumulate
     return per_epoch, options.steps or max(1, round(options.epochs * per_epoch))
@@ -214,7 +215,7 @@ def _weights_of(path: Path) -> tuple[States, dict]:
 
 
 def describe(
-    options: RunOptions | AdaptOptions,
+    options: RunOptions,
     faces: FaceSet,
     drift: str,
     teacher: dict | None,
@@ -252,7 +253,7 @@ def describe(
     }
 
 
-def is_taught(options: RunOptions) -> bool:
+def uses_teacher(options: RunOptions) -> bool:
     """Whether the teacher leaves a trace in the student: not where a method that goes by labels stands by itself (--fcd-weight 0)."""
     return (
         not getattr(registry.get(METHODS, options.method), "BY_LABELS", False)
@@ -270,7 +271,7 @@ def relations(
     root = mining.cache_root(options.out, options.bank)
     names, labels = np.unique(faces.identities.astype(str), return_inverse=True)
     labels = labels.astype(np.int64)
-    if not is_taught(options):
+    if not uses_teacher(options):
         return Relations(None, labels, torch.empty(len(names), 0, device=device), None)
 
     def build() -> Relations:

@@ -14,10 +14,10 @@ from mfr_kit.models.embedders import Embedder
 from mfr_kit.models.preprocess import to_tensor
 from mfr_kit.training import optimise
 from mfr_kit.training.checkpoint import State
-from mfr_kit.training.loader import ViewBatch
 from mfr_kit.training.options import RunOptions
 from mfr_kit.training.prepare import Relations
 from mfr_kit.training.ranks import Ranks
+from mfr_kit.training.views.loader import ViewBatch
 
 
 @dataclass(frozen=True)
@@ -107,7 +107,7 @@ class Stepper:
         norm = torch.nn.utils.clip_grad_norm_(parameters, self.options.clip or float("inf"))
         state.optimiser.step()
         if state.average is not None:
-            state.average = optimise.between(
+            state.average = optimise.interpolate(
                 state.average, state.student.state_dict(), 1 - self.options.ema
             )
         return norm

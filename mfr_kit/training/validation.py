@@ -10,16 +10,16 @@ from torch import nn
 
 from mfr_kit.data.faceset import FaceSet
 from mfr_kit.errors import KitError
-from mfr_kit.evaluation.faces import Faces, from_set
-from mfr_kit.evaluation.pairs import Pairs
-from mfr_kit.evaluation.scores import score
-from mfr_kit.evaluation.verification import CLAIM, at_far
+from mfr_kit.evaluation.inputs.faces import Faces, from_set
+from mfr_kit.evaluation.verification.comparisons import Pairs
+from mfr_kit.evaluation.verification.rates import CLAIM, at_far
+from mfr_kit.evaluation.verification.scores import score
 from mfr_kit.models.preprocess import to_tensor
 from mfr_kit.seeding import key_of, rng_for
-from mfr_kit.training.views import Recipe, Views
+from mfr_kit.training.views.view import ViewRecipe, Views
 
 FARS = (1e-5, 1e-4, 1e-3, 1e-2, 1e-1)
-RECIPE = Recipe(mask_ratio=1.0, drift=1.0, drift_clean=0.0, photometric=0.0, mirror=0.0)
+RECIPE = ViewRecipe(mask_ratio=1.0, drift=1.0, drift_clean=0.0, photometric=0.0, mirror=0.0)
 SEED = 20_211  # the validation's masks are the same in every run, whatever its own seed
 
 

@@ -16,9 +16,9 @@ from mfr_kit.cli import main
 from mfr_kit.data.faceset import FaceSet
 from mfr_kit.errors import KitError
 from mfr_kit.evaluation.compare import measure
-from mfr_kit.evaluation.embed import embed_set
-from mfr_kit.evaluation.faces import from_set
-from mfr_kit.evaluation.verification import Plan
+from mfr_kit.evaluation.inputs.embed import embed_set
+from mfr_kit.evaluation.inputs.faces import from_set
+from mfr_kit.evaluation.verification.rates import Plan
 from mfr_kit.models.embedders import load_embedder
 from tests.training.conftest import write_set
 

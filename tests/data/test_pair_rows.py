@@ -7,7 +7,7 @@ from mfr_kit.data import ijb, megaface
 from mfr_kit.data.bins import write_bin
 from mfr_kit.data.pairs import open_pairs, pack_pairs
 from mfr_kit.errors import KitError
-from mfr_kit.evaluation.pair_list import read_list
+from mfr_kit.evaluation.verification.pair_list import read_list
 from tests.data.test_formats import jpeg
 
 PAIRS = [("a.jpg", "b.jpg", 1), ("a.jpg", "c d.jpg", 0), ("b.jpg", "c d.jpg", 0)]

@@ -4,7 +4,8 @@ import pytest
 
 from mfr_kit import assets
 from mfr_kit.data.align import estimate_similarity, transform_points
-from mfr_kit.data.detect import Detection, load_detector, pick_face, same_face
+from mfr_kit.data.detect import load_detector
+from mfr_kit.data.detection import Detection, pick_face, same_face
 from mfr_kit.data.images import read_rgb
 from mfr_kit.data.robust import Robust
 from mfr_kit.masks import library

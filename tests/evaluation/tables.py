@@ -5,7 +5,7 @@ from fractions import Fraction
 
 import numpy as np
 
-from mfr_kit.evaluation.faces import Faces
+from mfr_kit.evaluation.inputs.faces import Faces
 
 
 def table(embeddings: np.ndarray, people, photos=None, conditions=None, found=None) -> Faces:

@@ -6,7 +6,7 @@ import pytest
 from mfr_kit import registry
 from mfr_kit.data.faceset import FaceSet, write_rows
 from mfr_kit.evaluation.compare import PROTOCOLS, evaluate_set
-from mfr_kit.evaluation.faces import from_set
+from mfr_kit.evaluation.inputs.faces import from_set
 from mfr_kit.evaluation.protocols import mask_nonmask, nonmask_nonmask
 from mfr_kit.seeding import rng_for
 from tests.conftest import write_faceset

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from mfr_kit.data.images import encode, read_rgb
-from mfr_kit.masks import library, preview, synthetic
+from mfr_kit.masks import drawn_heads, library, preview
 from mfr_kit.masks.library import Library, Mask
 from mfr_kit.masks.render import render
 from mfr_kit.seeding import rng_for
@@ -25,7 +25,7 @@ def sheet() -> np.ndarray:
         look = next(look for look in lib.looks.values() if look.kind == kind)
         drawn = Library({look.name: look}, {look.name: 1.0}, lib.mix).draw(rng_for(9, row))
         for pose in POSES:
-            face, landmarks = synthetic.draw(SIZE, *pose, person=row)
+            face, landmarks = drawn_heads.draw(SIZE, *pose, person=row)
             tiles.append(
                 render(face, landmarks, Mask(look, drawn.parameters), rng_for(9, row, 1))[0]
             )

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from mfr_kit.data.align import TEMPLATE
-from mfr_kit.masks import grade, library, synthetic
+from mfr_kit.masks import drawn_heads, grade, library
 from mfr_kit.masks.render import render
 from mfr_kit.seeding import rng_for
 
@@ -53,7 +53,7 @@ def test_masks_on_noisy_photos_are_noisy_and_on_blurred_ones_blurred():
 
 
 def test_jpeg_blocks_are_seen_and_passed_on():
-    face, landmarks = synthetic.draw(240, person=3)
+    face, landmarks = drawn_heads.draw(240, person=3)
     rough = cv2.imdecode(
         cv2.imencode(".jpg", face, [cv2.IMWRITE_JPEG_QUALITY, 20])[1], cv2.IMREAD_COLOR
     )
@@ -83,7 +83,7 @@ def test_masks_on_very_blurred_faces_are_as_blurred(sigma):
     mask.parameters.update(softness=0.0, dirt=0.0)
     measured, drawn, wanted = [], 0.0, 0.0
     for person in range(6):
-        face, landmarks = synthetic.draw(112, person=person)
+        face, landmarks = drawn_heads.draw(112, person=person)
         blurred = cv2.GaussianBlur(face, (0, 0), sigma)
         measured.append(grade.measure(blurred[50:, 16:96]).blur)
         masked, coverage = render(blurred, landmarks, mask, rng_for(0))

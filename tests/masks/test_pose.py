@@ -6,7 +6,7 @@ import pytest
 from mfr_kit.data.align import TEMPLATE
 from mfr_kit.errors import KitError
 from mfr_kit.masks import head, pose
-from mfr_kit.masks.synthetic import rotation
+from mfr_kit.masks.drawn_heads import rotation
 
 SCALE = 0.54  # pixels per mm of a face aligned to 112x112
 

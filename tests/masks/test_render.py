@@ -5,7 +5,7 @@ import pytest
 
 from mfr_kit.data.align import TEMPLATE
 from mfr_kit.errors import KitError
-from mfr_kit.masks import library, synthetic
+from mfr_kit.masks import drawn_heads, library
 from mfr_kit.masks.library import Mask
 from mfr_kit.masks.render import render
 from mfr_kit.seeding import rng_for
@@ -76,7 +76,7 @@ def test_a_black_mask_stays_black_and_a_white_one_bright():  # peers.md B7
 
 def test_mask_follows_the_face_over_size_and_place():
     mask = drawn("surgical-blue", softness=0.0)
-    small = synthetic.draw(112, yaw_deg=20)
+    small = drawn_heads.draw(112, yaw_deg=20)
     _, coverage = render(*small, mask, rng_for(0))
     photo, landmarks = np.zeros((600, 800, 3), np.uint8), small[1] * 2 + (400, 250)
     _, moved = render(photo, landmarks, mask, rng_for(0))
@@ -99,7 +99,7 @@ def test_turned_heads_get_turned_masks():
     """The far half of the body shrinks as the head turns, and the mask's middle moves with the nose."""
     shares = []
     for yaw in (-50, -25, 0, 25, 50):
-        image, landmarks = synthetic.draw(160, yaw)
+        image, landmarks = drawn_heads.draw(160, yaw)
         _, coverage = render(
             image,
             landmarks,

@@ -10,7 +10,7 @@ import pytest
 
 from mfr_kit.data.align import TEMPLATE
 from mfr_kit.errors import KitError
-from mfr_kit.masks import library, synthetic
+from mfr_kit.masks import drawn_heads, library
 from mfr_kit.masks.render import render
 from mfr_kit.masks.transform import MaskAugment
 from mfr_kit.seeding import rng_for
@@ -119,8 +119,8 @@ def test_mask_targets_keep_their_shape_and_type(recorded, mask, wanted):
 
 
 def test_each_photograph_takes_its_own_landmarks_else_the_samples():
-    photo, landmarks = synthetic.draw(160, 25)
-    second, others = synthetic.draw(160, -25, person=3)
+    photo, landmarks = drawn_heads.draw(160, 25)
+    second, others = drawn_heads.draw(160, -25, person=3)
     pipeline = albumentations.ReplayCompose(
         [MaskAugment(p=1)],
         keypoint_params=KEYPOINTS,

@@ -6,7 +6,7 @@ import pytest
 
 from mfr_kit.cli import main
 from mfr_kit.models.weights import build_backbone
-from mfr_kit.submission import estimate, survey, tracks
+from mfr_kit.submission import survey, tracks, v100_time
 from mfr_kit.submission.checks.graph import multiply_adds
 from mfr_kit.submission.export import export_module
 
@@ -29,7 +29,7 @@ def test_what_is_counted_is_what_export_writes(small, tmp_path):
     assert found.multiply_adds == multiply_adds(proto)
     assert found.file_mib == pytest.approx(done.size_bytes / 2**20, rel=0.001)  # metadata apart
     assert sorted((found.v100_low_ms, found.v100_high_ms)) == sorted(
-        (estimate.by_nodes(found.nodes), estimate.by_multiply_adds(found.multiply_adds))
+        (v100_time.by_nodes(found.nodes), v100_time.by_multiply_adds(found.multiply_adds))
     )
 
 

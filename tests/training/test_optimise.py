@@ -91,13 +91,13 @@ def test_between_goes_from_start_to_end_and_writes_to_neither():
         {"w": torch.zeros(2), "n": torch.tensor(3)},
         {"w": torch.full((2,), 4.0), "n": torch.tensor(9)},
     )
-    assert optimise.between(start, end, 0.25)["w"].tolist() == [1, 1]
-    assert optimise.between(start, end, 0.25)["n"] == 9
+    assert optimise.interpolate(start, end, 0.25)["w"].tolist() == [1, 1]
+    assert optimise.interpolate(start, end, 0.25)["n"] == 9
     assert start["w"].tolist() == [0, 0] and end["w"].tolist() == [4, 4]
 
 
 def test_frozen_norms_keep_their_statistics_and_still_train():
-    model = optimise.frozen(build_backbone("mobilefacenet", 16, 0.125))
+    model = optimise.train_with_frozen_norms(build_backbone("mobilefacenet", 16, 0.125))
     before = {key: value.clone() for key, value in model.state_dict().items()}
     model(torch.randn(3, 3, 112, 112)).sum().backward()
     assert model.training

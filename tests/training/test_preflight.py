@@ -4,13 +4,14 @@ from dataclasses import replace
 
 import pytest
 
+from mfr_kit.adapt.options import AdaptOptions
+from mfr_kit.adapt.run import adapt
 from mfr_kit.data.faceset import FaceSet
 from mfr_kit.errors import KitError
 from mfr_kit.models import weights
-from mfr_kit.pipelines.adapt import adapt
-from mfr_kit.training import bank, preflight, prepare
+from mfr_kit.training import preflight, prepare
 from mfr_kit.training.distill import distill
-from mfr_kit.training.options import AdaptOptions
+from mfr_kit.training.teacher import bank
 
 
 @pytest.fixture

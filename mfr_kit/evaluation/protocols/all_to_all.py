@@ -3,13 +3,13 @@
 On a set without masks this is nonmask-nonmask, so it is measured when it is asked for, or when groups are named.
 """
 
-from mfr_kit.evaluation.bootstrap import resample
-from mfr_kit.evaluation.challenge import MR_ALL_FAR
-from mfr_kit.evaluation.faces import Faces
-from mfr_kit.evaluation.groups import by_person
-from mfr_kit.evaluation.pairs import Pairs
-from mfr_kit.evaluation.scores import score
-from mfr_kit.evaluation.verification import Outcome, Plan, acquisition, row, verify
+from mfr_kit.evaluation.inputs.faces import Faces
+from mfr_kit.evaluation.published.challenge import MR_ALL_FAR
+from mfr_kit.evaluation.verification.bootstrap import resample
+from mfr_kit.evaluation.verification.comparisons import Pairs
+from mfr_kit.evaluation.verification.groups import by_person
+from mfr_kit.evaluation.verification.rates import Outcome, Plan, acquisition, row, verify
+from mfr_kit.evaluation.verification.scores import score
 
 TITLE = "every face against every other"
 ORDER = 5  # in tables and reports

@@ -5,12 +5,12 @@ from dataclasses import replace
 import numpy as np
 
 from mfr_kit.data.faceset import MASK, NONMASK
-from mfr_kit.evaluation import distractors as among
-from mfr_kit.evaluation.bootstrap import interval
-from mfr_kit.evaluation.faces import Faces, joined
-from mfr_kit.evaluation.identification import figure_in, figure_of_rank
-from mfr_kit.evaluation.pairs import Pairs
-from mfr_kit.evaluation.verification import Outcome, Plan, verify
+from mfr_kit.evaluation.inputs.faces import Faces, concatenate
+from mfr_kit.evaluation.search import distractors as among
+from mfr_kit.evaluation.search.identification import figure_in, figure_of_rank
+from mfr_kit.evaluation.verification.bootstrap import interval
+from mfr_kit.evaluation.verification.comparisons import Pairs
+from mfr_kit.evaluation.verification.rates import Outcome, Plan, verify
 
 TITLE = "probes searched among distractors"
 ORDER = 8  # in tables and reports
@@ -32,7 +32,7 @@ def measure(faces: Faces, plan: Plan) -> Outcome:
     """
     chosen = among.choose(faces, plan.distractors, plan.seed)
     gallery = chosen.probed.under(NONMASK)
-    enrolled = joined(gallery, chosen.distractors)
+    enrolled = concatenate(gallery, chosen.distractors)
     if (
         plan.distractors is not None
     ):  # its pictures are not in the set whose pictures a report shows

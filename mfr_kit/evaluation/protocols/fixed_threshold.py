@@ -2,11 +2,11 @@
 
 import numpy as np
 
-from mfr_kit.evaluation.faces import Faces
+from mfr_kit.evaluation.inputs.faces import Faces
 from mfr_kit.evaluation.protocols import mask_nonmask, nonmask_nonmask
-from mfr_kit.evaluation.scores import Scores, score
-from mfr_kit.evaluation.verification import Outcome, Plan, describe, macro, row
-from mfr_kit.evaluation.worst import worst
+from mfr_kit.evaluation.verification.rates import Outcome, Plan, describe, macro, row
+from mfr_kit.evaluation.verification.scores import Scores, score
+from mfr_kit.evaluation.verification.worst import worst
 
 TITLE = "masked against unmasked, threshold set on unmasked"
 ORDER = 4  # in tables and reports

@@ -1,9 +1,9 @@
 """Who is it? Probes, some of them of strangers, are searched in a gallery of enrolled people: `--protocol identification`, `--enrol N`."""
 
-from mfr_kit.evaluation import identification as one_to_many
-from mfr_kit.evaluation.faces import Faces
-from mfr_kit.evaluation.pairs import Pairs
-from mfr_kit.evaluation.verification import Outcome, Plan, verify
+from mfr_kit.evaluation.inputs.faces import Faces
+from mfr_kit.evaluation.search import identification as one_to_many
+from mfr_kit.evaluation.verification.comparisons import Pairs
+from mfr_kit.evaluation.verification.rates import Outcome, Plan, verify
 
 TITLE = "probes searched in an enrolled gallery"
 ORDER = 7  # in tables and reports

@@ -3,9 +3,9 @@
 import dataclasses
 
 from mfr_kit.errors import KitError
-from mfr_kit.evaluation.faces import Faces
-from mfr_kit.evaluation.pair_list import fold_accuracy, listed, read_list
-from mfr_kit.evaluation.verification import Outcome, Plan, verify
+from mfr_kit.evaluation.inputs.faces import Faces
+from mfr_kit.evaluation.verification.pair_list import fold_accuracy, pair_up, read_list
+from mfr_kit.evaluation.verification.rates import Outcome, Plan, verify
 
 TITLE = "listed pairs, accuracy in folds"
 ORDER = 10  # in tables and reports
@@ -21,7 +21,7 @@ def measure(faces: Faces, plan: Plan) -> Outcome:
     if plan.pairs is None:
         raise KitError("give the list of pairs with --pairs (LFW's or MLFW's pairs.txt)")
     pairs, folds = read_list(plan.pairs)
-    comparisons, places = listed(faces, pairs, plan.pairs, plan.allow_unknown)
+    comparisons, places = pair_up(faces, pairs, plan.pairs, plan.allow_unknown)
     fold_of = places * folds // len(pairs)
     result = verify(comparisons, dataclasses.replace(plan, resamples=0)).result
     return Outcome(

@@ -1,9 +1,9 @@
 """Every masked face against every other; two twins of one photograph never meet."""
 
 from mfr_kit.data.faceset import MASK
-from mfr_kit.evaluation.faces import Faces
-from mfr_kit.evaluation.pairs import Pairs
-from mfr_kit.evaluation.verification import Outcome, Plan, verify
+from mfr_kit.evaluation.inputs.faces import Faces
+from mfr_kit.evaluation.verification.comparisons import Pairs
+from mfr_kit.evaluation.verification.rates import Outcome, Plan, verify
 
 TITLE = "masked against masked"
 ORDER = 3  # in tables and reports

@@ -1,10 +1,10 @@
 """Every masked probe against every unmasked face, the challenge's Mask set; a synthetic twin never meets the photograph it was made of."""
 
 from mfr_kit.data.faceset import MASK, NONMASK
-from mfr_kit.evaluation.challenge import MASK_FAR
-from mfr_kit.evaluation.faces import Faces
-from mfr_kit.evaluation.pairs import Pairs
-from mfr_kit.evaluation.verification import Outcome, Plan, verify
+from mfr_kit.evaluation.inputs.faces import Faces
+from mfr_kit.evaluation.published.challenge import MASK_FAR
+from mfr_kit.evaluation.verification.comparisons import Pairs
+from mfr_kit.evaluation.verification.rates import Outcome, Plan, verify
 
 TITLE = "masked against unmasked"
 ORDER = 2  # in tables and reports

@@ -1,10 +1,10 @@
 """Every unmasked face against every other: what a masked student must not lose."""
 
 from mfr_kit.data.faceset import NONMASK
-from mfr_kit.evaluation.challenge import MR_ALL_FAR
-from mfr_kit.evaluation.faces import Faces
-from mfr_kit.evaluation.pairs import Pairs
-from mfr_kit.evaluation.verification import Outcome, Plan, verify
+from mfr_kit.evaluation.inputs.faces import Faces
+from mfr_kit.evaluation.published.challenge import MR_ALL_FAR
+from mfr_kit.evaluation.verification.comparisons import Pairs
+from mfr_kit.evaluation.verification.rates import Outcome, Plan, verify
 
 TITLE = "unmasked against unmasked"
 ORDER = 1  # in tables and reports

@@ -1,9 +1,9 @@
 """Masked probes of a new model against templates that another model enrolled: what an operator faces who does not enrol anew."""
 
 from mfr_kit.data.faceset import MASK, NONMASK
-from mfr_kit.evaluation.faces import Faces
-from mfr_kit.evaluation.pairs import against
-from mfr_kit.evaluation.verification import Outcome, Plan, verify
+from mfr_kit.evaluation.inputs.faces import Faces
+from mfr_kit.evaluation.verification.comparisons import against
+from mfr_kit.evaluation.verification.rates import Outcome, Plan, verify
 
 TITLE = "masked probe against the enrolled gallery"
 ORDER = 21  # in tables and reports

@@ -2,9 +2,9 @@
 
 from mfr_kit.data.faceset import NONMASK
 from mfr_kit.errors import KitError
-from mfr_kit.evaluation.faces import Faces
-from mfr_kit.evaluation.pairs import Pairs
-from mfr_kit.evaluation.verification import Outcome, Plan, verify
+from mfr_kit.evaluation.inputs.faces import Faces
+from mfr_kit.evaluation.verification.comparisons import Pairs
+from mfr_kit.evaluation.verification.rates import Outcome, Plan, verify
 
 TITLE = "drawn masks against unmasked"
 ORDER = 6  # in tables and reports

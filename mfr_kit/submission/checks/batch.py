@@ -7,7 +7,7 @@ import onnx
 from onnx import helper
 
 from mfr_kit.submission import inside
-from mfr_kit.submission.rules import Row, Subject, must
+from mfr_kit.submission.rules import Row, Subject, requirement
 
 SHAPE_OPS = ("Shape", "Size")  # behind these a value is a size, no longer data
 CONTROL = ("If", "Loop", "Scan", "SequenceMap")
@@ -37,7 +37,7 @@ def rows(subject: Subject) -> list[Row]:
         and shape[0] != seen.batch
     ]
     return [
-        must(
+        requirement(
             "no batch inside the graph",
             "no flip, tile or join of faces",
             "; ".join((found + convolutions)[:5]) or "none",

@@ -3,7 +3,7 @@
 import numpy as np
 
 from mfr_kit.errors import KitError
-from mfr_kit.submission.rules import FAIL, Row, Subject, at_most, must
+from mfr_kit.submission.rules import FAIL, Row, Subject, at_most, requirement
 
 BATCH = 32
 TOLERANCE = 1e-4  # cosine difference
@@ -32,7 +32,7 @@ def rows(subject: Subject) -> list[Row]:
                 note="one row of numbers for one face is wanted",
             )
         ]
-    result = [must("runs on one face", "(1, D)", str(single.shape), True)]
+    result = [requirement("runs on one face", "(1, D)", str(single.shape), True)]
     if subject.track.limits.embedding_size is not None:
         result.append(
             at_most("embedding size", subject.track.limits.embedding_size, single.shape[1])
@@ -60,7 +60,7 @@ def _finite(subject: Subject, faces: np.ndarray) -> Row:
         "white": np.full_like(faces[:1], 255),
     }
     bad = [name for name, face in kinds.items() if not np.isfinite(subject.embed(face)).all()]
-    return must(
+    return requirement(
         "finite embeddings",
         "noise, black, white",
         f"NaN or infinity on {', '.join(bad)}" if bad else "all finite",
@@ -71,7 +71,7 @@ def _finite(subject: Subject, faces: np.ndarray) -> Row:
 
 def _repeats(subject: Subject, face: np.ndarray, first: np.ndarray) -> Row:
     same = all(np.array_equal(subject.embed(face), first) for _ in range(3))
-    return must(
+    return requirement(
         "deterministic",
         "4 runs equal",
         "equal" if same else "different",
@@ -90,7 +90,7 @@ def _batch(subject: Subject, faces: np.ndarray) -> list[Row]:
     alone = np.concatenate([subject.embed(face[None]) for face in faces])
     shown = f"{together.shape}, {'finite' if finite else 'not finite'}"
     return [
-        must(f"runs on a batch of {BATCH}", f"({BATCH}, D), finite sum", shown, finite),
+        requirement(f"runs on a batch of {BATCH}", f"({BATCH}, D), finite sum", shown, finite),
         _close(
             "a batch equals single faces",
             _worst(alone, together),
@@ -106,7 +106,7 @@ def _tells_apart(subject: Subject, faces: np.ndarray) -> Row:
         and bool(np.linalg.norm(found, axis=1).all())
         and not np.array_equal(found[0], found[1])
     )
-    return must(
+    return requirement(
         "different faces differ",
         "two faces, two embeddings",
         "different" if differ else "equal or zero",
@@ -123,7 +123,7 @@ def _sees_mirroring(subject: Subject, faces: np.ndarray) -> Row:
             np.sort(subject.embed(image[None])[0]) for image in (face, face[:, ::-1])
         )
         same.append(np.abs(plain - mirrored).max() <= SAME * np.abs(plain).max())
-    return must(
+    return requirement(
         "a mirrored face differs",
         "other numbers",
         "the same numbers" if all(same) else "other numbers",

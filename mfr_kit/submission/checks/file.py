@@ -5,7 +5,7 @@ from pathlib import Path
 import onnx
 
 from mfr_kit.models import onnx_file
-from mfr_kit.submission.rules import ADVISORY, PASS, Row, Subject, at_most, must
+from mfr_kit.submission.rules import ADVISORY, PASS, Row, Subject, at_most, requirement
 
 MIB = 1024 * 1024
 
@@ -15,14 +15,14 @@ def rows(subject: Subject) -> list[Row]:
     limits, path = subject.track.limits, subject.path
     outside = _external(subject)
     result = [
-        must(
+        requirement(
             "readable as ONNX",
             "parses",
             subject.proto_error or "parses",
             subject.proto is not None,
             "the file is cut off or is no ONNX",
         ),
-        must(
+        requirement(
             "loads in onnxruntime",
             "loads",
             subject.session_error or "loads",
@@ -36,7 +36,7 @@ def rows(subject: Subject) -> list[Row]:
     if subject.proto is not None:
         names = ", ".join(sorted(onnx_file.one_line(file.name) for file in outside))
         result.append(
-            must(
+            requirement(
                 "one file",
                 "no external data",
                 names or "none",
@@ -69,14 +69,14 @@ def _well_formed(subject: Subject, external: bool) -> Row:
         else:
             onnx.checker.check_model(subject.proto, full_check=True)
     except Exception as error:  # noqa: BLE001  the checker and shape inference raise several kinds
-        return must(
+        return requirement(
             "well-formed graph",
             "onnx.checker, full",
             onnx_file.one_line(error),
             False,
             "the exporter wrote a graph against the ONNX standard",
         )
-    return must("well-formed graph", "onnx.checker, full", "ok", True)
+    return requirement("well-formed graph", "onnx.checker, full", "ok", True)
 
 
 def _chosen(path: Path) -> Row:

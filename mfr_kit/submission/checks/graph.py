@@ -7,7 +7,7 @@ import onnx
 from onnx import TensorProto
 
 from mfr_kit.submission.checks.batch import attributes
-from mfr_kit.submission.rules import Row, Subject, at_least, at_most, judge, must
+from mfr_kit.submission.rules import Row, Subject, at_least, at_most, judge, requirement
 
 HALVES = {
     getattr(TensorProto, name)
@@ -58,7 +58,7 @@ def _versions(subject: Subject) -> list[Row]:
         {node.domain for node in proto.graph.node if node.domain not in ("", "ai.onnx")}
     )
     result.append(
-        must(
+        requirement(
             "standard operators",
             "domain ai.onnx",
             ", ".join(foreign) or "ai.onnx",
@@ -80,7 +80,9 @@ def _versions(subject: Subject) -> list[Row]:
 def _input(subject: Subject) -> list[Row]:
     names = [item.name for item in subject.inputs]
     result = [
-        must("one input", "1", str(len(names)), len(names) == 1, f"inputs: {', '.join(names)}")
+        requirement(
+            "one input", "1", str(len(names)), len(names) == 1, f"inputs: {', '.join(names)}"
+        )
     ]
     if not names:
         return result
@@ -91,7 +93,7 @@ def _input(subject: Subject) -> list[Row]:
     ]
     shown = "(" + ", ".join(map(str, shape)) + ")"
     result.append(
-        must(
+        requirement(
             "input shape",
             "(N, 3, 112, 112)",
             shown,
@@ -101,7 +103,7 @@ def _input(subject: Subject) -> list[Row]:
     )
     free = bool(shape) and isinstance(shape[0], str)
     result.append(
-        must(
+        requirement(
             "free batch dimension",
             "free",
             str(shape[0]) if shape else "none",
@@ -110,14 +112,16 @@ def _input(subject: Subject) -> list[Row]:
         )
     )
     kind = _kind_name(tensor.elem_type)
-    result.append(must("input type", "FLOAT", kind, kind == "FLOAT", "the server feeds float32"))
+    result.append(
+        requirement("input type", "FLOAT", kind, kind == "FLOAT", "the server feeds float32")
+    )
     return result
 
 
 def _output(subject: Subject) -> list[Row]:
     outputs = subject.proto.graph.output
     result = [
-        must(
+        requirement(
             "one output",
             "1",
             str(len(outputs)),
@@ -128,7 +132,7 @@ def _output(subject: Subject) -> list[Row]:
     if outputs and outputs[0].type.tensor_type.HasField("shape"):
         rank = len(outputs[0].type.tensor_type.shape.dim)
         result.append(
-            must(
+            requirement(
                 "output rank", "2", str(rank), rank == 2, "a row of numbers for each face is wanted"
             )
         )
@@ -150,14 +154,14 @@ def _weight_types(subject: Subject) -> list[Row]:
     )
     broken = subject.unreadable
     return [
-        must(
+        requirement(
             "weight type",
             f">= {least} bytes an element",
             found,
             not kinds,
             "float16, int8, uint8, bool and undefined constants are refused: export in float32",
         ),
-        must(
+        requirement(
             "weights fill their shapes",
             "all",
             f"{len(broken)} do not, first {broken[0]}" if broken else "all",
@@ -179,7 +183,7 @@ def _half_arithmetic(subject: Subject) -> list[Row]:
         f"{len(inside)} node(s), first {inside[0].name or inside[0].op_type}" if inside else "none"
     )
     return [
-        must(
+        requirement(
             "no half or byte arithmetic",
             "any" if halves_allowed else "none",
             half,
@@ -196,7 +200,7 @@ def _finite_weights(subject: Subject) -> list[Row]:
         if values.dtype.kind == "f" and not np.isfinite(values.astype(np.float64)).all()
     ]
     return [
-        must(
+        requirement(
             "finite weights",
             "no NaN, no infinity",
             f"{len(wrong)} bad, first {wrong[0]}" if wrong else "all finite",

@@ -1,7 +1,7 @@
 """How long one image takes: measured here, and estimated for the challenge's V100. Never a verdict: both are advice."""
 
 from mfr_kit.models.signature import FLOATS
-from mfr_kit.submission import estimate
+from mfr_kit.submission import v100_time
 from mfr_kit.submission.rules import ADVISORY, Row, Subject
 from mfr_kit.submission.timing import single_image_ms
 
@@ -41,10 +41,10 @@ def _here(subject: Subject) -> Row:
 
 
 def _on_v100(subject: Subject) -> Row:
-    limit, found = subject.track.limits.time_ms, estimate.timed_here(subject.path)
+    limit, found = subject.track.limits.time_ms, v100_time.timed_here(subject.path)
     note = (
         f"an estimate: {found.by_work:.2f} ms by the work (half within {found.work_low:.2f} to {found.work_high:.2f}), timed in turns with "
-        f"{estimate.REFERENCE}, which took {estimate.V100_MS[estimate.REFERENCE]} ms there; {found.by_nodes:.2f} ms by the number of nodes"
+        f"{v100_time.REFERENCE}, which took {v100_time.V100_MS[v100_time.REFERENCE]} ms there; {found.by_nodes:.2f} ms by the number of nodes"
     )
     shown = f"{found.low:.1f} to {found.high:.1f} ms"
     return Row(

@@ -3,7 +3,7 @@
 import re
 
 from mfr_kit.models import lineage, preprocess
-from mfr_kit.submission.rules import FAIL, Row, Subject, must
+from mfr_kit.submission.rules import FAIL, Row, Subject, requirement
 
 
 def rows(subject: Subject) -> list[Row]:
@@ -28,7 +28,7 @@ def rows(subject: Subject) -> list[Row]:
             allowed is None,
             "a track with given training data needs to know what the model descends from; export it from its run folder",
         )
-        return [must("lineage", limit, "unknown", holds, note)]
+        return [requirement("lineage", limit, "unknown", holds, note)]
     result = [_ancestor("trained on", limit, allowed, None, _own(told))]
     for part in ("teacher", "initial_weights"):
         if told.get(part):
@@ -45,7 +45,7 @@ def rows(subject: Subject) -> list[Row]:
     if subject.run is not None:
         agrees = subject.metadata.get(preprocess.META_FINGERPRINT) == subject.run.fingerprint
         result.append(
-            must(
+            requirement(
                 "exported from this run",
                 subject.run.fingerprint[:12],
                 subject.metadata.get(preprocess.META_FINGERPRINT, "unknown")[:12],
@@ -85,7 +85,7 @@ def _ancestor(
     note = "external data and pretrained models are forbidden in this track"
     if name and strangers:
         note = f"the {part} '{name}' brings in data from outside: {note}"
-    return must(f"lineage: {part}", limit, found, not strangers, note)
+    return requirement(f"lineage: {part}", limit, found, not strangers, note)
 
 
 def _people(subject: Subject, told: dict) -> list[Row]:
@@ -96,7 +96,7 @@ def _people(subject: Subject, told: dict) -> list[Row]:
     if limit is None or not counts:
         return []
     return [
-        must(
+        requirement(
             "lineage: people",
             f"<= {limit:,} in the set",
             f"{max(counts):,}",

@@ -1,7 +1,7 @@
 """Whether the organisers' checker, which guesses the normalisation from node names, would feed what the network wants."""
 
 from mfr_kit.models import preprocess
-from mfr_kit.submission.rules import Row, Subject, must
+from mfr_kit.submission.rules import Row, Subject, requirement
 
 LOOKED_AT = 8  # nodes
 SHIFTS, SCALES = ("Sub", "_minus"), ("Mul", "_mul", "Div")
@@ -16,10 +16,10 @@ def rows(subject: Subject) -> list[Row]:
     stored = subject.metadata.get(preprocess.META_NORMALISATION)
     if stored not in (None, *preprocess.NORMALISATIONS):
         known = " or ".join(preprocess.NORMALISATIONS)
-        return [must("normalisation fed", known, f"metadata says '{stored}'", False)]
+        return [requirement("normalisation fed", known, f"metadata says '{stored}'", False)]
     source = "metadata" if stored else "the graph"
     result = [
-        must(
+        requirement(
             "normalisation fed",
             f"{SHOWN.get(wanted, wanted)} (by {source})",
             SHOWN[fed],
@@ -34,7 +34,7 @@ def rows(subject: Subject) -> list[Row]:
         )  # a folded shift cannot be seen
         note = "the graph shifts its input by a constant although its metadata says that this happened outside"
         result.append(
-            must(
+            requirement(
                 "normalisation in the graph", SHOWN.get(stored, stored), SHOWN[inside], agrees, note
             )
         )

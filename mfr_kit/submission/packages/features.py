@@ -5,7 +5,7 @@ from pathlib import Path
 from mfr_kit.errors import KitError
 from mfr_kit.submission.features import lfr
 from mfr_kit.submission.request import Request
-from mfr_kit.submission.rules import Row, must
+from mfr_kit.submission.rules import Row, requirement
 
 MODEL = None  # none is sent
 
@@ -20,7 +20,7 @@ def inspect(folder: Path) -> list[Row]:
     except KitError as error:
         shape, complaint = None, str(error)
     return [
-        must(
+        requirement(
             "features", "an LFR matrix", complaint or f"{shape[0]} x {shape[1]}", shape is not None
         )
     ]

@@ -15,7 +15,7 @@ from mfr_kit.dequantize import write_float32
 from mfr_kit.errors import KitError
 from mfr_kit.submission.packages.onnx import PIXELS
 from mfr_kit.submission.request import Request
-from mfr_kit.submission.rules import ADVISORY, FAIL, Row, must
+from mfr_kit.submission.rules import ADVISORY, FAIL, Row, requirement
 
 MODEL = "assets/face_reg/model.onnx"
 DETECTOR = "assets/det/yunet.onnx"
@@ -91,29 +91,31 @@ def _judge(told: dict) -> list[Row]:
     slow = float(times.max())
     note = f"median {np.median(times):.0f} ms, slowest {slow:.0f} ms of {len(times)} on one thread here; the server is another machine"
     return [
-        must(
+        requirement(
             "loads as the organisers load it", "PyWebFace260M", f"{told['size']}-d features", True
         ),
-        must(
+        requirement(
             "no face gives zeros",
             "zero vector",
             "zeros" if told["blank_is_zero"] else "something else",
             told["blank_is_zero"],
         ),
-        must(
+        requirement(
             "similarity of no face",
             "a number",
             str(told["no_face_similarity"]),
             bool(np.isfinite(told["no_face_similarity"])),
         ),
-        must(
+        requirement(
             "finds faces",
             f">= half of {told['photos']}",
             str(told["found"]),
             told["found"] * 2 >= told["photos"] > 0,
         ),
-        must("finite features", "all", "all" if told["finite"] else "some are not", told["finite"]),
-        must(
+        requirement(
+            "finite features", "all", "all" if told["finite"] else "some are not", told["finite"]
+        ),
+        requirement(
             "similarity to itself",
             "1",
             f"{min(likeness, default=0):.4f}",

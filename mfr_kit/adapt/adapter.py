@@ -1,0 +1,216 @@
+"""The adapter: a small network on a frozen recogniser's embeddings that moves those of masked faces to where the bare ones lie."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from mfr_kit.adapt.options import AdaptOptions
+from mfr_kit.errors import KitError
+from mfr_kit.losses.fcd import feature_consistency_loss
+from mfr_kit.losses.srt import self_restrained_triplet_loss
+from mfr_kit.seeding import rng_for
+from mfr_kit.training import optimise
+from mfr_kit.training.teacher.bank import Bank
+from mfr_kit.training.validation import Result
+
+SLOPE = 0.2  # of the leaky ReLUs, as in the authors' embedding unmasking model
+WARMUP = 0.05
+ORDER_STREAM, INIT_STREAM = 2, 3
+
+
+class Adapter(nn.Module):
+    """x + spread * MLP((x - centre) / spread): three layers whose last one starts at zero, so that it starts as the identity.
+
+    Source: after the embedding unmasking model of Boutros et al. (arXiv 2103.01716), four layers with batch norms; here with a way
+    around them, and the input standardised by the training faces once instead of by each batch.
+
+    Args:
+        size: D of the embeddings.
+        hidden: width of the two hidden layers.
+        centre, spread: mean and standard deviation of the training embeddings, (D,); the identity's if left out.
+    """
+
+    def __init__(
+        self, size: int, hidden: int, centre: Tensor | None = None, spread: Tensor | None = None
+    ):
+        super().__init__()
+        self.register_buffer("centre", torch.zeros(size) if centre is None else centre)
+        self.register_buffer("spread", torch.ones(size) if spread is None else spread)
+        self.layers = nn.ModuleList(
+            [nn.Linear(size, hidden), nn.Linear(hidden, hidden), nn.Linear(hidden, size)]
+        )
+        nn.init.zeros_(self.layers[-1].weight)
+        nn.init.zeros_(self.layers[-1].bias)
+
+    def forward(self, embeddings: Tensor) -> Tensor:
+        """(B, D) embeddings of any norm -> (B, D) of about the same."""
+        first, second, last = self.layers
+        values = nn.functional.leaky_relu(first((embeddings - self.centre) / self.spread), SLOPE)
+        return embeddings + self.spread * last(nn.functional.leaky_relu(second(values), SLOPE))
+
+    def folded(self) -> list[tuple[np.ndarray, np.ndarray]]:
+        """The three layers as float64 (outputs, inputs) matrices and biases, with centre and spread in the first and the last."""
+        (first, bias), middle, (last, shift) = (
+            (layer.weight.detach().double(), layer.bias.detach().double()) for layer in self.layers
+        )
+        centre, spread = self.centre.double(), self.spread.double()
+        first = first / spread
+        folded = [(first, bias - first @ centre), middle, (spread[:, None] * last, spread * shift)]
+        return [(weight.numpy(), bias.numpy()) for weight, bias in folded]
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A training set as the recogniser sees it: bare faces, the same faces masked once a view, who they are (0 .. C-1)."""
+
+    clean: Bank
+    masked: list[Bank]
+    labels: np.ndarray
+
+    def __len__(self) -> int:
+        return 2 * len(self.masked) * len(self.labels)
+
+    def batch(self, rows: np.ndarray) -> tuple[Tensor, Tensor, Tensor]:
+        """Gather (B, D) masked embeddings, (B, D) of the same faces bare in the same mirror state, and (B,) labels, by row numbers."""
+        pass_, rows = np.divmod(rows, 2 * len(self.labels))
+        faces, mirrored = np.divmod(rows, 2)
+        masked = np.empty((len(rows), self.clean.embeddings.shape[2]), np.float32)
+        for number, bank in enumerate(self.masked):
+            masked[pass_ == number] = bank.rows(faces[pass_ == number], mirrored[pass_ == number])
+        return (
+            torch.from_numpy(masked),
+            torch.from_numpy(self.clean.rows(faces, mirrored)),
+            torch.from_numpy(self.labels[faces]),
+        )
+
+
+class Trained(NamedTuple):
+    """The adapter of the best epoch (without validation of the last; 0 is the identity), and a line of figures an epoch."""
+
+    adapter: Adapter
+    epoch: int
+    lines: list[dict]
+
+
+def make(options: AdaptOptions, stored: Stored, block: int = 8192) -> Adapter:
+    """Make the adapter that changes nothing yet, standardised by the bare faces of the training set."""
+    count, size = len(stored.labels), stored.clean.embeddings.shape[2]
+    sums = np.zeros((2, size))
+    for start in range(0, count, block):
+        rows = stored.clean.rows(np.arange(start, min(start + block, count))).astype(np.float64)
+        sums += rows.sum(axis=0), np.square(rows).sum(axis=0)
+    mean, square = sums / count
+    spread = np.sqrt(np.maximum(square - mean**2, 0))
+    spread = np.maximum(spread, 1e-3 * spread.max())  # an output that never changes
+    torch.manual_seed(int(rng_for(options.seed, INIT_STREAM).integers(1 << 62)))
+    return Adapter(
+        size, options.hidden, torch.from_numpy(mean).float(), torch.from_numpy(spread).float()
+    )
+
+
+def train(
+    options: AdaptOptions,
+    stored: Stored,
+    validate: Callable[[nn.Module], Result] | None,
+    tell: Callable[[str], None],
+) -> Trained:
+    """Train an adapter on stored embeddings.
+
+    Args:
+        options: method, weights and schedule.
+        stored: of the training faces.
+        validate: measures an adapter; its best epoch is kept, and the identity if no epoch beats it.
+        tell: takes a line for the screen after each epoch.
+    Raises:
+        KitError: fewer views than a batch, or a loss that is not finite.
+    """
+    adapter = make(options, stored)
+    optimiser = torch.optim.AdamW(
+        adapter.parameters(), lr=options.learning_rate, weight_decay=options.weight_decay
+    )
+    steps = len(stored) // options.batch_size
+    if steps == 0:
+        raise KitError(
+            f"--batch-size {options.batch_size} is more than the {len(stored)} stored embeddings"
+        )
+    best, kept, lines = -1.0, 0, []
+    for epoch in range(options.epochs + 1):
+        line = {"epoch": epoch}
+        if epoch:
+            line |= _epoch(options, stored, adapter, optimiser, epoch - 1, steps)
+        if validate is not None:
+            result = validate(adapter)
+            line["validation"] = {
+                "masked": result.masked,
+                "clean": result.clean,
+                "far": result.far,
+                "score": result.score,
+            }
+        if validate is None or result.score > best:
+            best, kept = (result.score if validate is not None else best), epoch
+            state = {key: value.clone() for key, value in adapter.state_dict().items()}
+        lines.append(line)
+        tell(_told(line))
+    adapter.load_state_dict(state)
+    return Trained(adapter, kept, lines)
+
+
+def _epoch(
+    options: AdaptOptions,
+    stored: Stored,
+    adapter: Adapter,
+    optimiser: torch.optim.Optimizer,
+    epoch: int,
+    steps: int,
+) -> dict:
+    sums: dict[str, float] = {}
+    for number, rows in enumerate(_batches(options, len(stored), epoch, steps)):
+        rate = options.learning_rate * optimise.schedule(
+            "cosine", epoch * steps + number, options.epochs * steps, WARMUP
+        )
+        for group in optimiser.param_groups:
+            group["lr"] = rate
+        terms = _terms(options, adapter, *stored.batch(rows))
+        loss = sum(terms.values())
+        if not torch.isfinite(loss):
+            raise KitError(f"the loss is not finite in epoch {epoch + 1}: lower --learning-rate")
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        for name, value in terms.items():
+            sums[name] = sums.get(name, 0.0) + value.item()
+    return {"terms": {name: total / steps for name, total in sums.items()}}
+
+
+def _batches(options: AdaptOptions, count: int, epoch: int, steps: int) -> Iterator[np.ndarray]:
+    order = rng_for(options.seed, epoch, ORDER_STREAM).permutation(count)
+    return iter(order[: steps * options.batch_size].reshape(steps, -1))
+
+
+def _terms(
+    options: AdaptOptions, adapter: Adapter, masked: Tensor, clean: Tensor, labels: Tensor
+) -> dict[str, Tensor]:
+    moved, terms = adapter(masked), {}
+    if options.method != "srt":
+        terms["fcd"] = feature_consistency_loss(moved, clean)
+    if options.method != "fcd":
+        terms["srt"] = (
+            options.srt_weight
+            * self_restrained_triplet_loss(moved, clean, labels, options.srt_margin)[0]
+        )
+    if options.clean_weight:
+        terms["clean"] = options.clean_weight * feature_consistency_loss(adapter(clean), clean)
+    return terms
+
+
+def _told(line: dict) -> str:
+    parts = [f"{name} {value:.4f}" for name, value in line.get("terms", {}).items()]
+    if found := line.get("validation"):
+        parts.append(
+            f"masked {found['masked']:.4f}, clean {found['clean']:.4f} at FAR {found['far']:g}, score {found['score']:.4f}"
+        )
+    return f"epoch {line['epoch']}: {', '.join(parts) or 'the recogniser as it is'}"

@@ -1,0 +1,128 @@
+"""`kit.py adapt`: store what a frozen recogniser sees in bare and masked faces, train an adapter on that, put it behind the recogniser."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from mfr_kit import options as flags
+from mfr_kit.adapt import adapter
+from mfr_kit.adapt.append import append, graph_of
+from mfr_kit.adapt.masked_views import MaskedViews
+from mfr_kit.adapt.options import AdaptOptions
+from mfr_kit.data.faceset import FaceSet
+from mfr_kit.masks import library
+from mfr_kit.models import preprocess, trained_people, weights
+from mfr_kit.models.embedders import ADAPTED, Embedder, load_embedder
+from mfr_kit.models.lineage import ancestor
+from mfr_kit.paths import check_output
+from mfr_kit.training import people, preflight, prepare
+from mfr_kit.training.teacher import bank
+from mfr_kit.training.teacher.mining import cache_root
+from mfr_kit.training.validation import Result, Validation
+from mfr_kit.training.views import drift
+
+WEIGHTS = "adapter.pt"
+
+
+@dataclass(frozen=True)
+class Adapted:
+    """A finished run: `epoch` is that of the weights, 0 for the recogniser as it was; `parity` see `submission.append`."""
+
+    path: Path
+    epoch: int
+    parity: float
+
+
+def adapt(options: AdaptOptions) -> Adapted:
+    """Adapt a recogniser to masks without touching its weights; OUT/student.onnx is the whole.
+
+    Raises:
+        KitError: anything about data, options, recogniser or folder that the user can mend.
+    """
+    preflight.refuse_taken(options.out)
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    faces, held, seen = people.split(options)
+    if options.bank is not None and not options.bank.is_dir():
+        check_output(options.bank, "folder", "--bank")
+    drifts = drift.measure_twins(seen)
+    masks = library.load(options.masks, options.mask_folder, options.mask_mix).preload()
+    device = prepare.device_of(options.device).type
+    recogniser = load_embedder(
+        options.teacher,
+        normalisation=options.normalisation,
+        threads=options.threads,
+        device=device,
+        output=options.output,
+    )
+    graph_of(recogniser)  # what cannot be written is refused before the hours of embedding
+    preflight.check_batch(options.batch_size, 2 * options.views * len(faces), "views")
+    validation = Validation(held, lambda: masks) if held else None
+    print(f"alignment drift: {drift.describe(drifts)}")
+    with prepare.sole_run(options.out, first=True):
+        stored = _stored(options, faces, masks, drifts, recogniser)
+        validate = _validator(validation, recogniser) if validation else None
+        trained = adapter.train(options, stored, validate, print)
+        parent = ancestor(recogniser.name, recogniser.fingerprint, recogniser.lineage)
+        lineage = prepare.describe(options, faces, drift.describe(drifts), parent, parent)
+        people.remember(options, faces, held)
+        parity = _write(options, recogniser, trained, lineage)
+    return Adapted(options.out / ADAPTED, trained.epoch, parity)
+
+
+def _stored(
+    options: AdaptOptions,
+    faces: FaceSet,
+    masks: library.Library,
+    drifts: np.ndarray | None,
+    recogniser: Embedder,
+) -> adapter.Stored:
+    """Open the banks of bare and masked faces, embedding what is missing."""
+    root = cache_root(options.out, options.bank)
+    how = {"batch": options.bank_batch, "dtype": options.bank_dtype}
+    clean = bank.fill(root, faces, recogniser, **how)
+    passes = (MaskedViews(faces, masks, options, drifts, number) for number in range(options.views))
+    masked = [bank.store(root, views, recogniser, **how) for views in passes]
+    labels = np.unique(faces.identities.astype(str), return_inverse=True)[1].astype(np.int64)
+    return adapter.Stored(clean, masked, labels)
+
+
+def _validator(validation: Validation, recogniser: Embedder):
+    """Embed the validation faces once; returns what measures an adapter on them."""
+    print(f"embedding {len(validation.faces)} validation faces")
+    first, second = validation.embedded(recogniser.embed)
+
+    def validate(network: nn.Module) -> Result:
+        with torch.inference_mode():
+            return validation.compare(
+                *(network(torch.from_numpy(rows)).numpy() for rows in (first, second))
+            )
+
+    return validate
+
+
+def _write(
+    options: AdaptOptions, recogniser: Embedder, trained: adapter.Trained, lineage: dict
+) -> float:
+    """Fill the run folder; its config comes last and says that the run is whole."""
+    out = options.out
+    weights.save_student(out / WEIGHTS, trained.adapter.state_dict())
+    fingerprint = weights.sha256_of(out / WEIGHTS)
+    groups = trained_people.digested(trained_people.groups_of_run(out), fingerprint)
+    metadata = {
+        preprocess.META_LINEAGE: json.dumps(lineage, sort_keys=True),
+        preprocess.META_FINGERPRINT: fingerprint,
+        **trained_people.to_metadata(groups),
+    }
+    parity = append(recogniser, trained.adapter, out / ADAPTED, metadata)
+    weights.write_text(
+        out / weights.METRICS, "".join(json.dumps(line) + "\n" for line in trained.lines)
+    )
+    weights.write_text(out / weights.LINEAGE, json.dumps(lineage, indent=2) + "\n")
+    config = flags.as_dict(options) | {"adapted_epoch": trained.epoch}
+    weights.write_text(out / weights.CONFIG, weights.to_toml(config))
+    return parity

@@ -1,0 +1,112 @@
+"""Which people and photographs of SRC an `augment` run works at: what its lists --people and --exclude choose."""
+
+from collections.abc import Iterable, Iterator
+from pathlib import PurePosixPath
+
+from mfr_kit.augment.options import AugmentOptions
+from mfr_kit.data import lists
+from mfr_kit.data.photos import People, find_people
+from mfr_kit.errors import KitError
+
+
+def people_of(options: AugmentOptions) -> People:
+    """Everybody in SRC.
+
+    Raises:
+        KitError: no folder of people.
+    """
+    return find_people(options.src, options.level or 0)
+
+
+def chosen_people(options: AugmentOptions) -> list[str]:
+    """The people that are asked for, sorted; a person's place in this list is the label in a `.rec`.
+
+    Raises:
+        KitError: no folder of people, or a list that names nobody or somebody who is not there (unless --allow-unknown).
+    """
+    choice = people_choice(options)
+    return list(people_of(options).homes) if choice is None else sorted(choice.found)
+
+
+def people_choice(options: AugmentOptions) -> lists.Choice | None:
+    """What --people chose among the folders of SRC; None without it."""
+    if options.people is None:
+        return None
+    everybody = list(people_of(options).homes)
+    choice = lists.choose(
+        options.people,
+        everybody,
+        "--people",
+        where=str(options.src),
+        root=options.src,
+        allow_unknown=options.allow_unknown,
+    )
+    if not choice.found:
+        raise KitError(
+            f"--people {options.people}: none of its people has a folder in {options.src}"
+        )
+    return choice
+
+
+def exclude_choice(options: AugmentOptions) -> lists.Choice | None:
+    """What --exclude chose among the files of SRC; None without it. A list without an entry, as `audit` writes where all is well, is none."""
+    if options.exclude is None:
+        return None
+    found = people_of(options)
+    everybody = {lists.nfc(person): person for person in found.homes}
+    lines = [line for _, line in lists.read_lines(options.exclude, "--exclude")]
+    # Only the folders that the list can mean are read: SRC may hold millions of photographs.
+    named = _folders_named(lines, everybody, found)
+    known = {photo.source for person in named for photo in found.photos_of(person)}
+    return lists.choose(
+        options.exclude,
+        known | {lost.source for lost in found.beside},
+        "--exclude",
+        where=str(options.src),
+        root=options.src,
+        allow_unknown=options.allow_unknown,
+        may_be_empty=True,
+        near=lambda entry: _near(entry, list(everybody.values()), found),
+    )
+
+
+def tell(options: AugmentOptions) -> None:
+    """Say on stderr what the lists did.
+
+    Raises:
+        KitError: see `chosen_people`.
+    """
+    people, excluded = people_choice(options), exclude_choice(options)
+    if people is not None:
+        rest = len(people_of(options).homes) - len(people.found)
+        lists.echo("people", [people], f"{rest:,} people left out")
+    if excluded is not None:
+        mine = None if people is None else set(people.found)
+        level = options.level or 0
+        count = sum(mine is None or _person(source, level) in mine for source in excluded.found)
+        lists.echo("exclude", [excluded], f"{count:,} photographs left out")
+
+
+def _folders_named(lines: Iterable[str], everybody: dict[str, str], found: People) -> set[str]:
+    """The people whose name is a part of the path that a line may mean."""
+    return {
+        everybody[part]
+        for line in lines
+        for form in lists.readings(line, found.folder)
+        for part in form.split("/")[found.level : found.level + 1]
+        if part in everybody
+    }
+
+
+def _near(entry: str, everybody: list[str], found: People) -> Iterator[str]:
+    """The photographs of the person whose name is nearest to the one in an entry."""
+    parts = PurePosixPath(entry.replace("\\", "/")).parts
+    for part in parts[-2:] if len(parts) > 1 else parts:
+        person = lists.nearest(part, everybody)
+        if person is not None:
+            yield from (photo.source for photo in found.photos_of(person))
+            return
+
+
+def _person(source: str, level: int) -> str:
+    return lists.nfc("".join(source.split("/")[level : level + 1]))

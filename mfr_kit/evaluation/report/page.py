@@ -1,0 +1,264 @@
+"""Write a report: JSON for machines, CSV for tables, and one HTML page that needs nothing beside it."""
+
+import csv
+import io
+import json
+from pathlib import Path
+
+from mfr_kit import files
+from mfr_kit.evaluation.report import plot
+from mfr_kit.evaluation.search.identification import figure_of_fpir, figure_of_rank, searches_of
+
+COLUMNS = (
+    "protocol",
+    "model",
+    "far",
+    "tar",
+    "tar_macro",
+    "low",
+    "high",
+    "threshold",
+    "false_accepts",
+    "true_accepts",
+    "genuine",
+    "impostor",
+    "note",
+)
+SEARCH_COLUMNS = (
+    "protocol",
+    "model",
+    "gallery",
+    "enrolled",  # photographs
+    "mated",  # searches
+    "non_mated",
+    "not_found",
+    "figure",
+    "value",
+    "low",
+    "high",
+    "threshold",
+    "false_positives",
+    "note",
+)
+
+
+def write(report: dict, folder: Path) -> Path:
+    """Write `report.json`, `report.csv`, `report.html` and, where a gallery was searched, `searches.csv`; return the page's path."""
+    folder = Path(folder)
+    files.write_text(folder / "report.json", json.dumps(report, indent=1, allow_nan=False) + "\n")
+    files.write_text(folder / "report.html", page(report), errors="backslashreplace")
+    _put_table(folder / "report.csv", COLUMNS, list(_rows(report)))
+    searches = list(_search_rows(report))
+    if searches:
+        _put_table(folder / "searches.csv", SEARCH_COLUMNS, searches)
+    return folder / "report.html"
+
+
+def page(report: dict) -> str:
+    """Lay out the HTML page; faces that the report names are read from its face set.
+
+    Raises:
+        KitError: the set or a face is not there any more.
+    """
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    shelf = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+    )
+    shelf.globals.update(
+        percent=_percent,
+        number=_number,
+        count=_count,
+        tar=_tar,
+        change=_change,
+        steepest=_steepest,
+        where=_where,
+    )
+    first = next(iter(next(iter(report["protocols"].values()))["models"].values()))
+    fars = [row["far"] for row in first["tar_at_far"]]
+    plots = {name: _plots(entry) for name, entry in report["protocols"].items()}
+    return shelf.get_template("report.html.j2").render(
+        report=report, fars=fars, plots=plots, album=_album(report)
+    )
+
+
+def _album(report: dict):
+    """Open the pictures of the faces that the report names; None where it names none."""
+    keys = {
+        row[side]
+        for entry in report["protocols"].values()
+        for result in entry["models"].values()
+        for kind in ("false_matches", "false_non_matches")
+        for row in (result.get("worst") or {}).get(kind, ())
+        for side in ("probe", "gallery")
+    }
+    keys |= {
+        pair[name]
+        for pair in (report["explained"] or {"pairs": []})["pairs"]
+        for name in ("masked", "clean", "partner")
+    }
+    if not keys:
+        return None
+    from mfr_kit.evaluation.report.pictures import Album
+
+    return Album(Path(report["options"]["data"]), keys)
+
+
+def _steepest(pair: dict) -> float:
+    """The greatest fall or rise in the maps of a pair, which share one scale; at least 0.001."""
+    maps = [
+        model[name]["falls"] for model in pair["models"].values() for name in ("clean", "masked")
+    ]
+    return max(1e-3, *(abs(fall) for rows in maps for row in rows for fall in row))
+
+
+def _where(falls: list[list[float]]) -> str:
+    """Say in words what a map shows, for those who hear the page."""
+    fall, row, column = max(
+        (fall, row, column) for row, line in enumerate(falls) for column, fall in enumerate(line)
+    )
+    down, across = (("first", "second", "last")[3 * at // len(falls)] for at in (row, column))
+    return f"map: the cosine falls most, by {fall:.3f}, where the {down} third from the top and the {across} third from the left is hidden"
+
+
+def _plots(entry: dict) -> list[dict]:
+    models = entry["models"]
+    smallest = max(1e-9, min(far for result in models.values() for far in result["roc"]["far"]))
+    points = {
+        name: list(zip(result["roc"]["far"], result["roc"]["tar"], strict=True))
+        for name, result in models.items()
+    }
+    marks = {
+        name: [
+            (row.get("far_measured", row["far"]), row["tar"])
+            for row in result["tar_at_far"]
+            if row["tar"] is not None
+        ]
+        for name, result in models.items()
+    }
+    far, top = "false-accept rate (FAR)", "true-accept rate (TAR)"
+    upward = plot.percents(
+        top, min(min(tars) for result in models.values() if (tars := result["roc"]["tar"]))
+    )
+    roc = plot.chart("ROC", plot.rates(far, smallest), upward, points, marks)
+    missed = {name: [(a, 1 - b) for a, b in row] for name, row in points.items()}
+    lowest = min((b for row in missed.values() for _, b in row if b > 0), default=1e-3)
+    det = plot.chart(
+        "DET",
+        plot.deviates(far, max(smallest, 1e-6)),
+        plot.deviates("false non-match rate", max(lowest, 1e-4)),
+        missed,
+        {},
+    )
+    drawn = [
+        {
+            "title": "ROC",
+            "svg": roc,
+            "note": "Dots: the rates of the table. The curve begins at the first false accept; its left end rests on a few comparisons."
+            + (
+                f" The upward axis begins at {100 * upward.ticks[0]:.0f} %."
+                if upward.ticks[0]
+                else ""
+            ),
+        },
+        {"title": "DET", "svg": det, "note": "Both axes in normal deviates; lower is better."},
+    ]
+    return drawn + [_histogram(name, result) for name, result in models.items()]
+
+
+def _histogram(name: str, result: dict) -> dict:
+    bins = result["histogram"]
+    lines = [
+        (row["threshold"], f"FAR {row['far']:g}")
+        for row in result["tar_at_far"]
+        if row["tar"] is not None
+    ]
+    counts = {"genuine": bins["genuine"], "impostor": bins["impostor"]}
+    svg = plot.bars(f"Scores of {name}", bins["from"], bins["width"], counts, lines)
+    return {
+        "title": f"Scores of {name}",
+        "svg": svg,
+        "note": "Blue, to the right: same person. Orange, to the left: different people. Dashed lines: thresholds.",
+    }
+
+
+def _rows(report: dict):
+    for protocol, entry in report["protocols"].items():
+        for model, result in entry["models"].items():
+            for row in result["tar_at_far"]:
+                span = row["interval"] or {"low": None, "high": None}
+                known = {
+                    **row,
+                    **span,
+                    "protocol": protocol,
+                    "model": model,
+                    **result["comparisons"],
+                }
+                yield {name: known[name] for name in COLUMNS}
+
+
+def _search_rows(report: dict):
+    for protocol, entry in report["protocols"].items():
+        for model, result in entry["models"].items():
+            for gallery, found in searches_of(result):
+                about = {
+                    "protocol": protocol,
+                    "model": model,
+                    "gallery": gallery,
+                    "enrolled": found["enrolled"]["photographs"],
+                }
+                about |= {
+                    name: found["searches"][name] for name in ("mated", "non_mated", "not_found")
+                }
+                for row in found["cmc"]:
+                    yield _search_row(about, figure_of_rank(row["rank"]), row["rate"], row)
+                for row in found["open_set"]:
+                    yield _search_row(about, figure_of_fpir(row["fpir"]), row["fnir"], row)
+
+
+def _search_row(about: dict, figure: str, value: float | None, row: dict) -> dict:
+    known = {**about, **row, **(row["interval"] or {}), "figure": figure, "value": value}
+    return {name: known.get(name) for name in SEARCH_COLUMNS}
+
+
+def _put_table(path: Path, columns: tuple[str, ...], rows: list[dict]) -> None:
+    text = io.StringIO(newline="")
+    table = csv.DictWriter(text, columns, lineterminator="\n")
+    table.writeheader()
+    table.writerows(rows)
+    files.write_text(path, text.getvalue(), errors="backslashreplace")
+
+
+def _percent(value: float | None) -> str:
+    return "" if value is None else f"{100 * value:.2f} %"
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.4f}"
+
+
+def _count(value: int | None) -> str:
+    return "" if value is None else f"{value:,}"
+
+
+def _change(entry: dict, model: str, far: float) -> str:
+    """What a model's TAR is more or less than the first model's, in points, with its paired interval; "" where nothing is claimed."""
+    row = next(
+        (row for row in entry["differences"] if row["model"] == model and row["far"] == far), None
+    )
+    if row is None:
+        return ""
+    low, high = (100 * row["interval"][end] for end in ("low", "high"))
+    return f"{100 * row['tar_difference']:+.2f} ({low:+.2f} to {high:+.2f})"
+
+
+def _tar(row: dict) -> str:
+    if row["tar"] is None:
+        return "no claim"
+    span = row["interval"]
+    return _percent(row["tar"]) + (
+        f" ({100 * span['low']:.1f}–{100 * span['high']:.1f})" if span else ""
+    )

@@ -1,0 +1,299 @@
+"""TAR at FAR, thresholds, EER, d' and ROC: exact, ties included, whatever the number of comparisons.
+
+A threshold t accepts every score >= t. FAR(t) is accepted impostors / impostors, TAR(t) accepted genuine / genuine; both denominators
+hold the comparisons of faces that were not found, which no threshold accepts. TAR at FAR = f is the greatest TAR over the thresholds whose
+FAR is <= f.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from mfr_kit.errors import KitError
+from mfr_kit.evaluation.inputs.faces import Faces
+from mfr_kit.evaluation.verification.bootstrap import interval, resample
+from mfr_kit.evaluation.verification.comparisons import Pairs
+from mfr_kit.evaluation.verification.cost import cost_line
+from mfr_kit.evaluation.verification.groups import by_probe
+from mfr_kit.evaluation.verification.pair_list import PairList
+from mfr_kit.evaluation.verification.scores import (
+    SCALE,
+    Scores,
+    allowed,
+    bin_holding,
+    crossing_bin,
+    edges,
+    score,
+)
+from mfr_kit.evaluation.verification.worst import worst
+
+CLAIM = 30  # false accepts that a printed TAR rests on
+COMPARE = 100  # false accepts that a comparison of two models rests on
+DEFAULT_FARS = (1e-2, 1e-3, 1e-4)
+
+
+@dataclass(frozen=True)
+class Point:
+    """One operating point; `threshold` is the lowest that keeps the promised FAR."""
+
+    threshold: np.float32
+    false_accepts: int
+    true_accepts: int
+
+
+def at_far(scores: Scores, far: float) -> Point:
+    """Return the point of the greatest TAR whose FAR is <= far.
+
+    Args:
+        scores: from `score(pairs, fars)`.
+        far: one of those `fars`.
+    Raises:
+        KitError: see `allowed`.
+    """
+    rank = allowed(far, scores.pairs.count.impostor)
+    number = bin_holding(scores, rank)
+    if (
+        number == 0
+    ):  # more false accepts allowed than impostors were found: accept every face that was
+        return Point(edges()[1], int(scores.above[1]), len(scores.genuine))
+    values, numbers = scores.kept
+    inside = slice(*np.searchsorted(values, [edges()[number], edges()[number + 1]]))
+    from_here = numbers[inside][::-1].cumsum()[::-1] + scores.above[number + 1]
+    refused = values[inside][
+        np.flatnonzero(from_here > rank)[-1]
+    ]  # the highest score that would bring one false accept too many
+    threshold = np.nextafter(refused, np.float32(np.inf))
+    return Point(threshold, scores.impostors_from(threshold), int(scores.genuine_from(threshold)))
+
+
+def equal_error(scores: Scores) -> tuple[float, np.float32]:
+    """Return the EER, the mean of FAR and FRR at the threshold where they differ least, and that threshold (of equals the lowest mean)."""
+    number = crossing_bin(scores)
+    low, high = edges()[max(number, 1)], edges()[number + 1]
+    inside = [
+        part[slice(*np.searchsorted(part, [low, high]))]
+        for part in (scores.kept[0], scores.genuine)
+    ]
+    count = scores.pairs.count
+    best = None
+    for threshold in np.unique(np.concatenate([*inside, [low, high]])):
+        false = (
+            scores.impostors_from(threshold) * count.genuine
+        )  # both rates in units of 1 / (genuine * impostor), free of rounding
+        missed = (count.genuine - int(scores.genuine_from(threshold))) * count.impostor
+        best = min(best or (np.inf,), (abs(false - missed), false + missed, threshold))
+    return best[1] / 2 / count.genuine / count.impostor, best[2]
+
+
+def separation(scores: Scores) -> float | None:
+    """Return d', the distance of the two means in units of the pooled standard deviation, over faces that were found.
+
+    The impostors' moments are those of the bins, 3.2e-5 wide: d' is good to four decimals. None where the standard
+    deviation is below a bin's width: of a model that gives all faces nearly one embedding nothing is left but rounding.
+    """
+    numbers = -np.diff(scores.above)[1:]
+    centres = (edges()[1:-1] + 0.5 / SCALE).astype(np.float64)
+    mean = np.average(centres, weights=numbers)
+    variance = np.average((centres - mean) ** 2, weights=numbers)
+    genuine = scores.genuine.astype(np.float64)
+    spread = np.sqrt((variance + genuine.var()) / 2)
+    return float((genuine.mean() - mean) / spread) if spread > 1 / SCALE else None
+
+
+def curve(scores: Scores, points: int = 400) -> list[tuple[float, float, float]]:
+    """Return (threshold, FAR, TAR) along the ROC, exact at every point, spaced evenly in log FAR from the first false accept to all."""
+    count = scores.pairs.count
+    bins = np.flatnonzero(np.diff(scores.above))
+    far = scores.above[bins] / count.impostor
+    wanted = np.geomspace(1 / count.impostor, 1, points)
+    chosen = np.unique(np.searchsorted(-far, -wanted, "left").clip(max=len(bins) - 1))
+    tar = scores.genuine_from(edges()[bins[chosen]]) / count.genuine
+    return [
+        (float(edges()[bins[i]]), float(far[i]), float(t))
+        for i, t in zip(chosen[::-1], tar[::-1], strict=True)
+    ]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to measure.
+
+    Attributes:
+        fars: false-accept rates, each in (0, 1).
+        resamples: how many bootstrap resamples over people the intervals rest on; 0 for no intervals.
+        seed: of the resamples.
+        pairs: a list of pairs, for the protocols that need one.
+        gallery: the set as another model embedded it, for the protocols that need one.
+        groups: the group of each person by name, for the protocols that report by group.
+        masked: the unmasked faces of the set under drawn masks, for the protocol that measures them.
+        draw: how those masks were drawn, as reports tell it.
+        tell: is given one line with the cost of every large sweep before it starts; None for silence.
+        yaws: of each face by key how far the head is turned, in degrees; None for no rows by pose.
+        worst: how many of the worst errors of each kind to list by name; 0 to name none.
+        enrol: how many photographs of a person a searched gallery holds; 0 where nothing is searched unless asked for by name.
+        distractors: faces of a second set, from the same model, for the protocol that searches among strangers.
+        allow_unknown: leave pairs of `pairs` out whose photographs are not in the set.
+    """
+
+    fars: tuple[float, ...] = DEFAULT_FARS
+    resamples: int = 0
+    seed: int = 0
+    pairs: Path | None = None
+    gallery: Faces | None = None
+    groups: dict[str, str] | None = None
+    masked: Faces | None = None
+    draw: dict | None = None
+    tell: Callable[[str], None] | None = None
+    yaws: dict[str, float] | None = None
+    worst: int = 0
+    enrol: int = 0
+    distractors: Faces | None = None
+    allow_unknown: bool = False
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one model did on one protocol.
+
+    Attributes:
+        result: plain values for JSON.
+        resampled: of each figure that models are compared by, its name and (resamples,) values; the same draws for every model.
+    """
+
+    result: dict
+    resampled: dict[str, np.ndarray]
+
+
+def verify(pairs: Pairs | PairList, plan: Plan, challenge: float | None = None) -> Outcome:
+    """Measure one model on one protocol's comparisons.
+
+    Args:
+        pairs: the comparisons.
+        plan: what to measure on them.
+        challenge: the FAR at which the challenge's score takes its TAR from this protocol; its row is returned as `challenge`, whatever
+            the plan's FARs are.
+    Returns:
+        comparisons, faces, `tar_at_far` (a row each FAR, also where no claim is possible), `eer`, `d_prime`, `roc`; and `worst`, the worst
+        errors, where the plan asks for them.
+    """
+    cost = (
+        cost_line(pairs, 1 + bool(plan.resamples))
+        if plan.tell and isinstance(pairs, Pairs)
+        else None
+    )
+    if cost:
+        plan.tell(cost)
+    fars = list(dict.fromkeys([*plan.fars, *([] if challenge is None else [challenge])]))
+    scores = score(pairs, fars)
+    resampled = resample(scores, fars, plan.resamples, plan.seed)
+    rows = [row(scores, far, resampled.get(far)) for far in plan.fars]
+    groups = {} if pairs.symmetric else {"groups": by_probe(scores, rows, plan.yaws)}
+    wanted = (
+        {} if challenge is None else {"challenge": row(scores, challenge, resampled.get(challenge))}
+    )
+    named = {"worst": worst(pairs, rows, plan.worst)} if plan.worst else {}
+    return Outcome(
+        {**describe(scores, rows), **groups, **named, **wanted},
+        {figure(far): values for far, values in resampled.items()},
+    )
+
+
+def describe(scores: Scores, rows: list[dict]) -> dict:
+    """Return what every result holds besides its `tar_at_far` rows."""
+    error, threshold = equal_error(scores)
+    count = scores.pairs.count
+    return {
+        "comparisons": {
+            "genuine": count.genuine,
+            "impostor": count.impostor,
+            "genuine_not_found": count.genuine - count.genuine_found,
+            "impostor_not_found": count.impostor - count.impostor_found,
+        },
+        "faces": acquisition(scores.pairs),
+        "tar_at_far": rows,
+        "eer": {"rate": error, "threshold": float(threshold)},
+        "d_prime": separation(scores),
+        "histogram": histograms(scores),
+        "roc": dict(
+            zip(
+                ("threshold", "far", "tar"),
+                map(list, zip(*curve(scores), strict=True)),
+                strict=True,
+            )
+        ),
+    }
+
+
+def histograms(scores: Scores, width: float = 0.02) -> dict:
+    """Count genuine and impostor scores in bins of `width` from -1 to 1, found faces only."""
+    starts = np.arange(-1, 1 + width / 2, width)
+    place = np.searchsorted(edges(), starts.astype(np.float32))
+    genuine = -np.diff(scores.genuine_from(edges()[place]), append=0)
+    impostor = -np.diff(scores.above[place], append=0)
+    return {
+        "from": starts.round(4).tolist(),
+        "width": width,
+        "genuine": genuine.tolist(),
+        "impostor": impostor.tolist(),
+    }
+
+
+def figure(far: float) -> str:
+    """Name TAR at a FAR, as differences between models are keyed."""
+    return f"tar@far={far:g}"
+
+
+def row(scores: Scores, far: float, resampled: np.ndarray | None) -> dict:
+    """Return one line of TAR at FAR: with `tar` None and `note` saying why, where the set is too small for that FAR."""
+    nothing = dict.fromkeys(
+        ("tar", "tar_macro", "interval", "threshold", "false_accepts", "true_accepts")
+    )
+    try:
+        point = at_far(scores, far)
+    except KitError as error:
+        return {"far": far, **nothing, "note": str(error)}
+    counted = {"threshold": float(point.threshold), "false_accepts": point.false_accepts}
+    if point.false_accepts < CLAIM:
+        return {
+            "far": far,
+            **nothing,
+            **counted,
+            "note": f"only {point.false_accepts} false accepts, a claim needs {CLAIM}",
+        }
+    weak = (
+        f"only {point.false_accepts} false accepts, comparing models needs {COMPARE}"
+        if point.false_accepts < COMPARE
+        else ""
+    )
+    return {
+        "far": far,
+        "tar": point.true_accepts / scores.pairs.count.genuine,
+        "tar_macro": macro(scores, point.threshold),
+        "interval": None if resampled is None else interval(resampled),
+        **counted,
+        "true_accepts": point.true_accepts,
+        "note": weak,
+    }
+
+
+def macro(scores: Scores, threshold: np.float32) -> float:
+    """Return the TAR at a threshold averaged over the people who have a genuine comparison, so that no person outweighs another."""
+    possible = scores.pairs.per_person()[2]
+    accepted = scores.genuine_people[len(scores.genuine) - int(scores.genuine_from(threshold)) :]
+    counts = np.bincount(accepted, minlength=len(possible))
+    return float((counts[possible > 0] / possible[possible > 0]).mean())
+
+
+def acquisition(pairs: Pairs) -> dict:
+    """Count the faces on each side, and those in which the detector found none."""
+    probe, gallery = pairs.given
+    sides = [probe] if pairs.symmetric else [probe, gallery]
+    every, lost = sum(map(len, sides)), sum(int((~side.found).sum()) for side in sides)
+    counted = {"probes": len(probe), "gallery": len(gallery), "people": len(pairs.people)}
+    return {
+        **counted,
+        "failures_to_acquire": lost,
+        "failure_to_acquire_rate": lost / every if every else 0.0,
+    }

@@ -1,0 +1,192 @@
+"""A teacher's embeddings of every picture of a set and of its mirror image, computed once and kept on disk as a memory map."""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from tqdm import tqdm
+
+from mfr_kit.data.faceset import MASK, FaceSet
+from mfr_kit.errors import KitError
+from mfr_kit.models import identity
+from mfr_kit.models.embedders import Embedder
+from mfr_kit.models.sanity import ConstantCheck, refuse_broken
+from mfr_kit.training.teacher.bank_table import Table, exclusive
+
+SAVE_EVERY = 128  # batches; what an interruption costs at most
+DECODERS = (
+    2  # threads that read faces while the teacher computes; OpenCV's decoder releases Python's lock
+)
+
+
+class Pictures(Protocol):
+    """What a bank is made of: a face set, or views drawn of one (adapt/masked_views.py). `fingerprint` names the pictures."""
+
+    name: str
+    fingerprint: str
+    keys: np.ndarray
+
+    def __len__(self) -> int: ...
+
+    def image(self, index: int) -> np.ndarray:
+        """(112, 112, 3) uint8 RGB; called from several threads."""
+        ...
+
+
+@dataclass(frozen=True)
+class Bank:
+    """`embeddings` (N, 2, D): row i holds f(x_i) and f(mirrored x_i), as the teacher gave them, in the order of the face set."""
+
+    folder: Path
+    embeddings: np.ndarray
+
+    def rows(self, indices: np.ndarray, mirrored: np.ndarray | int = 0) -> np.ndarray:
+        """Gather (B, D) float32 embeddings; `mirrored` is 0 or 1 for each index."""
+        return np.asarray(self.embeddings[indices, mirrored], np.float32)
+
+    def sums(self, indices: np.ndarray) -> np.ndarray:
+        """Gather (B, D) float32: the sum of both normalised embeddings, normalised."""
+        both = np.asarray(self.embeddings[indices], np.float32)
+        total = (both / np.linalg.norm(both, axis=2, keepdims=True)).sum(axis=1)
+        return total / np.linalg.norm(total, axis=1, keepdims=True)
+
+
+def fill(
+    root: Path,
+    faces: FaceSet,
+    teacher: Embedder,
+    *,
+    batch: int = 8,
+    dtype: str = "float32",
+    progress: bool = True,
+) -> Bank:
+    """Open the bank of clean faces that targets are taken from; see `store`.
+
+    Raises:
+        KitError: a masked face in the set, or what `store` raises.
+    """
+    if (faces.conditions == MASK).any():
+        raise KitError(
+            f"{faces.name} holds masked faces: the teacher's bank is made of clean ones only"
+        )
+    return store(root, faces, teacher, batch=batch, dtype=dtype, progress=progress)
+
+
+def store(
+    root: Path,
+    faces: Pictures,
+    teacher: Embedder,
+    *,
+    batch: int = 8,
+    dtype: str = "float32",
+    progress: bool = True,
+) -> Bank:
+    """Open the bank of these pictures and this teacher under `root`, computing what is missing of it.
+
+    A bank is named by what it depends on (models/identity.py), so several share a root, and several runs one bank: the first one fills
+    it while the others wait. Every block of rows has a checksum; one that was interrupted is continued where it stopped, and of one that
+    is damaged the damaged blocks are made again.
+
+    Args:
+        root: folder of banks.
+        faces: pictures of faces, masked or not.
+        teacher: what embeds them.
+        batch: faces a teacher call (twice as many images).
+        dtype: "float32" or "float16" on disk.
+        progress: show a bar.
+    Raises:
+        KitError: a face that cannot be read, or a teacher that gives what is no embedding (models/sanity.py).
+    """
+    table = _table(root, faces, teacher, dtype, batch)
+    if table.spans_missing():
+        with exclusive(table.folder, "fills this bank"):
+            spans = table.spans_missing()
+            if spans:
+                _compute(table, faces, teacher, spans, batch=batch, progress=progress)
+    return Bank(table.folder, table.open("r"))
+
+
+def missing(root: Path, faces: Pictures, teacher: Embedder, dtype: str) -> int:
+    """Count the faces that `fill` would still have to embed."""
+    spans = _table(root, faces, teacher, dtype, 1).spans_missing()
+    return sum(stop - start for start, stop in spans)
+
+
+def _table(root: Path, faces: Pictures, teacher: Embedder, dtype: str, batch: int) -> Table:
+    described = identity.describe(teacher, faces, "beside") | {"dtype": dtype}
+    name = f"{teacher.name.replace('/', '-')[:80]}-{identity.digest(described)[:16]}-{dtype}"
+    shape = (len(faces), 2, teacher.embedding_size)
+    return Table(root / name, described, shape, dtype, SAVE_EVERY * batch)
+
+
+def _compute(
+    table: Table,
+    faces: Pictures,
+    teacher: Embedder,
+    spans: list[tuple[int, int]],
+    *,
+    batch: int,
+    progress: bool,
+) -> None:
+    rows = table.open("r+")
+    todo = sum(stop - start for start, stop in spans)
+    bar = tqdm(
+        total=len(faces),
+        initial=len(faces) - todo,
+        unit=" faces",
+        desc=f"{teacher.name} on {faces.name}",
+        disable=not progress,
+    )
+    ends, constant = {stop: start for start, stop in spans}, ConstantCheck(teacher.name)
+    with bar:
+        for start, images in _images(faces, spans, batch):
+            stop = start + len(images)
+            both = teacher.embed(np.concatenate([images, images[:, :, ::-1]]))
+            refuse_broken(teacher.name, both, np.tile(faces.keys[start:stop], 2))
+            constant.see(images, both[: len(images)])
+            rows[start:stop] = _cast(teacher.name, both, rows.dtype).swapaxes(0, 1)
+            bar.update(len(images))
+            if stop in ends:
+                constant.finish()
+                rows.flush()
+                table.record(ends[stop], stop, rows)
+
+
+def _cast(name: str, both: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    """Return (2, B, D) embeddings as they are stored.
+
+    Raises:
+        KitError: float16 cannot hold them.
+    """
+    with np.errstate(over="ignore"):
+        cast = both.astype(dtype).reshape(2, len(both) // 2, -1)
+    if not np.isfinite(cast).all():
+        raise KitError(
+            f"the embeddings of {name} reach {np.abs(both).max():.0f}, float16 holds 65504: use --bank-dtype float32"
+        )
+    return cast
+
+
+def _images(
+    faces: Pictures, spans: list[tuple[int, int]], batch: int
+) -> Iterator[tuple[int, np.ndarray]]:
+    """Yield (first row, (B, 112, 112, 3) uint8) with the next batch being read meanwhile; no batch crosses the end of a span."""
+
+    def read(part: range) -> np.ndarray:
+        return np.stack([faces.image(index) for index in part])
+
+    parts = [
+        range(first, min(first + batch, stop))
+        for start, stop in spans
+        for first in range(start, stop, batch)
+    ]
+    with ThreadPoolExecutor(DECODERS) as pool:
+        waiting = [pool.submit(read, part) for part in parts[: DECODERS + 1]]
+        for number, part in enumerate(parts):
+            images = waiting.pop(0).result()
+            if number + DECODERS + 1 < len(parts):
+                waiting.append(pool.submit(read, parts[number + DECODERS + 1]))
+            yield part.start, images

@@ -1,0 +1,210 @@
+"""Who is hard for whom: class prototypes, each identity's nearest other identities, and the partners a sample is related to."""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from mfr_kit.losses._batch import unit
+from mfr_kit.models.stored import StoredArray
+from mfr_kit.seeding import rng_for
+from mfr_kit.training.teacher import approximate
+from mfr_kit.training.teacher.bank import Bank
+
+BLOCK_VALUES = 1 << 25  # similarities held at a time: 128 MiB
+GROUP = 16  # columns that are first compared by their maximum
+PARTNER_STREAM = 1  # keeps the draw of partners apart from the draw of the view, which has the same (seed, epoch, index)
+
+
+def prototypes(bank: Bank, labels: np.ndarray, block: int = 8192) -> Tensor:
+    """Average the normalised teacher embeddings of every identity, streaming the bank.
+
+    Args:
+        bank: its unmirrored embeddings are used.
+        labels: (N,) identities 0 .. C-1, each with at least one face.
+        block: rows read at a time.
+    Returns:
+        (C, D) float32 with unit rows.
+    Source: docs/method.md, equation 2.
+    """
+    sums = torch.zeros(int(labels.max()) + 1, bank.embeddings.shape[2])
+    for start in range(0, len(labels), block):
+        rows = np.arange(start, min(start + block, len(labels)))
+        sums.index_add_(0, torch.from_numpy(labels[rows]), unit(torch.from_numpy(bank.rows(rows))))
+    return unit(sums)
+
+
+def nearest(prototypes: Tensor, count: int, *, progress: bool = False) -> Tensor:
+    """Find every identity's `count` nearest other identities, exactly, in row blocks; the C x C similarities are never stored.
+
+    Args:
+        prototypes: (C, D) unit rows, on any device.
+        count: K, capped at C - 1.
+        progress: show a bar.
+    Returns:
+        (C, min(K, C - 1)) int32 on the CPU, nearest first.
+    """
+    classes = len(prototypes)
+    count = min(count, classes - 1)
+    found = torch.empty(classes, count, dtype=torch.int32)
+    step = min(classes, max(1, BLOCK_VALUES // classes))
+    block = torch.empty(step, classes, device=prototypes.device)
+    for start in tqdm(
+        range(0, classes, step), desc="mining partners", unit=" blocks", disable=not progress
+    ):
+        rows = torch.arange(start, min(start + step, classes), device=prototypes.device)
+        similarity = torch.mm(
+            prototypes[start : start + step], prototypes.T, out=block[: len(rows)]
+        )
+        similarity[torch.arange(len(rows), device=rows.device), rows] = -torch.inf
+        found[start : start + len(rows)] = _largest(similarity, count).to("cpu", torch.int32)
+    return found
+
+
+def _largest(values: Tensor, count: int) -> Tensor:
+    """Return the columns of the `count` largest values of each row, largest first: what `topk` returns, several times faster for wide rows.
+
+    Columns are put into groups; the `count` groups with the highest maxima hold the `count` largest values, since each of these groups
+    has at least one value as large as anything in the others.
+    """
+    rows, width = values.shape
+    groups = width // GROUP
+    if groups <= count:
+        return values.topk(count, dim=1).indices
+    ends = groups * GROUP
+    best = (
+        values[:, :ends]
+        .unflatten(1, (GROUP, groups))
+        .amax(1)
+        .topk(count, dim=1, sorted=False)
+        .indices
+    )
+    members = best.unsqueeze(1) + groups * torch.arange(GROUP, device=values.device).view(
+        1, GROUP, 1
+    )
+    rest = torch.arange(ends, width, device=values.device).expand(rows, -1)
+    columns = torch.cat([members.flatten(1), rest], dim=1)
+    return columns.gather(1, values.gather(1, columns).topk(count, dim=1).indices)
+
+
+def cached_nearest(bank: Bank, prototypes: Tensor, count: int, search: str = "exact") -> Tensor:
+    """Like `nearest` or `approximate.nearest`, kept beside the bank it follows from."""
+    path = (
+        bank.folder
+        / f"partners-{count}-of-{len(prototypes)}{'' if search == 'exact' else '-' + search}.npy"
+    )
+    rows = np.ascontiguousarray(prototypes.cpu().numpy())
+    described = {"prototypes": hashlib.blake2b(rows).hexdigest(), "count": count, "search": search}
+    stored = StoredArray(path, described)
+    found = stored.read()
+    if found is None:
+        found = (
+            nearest(prototypes, count, progress=True)
+            if search == "exact"
+            else approximate.nearest(prototypes, count)
+        ).numpy()
+        stored.write(found)
+    return torch.from_numpy(found)
+
+
+@dataclass(frozen=True)
+class Draw:
+    """How partners are chosen: `kind` "image" or "prototype", `mining` "teacher", "student" or "both", K = `count`.
+
+    `search` "exact" or "faiss" is for the teacher's side, found once.
+    """
+
+    kind: str
+    mining: str
+    count: int
+    seed: int
+    search: str = "exact"
+
+
+class Partners:
+    """Give each sample of a batch the teacher-side embeddings of K other identities.
+
+    Args:
+        bank: the teacher's embeddings.
+        labels: (N,) int64 identity of each row of the bank.
+        prototypes: (C, D) unit rows, on the training device.
+        draw: how.
+    Source: docs/method.md, 2 and 3. The student's neighbours are searched for with the student of this very step, which is
+        exact where a search once an epoch would be stale, and leaves nothing to keep in a checkpoint.
+    """
+
+    def __init__(self, bank: Bank, labels: np.ndarray, prototypes: Tensor, draw: Draw):
+        self._bank, self._prototypes, self._draw = bank, prototypes, draw
+        self._order = np.argsort(labels, kind="stable")
+        self._starts = np.searchsorted(labels[self._order], np.arange(len(prototypes) + 1))
+        self.count = min(draw.count, len(prototypes) - 1)
+        self._teacher_side = (
+            None
+            if draw.mining == "student"
+            else cached_nearest(bank, prototypes, self.count, draw.search)
+        )
+
+    def of(
+        self, student: Tensor, labels: Tensor, epochs: np.ndarray, indices: np.ndarray
+    ) -> Tensor:
+        """Return (B, K, D) partners of a batch; the same for the same (epoch, index) and neighbours, in whatever batch.
+
+        Args:
+            student: (B, D) embeddings, for mining by the student's own neighbours.
+            labels: (B,) identities.
+            epochs: (B,) epoch of each sample.
+            indices: (B,) row of each sample in the bank.
+        """
+        identities = self.identities(student.detach(), labels)
+        if self._draw.kind == "prototype":
+            return self._prototypes[identities.to(self._prototypes.device)]
+        rows = self._images(identities.cpu().numpy(), epochs, indices)
+        partners = torch.from_numpy(self._bank.rows(rows.ravel())).to(
+            student.device, non_blocking=True
+        )
+        return partners.view(*rows.shape, -1)
+
+    def identities(self, student: Tensor, labels: Tensor) -> Tensor:
+        """Return (B, K) int64 identities, never the sample's own and never one twice."""
+        if self._draw.mining == "student":
+            return self._nearest_to(student, labels.unsqueeze(1), self.count)
+        mined = self._teacher_side[labels.cpu().numpy()].to(student.device, torch.int64)
+        if self._draw.mining == "teacher":
+            return mined
+        mined = mined[:, : (self.count + 1) // 2]
+        return torch.cat(
+            [
+                mined,
+                self._nearest_to(
+                    student, torch.cat([labels.unsqueeze(1), mined], 1), self.count // 2
+                ),
+            ],
+            dim=1,
+        )
+
+    def _nearest_to(self, student: Tensor, taken: Tensor, count: int) -> Tensor:
+        similarity = unit(student.float()) @ self._prototypes.T
+        return similarity.scatter(1, taken, -torch.inf).topk(count, dim=1).indices
+
+    def _images(
+        self, identities: np.ndarray, epochs: np.ndarray, indices: np.ndarray
+    ) -> np.ndarray:
+        keys = zip(epochs.tolist(), indices.tolist(), strict=True)
+        draws = np.stack(
+            [
+                rng_for(self._draw.seed, *key, PARTNER_STREAM).random(identities.shape[1])
+                for key in keys
+            ]
+        )
+        first = self._starts[identities]
+        counts = self._starts[identities + 1] - first
+        return self._order[first + (draws * counts).astype(np.int64)]
+
+
+def cache_root(out: Path, bank: Path | None) -> Path:
+    """Say where a run's banks lie."""
+    return out / "bank" if bank is None else bank

@@ -1,0 +1,202 @@
+"""Batches of student views as functions of (seed, step, rank): the same for any number of workers, and from any step on."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor, multiprocessing
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from mfr_kit.data.faceset import FaceSet
+from mfr_kit.errors import KitError
+from mfr_kit.masks import library
+from mfr_kit.seeding import rng_for
+from mfr_kit.training.views.view import ViewRecipe, Views
+
+ORDER_STREAM, TURN_STREAM = (
+    2,
+    4,
+)  # keep the order of an epoch, and whose face is first, apart from the views of the samples
+
+
+@dataclass(frozen=True)
+class ViewBatch:
+    """What the loader hands over; everything stays uint8 until the device has it."""
+
+    images: Tensor  # (B, 112, 112, 3) uint8 RGB
+    indices: np.ndarray  # (B,) rows of the training set
+    epochs: np.ndarray  # (B,) passes: over the faces, or over the people
+    mirrored: np.ndarray  # (B,) 0 or 1
+    masked: np.ndarray  # (B,) 0 or 1
+
+    def pin_memory(self) -> "ViewBatch":
+        """Let the DataLoader pin the images for a copy that overlaps."""
+        return ViewBatch(
+            self.images.pin_memory(), self.indices, self.epochs, self.mirrored, self.masked
+        )
+
+
+Order = tuple[
+    int, Callable[[int], np.ndarray]
+]  # rows a pass shows, and which rows pass 0, 1, ... shows, in order
+
+
+def every_face(faces: int, seed: int) -> Order:
+    """A pass shows every one of `faces` faces once, in an order of its own: people with many photographs are seen often."""
+    return faces, lambda epoch: rng_for(seed, epoch, ORDER_STREAM).permutation(faces)
+
+
+def every_person(labels: np.ndarray, seed: int) -> Order:
+    """A pass shows every person once, in an order of its own; a person's faces take turns from pass to pass.
+
+    Somebody with one face is seen as often as everybody else, each time in another view of that one face (the view follows from the
+    pass); nobody is left out.
+
+    Args:
+        labels: (N,) identities 0 .. C-1, each with at least one face.
+        seed: of the order, and of whose turn it is first.
+    """
+    rows = np.argsort(labels, kind="stable")
+    counts = np.bincount(labels)
+    starts = np.cumsum(counts) - counts
+    first = rng_for(seed, TURN_STREAM).integers(counts)
+
+    def order(epoch: int) -> np.ndarray:
+        people = rng_for(seed, epoch, ORDER_STREAM).permutation(len(counts))
+        return rows[starts[people] + (first[people] + epoch) % counts[people]]
+
+    return len(counts), order
+
+
+class BatchPlan(Sampler):
+    """Which samples make which batch, from a given batch on; the last, incomplete batch of a pass is left out.
+
+    Args:
+        order: from `every_face` or `every_person`.
+        batch: faces a batch and rank.
+        total: batches in all.
+        start: first batch wanted.
+        rank: (rank, world size); the ranks' batches together are the one-rank batch of the combined size.
+    """
+
+    def __init__(
+        self,
+        order: Order,
+        batch: int,
+        total: int,
+        *,
+        start: int = 0,
+        rank: tuple[int, int] = (0, 1),
+    ):
+        shown, self._order = order
+        self.per_epoch = shown // (batch * rank[1])
+        if self.per_epoch == 0:
+            raise KitError(
+                f"--batch-size {batch} x {rank[1]} rank(s) is more than the {shown} training faces or people of a pass"
+            )
+        self._batch, self._total, self._start, self._rank = batch, total, start, rank
+
+    def __len__(self) -> int:
+        return self._total - self._start
+
+    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
+        rank, world = self._rank
+        order, of_epoch = None, -1
+        for number in range(self._start, self._total):
+            epoch, position = divmod(number, self.per_epoch)
+            if epoch != of_epoch:
+                order, of_epoch = self._order(epoch), epoch
+            first = (position * world + rank) * self._batch
+            yield [(epoch, int(index)) for index in order[first : first + self._batch]]
+
+
+class StudentViews(Dataset):
+    """Views by (epoch, index). The mask library and the transforms are never pickled: forked workers share those of `prepare`, spawned ones
+    make their own.
+
+    Args:
+        faces: clean faces, as files or as records.
+        recipe: how views are drawn.
+        seed: of the views.
+        masks: what `library.load` is given.
+        drifts: see `Views`.
+    """
+
+    def __init__(
+        self,
+        faces: FaceSet,
+        recipe: ViewRecipe,
+        seed: int,
+        masks: tuple,
+        drifts: np.ndarray | None = None,
+    ):
+        self._faces, self._recipe, self._seed, self._masks, self._drifts = (
+            faces,
+            recipe,
+            seed,
+            masks,
+            drifts,
+        )
+        self._views: Views | None = None
+
+    def __getstate__(self) -> dict:
+        return {**self.__dict__, "_views": None}
+
+    def prepare(self) -> Views:
+        """Load what views are drawn with, unless that has been done."""
+        if self._views is None:
+            self._views = Views(
+                self._recipe,
+                library.load(*self._masks).preload() if self._recipe.mask_ratio else None,
+                self._drifts,
+            )
+        return self._views
+
+    def __getitem__(self, key: tuple[int, int]) -> tuple:
+        epoch, index = key
+        view = self.prepare().draw(
+            self._faces.image(index), self._faces.points(index), rng_for(self._seed, epoch, index)
+        )
+        return view.image, index, epoch, view.mirrored, view.masked
+
+
+def next_batch(views: Iterator[ViewBatch]) -> ViewBatch:
+    """Take the next batch; an error of ours in a loader process comes out as it was raised there, not as torch's report of it."""
+    try:
+        return next(views)
+    except KitError as error:
+        raise KitError(
+            str(error)
+            .strip()
+            .splitlines()[-1]
+            .removeprefix(f"{KitError.__module__}.{KitError.__name__}: ")
+        ) from None
+
+
+def batches(dataset: StudentViews, plan: BatchPlan, workers: int, pin: bool = False) -> DataLoader:
+    """Return an iterable of `ViewBatch` over the rest of the plan; workers live from its start to its end."""
+    if workers and multiprocessing.get_start_method() == "fork":
+        dataset.prepare()  # once, and shared, instead of in every worker
+    return DataLoader(
+        dataset,
+        batch_sampler=plan,
+        num_workers=workers,
+        collate_fn=_collate,
+        worker_init_fn=_one_thread,
+        pin_memory=pin,
+        prefetch_factor=4 if workers else None,
+    )
+
+
+def _collate(samples: list[tuple]) -> ViewBatch:
+    images, *rest = zip(*samples, strict=True)
+    return ViewBatch(
+        torch.from_numpy(np.stack(images)), *(np.array(values, np.int64) for values in rest)
+    )
+
+
+def _one_thread(worker: int) -> None:
+    cv2.setNumThreads(0)
+    torch.set_num_threads(1)

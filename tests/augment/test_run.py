@@ -1,0 +1,376 @@
+"""`kit.py augment` on a few ORL people: the data contract, sameness, and that nothing a folder may hold is fatal."""
+
+import json
+import pickle
+import random
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from mfr_kit import assets, cli
+from mfr_kit.augment import run as room
+from mfr_kit.augment import shards
+from mfr_kit.augment.options import AugmentOptions
+from mfr_kit.data import faceset
+from mfr_kit.data.align import TEMPLATE, warp
+from mfr_kit.data.faceset import FaceSet
+from mfr_kit.data.formats import recordio
+from mfr_kit.data.images import encode, read_rgb
+from mfr_kit.data.recordio import RecordReader, unpack
+from mfr_kit.errors import KitError
+from tests.conftest import head
+
+
+@pytest.fixture
+def photos(tmp_path) -> Path:
+    """Three ORL people, five photographs each, as any user's folder."""
+    folder = tmp_path / "photos"
+    for person in ("s1", "s2", "s3"):
+        (folder / person).mkdir(parents=True)
+        for take in range(1, 6):
+            shutil.copy(assets.path("orl-faces") / person / f"{take}.pgm", folder / person)
+    return folder
+
+
+def files_of(folder: Path) -> dict[str, bytes]:
+    return {
+        item.relative_to(folder).as_posix(): item.read_bytes()
+        for item in folder.rglob("*")
+        if item.is_file()
+    }
+
+
+def run(photos: Path, name: str, **options) -> FaceSet:
+    target = photos.parent / name
+    room.augment(AugmentOptions(src=photos, dst=target, **{"workers": 0, "ratio": 1.0, **options}))
+    return FaceSet.open(target)
+
+
+def test_every_face_is_clean_and_its_twin_beside_it(photos):
+    made = run(photos, "set")
+    clean, twins = made.clean(), made.select(made.conditions == "mask")
+    assert len(clean) == 15
+    assert len(twins) + len(made.skipped) == 15
+    assert len(twins) >= 13
+    assert set(twins.clean_keys) <= set(clean.keys)
+    for index in range(len(made)):
+        assert made.image(index).shape == (112, 112, 3)
+        assert np.abs(made.points(index) - TEMPLATE).max() < 20
+    parameters = [json.loads(text) for text in twins.masks]
+    assert all(0.1 < item["coverage"] < 0.8 for item in parameters)
+    assert not list(made.folder.parent.glob("*.part"))
+
+
+def test_the_similarity_of_a_row_is_how_its_photograph_was_aligned(photos):
+    made = run(photos, "set", ratio=0.0, image="png")
+    for index in range(len(made)):
+        a, b, tx, ty = made.similarities[index]
+        again = warp(read_rgb(photos / made.sources[index]), np.array([[a, -b, tx], [b, a, ty]]))
+        assert (
+            np.abs(again.astype(int) - made.image(index)).mean() < 0.1
+        )  # stored as float32: a thirty-second of a pixel here or there
+    moved = run(photos, "photo", mask_on="photo").similarities
+    assert len(np.unique(moved, axis=0)) > len(made)  # a twin has an alignment of its own
+
+
+def test_clean_faces_are_the_same_with_and_without_twins(photos):
+    # peers.md B1: the clean picture must never be painted on.
+    with_twins, without = run(photos, "a"), run(photos, "b", ratio=0.0)
+    assert (
+        list(with_twins.clean().table["digest"].to_pylist()) == without.table["digest"].to_pylist()
+    )
+
+
+def test_same_seed_same_bytes_whatever_the_workers(photos):
+    first, second = run(photos, "a", ratio=0.5), run(photos, "b", ratio=0.5, workers=2)
+    assert files_of(first.folder) == files_of(second.folder)
+    other = run(photos, "c", ratio=0.5, seed=1)
+    assert first.fingerprint != other.fingerprint
+
+
+def test_the_ratio_is_the_share_that_gets_a_twin(photos):
+    some = run(photos, "set", ratio=0.4, mask_on="crop")
+    assert 2 <= sum(some.conditions == "mask") <= 10
+
+
+@pytest.mark.parametrize("form", ["folder", "rec"])
+def test_a_stopped_run_continues_to_the_same_bytes(photos, monkeypatch, form):
+    monkeypatch.setattr(shards, "CHUNK", 4)
+    whole, in_pieces = run(photos, "whole", format=form), photos.parent / "pieces"
+    real_make = shards.make_chunk
+
+    def dies_at_the_third(maker, options, chunk):
+        if chunk[0].source == "s2/4.pgm":
+            raise KeyboardInterrupt
+        return real_make(maker, options, chunk)
+
+    monkeypatch.setattr(shards, "make_chunk", dies_at_the_third)
+    options = AugmentOptions(src=photos, dst=in_pieces, workers=0, ratio=1.0, format=form)
+    with pytest.raises(KeyboardInterrupt):
+        room.augment(options)
+    assert not in_pieces.exists()
+    with pytest.raises(KitError, match="other options"):
+        room.augment(AugmentOptions(src=photos, dst=in_pieces, workers=0, ratio=0.5, format=form))
+    monkeypatch.setattr(shards, "make_chunk", real_make)
+    assert room.augment(options).resumed >= 4
+    assert files_of(in_pieces) == files_of(whole.folder)
+
+
+def test_a_source_that_changed_between_stop_and_resume_is_refused(photos, monkeypatch):
+    monkeypatch.setattr(shards, "CHUNK", 4)
+    monkeypatch.setattr(room, "finish", lambda options: 1 / 0)
+    options = AugmentOptions(src=photos, dst=photos.parent / "set", workers=0, ratio=0.0)
+    with pytest.raises(ZeroDivisionError):
+        room.augment(options)
+    shutil.copy(photos / "s1" / "1.pgm", photos / "s1" / "0.pgm")
+    with pytest.raises(KitError, match="changed since the run began"):
+        room.augment(options)
+
+
+def start(photos: Path, target: Path, *flags: str) -> subprocess.Popen:
+    command = [
+        sys.executable,
+        str(Path(cli.__file__).parents[2] / "kit.py"),
+        "augment",
+        str(photos),
+        str(target),
+        "--ratio",
+        "1",
+        *flags,
+    ]
+    return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="kills as POSIX does")
+@pytest.mark.parametrize(
+    "flags",
+    [("--format", "folder", "--shards", "8"), ("--format", "rec", "--shards", "8")],
+    ids=["folder", "rec"],
+)
+def test_kill_9_at_any_moment_and_the_same_command_ends_in_the_same_bytes(photos, flags):
+    for person in range(4, 28):
+        shutil.copytree(assets.path("orl-faces") / f"s{person}", photos / f"s{person}")
+    whole, killed = photos.parent / "whole", photos.parent / "killed"
+    assert start(photos, whole, *flags, "--workers", "0").wait() == 0
+    draw, work = random.Random(repr(flags)), killed.with_name("killed.part") / shards.WORK
+    for progress in (False, True, True):  # at any moment, then twice soon after some more was done
+        before = noted(work)
+        process = start(photos, killed, *flags, "--workers", "1")
+        while process.poll() is None and (noted(work) <= before if progress else not work.exists()):
+            time.sleep(0.005)
+        time.sleep(draw.uniform(0, 0.3 if progress else 1.5))
+        process.kill()
+        process.wait()
+        assert noted(work) > before or not progress
+    assert not killed.exists()
+    assert start(photos, killed, *flags, "--workers", "1").wait() == 0
+    assert files_of(killed) == files_of(whole)
+
+
+def noted(work: Path) -> int:
+    return sum(item.stat().st_size for item in work.glob("*.jsonl"))
+
+
+def test_records_hold_the_same_set_as_a_folder(photos):
+    folder, one, three = (
+        run(photos, "a"),
+        run(photos, "b", format="rec"),
+        run(photos, "c", format="rec", shards=3, workers=2),
+    )
+    assert folder.fingerprint == one.fingerprint == three.fingerprint
+    assert not (three.folder / "faces").exists()
+    assert [three.encoded(i) for i in range(len(three))] == [
+        folder.encoded(i) for i in range(len(folder))
+    ]
+    some = pickle.loads(pickle.dumps(three.select([20, 3])))
+    np.testing.assert_array_equal(some.image(0), folder.image(20))
+    assert some.keys[1] == folder.keys[3]
+    (three.folder / "faces-00001.rec").unlink()
+    with pytest.raises(KitError, match=r"faces-00001\.rec"):
+        FaceSet.open(three.folder).of_people(["s2"]).image(0)
+
+
+def test_a_shard_is_what_insightface_reads(photos):
+    made = run(photos, "set", format="rec", shards=2, people=None)
+    assert (made.folder / "property").read_text() == "3,112,112\n"
+    for shard, people in ((0, {"s1"}), (1, {"s2", "s3"})):
+        path = made.folder / f"faces-{shard:05d}.rec"
+        opened = recordio.open_set(path)
+        header = unpack(RecordReader(path).read(0), "header")
+        assert header.labels == (len(opened) + 1, len(opened) + 1 + len(people))
+        rows = np.isin(made.identities, list(people))
+        assert [opened.person(i) for i in range(len(opened))] == list(made.identities[rows])
+        assert [opened.encoded(i) for i in range(len(opened))] == [
+            made.encoded(i) for i in np.flatnonzero(rows)
+        ]
+
+
+def test_shards_made_apart_in_any_order_are_the_set_of_one_command(photos):
+    whole = run(photos, "whole", format="rec", shards=3)
+    options = AugmentOptions(
+        src=photos, dst=photos.parent / "apart", workers=0, ratio=1.0, format="rec", shards=3
+    )
+    room.begin(options)
+    shards.make_shard(options, 2)
+    with pytest.raises(KitError, match="shard 0 of 3"):
+        room.finish(options)
+    shards.make_shard(options, 0)
+    shards.make_shard(options, 1)
+    room.finish(options)
+    assert files_of(photos.parent / "apart") == files_of(whole.folder)
+
+
+def test_more_shards_than_people_are_refused(photos):
+    with pytest.raises(KitError, match="--shards 4"):
+        run(photos, "set", shards=4)
+
+
+def test_two_runs_of_one_set_do_not_mix(photos):
+    options = AugmentOptions(src=photos, dst=photos.parent / "set", workers=0)
+    room.begin(options)
+    with shards.journal_of(shards.building_of(options), 0).open("a+b") as held:
+        fcntl = pytest.importorskip("fcntl")
+        fcntl.flock(held, fcntl.LOCK_EX)
+        with pytest.raises(KitError, match="another run"):
+            room.augment(options)
+    assert room.augment(options).counts["faces"] == 15
+
+
+def test_a_photograph_called_like_a_twin_stays_itself(photos):
+    shutil.copy(photos / "s1" / "2.pgm", photos / "s1" / "1.masked.pgm")
+    made = run(photos, "set")
+    assert len(set(made.keys)) == len(made)
+    assert list(made.sources).count("s1/1.masked.pgm") == 2
+    for index in range(len(made)):
+        assert faceset.digest_of(made.encoded(index)) == made.table["digest"][index].as_py()
+
+
+def test_odd_files_are_listed_and_never_fatal(photos, capsys):
+    odd = photos / "s1"
+    (odd / "empty.jpg").write_bytes(b"")
+    (odd / "text.jpg").write_text("not a picture")
+    (odd / "notes.txt").write_text("hello")
+    (odd / "wall.png").write_bytes(encode(np.full((300, 200, 3), 120, np.uint8), ".png"))
+    (odd / "one.png").write_bytes(encode(np.zeros((1, 1, 3), np.uint8), ".png"))
+    (photos / "readme.md").write_text("beside the people")
+    cv2.imwrite(
+        str(odd / "deep.png"),
+        cv2.imread(str(odd / "1.pgm"), cv2.IMREAD_GRAYSCALE).astype(np.uint16) * 257,
+    )
+    target = photos.parent / "set"
+    assert cli.main(["augment", str(photos), str(target), "--workers", "0", "--ratio", "0"]) == 0
+    made = FaceSet.open(target)
+    reasons = {row["source"]: row["reason"] for row in made.skipped}
+    assert reasons == {
+        "s1/empty.jpg": "unreadable",
+        "s1/text.jpg": "unreadable",
+        "s1/notes.txt": "not_an_image",
+        "s1/wall.png": "no_face",
+        "s1/one.png": "no_face",
+        "readme.md": "no_person",
+    }
+    assert "faces/s1/deep.jpg" in made.keys
+    shown = capsys.readouterr().out
+    assert "16 faces" in shown
+    assert "2 no_face, 1 no_person, 1 not_an_image, 2 unreadable" in shown
+
+
+def test_aligned_faces_need_no_detector_and_stay_as_they_are(tmp_path):
+    for person in range(2):
+        (tmp_path / "crops" / f"p{person}").mkdir(parents=True)
+        (tmp_path / "crops" / f"p{person}" / "1.png").write_bytes(encode(head(person), ".png"))
+        (tmp_path / "crops" / f"p{person}" / "2.png").write_bytes(encode(head(person, 1), ".png"))
+    made = run(tmp_path / "crops", "set", aligned=True, image="png")
+    np.testing.assert_array_equal(made.image(list(made.keys).index("faces/p0/1.png")), head(0))
+    assert len(made) == 8
+    twin = list(made.keys).index("faces/p0/1.masked.png")
+    assert np.abs(made.image(twin)[75:105, 40:72].astype(int) - head(0)[75:105, 40:72]).mean() > 5
+    np.testing.assert_allclose(made.points(twin), TEMPLATE, atol=1e-4)
+
+
+def test_aligned_faces_can_be_given_landmarks_of_their_own(photos, tmp_path):
+    aligned = run(photos, "set", ratio=0.0, image="png")
+    for index, key in enumerate(aligned.keys):
+        target = tmp_path / "crops" / str(key).removeprefix("faces/")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(aligned.encoded(index))
+    plain = run(tmp_path / "crops", "plain", aligned=True, ratio=0.0, image="png")
+    found = run(tmp_path / "crops", "found", aligned=True, detect=True, ratio=0.0, image="png")
+    assert [found.image(i).tobytes() for i in range(len(found))] == [
+        plain.image(i).tobytes() for i in range(len(plain))
+    ]
+    off = [
+        np.abs(faces.points(i) - aligned.points(i)).mean()
+        for faces in (plain, found)
+        for i in range(len(aligned))
+    ]
+    assert np.mean(off[len(aligned) :]) < 0.9 * np.mean(off[: len(aligned)])
+    with pytest.raises(KitError, match="--detect only"):
+        AugmentOptions(src=photos, dst=tmp_path / "x", detect=True)
+
+
+def test_really_masked_photographs_get_no_twin(photos):
+    (photos / "s1" / "masked").mkdir()
+    shutil.copy(photos / "s1" / "1.pgm", photos / "s1" / "masked" / "9.pgm")
+    made = run(photos, "set")
+    row = list(made.sources).index("s1/masked/9.pgm")
+    assert made.conditions[row] == "mask"
+    assert made.clean_keys[row] == ""
+    assert list(made.sources).count("s1/masked/9.pgm") == 1
+
+
+def test_people_and_exclude_lists(photos, tmp_path):
+    (tmp_path / "who.txt").write_text("s1\ns3\n")
+    (tmp_path / "bad.txt").write_text("s3/2.pgm\n")
+    made = run(photos, "set", people=tmp_path / "who.txt", exclude=tmp_path / "bad.txt", ratio=0.0)
+    assert made.people == ["s1", "s3"]
+    assert len(made) == 9
+
+
+def test_a_dry_run_writes_nothing(photos, capsys):
+    target = photos.parent / "set"
+    assert cli.main(["augment", str(photos), str(target), "--dry-run", "--workers", "0"]) == 0
+    shown = capsys.readouterr().out
+    assert "15 files" in shown
+    assert all(word in shown for word in ("time:", "disk:", "memory:"))
+    assert sorted(item.name for item in photos.parent.iterdir()) == ["photos"]
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--ratio", "1.5"], "--ratio"),
+        (["--aligned", "--mask-on", "photo"], "contradict"),
+        (["--masks", "no-such-mask"], "no-such-mask"),
+        (["--detector-model", "gone.onnx"], "gone.onnx"),
+        (["--people", "gone.txt"], "gone.txt"),
+    ],
+)
+def test_bad_options_are_one_line_and_nothing_is_written(photos, capsys, flags, message):
+    target = photos.parent / "set"
+    assert cli.main(["augment", str(photos), str(target), "--workers", "0", *flags]) == 2
+    assert message in capsys.readouterr().err
+    assert not target.exists()
+
+
+def test_an_existing_set_is_never_overwritten(photos):
+    made = run(photos, "set")
+    before = files_of(made.folder)
+    with pytest.raises(KitError, match="exists already"):
+        run(photos, "set", seed=3)
+    assert files_of(made.folder) == before
+
+
+def test_a_misspelt_mask_leaves_nothing_behind(tmp_path, capsys):
+    (tmp_path / "src" / "person").mkdir(parents=True)
+    (tmp_path / "src" / "person" / "0.jpg").write_bytes(encode(head(0)))
+    command = ["augment", str(tmp_path / "src"), str(tmp_path / "dst"), "--aligned"]
+    assert cli.main([*command, "--masks", "surgical-blu"]) == 2
+    assert "Did you mean 'surgical-blue'" in capsys.readouterr().err
+    assert [item.name for item in tmp_path.iterdir()] == ["src"]

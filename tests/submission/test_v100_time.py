@@ -1,0 +1,52 @@
+import pytest
+
+from mfr_kit.cli import main
+from mfr_kit.errors import KitError
+from mfr_kit.models.weights import build_backbone
+from mfr_kit.submission import fit, v100_time
+from mfr_kit.submission.checks.graph import multiply_adds
+from mfr_kit.submission.export import export_graph
+
+
+@pytest.mark.parametrize("name", v100_time.V100_MS)
+def test_the_lines_pass_near_the_published_times(name):
+    assert v100_time.by_nodes(v100_time.NODES[name]) == pytest.approx(
+        v100_time.V100_MS[name], rel=0.1
+    )
+    assert v100_time.by_multiply_adds(v100_time.MULTIPLY_ADDS[name]) == pytest.approx(
+        v100_time.V100_MS[name], rel=0.1
+    )
+
+
+def test_the_constants_are_those_of_our_exports():
+    proto, _ = export_graph(build_backbone("iresnet18").eval(), 11)
+    assert len(proto.graph.node) == v100_time.NODES["iresnet18"]
+    assert multiply_adds(proto) == v100_time.MULTIPLY_ADDS["iresnet18"]
+
+
+def test_a_small_model_is_quicker_than_the_reference(run):
+    found = v100_time.timed_here(run / "model.onnx", rounds=5)
+    assert found.work_low <= found.by_work <= found.work_high < v100_time.V100_MS["iresnet18"] / 2
+    assert found.low <= found.high and found.by_nodes == v100_time.by_nodes(96)
+
+
+def test_fit_names_the_largest_that_the_limits_allow(monkeypatch):
+    monkeypatch.setattr(fit.registry, "names", lambda _package: ["iresnet100", "mobilefacenet"])
+    found = fit.fit("ms1m")
+    best = fit.largest(found)
+    assert [one.multiply_adds for one in found] == sorted(one.multiply_adds for one in found)
+    assert (best.backbone, best.width) == (
+        "iresnet100",
+        1.0,
+    )  # 7.0 ms published; 1.5 times as wide takes twice as long
+    told = next(one for one in found if (one.backbone, one.width) == ("iresnet100", 1.0))
+    assert told.multiply_adds == v100_time.MULTIPLY_ADDS[
+        "iresnet100"
+    ] and told.size_mib == pytest.approx(248.6, rel=0.01)
+    assert {"time"} == {reason for one in found for reason in one.fails}
+
+
+def test_a_track_without_a_time_is_refused(capsys):
+    with pytest.raises(KitError, match="ms1m"):
+        fit.fit("ijcb2021")
+    assert main(["fit", "--track", "ijcb2021"]) == 2

@@ -1,0 +1,205 @@
+import json
+import multiprocessing
+import time
+
+import numpy as np
+import pytest
+
+from mfr_kit.data.faceset import FaceSet
+from mfr_kit.errors import KitError
+from mfr_kit.models.embedders import load_embedder
+from mfr_kit.training.teacher import bank
+from tests.evaluation.fakes import ColourEmbedder
+
+
+class Counting:
+    """Wraps a teacher, counts the images it sees and can stop like a killed process."""
+
+    def __init__(self, inner, stop_after=None):
+        self._inner, self.seen, self._stop = inner, 0, stop_after
+        self.name, self.fingerprint, self.embedding_size = (
+            inner.name,
+            inner.fingerprint,
+            inner.embedding_size,
+        )
+
+    def embed(self, faces):
+        if self._stop is not None and self.seen >= self._stop:
+            raise KeyboardInterrupt
+        self.seen += len(faces)
+        return self._inner.embed(faces)
+
+
+@pytest.fixture
+def faces(set_folder):
+    return FaceSet.open(set_folder)
+
+
+@pytest.fixture
+def teacher(teacher_folder):
+    return load_embedder(teacher_folder, threads=1)
+
+
+def test_rows_are_the_faces_and_their_mirror_images(tmp_path, faces, teacher):
+    stored = bank.fill(tmp_path, faces, teacher, batch=5, progress=False)
+    for index in (0, 13, 23):
+        image = faces.image(index)[None]
+        np.testing.assert_allclose(stored.rows(np.array([index])), teacher.embed(image), atol=1e-5)
+        np.testing.assert_allclose(
+            stored.rows(np.array([index]), 1), teacher.embed(image[:, :, ::-1]), atol=1e-5
+        )
+    sums = stored.sums(np.arange(3))
+    np.testing.assert_allclose(np.linalg.norm(sums, axis=1), 1, rtol=1e-6)
+    both = stored.embeddings[:3] / np.linalg.norm(stored.embeddings[:3], axis=2, keepdims=True)
+    np.testing.assert_allclose(
+        sums * np.linalg.norm(both.sum(1), axis=1, keepdims=True), both.sum(1), atol=1e-6
+    )
+
+
+def test_a_full_bank_is_not_computed_again(tmp_path, faces, teacher):
+    first = Counting(teacher)
+    bank.fill(tmp_path, faces, first, batch=5, progress=False)
+    again = Counting(teacher)
+    bank.fill(tmp_path, faces, again, batch=5, progress=False)
+    assert (first.seen, again.seen) == (2 * len(faces), 0)
+
+
+def test_an_interrupted_bank_goes_on_where_it_was_written(tmp_path, faces, teacher, monkeypatch):
+    whole = np.array(
+        bank.fill(tmp_path / "whole", faces, teacher, batch=2, progress=False).embeddings
+    )
+    monkeypatch.setattr(bank, "SAVE_EVERY", 3)
+    with pytest.raises(KeyboardInterrupt):
+        bank.fill(tmp_path, faces, Counting(teacher, stop_after=32), batch=2, progress=False)
+    rest = Counting(teacher)
+    stored = bank.fill(tmp_path, faces, rest, batch=2, progress=False)
+    assert (
+        rest.seen == 2 * len(faces) - 24
+    )  # 32 images were embedded, the last written save was after 24
+    np.testing.assert_array_equal(stored.embeddings, whole)
+
+
+def test_another_set_teacher_or_normalisation_gets_a_bank_of_its_own(tmp_path, faces, teacher):
+    one = bank.fill(tmp_path, faces, teacher, batch=5, progress=False)
+    other = bank.fill(tmp_path, faces.select(np.arange(9)), teacher, batch=5, progress=False)
+    raw = Counting(teacher)
+    raw.normalisation = "raw_0_255"
+    third = bank.fill(tmp_path, faces, raw, batch=5, progress=False)
+    assert len({one.folder, other.folder, third.folder}) == 3 and raw.seen == 2 * len(faces)
+
+
+def zero_rows(folder):
+    rows = np.load(folder / "embeddings.npy", mmap_mode="r+")
+    rows[6:12] = 0
+    rows.flush()
+
+
+def last_number(folder):
+    rows = np.load(folder / "embeddings.npy", mmap_mode="r+")
+    rows[-1, 1, -1] += 1
+    rows.flush()
+
+
+def cut_short(folder):
+    path = folder / "embeddings.npy"
+    path.write_bytes(path.read_bytes()[:-100])
+
+
+def garbled_record(folder):
+    (folder / "bank.json").write_text('{"rows": [')
+
+
+def record_of_another(folder):
+    about = json.loads((folder / "bank.json").read_text())
+    (folder / "bank.json").write_text(json.dumps({**about, "model": "another"}))
+
+
+@pytest.mark.parametrize(
+    ("spoil", "again"),
+    [
+        (zero_rows, 12),
+        (last_number, 12),
+        (cut_short, 48),
+        (garbled_record, 48),
+        (record_of_another, 48),
+    ],
+)
+def test_what_is_damaged_is_made_again(tmp_path, faces, teacher, monkeypatch, capsys, spoil, again):
+    """`again` counts images: of a damaged block its own, else all."""
+    monkeypatch.setattr(bank, "SAVE_EVERY", 3)
+    first = bank.fill(tmp_path, faces, ColourEmbedder(), batch=2, progress=False)
+    right = np.array(first.embeddings)
+    spoil(first.folder)
+    counting = Counting(ColourEmbedder())
+    stored = bank.fill(tmp_path, faces, counting, batch=2, progress=False)
+    np.testing.assert_array_equal(stored.embeddings, right)
+    assert counting.seen == again and capsys.readouterr().err.count("made again") == 1
+
+
+class Slow:
+    """A teacher that takes its time, in a process of its own."""
+
+    name, fingerprint, embedding_size, lineage = "slow", "s" * 64, 48, None
+
+    def embed(self, faces):
+        time.sleep(0.05)
+        return ColourEmbedder().embed(faces)
+
+
+def fill_slowly(root, folder, results):
+    stored = bank.fill(root, FaceSet.open(folder), Slow(), batch=2, progress=False)
+    results.put(np.array(stored.embeddings))
+
+
+def test_two_runs_that_share_a_bank_both_get_all_of_it(tmp_path, faces, set_folder, capfd):
+    context = multiprocessing.get_context("fork")
+    results = context.Queue()
+    runs = [
+        context.Process(target=fill_slowly, args=(tmp_path, set_folder, results)) for _ in range(2)
+    ]
+    for run in runs:
+        run.start()
+    found = [results.get(timeout=60) for _ in runs]
+    for run in runs:
+        run.join()
+    images = np.stack([faces.image(index) for index in range(len(faces))])
+    for rows in found:
+        np.testing.assert_array_equal(rows[:, 0], ColourEmbedder().embed(images))
+    assert capfd.readouterr().err.count("waiting for another run") == 1
+
+
+def test_half_precision_is_close_and_half_the_size(tmp_path, faces, teacher):
+    full = bank.fill(tmp_path, faces, teacher, progress=False).embeddings
+    half = bank.fill(tmp_path, faces, teacher, dtype="float16", progress=False).embeddings
+    assert half.dtype == np.float16 and half.nbytes * 2 == full.nbytes
+    np.testing.assert_allclose(half, full, rtol=2e-3, atol=1e-4)
+
+
+def test_masked_faces_and_broken_teachers_are_refused(tmp_path, faces, teacher):
+    import pyarrow as pa
+
+    masked = FaceSet(
+        faces.folder,
+        faces.table.set_column(3, "condition", pa.array(["mask"] * len(faces))),
+        [],
+        {},
+    )
+    with pytest.raises(KitError, match="clean ones only"):
+        bank.fill(tmp_path, masked, teacher, progress=False)
+    broken = Counting(teacher)
+    for value, complaint in (
+        (np.nan, r"teacher0 gave a non-finite embedding for faces/p00/0\.png"),
+        (0, r"teacher0 gave an all-zero embedding for faces/p00/0\.png"),
+        (3, r"teacher0 gives one and the same embedding for \d+ different faces"),
+    ):
+        broken.embed = lambda images, value=value: np.full((len(images), 16), value, np.float32)
+        for _ in range(2):  # what was refused is not taken from the disk the next time
+            with pytest.raises(KitError, match=complaint):
+                bank.fill(tmp_path, faces.select(np.arange(9)), broken, progress=False)
+
+
+def test_numbers_beyond_half_precision_are_refused(tmp_path, faces, teacher):
+    large = Counting(teacher)
+    large.embed = lambda images: teacher.embed(images) * 1e12
+    with pytest.raises(KitError, match="--bank-dtype float32"):
+        bank.fill(tmp_path, faces, large, dtype="float16", progress=False)
