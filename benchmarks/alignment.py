@@ -1,11 +1,13 @@
 """What robust alignment gives and costs; needs MFR_KIT_DATA. No promises, only figures.
 
-    python benchmarks/alignment.py [--photos 2000] [--workers 2] [--people holdout] [--only landmarks]
+    python benchmarks/alignment.py [--photos 2000] [--workers 2] [--people holdout] [--only
+    landmarks]
 
-On LFW's validation people (the held-out ones, who are reported on once, where `--people holdout` says so) a mask is drawn on the
-photograph and the face detected again: how far the landmarks and the aligned frame move from the clean photograph's (in aligned pixels),
-faces lost, time a photograph, and SFace's TAR. On rmfrd-dev (real masks, tight crops): faces lost and TAR. Both as `kit.py augment`
-does it, plain and robust.
+On LFW's validation people (the held-out ones, who are reported on once, where `--people holdout`
+says so) a mask is drawn on the photograph and the face detected again: how far the landmarks and
+the aligned frame move from the clean photograph's (in aligned pixels), faces lost, time a
+photograph, and SFace's TAR. On rmfrd-dev (real masks, tight crops): faces lost and TAR. Both as
+`kit.py augment` does it, plain and robust.
 """
 
 import argparse
@@ -41,7 +43,9 @@ ALIGNMENTS = ("plain", "robust")
 
 
 def moved(found: np.ndarray, clean: np.ndarray) -> tuple[float, float]:
-    """Mean distance of five landmarks, and of the template laid on the photograph by them, from the clean ones, in aligned pixels."""
+    """Mean distance of five landmarks, and of the template laid on the photograph by them, from
+    the clean ones, in aligned pixels.
+    """
     frame = estimate_similarity(clean)
     points = transform_points(found, frame) - transform_points(clean, frame)
     laid = transform_points(TEMPLATE, cv2.invertAffineTransform(estimate_similarity(found)))
@@ -78,7 +82,10 @@ def landmark_errors(folder: Path, people: set[str], count: int) -> None:
     print("  alignment  landmarks: median   p90  frame: median   p90  lost  ms a photo")
     for name in ALIGNMENTS:
         middle, high = np.percentile(errors[name], [50, 90], axis=0)
-        told = f"{middle[0]:18.2f} {high[0]:5.2f} {middle[1]:14.2f} {high[1]:5.2f} {lost[name]:5d} {1e3 * np.median(seconds[name]):11.1f}"
+        told = (
+            f"{middle[0]:18.2f} {high[0]:5.2f} {middle[1]:14.2f} {high[1]:5.2f} {lost[name]:5d} "
+            f"{1e3 * np.median(seconds[name]):11.1f}"
+        )
         print(f"  {name:9} {told}", flush=True)
 
 
@@ -115,7 +122,8 @@ def rates(
         ]
         asked = " / ".join(f"{far:g}" for far in fars)
         print(
-            f"  {name:9} {len(faces)} faces, {len(faces.skipped)} lost; TAR at FAR {asked}: {'  '.join(shown)}",
+            f"  {name:9} {len(faces)} faces, {len(faces.skipped)} lost; TAR at FAR {asked}: "
+            f"{'  '.join(shown)}",
             flush=True,
         )
 

@@ -2,11 +2,12 @@
 
     python benchmarks/augment.py [--photos 512] [--repeats 9] [--sizes 2000 20000]
 
-`one_process`: photographs/s against decoding and detecting the same photographs, nothing else; masks are drawn on the aligned face, so
-that both sides detect once. `two_processes`: what a second process gains, against what it gains a bare Python loop, all in turns. The
-photographs are 250x250 JPEGs: ORL's faces on a background, and LFW's where MFR_KIT_DATA names them (then the worse of the two counts).
-Shown beside them: masks drawn on the photograph, which needs a second detection, and the peak memory of the whole process tree at two
-sizes of set. Exit code 1 if a promise is missed.
+`one_process`: photographs/s against decoding and detecting the same photographs, nothing else;
+masks are drawn on the aligned face, so that both sides detect once. `two_processes`: what a second
+process gains, against what it gains a bare Python loop, all in turns. The photographs are 250x250
+JPEGs: ORL's faces on a background, and LFW's where MFR_KIT_DATA names them (then the worse of the
+two counts). Shown beside them: masks drawn on the photograph, which needs a second detection, and
+the peak memory of the whole process tree at two sizes of set. Exit code 1 if a promise is missed.
 """
 
 import argparse
@@ -81,7 +82,8 @@ def bare(paths: list[Path], detector) -> None:
 def ready(options: AugmentOptions):
     """Yield a function that makes the whole set with a crew that has started.
 
-    What it made is only moved aside until the benchmark ends: ext4 makes files ten times as slowly for a while after many were removed.
+    What it made is only moved aside until the benchmark ends: ext4 makes files ten times as slowly
+    for a while after many were removed.
     """
     turns = itertools.count()
     with shards.crew(options) as submit:
@@ -126,18 +128,22 @@ def one_process(name: str, photos: Path, repeats: int) -> float:
             rates.append(len(paths) / ours)
     ratio = statistics.median(ratios)
     print(
-        f"# {name}: {len(paths)} photographs, one process {statistics.median(rates):.0f} photographs/s, {ratio:.2f} of decode + detect;",
+        f"# {name}: {len(paths)} photographs, one process {statistics.median(rates):.0f} "
+        f"photographs/s, {ratio:.2f} of decode + detect;",
         end=" ",
     )
     print(
-        f"masks drawn on the photograph and detected again (35 %): {statistics.median(on_photo):.2f}",
+        "masks drawn on the photograph and detected again (35 %): "
+        f"{statistics.median(on_photo):.2f}",
         flush=True,
     )
     return ratio
 
 
 def two_processes(name: str, photos: Path, repeats: int) -> float:
-    """Print the gain of a second process beside a bare loop's; return the median ratio of the gains."""
+    """Print the gain of a second process beside a bare loop's; return the median ratio of the
+    gains.
+    """
     options = AugmentOptions(src=photos, dst=photos.with_name("single"), workers=1)
     ratios, gains = [], []
     with (
@@ -155,14 +161,17 @@ def two_processes(name: str, photos: Path, repeats: int) -> float:
             ratios.append(gains[-1][0] / gains[-1][1])
     ours, loops = (statistics.median(column) for column in zip(*gains, strict=True))
     print(
-        f"# {name}: a second process makes augment {ours:.2f} times as fast, a bare loop {loops:.2f} times",
+        f"# {name}: a second process makes augment {ours:.2f} times as fast, a bare loop "
+        f"{loops:.2f} times",
         flush=True,
     )
     return statistics.median(ratios)
 
 
 def peak_mib(photos: Path, target: Path) -> float:
-    """Run the command with two workers and return the greatest resident memory of it and its children together, in MiB."""
+    """Run the command with two workers and return the greatest resident memory of it and its
+    children together, in MiB.
+    """
     kit = Path(__file__).resolve().parents[1] / "kit.py"
     command = [sys.executable, str(kit), "augment", str(photos), str(target), "--workers", "2"]
     process, highest = (
@@ -197,7 +206,9 @@ def tree_mib(root: int) -> float:
 
 
 def memory(folder: Path, sizes: list[int]) -> bool:
-    """Print the peak memory at each size of set; return whether the largest needs no more than the smallest, give or take a tenth."""
+    """Print the peak memory at each size of set; return whether the largest needs no more than
+    the smallest, give or take a tenth.
+    """
     if not Path("/proc/self/stat").exists():
         print("# memory: not measured, this system has no /proc")
         return True
@@ -207,12 +218,14 @@ def memory(folder: Path, sizes: list[int]) -> bool:
         peaks.append(peak_mib(photos, folder / "set"))
         shutil.rmtree(folder / "set")
         print(
-            f"# {size} photographs, two workers: peak memory of the process tree {peaks[-1]:.0f} MiB",
+            f"# {size} photographs, two workers: peak memory of the process tree {peaks[-1]:.0f} "
+            "MiB",
             flush=True,
         )
     growth = peaks[-1] / peaks[0]
     print(
-        f'promise augment_memory ratio={growth:.2f} wanted<={GROWTH_WANTED} yardstick="peak memory at {sizes[0]} photographs"',
+        f'promise augment_memory ratio={growth:.2f} wanted<={GROWTH_WANTED} yardstick="peak '
+        f'memory at {sizes[0]} photographs"',
         flush=True,
     )
     return growth <= GROWTH_WANTED
@@ -237,10 +250,12 @@ def main() -> int:
             twos.append(two_processes(name, photos, options.repeats))
         one, two = min(ones), min(twos)
         print(
-            f'promise one_process ratio={one:.2f} wanted>={ONE_WANTED} yardstick="decode + detector alone"'
+            f'promise one_process ratio={one:.2f} wanted>={ONE_WANTED} yardstick="decode + '
+            'detector alone"'
         )
         print(
-            f'promise two_processes ratio={two:.2f} wanted>={TWO_WANTED} yardstick="gain of a bare Python loop from two processes"',
+            f'promise two_processes ratio={two:.2f} wanted>={TWO_WANTED} yardstick="gain of a '
+            'bare Python loop from two processes"',
             flush=True,
         )
         flat = memory(Path(folder), options.sizes) if options.sizes != [0] else True

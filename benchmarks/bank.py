@@ -2,8 +2,9 @@
 
     python benchmarks/bank.py [--repeats 9] [--faces 256] [--batch 8] [--threads 0]
 
-`bank_fill`: images/s of filling a bank with SFace from files (every face and its mirror image), against a bare onnxruntime
-session fed with prepared batches of the same size. The faces are made up. Exit code 1 if the promise is missed.
+`bank_fill`: images/s of filling a bank with SFace from files (every face and its mirror image),
+against a bare onnxruntime session fed with prepared batches of the same size. The faces are made
+up. Exit code 1 if the promise is missed.
 """
 
 import argparse
@@ -28,7 +29,9 @@ WANTED = 0.9
 
 
 def make_set(folder: Path, count: int) -> faceset.FaceSet:
-    """Write smooth noise as faces of `count` people: decoding it costs what decoding a face costs."""
+    """Write smooth noise as faces of `count` people: decoding it costs what decoding a face
+    costs.
+    """
     rows, rng = [], np.random.default_rng(0)
     for number in range(count):
         key, data = (
@@ -100,7 +103,8 @@ def main() -> int:
     ratio = statistics.median(ratios)
     print(f"{statistics.median(rates):.1f} images/s")
     print(
-        f'promise bank_fill ratio={ratio:.3f} wanted>={WANTED:.2f} yardstick="bare onnxruntime session, prepared batches"'
+        f'promise bank_fill ratio={ratio:.3f} wanted>={WANTED:.2f} yardstick="bare onnxruntime '
+        'session, prepared batches"'
     )
     return int(ratio < WANTED)
 

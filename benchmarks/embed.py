@@ -2,8 +2,9 @@
 
     python benchmarks/embed.py [--repeats 9] [--faces 256] [--batch 64]
 
-`embed`: faces/s of `embed_set` from the files of a face set (uncached), against a bare onnxruntime session fed with prepared batches.
-The faces are ORL's, scaled to 112 x 112. Exit code 1 if the promise is missed.
+`embed`: faces/s of `embed_set` from the files of a face set (uncached), against a bare onnxruntime
+session fed with prepared batches. The faces are ORL's, scaled to 112 x 112. Exit code 1 if the
+promise is missed.
 """
 
 import argparse
@@ -105,10 +106,12 @@ def main() -> int:
         )
     ratio = statistics.median(ratios)
     print(
-        f"# {options.faces} faces in batches of {options.batch}: {statistics.median(rates):.0f} faces/s, the file as it is {as_it_is:.0f}"
+        f"# {options.faces} faces in batches of {options.batch}: {statistics.median(rates):.0f} "
+        f"faces/s, the file as it is {as_it_is:.0f}"
     )
     print(
-        f'promise embed ratio={ratio:.2f} wanted>={WANTED} yardstick="bare onnxruntime session, prepared batches"'
+        f'promise embed ratio={ratio:.2f} wanted>={WANTED} yardstick="bare onnxruntime session, '
+        'prepared batches"'
     )
     return 0 if ratio >= WANTED else 1
 

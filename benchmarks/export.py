@@ -1,8 +1,10 @@
-"""Exported graphs in onnxruntime against torch eager on the CPU: `python benchmarks/export.py [--repeats N]`.
+"""Exported graphs in onnxruntime against torch eager on the CPU: `python benchmarks/export.py
+[--repeats N]`.
 
-Random weights; both sides use all cores; the file is that of `export-onnx --runs-on cpu`. The ratio of a promise is the worse of
-MobileFaceNet (width 1) and IResNet50; narrower ones are shown beside. For each the graph is also counted before and after our passes, and
-run without onnxruntime's optimiser and as `--runs-on gpu` writes it.
+Random weights; both sides use all cores; the file is that of `export-onnx --runs-on cpu`. The ratio
+of a promise is the worse of MobileFaceNet (width 1) and IResNet50; narrower ones are shown beside.
+For each the graph is also counted before and after our passes, and run without onnxruntime's
+optimiser and as `--runs-on gpu` writes it.
 """
 
 import argparse
@@ -49,7 +51,9 @@ def timed(work, count):
 
 
 def compare(model, session, others, batch, repeats):
-    """Median rate of the session over torch's, and over those of other sessions of the network, from interleaved repeats."""
+    """Median rate of the session over torch's, and over those of other sessions of the network,
+    from interleaved repeats.
+    """
     planes = np.random.default_rng(0).uniform(-1, 1, (batch, 3, 112, 112)).astype(np.float32)
     tensor = torch.from_numpy(planes)
     works = [
@@ -77,17 +81,24 @@ def main():
         one, counts = export_graph(model, 11)
         proto, split = export_graph(model, 11, for_cpu=True)
         session, others = session_of(proto, True), (session_of(proto, False), session_of(one, True))
-        nodes = f"{counts['nodes_before']} -> {counts['nodes_after']} nodes ({split['nodes_after']} for a CPU)"
+        nodes = (
+            f"{counts['nodes_before']} -> {counts['nodes_after']} nodes ({split['nodes_after']} "
+            "for a CPU)"
+        )
         print(f"{name} {width:g}: {nodes}, {proto.ByteSize():,} bytes")
         for label, batch in BATCHES.items():
             time_ms, ratio, optimiser, gpu = compare(model, session, others, batch, repeats)
-            told = f"{ratio:.2f} x torch eager, {optimiser:.2f} x without onnxruntime's optimiser, {gpu:.2f} x the file for a GPU"
+            told = (
+                f"{ratio:.2f} x torch eager, {optimiser:.2f} x without onnxruntime's optimiser, "
+                f"{gpu:.2f} x the file for a GPU"
+            )
             print(f"    {label}: {time_ms:.2f} ms an image, {told}")
             if promised:
                 worst[label] = min(worst[label], ratio)
     for label, ratio in worst.items():
         print(
-            f'promise {label} ratio={ratio:.2f} wanted>=1 yardstick="torch eager, worse of MobileFaceNet and IResNet50"'
+            f'promise {label} ratio={ratio:.2f} wanted>=1 yardstick="torch eager, worse of '
+            'MobileFaceNet and IResNet50"'
         )
     return int(any(ratio < 1 for ratio in worst.values()))
 

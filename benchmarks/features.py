@@ -1,8 +1,9 @@
 """Writing features against a bare onnxruntime loop: `python benchmarks/features.py [--faces N]`.
 
-A list of N JPEG faces (20,000 by default), a quarter-width MobileFaceNet. The bare loop reads, decodes and runs the same batches over a
-sample, with nothing written or checked; the writer's own time is taken over the same sample, interleaved. Peak memory is taken in
-fresh processes at a tenth of the faces and at all of them.
+A list of N JPEG faces (20,000 by default), a quarter-width MobileFaceNet. The bare loop reads,
+decodes and runs the same batches over a sample, with nothing written or checked; the writer's own
+time is taken over the same sample, interleaved. Peak memory is taken in fresh processes at a tenth
+of the faces and at all of them.
 """
 
 import argparse
@@ -107,10 +108,12 @@ def main():
         shutil.rmtree(folder)
     print(f"{options.faces} faces in {whole:.1f} s, {options.faces / whole:.0f} faces/s")
     print(
-        f'promise features ratio={ratio:.2f} wanted>=0.9 yardstick="bare loop of read, decode and session.run"'
+        f'promise features ratio={ratio:.2f} wanted>=0.9 yardstick="bare loop of read, decode '
+        'and session.run"'
     )
     print(
-        f'promise features_memory ratio={memory:.2f} wanted<=1.1 yardstick="peak memory at a tenth of the faces"'
+        f'promise features_memory ratio={memory:.2f} wanted<=1.1 yardstick="peak memory at a '
+        'tenth of the faces"'
     )
     return int(ratio < 0.9 or memory > 1.1)
 

@@ -1,4 +1,5 @@
-"""Measure the house itself: circles, rooms, options that travel, lines, types, words, start-up time.
+"""Measure the house itself: circles, rooms, options that travel, lines, types, words, start-up
+time.
 
     python benchmarks/house.py                 the checkout
     python benchmarks/house.py --at a380584    another commit beside it

@@ -1,11 +1,14 @@
-"""Promise of the training loader: two workers make batches at most of the rate at which two cores can do the work itself.
+"""Promise of the training loader: two workers make batches at most of the rate at which two cores
+can do the work itself.
 
     python benchmarks/loader.py [--repeats 9] [--faces 768] [--batch 32] [--data SET] [--records]
 
-`loader`: faces/s that arrive in training batches from 2 workers, half the faces masked, against what every view is made of called in a
-tight loop by one process on each of two cores at the same time: read, decode, render the mask, drift and mirror, photometric draw, tensor,
-copy into the batch. Each part's share is printed, so that the next thing to make faster is in plain sight. The faces are made up, or
-those of --data; --records stores them in a .rec. Exit code 1 if the promise is missed.
+`loader`: faces/s that arrive in training batches from 2 workers, half the faces masked, against
+what every view is made of called in a tight loop by one process on each of two cores at the same
+time: read, decode, render the mask, drift and mirror, photometric draw, tensor, copy into the
+batch. Each part's share is printed, so that the next thing to make faster is in plain sight. The
+faces are made up, or those of --data; --records stores them in a .rec. Exit code 1 if the promise
+is missed.
 """
 
 import argparse
@@ -41,7 +44,9 @@ PARTS = ("read", "decode", "render", "drift", "photometry", "tensor", "copy")
 
 
 def make_set(folder: Path, count: int, records: bool) -> FaceSet:
-    """Write blocks of smooth noise as faces, four a person: decoding one costs what decoding a face costs."""
+    """Write blocks of smooth noise as faces, four a person: decoding one costs what decoding a
+    face costs.
+    """
     rows, rng = [], np.random.default_rng(0)
     writer = ShardWriter(rec_path(folder, 0)) if records else None
     for number in range(count):
@@ -119,7 +124,9 @@ class TightLoop:
 
 
 def serve(pipe, faces: FaceSet, batch: int) -> None:
-    """Be one of the two cores: wait for (epoch, indices), answer (seconds in all, seconds of each part); stop at None."""
+    """Be one of the two cores: wait for (epoch, indices), answer (seconds in all, seconds of
+    each part); stop at None.
+    """
     cv2.setNumThreads(0)
     torch.set_num_threads(1)
     loop = TightLoop(faces, batch)
@@ -140,7 +147,9 @@ def tight_rate(pipes, epoch: int, count: int) -> tuple[float, np.ndarray]:
 
 
 def loader_rate(faces: FaceSet, batch: int, count: int, seed: int) -> float:
-    """Faces/s from one batch to the last, once both workers have loaded the masks and are under way."""
+    """Faces/s from one batch to the last, once both workers have loaded the masks and are under
+    way.
+    """
     total = count // batch + WARM
     plan = BatchPlan(every_face(len(faces), seed), batch, total)
     views = iter(batches(StudentViews(faces, RECIPE, seed, (None, None)), plan, WORKERS))
@@ -195,7 +204,8 @@ def main() -> int:
         )
     )
     print(
-        f'promise loader ratio={ratio:.3f} wanted>={WANTED:.2f} yardstick="the parts in a tight loop on each of two cores"'
+        f'promise loader ratio={ratio:.3f} wanted>={WANTED:.2f} yardstick="the parts in a tight '
+        'loop on each of two cores"'
     )
     return int(ratio < WANTED)
 

@@ -1,9 +1,11 @@
-"""Promises of the mask renderer: a render against a JPEG decode of the same face, on one core, in the same run.
+"""Promises of the mask renderer: a render against a JPEG decode of the same face, on one core, in
+the same run.
 
     python benchmarks/masks.py [--repeats 9] [--faces 24] [--tables] [--torch]
 
-`render_mean` is the mean over draws of the shipped mix, `render_slowest` the slowest kind's mean; each is the median over interleaved
-repeats, and the worse of the face sets that are there (ORL always, LFW where MFR_KIT_DATA names it). Exit code 1 if one is missed.
+`render_mean` is the mean over draws of the shipped mix, `render_slowest` the slowest kind's mean;
+each is the median over interleaved repeats, and the worse of the face sets that are there (ORL
+always, LFW where MFR_KIT_DATA names it). Exit code 1 if one is missed.
 """
 
 import argparse
@@ -36,7 +38,9 @@ YARDSTICK = "cv2.imdecode of the same face, JPEG quality 95"
 
 
 def load_faces(folder: Path, pattern: str, count: int) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Detect and align up to `count` faces of a folder, spread over it; (112, 112, 3) crops with their landmarks."""
+    """Detect and align up to `count` faces of a folder, spread over it; (112, 112, 3) crops with
+    their landmarks.
+    """
     paths = sorted(folder.glob(pattern))
     detector, faces = load_detector(), []
     for path in (paths[i] for i in np.random.default_rng(0).permutation(len(paths))):
@@ -63,7 +67,9 @@ def seconds_each(work, rounds: int) -> float:
 
 
 def ratios(faces: list, repeats: int) -> tuple[dict[str, np.ndarray], np.ndarray]:
-    """Time every kind and the mix against decoding, alternating; returns ratio arrays by name, and decode times in seconds."""
+    """Time every kind and the mix against decoding, alternating; returns ratio arrays by name,
+    and decode times in seconds.
+    """
     jpegs = [np.frombuffer(encode(face), np.uint8) for face, _ in faces]
     works = {}
     for kind in ["mix", *library.load(library.names()).kinds]:
@@ -88,7 +94,9 @@ def ratios(faces: list, repeats: int) -> tuple[dict[str, np.ndarray], np.ndarray
 
 
 def tables(faces: list) -> None:
-    """Print the cost against image size and mesh density, and how far coarse meshes are from a fine one."""
+    """Print the cost against image size and mesh density, and how far coarse meshes are from a
+    fine one.
+    """
     lib = library.load()
     draws = [lib.draw(rng_for(0, index)) for index in range(48)]
     print(f"\n{'size':>5} {'ms':>8}   (mean of {len(draws)} draws of the mix, {NODES} nodes)")
@@ -105,7 +113,8 @@ def tables(faces: list) -> None:
         ]
         print(f"{size:5} {1e3 * np.median(times):8.3f}")
     print(
-        f"\n{'nodes':>5} {'ms':>8} {'coverage differs':>17}   (mean share of the mask's area, against 112 nodes; at 112x112)"
+        f"\n{'nodes':>5} {'ms':>8} {'coverage differs':>17}   (mean share of the mask's area, "
+        "against 112 nodes; at 112x112)"
     )
     exact = [
         render(*faces[i % len(faces)], mask, rng_for(1), nodes=SIZE)[1].astype(float)
@@ -132,7 +141,9 @@ def tables(faces: list) -> None:
 def torch_inputs(
     face: np.ndarray, landmarks: np.ndarray, mask: library.Mask
 ) -> dict[str, np.ndarray]:
-    """What the pixels of one render are made from, over the whole crop: all that `compose_batch` needs of it."""
+    """What the pixels of one render are made from, over the whole crop: all that `compose_batch`
+    needs of it.
+    """
     pose, look, values = estimate(landmarks), mask.look, mask.parameters
     wear = Wear(*renderer._WORN(values))
     mesh = surface.solve(pose, look.fit.sections, (0, 0, SIZE, SIZE), NODES)
@@ -160,7 +171,9 @@ def torch_inputs(
 
 
 def compose_batch(face, texture, nodes, gain, colours, shadow):
-    """`render`'s pixels for a batch, in torch: textures through meshes, coloured, lit and laid over with their shadow."""
+    """`render`'s pixels for a batch, in torch: textures through meshes, coloured, lit and laid
+    over with their shadow.
+    """
     import torch
     from torch.nn.functional import avg_pool2d, grid_sample, interpolate
 
@@ -184,7 +197,9 @@ def compose_batch(face, texture, nodes, gain, colours, shadow):
 
 
 def torch_table(faces: list, repeats: int) -> None:
-    """Time a batch of 64 faces' pixels in torch against 64 whole renders, alternating, on one thread and on CUDA where there is one."""
+    """Time a batch of 64 faces' pixels in torch against 64 whole renders, alternating, on one
+    thread and on CUDA where there is one.
+    """
     import torch
 
     torch.set_num_threads(1)
@@ -218,7 +233,8 @@ def torch_table(faces: list, repeats: int) -> None:
             else "not clearly faster, so it stays in this benchmark"
         )
         print(
-            f"torch on {device}: pixels alone {batched:.3f} ms a face in batches of 64, whole renders one by one {single:.3f} ms; ",
+            f"torch on {device}: pixels alone {batched:.3f} ms a face in batches of 64, whole "
+            f"renders one by one {single:.3f} ms; ",
             end="",
         )
         print(f"ratio {batched / single:.2f}: {verdict}")
@@ -251,7 +267,8 @@ def main() -> int:
         medians = {kind: float(np.median(values)) for kind, values in found.items()}
         mean = medians.pop("mix")
         print(
-            f"{name}: {len(faces)} faces, decode {1e3 * np.median(decodes):.4f} ms; mix {mean:.2f} decodes; by kind:"
+            f"{name}: {len(faces)} faces, decode {1e3 * np.median(decodes):.4f} ms; mix "
+            f"{mean:.2f} decodes; by kind:"
         )
         print(
             "  "
@@ -266,10 +283,12 @@ def main() -> int:
     if options.torch:
         torch_table(sets.get("LFW", sets["ORL"]), options.repeats)
     print(
-        f'promise render_mean ratio={worst_mean:.2f} wanted<={MEAN_WANTED:g} yardstick="{YARDSTICK}"'
+        f"promise render_mean ratio={worst_mean:.2f} wanted<={MEAN_WANTED:g} "
+        f'yardstick="{YARDSTICK}"'
     )
     print(
-        f'promise render_slowest ratio={worst_kind:.2f} wanted<={SLOWEST_WANTED:g} yardstick="{YARDSTICK}"'
+        f"promise render_slowest ratio={worst_kind:.2f} wanted<={SLOWEST_WANTED:g} "
+        f'yardstick="{YARDSTICK}"'
     )
     return int(worst_mean > MEAN_WANTED or worst_kind > SLOWEST_WANTED)
 

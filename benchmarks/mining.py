@@ -1,11 +1,15 @@
-"""Promises of mining: finding everybody's nearest other identities costs little more than the product it cannot do without.
+"""Promises of mining: finding everybody's nearest other identities costs little more than the
+product it cannot do without.
 
-    python benchmarks/mining.py [--classes 20000] [--repeats 9] [--size 512] [--neighbours 100] [--threads 0] [--growth] [--faiss]
+    python benchmarks/mining.py [--classes 20000] [--repeats 9] [--size 512] [--neighbours 100]
+    [--threads 0] [--growth] [--faiss]
 
-`mining_20k`, `mining_86k` (C = 20,000 and 85,742, d = 512, K = 100; named after --classes): `training/teacher/mining.py: nearest` against the
-bare product in the same row blocks, its result thrown away. `mining_20k_memory`: the rise of resident memory.
-`--faiss` shows what approximate search takes and finds (recall: the share of the exact K that it found); made-up prototypes without
-any clusters are its worst case. `--growth` shows the time for a quarter, a half and the whole of C. Exit code 1 if a promise is missed.
+`mining_20k`, `mining_86k` (C = 20,000 and 85,742, d = 512, K = 100; named after --classes):
+`training/teacher/mining.py: nearest` against the bare product in the same row blocks, its result
+thrown away. `mining_20k_memory`: the rise of resident memory. `--faiss` shows what approximate
+search takes and finds (recall: the share of the exact K that it found); made-up prototypes without
+any clusters are its worst case. `--growth` shows the time for a quarter, a half and the whole of C.
+Exit code 1 if a promise is missed.
 """
 
 import argparse
@@ -28,7 +32,9 @@ WANTED, MEMORY_MIB = 1.3, 1024
 
 
 def made_up(classes: int, size: int) -> Tensor:
-    """Random unit rows, on which the product and the selection cost what they cost on a teacher's prototypes."""
+    """Random unit rows, on which the product and the selection cost what they cost on a
+    teacher's prototypes.
+    """
     return unit(torch.randn(classes, size, generator=torch.Generator().manual_seed(0)))
 
 
@@ -113,21 +119,26 @@ def main() -> int:
     product = statistics.median(base for base, _ in pairs)
     gflop = 2 * given.classes**2 * given.size / 1e9
     print(
-        f"{given.classes:,} identities: {took:.1f} s, the product alone {product:.1f} s ({gflop / product:.0f} GFLOP/s)"
+        f"{given.classes:,} identities: {took:.1f} s, the product alone {product:.1f} s "
+        f"({gflop / product:.0f} GFLOP/s)"
     )
     if given.growth:
         for part in (4, 2):
             print(
-                f"{given.classes // part:,} identities: {seconds(mining.nearest, points[: given.classes // part], given.neighbours):.1f} s"
+                f"{given.classes // part:,} identities: "
+                f"{seconds(mining.nearest, points[: given.classes // part], given.neighbours):.1f}"
+                " s"
             )
     if given.faiss:
         compare_faiss(points, given.neighbours)
     name = f"mining_{round(given.classes / 1000)}k"
     print(
-        f'promise {name} ratio={ratio:.3f} wanted<={WANTED:.2f} yardstick="the bare product in the same row blocks"'
+        f'promise {name} ratio={ratio:.3f} wanted<={WANTED:.2f} yardstick="the bare product in '
+        'the same row blocks"'
     )
     print(
-        f'promise {name}_memory ratio={above / MEMORY_MIB:.3f} wanted<=1.00 yardstick="1 GiB above the prototypes ({above:.0f} MiB)"'
+        f'promise {name}_memory ratio={above / MEMORY_MIB:.3f} wanted<=1.00 yardstick="1 GiB '
+        f'above the prototypes ({above:.0f} MiB)"'
     )
     return int(ratio > WANTED or above > MEMORY_MIB)
 

@@ -1,8 +1,10 @@
-"""How well yaw is read from landmarks: `python benchmarks/pose.py [--draws 2000]`. No promises, only figures.
+"""How well yaw is read from landmarks: `python benchmarks/pose.py [--draws 2000]`. No promises,
+only figures.
 
-Heads are projected (scale of a face aligned to 112x112, pitch N(0, 8) and roll N(0, 10) degrees) and every landmark is moved by 1 pixel of
-noise. Two references: the kit's own head with each axis stretched by up to 10 %, and a head that is not ours at all, insightface's
-`meanshape_68.pkl`, stretched likewise, read from five of its points and from all 68.
+Heads are projected (scale of a face aligned to 112x112, pitch N(0, 8) and roll N(0, 10) degrees)
+and every landmark is moved by 1 pixel of noise. Two references: the kit's own head with each axis
+stretched by up to 10 %, and a head that is not ours at all, insightface's `meanshape_68.pkl`,
+stretched likewise, read from five of its points and from all 68.
 """
 
 import argparse
@@ -23,7 +25,9 @@ YAWS = (0, 15, 30, 45, 60)
 
 
 def insightface_head() -> np.ndarray | None:
-    """(68, 3) points in mm, the eyes' middle at the origin, or None where insightface is not installed."""
+    """(68, 3) points in mm, the eyes' middle at the origin, or None where insightface is not
+    installed.
+    """
     try:
         from importlib.resources import files
 

@@ -1,8 +1,10 @@
-"""RecordIO: `python benchmarks/recordio.py [--records N] [--folder DIR]`; by default a million records (5.5 GB) in a temporary folder.
+"""RecordIO: `python benchmarks/recordio.py [--records N] [--folder DIR]`; by default a million
+records (5.5 GB) in a temporary folder.
 
-Writes N records of 2.9 to 8.1 KB, as 112x112 JPEGs are, and reads them back whole; then times samples of them, interleaved with the
-same reads by bare `os.pread`. What is read is in the system's cache on both sides: the reader is measured, not the disk. Peak memory
-is taken in fresh processes. With MFR_KIT_MXNET_PYTHON (see tests/interop) mxnet's own reader is timed on the same file.
+Writes N records of 2.9 to 8.1 KB, as 112x112 JPEGs are, and reads them back whole; then times
+samples of them, interleaved with the same reads by bare `os.pread`. What is read is in the system's
+cache on both sides: the reader is measured, not the disk. Peak memory is taken in fresh processes.
+With MFR_KIT_MXNET_PYTHON (see tests/interop) mxnet's own reader is timed on the same file.
 """
 
 import argparse
@@ -63,7 +65,8 @@ def promise(name, wanted, bare, ours, count, yardstick):
     ratio = statistics.median(ratios)
     micros = [statistics.median(column) / count * 1e6 for column in zip(*times, strict=True)]
     print(
-        f"  {name}: {micros[1]:.2f} us a record, yardstick {micros[0]:.2f} us; ratios {min(ratios):.2f} .. {max(ratios):.2f}"
+        f"  {name}: {micros[1]:.2f} us a record, yardstick {micros[0]:.2f} us; ratios "
+        f"{min(ratios):.2f} .. {max(ratios):.2f}"
     )
     print(f'promise {name} ratio={ratio:.2f} wanted>={wanted} yardstick="{yardstick}"', flush=True)
     return ratio >= wanted
@@ -106,7 +109,9 @@ def measure(path, count):
 
 
 def peak(path, count):
-    """Run in a fresh process: read everything in order and as much again at random; print the peak memory in MB."""
+    """Run in a fresh process: read everything in order and as much again at random; print the
+    peak memory in MB.
+    """
     reader = RecordReader(path)
     for _ in reader:
         pass
@@ -147,7 +152,8 @@ def main():
                 subprocess.run(command, capture_output=True, text=True, check=True).stdout
             )
             print(
-                f"{count} records, {path.stat().st_size / 1e9:.2f} GB: written in {wrote:.1f} s, read back equal in {back:.1f} s",
+                f"{count} records, {path.stat().st_size / 1e9:.2f} GB: written in {wrote:.1f} s, "
+                f"read back equal in {back:.1f} s",
                 end="; ",
             )
             print(f"peak memory of a reader {peak_mb:.0f} MB", flush=True)

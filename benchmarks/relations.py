@@ -1,10 +1,14 @@
-"""How much RAD weighs beside FCD, and how far masks move the alignment: the tables of docs/method.md. No promises, only figures.
+"""How much RAD weighs beside FCD, and how far masks move the alignment: the tables of
+docs/method.md. No promises, only figures.
 
-    python benchmarks/relations.py SET --bank FOLDER [--views 96]       gradient norm of RAD over that of FCD, by mining and K
-    python benchmarks/relations.py SET --drift                          the drift of SET's twins, beside the kit's constants
+    python benchmarks/relations.py SET --bank FOLDER [--views 96]
+        gradient norm of RAD over that of FCD, by mining and K
+    python benchmarks/relations.py SET --drift
+        the drift of SET's twins, beside the kit's constants
 
-SET is a face set of training people; the bank is filled if it is not there. The student is the teacher itself, seeing masked views: where
-a student that starts from its teacher's weights stands at its first step.
+SET is a face set of training people; the bank is filled if it is not there. The student is the
+teacher itself, seeing masked views: where a student that starts from its teacher's weights stands
+at its first step.
 """
 
 import argparse
@@ -46,10 +50,14 @@ def weights(faces: FaceSet, folder: Path, count: int, teacher_name: str) -> None
         torch.cosine_similarity(student, target).numpy(),
         np.array([view.masked for view in drawn]),
     )
-    near = f"cosine to the target {cosines[masked].mean():.2f} masked, {cosines[~masked].mean():.2f} bare"
+    near = (
+        f"cosine to the target {cosines[masked].mean():.2f} masked, "
+        f"{cosines[~masked].mean():.2f} bare"
+    )
     print(f"{len(prototypes)} identities, {count} views; {near}")
     print(
-        "\n| mining | K | active | normalise active | normalise all |\n| --- | --- | --- | --- | --- |"
+        "\n| mining | K | active | normalise active | normalise all |\n| --- | --- | --- | --- | "
+        "--- |"
     )
     for side in ("teacher", "student", "both"):
         for neighbours in (20, 100):
@@ -61,7 +69,8 @@ def weights(faces: FaceSet, folder: Path, count: int, teacher_name: str) -> None
             )
             found = [_ratio(student, target, chosen, normalise) for normalise in ("active", "all")]
             print(
-                f"| {side} | {neighbours} | {100 * found[0][1]:.1f} % | {found[0][0]:.2f} | {found[1][0]:.3f} |"
+                f"| {side} | {neighbours} | {100 * found[0][1]:.1f} % | {found[0][0]:.2f} | "
+                f"{found[1][0]:.3f} |"
             )
 
 
@@ -88,7 +97,8 @@ def drifts_of(faces: FaceSet) -> None:
         turn, shift = complex(matrix[0, 0], matrix[1, 0]), matrix @ centre - centre[:2]
         constants.append((np.log(abs(turn)), np.angle(turn), *shift))
     print(
-        "| | scale | rotation | shift x, y (px) | shift in all: median, 95 %, 99 % |\n| --- | --- | --- | --- | --- |"
+        "| | scale | rotation | shift x, y (px) | shift in all: median, 95 %, 99 % |\n| --- | "
+        "--- | --- | --- | --- |"
     )
     for name, table in (
         (f"{faces.name}, {0 if found is None else len(found)} twins", found),
@@ -104,7 +114,8 @@ def drifts_of(faces: FaceSet) -> None:
             f"+- {table[:, 2].std():.1f}, {table[:, 3].std():.1f}",
         )
         print(
-            f"| {name} | {scale} | {turned} | {moved} | {length[0]:.1f}, {length[1]:.1f}, {length[2]:.1f} |"
+            f"| {name} | {scale} | {turned} | {moved} | {length[0]:.1f}, {length[1]:.1f}, "
+            f"{length[2]:.1f} |"
         )
 
 

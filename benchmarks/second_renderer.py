@@ -1,15 +1,20 @@
-"""A second, deliberately different mask renderer, to measure whether what a student learnt from the kit's masks carries over.
+"""A second, deliberately different mask renderer, to measure whether what a student learnt from the
+kit's masks carries over.
 
-It shares nothing with mfr_kit.masks: no head model, no texture library, no mix. A mask is a polygon through points placed in the plane
-relative to the five landmarks, bent by a thin-plate spline fitted to a few control points, filled with gradients and prints of its own,
-lit by two brightness samples of the cheeks, and blended with a feathered edge. Evaluation only: never train with it.
+It shares nothing with mfr_kit.masks: no head model, no texture library, no mix. A mask is a polygon
+through points placed in the plane relative to the five landmarks, bent by a thin-plate spline
+fitted to a few control points, filled with gradients and prints of its own, lit by two brightness
+samples of the cheeks, and blended with a feathered edge. Evaluation only: never train with it.
 
-    python benchmarks/second_renderer.py SHEET.png                            a sheet on heads of the kit's own drawing
+    python benchmarks/second_renderer.py SHEET.png
+        a sheet on heads of the kit's own drawing
     python benchmarks/second_renderer.py PHOTOS SET [--people LIST] [--robust] [--tight] [--on crop]
-                                                                          a face set with a masked twin of every face
+                                                                          a face set with a masked
+                                                                          twin of every face
 
-`--tight` cuts the photographs close around the face first and makes them 160x192, as press crops come (RMFRD): landmarks get worse, and the
-aligned face ends where the crop ends. `--on crop` draws on the aligned face: what perfect landmarks would be worth.
+`--tight` cuts the photographs close around the face first and makes them 160x192, as press crops
+come (RMFRD): landmarks get worse, and the aligned face ends where the crop ends. `--on crop` draws
+on the aligned face: what perfect landmarks would be worth.
 
 The twins of a set know the photograph they were made of, so that no protocol compares them with it.
 """
@@ -25,7 +30,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import cv2
 import numpy as np
 
-# Border in a frame where the pupils lie at (-1, 0) and (1, 0) and the mouth's middle at (0, 2); right half, top to bottom.
+# Border in a frame where the pupils lie at (-1, 0) and (1, 0) and the mouth's middle at (0, 2);
+# right half, top to bottom.
 BORDERS = (
     (
         (0.0, 0.62),
@@ -105,7 +111,9 @@ def draw(
 
 
 def thin_plate(source: np.ndarray, target: np.ndarray, stiffness: float = 0.05):
-    """Fit a thin-plate spline from (N, 2) to (N, 2) points; returns the function that applies it to (M, 2)."""
+    """Fit a thin-plate spline from (N, 2) to (N, 2) points; returns the function that applies it
+    to (M, 2).
+    """
 
     def kernel(a: np.ndarray) -> np.ndarray:
         squared = ((a[:, None] - source[None]) ** 2).sum(-1)
@@ -141,7 +149,9 @@ def _fill(
     points: np.ndarray,
     rng: np.random.Generator,
 ) -> np.ndarray:
-    """Colours of the mask, (H, W, 3) float32: a tint, a print or folds, and a sideways gradient between the cheeks' brightness."""
+    """Colours of the mask, (H, W, 3) float32: a tint, a print or folds, and a sideways gradient
+    between the cheeks' brightness.
+    """
     tint = np.array(PALETTE[rng.integers(len(PALETTE))], np.float32) * rng.uniform(0.85, 1.08)
     rows, columns = np.mgrid[: shape[0], : shape[1]].astype(np.float32)
     low, high = outline.min(axis=0), outline.max(axis=0)
@@ -185,7 +195,9 @@ def sheet(target: Path) -> None:
 
 
 def crop_tightly(source: Path, target: Path, people: Path | None) -> None:
-    """Cut every photograph of the people close around its face, (160, 192) pixels; where no face is found it is only resized."""
+    """Cut every photograph of the people close around its face, (160, 192) pixels; where no face
+    is found it is only resized.
+    """
     from mfr_kit.data import photos
     from mfr_kit.data.detect import load_detector
     from mfr_kit.data.detection import pick_face
@@ -213,7 +225,9 @@ def crop_tightly(source: Path, target: Path, people: Path | None) -> None:
 
 
 def make_set(source: Path, target: Path, people: Path | None, robust: bool, mask_on: str) -> None:
-    """Write a face set of photographs with a twin of every face, masked by this renderer (and, on the photograph, detected again)."""
+    """Write a face set of photographs with a twin of every face, masked by this renderer (and,
+    on the photograph, detected again).
+    """
     from mfr_kit.augment import run, shards
     from mfr_kit.augment.options import AugmentOptions
 

@@ -1,11 +1,14 @@
-"""Promise of the trainer: a distillation step fed from the bank costs little more than the bare step of the same student.
+"""Promise of the trainer: a distillation step fed from the bank costs little more than the bare
+step of the same student.
 
-    python benchmarks/train_step.py [--repeats 9] [--batch 32] [--student mobilefacenet] [--width 0.5] [--threads 0] [--loop] [--malloc]
+    python benchmarks/train_step.py [--repeats 9] [--batch 32] [--student mobilefacenet] [--width
+    0.5] [--threads 0] [--loop] [--malloc]
 
-`bank_step`: uint8 views to moved weights (targets and partners from the bank, FCD and RAD), against forward, backward and optimiser of
-the same student on ready float tensors with a sum for a loss. `--loop` adds the usual way, the teacher's forward pass in every step,
-and says how many times slower it is; `--malloc` times the step before and after `models/memory.py` told the C library to keep
-freed blocks. Peak memory beside it. Exit code 1 if the promise is missed.
+`bank_step`: uint8 views to moved weights (targets and partners from the bank, FCD and RAD), against
+forward, backward and optimiser of the same student on ready float tensors with a sum for a loss.
+`--loop` adds the usual way, the teacher's forward pass in every step, and says how many times
+slower it is; `--malloc` times the step before and after `models/memory.py` told the C library to
+keep freed blocks. Peak memory beside it. Exit code 1 if the promise is missed.
 """
 
 import argparse
@@ -150,7 +153,8 @@ def main() -> int:
             )
             rates = given.batch / before, given.batch / after
             print(
-                f"freed blocks given back: {rates[0]:.1f} images/s, kept: {rates[1]:.1f} images/s (possible: {kept})"
+                f"freed blocks given back: {rates[0]:.1f} images/s, kept: {rates[1]:.1f} "
+                f"images/s (possible: {kept})"
             )
         memory.keep_freed()
         pairs = [
@@ -174,7 +178,8 @@ def main() -> int:
             )
             print(f"with SFace in the loop: {slower:.1f} times the bank's step")
     print(
-        f'promise bank_step ratio={ratio:.3f} wanted<={WANTED:.2f} yardstick="forward, backward and optimiser of the same student"'
+        f'promise bank_step ratio={ratio:.3f} wanted<={WANTED:.2f} yardstick="forward, backward '
+        'and optimiser of the same student"'
     )
     return int(ratio > WANTED)
 

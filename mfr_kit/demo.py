@@ -15,7 +15,8 @@ from mfr_kit.errors import KitError
 from mfr_kit.submission.timing import single_image_ms
 
 TRAIN, HELD_OUT = [f"s{n}" for n in range(1, 26)], [f"s{n}" for n in range(26, 41)]
-TRACK = "unconstrained"  # SFace's training data is its authors': a student taught by it may enter no other
+# SFace's training data is its authors': a student taught by it may enter no other
+TRACK = "unconstrained"
 RECIPE = shipped.folder("configs") / "adapt_sface.toml"
 MARK = "demo.json"  # lets the next demo know that a folder is one of ours
 
@@ -41,7 +42,8 @@ def demo(options: DemoOptions, run: Callable[[list[str]], int]) -> str:
         code = run(command)
         if code:
             raise KitError(
-                f"the demo stopped: `kit.py {command[0]}` ended with exit code {code}; its message stands above"
+                f"the demo stopped: `kit.py {command[0]}` ended with exit code {code}; its "
+                "message stands above"
             )
     report = json.loads((out / "report" / "report.json").read_text(encoding="utf-8"))
     return "\n".join(
@@ -130,7 +132,8 @@ def _table(report: dict, out: Path) -> list[str]:
     people = report["set"]["people"]
     lines = [
         "",
-        f"TAR in % at FAR {far:g}, {people} people never trained on ({report['set']['conditions']['nonmask']} photographs)",
+        f"TAR in % at FAR {far:g}, {people} people never trained on "
+        f"({report['set']['conditions']['nonmask']} photographs)",
         header,
     ]
     for role, name, file in zip(

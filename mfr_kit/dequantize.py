@@ -1,4 +1,6 @@
-"""Turn a block-quantised ONNX recogniser of the OpenCV Zoo into plain float32, readable by servers of 2021 (opset 11, IR 6)."""
+"""Turn a block-quantised ONNX recogniser of the OpenCV Zoo into plain float32, readable by
+servers of 2021 (opset 11, IR 6).
+"""
 
 import json
 from pathlib import Path
@@ -12,9 +14,11 @@ IR_VERSION = 6
 
 
 def write_float32(source: Path, target: Path, lineage: dict) -> None:
-    """Evaluate every DequantizeLinear once, drop what inference does not need, free the batch dimension, and write the file.
+    """Evaluate every DequantizeLinear once, drop what inference does not need, free the batch
+    dimension, and write the file.
 
-    The graph still takes raw RGB pixels 0..255 (its first nodes subtract 127.5 and divide by 128), which the metadata says.
+    The graph still takes raw RGB pixels 0..255 (its first nodes subtract 127.5 and divide by 128),
+    which the metadata says.
     """
     import onnx
     from onnx import helper, numpy_helper
@@ -76,7 +80,9 @@ def _attributes(node) -> dict:
 def _dequantize(
     quantised: np.ndarray, scale: np.ndarray, zero_point: np.ndarray, axis: int, block_size: int
 ) -> np.ndarray:
-    """(q - zero_point) * scale, one scale per block along an axis (the last block may be shorter)."""
+    """(q - zero_point) * scale, one scale per block along an axis (the last block may be
+    shorter).
+    """
     length = quantised.shape[axis]
     scale, zero_point = (
         np.repeat(item, block_size, axis=axis).take(range(length), axis=axis)

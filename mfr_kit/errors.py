@@ -16,10 +16,14 @@ class KitError(Exception):
 
 
 class RuleError(KitError):
-    """A rule of a challenge track is broken (exit code 3, so that scripts can tell it from a typo)."""
+    """A rule of a challenge track is broken (exit code 3, so that scripts can tell it from a
+    typo).
+    """
 
     exit_code = 3
 
 
 class SetError(KitError):
-    """What is wrong concerns a training set as a whole: leaving one photograph out would not mend it."""
+    """What is wrong concerns a training set as a whole: leaving one photograph out would not
+    mend it.
+    """

@@ -1,7 +1,9 @@
-"""Files and folders, written whole or not at all; paths.py says before the work whether an output path will do.
+"""Files and folders, written whole or not at all; paths.py says before the work whether an output
+path will do.
 
-A file is written under a temporary name beside its target and moved into place; where anything fails the temporary one goes and
-what was there before stays. What the operating system refuses names the target, not the temporary file (system_errors.py).
+A file is written under a temporary name beside its target and moved into place; where anything
+fails the temporary one goes and what was there before stays. What the operating system refuses
+names the target, not the temporary file (system_errors.py).
 """
 
 import contextlib
@@ -20,7 +22,9 @@ from mfr_kit.system_errors import disk_error, remedy, shown
 
 
 def write_bytes(path: Path, data: bytes) -> None:
-    """Write a file whole: under a temporary name, then moved into place; its folder is made. Permissions follow the umask."""
+    """Write a file whole: under a temporary name, then moved into place; its folder is made.
+    Permissions follow the umask.
+    """
     with replacing(path) as temporary:
         temporary.write_bytes(data)
 
@@ -31,7 +35,8 @@ def write_text(path: Path, text: str, errors: str = "strict") -> None:
     Args:
         path: the file; its folder is made.
         text: what to write.
-        errors: "backslashreplace" writes names that are not UTF-8 with escapes, for what only people read.
+        errors: "backslashreplace" writes names that are not UTF-8 with escapes, for what only
+            people read.
     Raises:
         KitError: the text holds a name that is not UTF-8.
     """
@@ -40,13 +45,16 @@ def write_text(path: Path, text: str, errors: str = "strict") -> None:
     except UnicodeEncodeError as error:
         line = text[: error.start].rpartition("\n")[2] + text[error.start :].partition("\n")[0]
         raise KitError(
-            f"{shown(path)} cannot hold {shown(line[:200])}: a name in it is not UTF-8; rename that file or folder"
+            f"{shown(path)} cannot hold {shown(line[:200])}: a name in it is not UTF-8; rename "
+            "that file or folder"
         ) from None
     write_bytes(path, data)
 
 
 def write_json(path: Path, value: Any, **style: Any) -> None:
-    """Write a value as JSON, indented by two, with a line break at the end; `style` goes to `json.dumps`."""
+    """Write a value as JSON, indented by two, with a line break at the end; `style` goes to
+    `json.dumps`.
+    """
     write_text(path, json.dumps(value, **{"indent": 2, **style}) + "\n")
 
 
@@ -72,7 +80,8 @@ def read_text(path: Path, what: str = "") -> str:
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         raise KitError(
-            f"{shown(path)} is not UTF-8 text: line {line}, byte {error.start} is 0x{data[error.start]:02x}; save it as UTF-8"
+            f"{shown(path)} is not UTF-8 text: line {line}, byte {error.start} is "
+            f"0x{data[error.start]:02x}; save it as UTF-8"
         ) from None
 
 
@@ -84,9 +93,11 @@ def sha256_of(path: Path) -> str:
 
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Yield a temporary name beside `path`; what is written there takes the place of `path` when the block ends well.
+    """Yield a temporary name beside `path`; what is written there takes the place of `path` when
+    the block ends well.
 
-    A link is followed: what it points to is replaced. A device or pipe (/dev/null, /dev/stdout) is written to as it is.
+    A link is followed: what it points to is replaced. A device or pipe (/dev/null, /dev/stdout) is
+    written to as it is.
 
     Raises:
         OSError: what the system refused, with the target as its `filename`.
@@ -111,7 +122,8 @@ def replacing(path: Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def building(path: Path) -> Iterator[Path]:
-    """Yield a new, empty folder beside `path` to fill; it becomes `path` when the block ends well and goes when it does not.
+    """Yield a new, empty folder beside `path` to fill; it becomes `path` when the block ends well
+    and goes when it does not.
 
     Raises:
         KitError: `path` exists and is no empty folder.
@@ -133,11 +145,13 @@ def building(path: Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def attributed_to(path: Path, temporary: Path | None = None) -> Iterator[None]:
-    """Let what the system refuses inside name `path`: libraries that write raise errors without a name, or with the temporary one.
+    """Let what the system refuses inside name `path`: libraries that write raise errors without a
+    name, or with the temporary one.
 
     Args:
         path: what the user asked for.
-        temporary: a file or folder that stands for `path` until it is whole; names inside it become names inside `path`.
+        temporary: a file or folder that stands for `path` until it is whole; names inside it become
+            names inside `path`.
     """
     try:
         yield
@@ -155,7 +169,8 @@ def attributed_to(path: Path, temporary: Path | None = None) -> Iterator[None]:
 
 
 def reserve(path: Path, size_bytes: int) -> None:
-    """Make a file of so many bytes whose space is really there, so that writing to it through a memory map cannot end the process.
+    """Make a file of so many bytes whose space is really there, so that writing to it through a
+    memory map cannot end the process.
 
     Raises:
         OSError: the disk is full; the file is gone again.

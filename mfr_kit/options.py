@@ -1,4 +1,6 @@
-"""One dataclass is a command's flags, its TOML keys and its help text, so that the three cannot drift apart."""
+"""One dataclass is a command's flags, its TOML keys and its help text, so that the three cannot
+drift apart.
+"""
 
 import dataclasses
 import inspect
@@ -32,15 +34,19 @@ def option(
         default: leave out to make the option required.
         help: one line with unit and range, shown by `--help`.
         argument: positional on the command line (still a key of the TOML file).
-        choices: returns the allowed values; called when a value is checked, so that plug-ins are found by folder.
-        writes: "file" or "folder" for a path that the command writes; it is checked before the work begins.
+        choices: returns the allowed values; called when a value is checked, so that plug-ins are
+            found by folder.
+        writes: "file" or "folder" for a path that the command writes; it is checked before the work
+            begins.
     """
     metadata = {"help": help, "argument": argument, "choices": choices, "writes": writes}
     return dataclasses.field(default=default, metadata=metadata)
 
 
 def like(cls: type, name: str) -> Any:
-    """Declare a field of an options dataclass as another one has it: the same default, help and choices."""
+    """Declare a field of an options dataclass as another one has it: the same default, help and
+    choices.
+    """
     entry = cls.__dataclass_fields__[name]
     return dataclasses.field(default=entry.default, metadata=entry.metadata)
 
@@ -49,7 +55,8 @@ def load(cls: type[T], config: Path | None, flags: dict[str, Any]) -> T:
     """Merge a TOML file and command-line flags (flags win) into a checked options object.
 
     Raises:
-        KitError: unreadable file, unknown key, wrong type, value out of the choices, or a required option missing.
+        KitError: unreadable file, unknown key, wrong type, value out of the choices, or a required
+            option missing.
     """
     values = _read(cls, config) if config else {}
     values.update({name: value for name, value in flags.items() if value is not None})
@@ -60,7 +67,8 @@ def from_table(cls: type[T], table: dict[str, Any], where: str) -> T:
     """Turn plain values, as `as_dict` gave them, into a checked options object.
 
     Raises:
-        KitError: unknown key, wrong type, value out of the choices, or a required option missing; names `where`.
+        KitError: unknown key, wrong type, value out of the choices, or a required option missing;
+            names `where`.
     """
     try:
         return _checked(cls, typed(cls, table, where), f"in {where} or ")
@@ -72,7 +80,8 @@ def _checked(cls: type[T], values: dict[str, Any], where: str) -> T:
     for field in dataclasses.fields(cls):
         if field.name not in values and field.default is dataclasses.MISSING:
             raise KitError(
-                f"{flag_of(field)} is missing: give it {where}on the command line ({field.metadata['help']})"
+                f"{flag_of(field)} is missing: give it {where}on the command line "
+                f"({field.metadata['help']})"
             )
         value = values.get(field.name)
         if isinstance(value, float) and not math.isfinite(value):
@@ -136,7 +145,8 @@ def command(
 
 
 def check_outputs(options: Any) -> None:
-    """Refuse options that name an output on which the work would end (paths.py); a dry run writes nothing.
+    """Refuse options that name an output on which the work would end (paths.py); a dry run writes
+    nothing.
 
     Raises:
         KitError: an output that exists as the other kind, lies below a file, or cannot be written.
@@ -228,7 +238,9 @@ def _cast(hint: Any, value: Any, where: str) -> Any:
 
 
 def _is_usable(value: Any) -> bool:
-    """Whether a text can be a name or a path, and a whole number one that numpy and torch can hold."""
+    """Whether a text can be a name or a path, and a whole number one that numpy and torch can
+    hold.
+    """
     if isinstance(value, str):
         return is_text(value)
     return not isinstance(value, int) or abs(value) <= WHOLE

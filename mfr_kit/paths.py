@@ -23,7 +23,8 @@ def check_output(
     *,
     existing: Literal["allow", "refuse"] = "allow",
 ) -> None:
-    """Refuse an output path on which the work would end: call it before the work. Leaves nothing behind.
+    """Refuse an output path on which the work would end: call it before the work. Leaves nothing
+    behind.
 
     Args:
         path: what will be written; parents that are missing will be made by the writer.
@@ -31,7 +32,8 @@ def check_output(
         flag: how the user gave it, for the error.
         existing: "refuse" what exists already (an empty folder is nothing).
     Raises:
-        KitError: exists as the other kind or already, lies below a file, cannot be written, or has a name that does not fit.
+        KitError: exists as the other kind or already, lies below a file, cannot be written, or has
+            a name that does not fit.
     """
     path = Path(path)
     told = f"{flag} {shown(path)}"
@@ -62,19 +64,22 @@ def refuse_existing(path: Path, flag: str = "") -> None:
     if not os.path.lexists(path) or (path.is_dir() and not any(path.iterdir())):
         return
     raise KitError(
-        f"{flag + ' ' if flag else ''}{shown(path)} exists already: choose another name or delete it"
+        f"{flag + ' ' if flag else ''}{shown(path)} exists already: choose another name or "
+        "delete it"
     )
 
 
 def refuse_other(path: Path, suffix: str, flag: str) -> None:
-    """Refuse to replace a file that is there and, by its name, is something else than will be written.
+    """Refuse to replace a file that is there and, by its name, is something else than will be
+    written.
 
     Raises:
         KitError: such a file; a device or a pipe is none.
     """
     if path.is_file() and path.suffix.lower() != suffix:
         raise KitError(
-            f"{flag} {shown(path)} exists already and is no {suffix} file: choose a name that ends in {suffix}"
+            f"{flag} {shown(path)} exists already and is no {suffix} file: choose a name that "
+            f"ends in {suffix}"
         )
 
 
@@ -85,7 +90,9 @@ def beside(path: Path) -> Path:
 
 
 def is_device(path: Path) -> bool:
-    """Whether something that is no regular file takes what is written: a terminal, a pipe, /dev/null."""
+    """Whether something that is no regular file takes what is written: a terminal, a pipe,
+    /dev/null.
+    """
     if os.path.dirname(os.path.abspath(path)) in _DEVICES:
         return not path.is_dir()
     try:
@@ -100,7 +107,8 @@ def _refuse_name(path: Path, told: str) -> None:
         encoded = os.fsencode(path)
     except UnicodeEncodeError as error:
         raise KitError(
-            f"{told}: this system's names are {error.encoding}: set PYTHONUTF8=1 or LC_ALL=C.UTF-8, or choose another name"
+            f"{told}: this system's names are {error.encoding}: set PYTHONUTF8=1 or "
+            "LC_ALL=C.UTF-8, or choose another name"
         ) from None
     if any("\udc80" <= letter <= "\udcff" for letter in str(path)):
         raise KitError(
@@ -118,7 +126,9 @@ def _refuse_other_kind(path: Path, mode: int, kind: str, told: str) -> None:
 
 
 def _refuse_unwritable(target: Path, inside: Path | None, told: str) -> None:
-    """Look at the nearest folder that exists, at the names that are to be made in it, and write a probe there."""
+    """Look at the nearest folder that exists, at the names that are to be made in it, and write
+    a probe there.
+    """
     missing, folder = [], target if inside is not None else target.parent
     if inside is None:
         missing.append(target.name)
@@ -131,7 +141,8 @@ def _refuse_unwritable(target: Path, inside: Path | None, told: str) -> None:
     for name in missing:
         if len(os.fsencode(name)) > longest:
             raise KitError(
-                f"{told}: a name of {len(os.fsencode(name))} bytes, the filesystem takes {longest}: choose a shorter one"
+                f"{told}: a name of {len(os.fsencode(name))} bytes, the filesystem takes "
+                f"{longest}: choose a shorter one"
             )
     probe = beside(folder / "probe")
     try:

@@ -1,15 +1,19 @@
-"""Read small side files (JSON, TOML, CSV, parquet) and check what is in them at the door, so that no reader meets a damaged one.
+"""Read small side files (JSON, TOML, CSV, parquet) and check what is in them at the door, so that
+no reader meets a damaged one.
 
 A shape says what a value must be::
 
-    str, bool, int, float, dict, list, None, object    a value of that type (float takes whole numbers; both are finite); object is anything
-    {"name": shape, "more?": shape}                     a table with these keys; "more" may be missing, further keys may be there
+    str, bool, int, float, dict, list, None, object
+        a value of that type (float takes whole numbers; both are finite); object is anything
+    {"name": shape, "more?": shape}
+        a table with these keys; "more" may be missing, further keys may be there
     {...: shape}                                        a table whose every value has the shape
     [shape]                                             a list of values of the shape
     (shape, shape)                                      one of these
     frozenset({"a", "b"})                               one of these texts
 
-Texts hold no NUL and no half of a surrogate pair: both mean damage, and no path and no UTF-8 file can hold them.
+Texts hold no NUL and no half of a surrogate pair: both mean damage, and no path and no UTF-8 file
+can hold them.
 """
 
 import csv
@@ -49,7 +53,8 @@ def read_text(path: Path, advice: str) -> str:
 
 
 def parse_json(text: str | bytes, where: str, advice: str) -> Any:
-    """Parse JSON; a key that stands twice in one table is refused, since one of the two would be lost.
+    """Parse JSON; a key that stands twice in one table is refused, since one of the two would be
+    lost.
 
     Raises:
         KitError: not JSON; names `where`.
@@ -96,7 +101,8 @@ def read_csv(path: Path, columns: tuple[str, ...], advice: str) -> Iterator[tupl
     """Yield (line number, row by column) of a CSV whose first line names at least these columns.
 
     Raises:
-        KitError: it cannot be read, a column is missing or named twice, or a row has another number of fields; names file and line.
+        KitError: it cannot be read, a column is missing or named twice, or a row has another number
+            of fields; names file and line.
     """
     reader = csv.reader(io.StringIO(read_text(path, advice), newline=""))
     try:

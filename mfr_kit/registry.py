@@ -1,4 +1,6 @@
-"""Find plug-ins by folder: a new backbone, loss, protocol or feature format is one new file and no list to edit."""
+"""Find plug-ins by folder: a new backbone, loss, protocol or feature format is one new file and
+no list to edit.
+"""
 
 import importlib
 import importlib.util
@@ -9,7 +11,8 @@ from mfr_kit.errors import KitError
 
 
 def names(package: str) -> list[str]:
-    """List the plug-ins of a package (its modules without a leading underscore), sorted, without importing any.
+    """List the plug-ins of a package (its modules without a leading underscore), sorted, without
+    importing any.
 
     A module `mask_nonmask.py` is called `mask-nonmask` on the command line, in configs and here.
     """
@@ -36,7 +39,9 @@ def get(package: str, name: str) -> ModuleType:
 
 
 def unknown(what: str, name: str, known: list[str]) -> str:
-    """Word the complaint about a name that is not in a list, with the nearest match and the list itself."""
+    """Word the complaint about a name that is not in a list, with the nearest match and the list
+    itself.
+    """
     import difflib  # only a mistake pays for it
 
     near = difflib.get_close_matches(name, known, n=1)

@@ -6,7 +6,8 @@ import numpy as np
 
 
 def rng_for(seed: int, *key: int) -> np.random.Generator:
-    """Return the generator of one sample: the same for equal `(seed, *key)` on every machine and worker.
+    """Return the generator of one sample: the same for equal `(seed, *key)` on every machine and
+    worker.
 
     Args:
         seed: the run's seed, >= 0.
@@ -16,5 +17,7 @@ def rng_for(seed: int, *key: int) -> np.random.Generator:
 
 
 def key_of(text: str) -> int:
-    """Turn a name (a photo's path inside its set) into a 63-bit key for `rng_for`; unlike `hash`, it never changes."""
+    """Turn a name (a photo's path inside its set) into a 63-bit key for `rng_for`; unlike
+    `hash`, it never changes.
+    """
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little") >> 1

@@ -1,7 +1,9 @@
-"""What the operating system refuses, in one line: a full disk, a folder that may not be written, a name that does not fit.
+"""What the operating system refuses, in one line: a full disk, a folder that may not be written, a
+name that does not fit.
 
-The command line asks `explain` about every exception that is no `KitError`. It answers only for what a user can mend; for
-everything else it has no answer, and the traceback of a bug of ours is shown.
+The command line asks `explain` about every exception that is no `KitError`. It answers only for
+what a user can mend; for everything else it has no answer, and the traceback of a bug of ours is
+shown.
 """
 
 import errno
@@ -12,9 +14,11 @@ DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 _REMEDIES = {
     errno.ENOSPC: "the disk is full: free some space, or write to another disk",
     errno.EDQUOT: "your quota of disk space is used up: free some space, or write to another disk",
-    errno.EFBIG: "the file is larger than the filesystem or `ulimit -f` allows: write to another disk",
+    errno.EFBIG: "the file is larger than the filesystem or `ulimit -f` allows: write to another "
+    "disk",
     errno.EROFS: "the filesystem can only be read: write to another place",
-    errno.EACCES: "permission denied: change the permissions (ls -l shows them), or choose another place",
+    errno.EACCES: "permission denied: change the permissions (ls -l shows them), or choose another "
+    "place",
     errno.EPERM: "the system does not permit it: choose another place",
     errno.ENAMETOOLONG: "the name is too long for the filesystem: choose a shorter one",
     errno.ENOTDIR: "a part of this path is a file, not a folder: choose another path",
@@ -24,13 +28,15 @@ _REMEDIES = {
     errno.ENOTEMPTY: "the folder exists already and holds files: choose another name, or empty it",
     errno.ELOOP: "its symbolic links go round in a circle: mend the link",
     errno.EMFILE: "too many open files: raise the limit (`ulimit -n 4096`), or use fewer --workers",
-    errno.ENFILE: "the system has too many open files: close other programs, or use fewer --workers",
+    errno.ENFILE: "the system has too many open files: close other programs, or use fewer "
+    "--workers",
     errno.EIO: "the disk reports an error: check it, or use another one",
     errno.ESTALE: "the network folder has gone: mount it again",
     errno.ETXTBSY: "the file is in use: close the program that has it open",
     errno.EBUSY: "the file or folder is in use: choose another place",
     errno.EXDEV: "cannot be moved between two filesystems: choose a place on one of them",
-    errno.EINVAL: "the filesystem does not take this name or this way of writing: choose another place",
+    errno.EINVAL: "the filesystem does not take this name or this way of writing: choose another "
+    "place",
     errno.ENOMEM: "out of memory: use a smaller batch or fewer --workers",
     errno.ENODEV: "no such device: choose another place",
     errno.ENXIO: "nothing reads from this pipe or device: choose another place",
@@ -51,10 +57,12 @@ _WORKER_LINE = (
 
 
 def explain(error: BaseException) -> str | None:
-    """Say in one line what the user can mend about an exception; None where it is none of these but a bug of ours.
+    """Say in one line what the user can mend about an exception; None where it is none of these but
+    a bug of ours.
 
     Args:
-        error: what escaped from a command; its causes are looked at too, since libraries wrap what the system said.
+        error: what escaped from a command; its causes are looked at too, since libraries wrap what
+            the system said.
     """
     for found in _chain(error):
         line = _line(found)
@@ -64,7 +72,9 @@ def explain(error: BaseException) -> str | None:
 
 
 def disk_error(error: BaseException) -> OSError | None:
-    """Find the refusal to write among an exception's causes, with its `errno` set; None where there is none."""
+    """Find the refusal to write among an exception's causes, with its `errno` set; None where
+    there is none.
+    """
     for found in _chain(error):
         if isinstance(found, OSError):
             number = _number(found)
@@ -79,7 +89,9 @@ def remedy(number: int | None) -> str | None:
 
 
 def _chain(error: BaseException | None):
-    """Yield the exception, then what it was raised from or while handling; only refusals to write are taken from there."""
+    """Yield the exception, then what it was raised from or while handling; only refusals to
+    write are taken from there.
+    """
     seen = set()
     first = error
     while error is not None and id(error) not in seen:
@@ -142,12 +154,20 @@ def _name(error: OSError) -> str | None:
 def _name_line(error: UnicodeEncodeError) -> str:
     text = shown(error.object if len(error.object) <= 200 else error.object[error.start :][:200])
     if any("\udc80" <= letter <= "\udcff" for letter in error.object[error.start : error.end]):
-        return f"{text}: this name is not UTF-8: rename it (`convmv -f gbk -t utf8 --notest` does whole folders)"
-    return f"{text}: cannot be written as {error.encoding}: set PYTHONUTF8=1 or LC_ALL=C.UTF-8 and run it again"
+        return (
+            f"{text}: this name is not UTF-8: rename it (`convmv -f gbk -t utf8 --notest` does "
+            "whole folders)"
+        )
+    return (
+        f"{text}: cannot be written as {error.encoding}: set PYTHONUTF8=1 or LC_ALL=C.UTF-8 and "
+        "run it again"
+    )
 
 
 def shown(path: str | bytes | int | os.PathLike) -> str:
-    """Return a path as text of one line that every terminal takes: bytes that are not UTF-8 and control characters are escaped."""
+    """Return a path as text of one line that every terminal takes: bytes that are not UTF-8 and
+    control characters are escaped.
+    """
     text = path if isinstance(path, str) else os.fsdecode(path) if not isinstance(path, int) else ""
     text = text.encode("utf-8", "backslashreplace").decode()
     return "".join(

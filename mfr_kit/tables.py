@@ -1,4 +1,6 @@
-"""Read parquet and check its columns at the door: types, empty fields, lengths of lists, numbers that are finite."""
+"""Read parquet and check its columns at the door: types, empty fields, lengths of lists, numbers
+that are finite.
+"""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,7 +25,8 @@ def read_parquet(path: Path, advice: str) -> "pa.Table":
         path: of the file.
         advice: what to do about a damaged one, the end of the error.
     Raises:
-        KitError: it cannot be read, claims more than it can hold, or its content is not what its types say.
+        KitError: it cannot be read, claims more than it can hold, or its content is not what its
+            types say.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -43,7 +46,8 @@ def read_parquet(path: Path, advice: str) -> "pa.Table":
 
 
 def read_npy(path: Path, advice: str) -> np.ndarray:
-    """Map an array of a `.npy` file into memory; a header that claims more than the file holds asks for none.
+    """Map an array of a `.npy` file into memory; a header that claims more than the file holds asks
+    for none.
 
     Raises:
         KitError: it cannot be read, or holds anything but one array of numbers.
@@ -76,7 +80,8 @@ def as_text(table: "pa.Table", name: str, where: str, advice: str) -> "pa.Chunke
     """Return a column of texts as `string`.
 
     Raises:
-        KitError: missing, of another type, an empty field (null), or a text that holds a NUL; names the row, counted from 0.
+        KitError: missing, of another type, an empty field (null), or a text that holds a NUL; names
+            the row, counted from 0.
     """
     import pyarrow as pa
     import pyarrow.compute as pc
@@ -95,7 +100,8 @@ def as_numbers(table: "pa.Table", name: str, kind: "pa.DataType", where: str, ad
     """Return a column of finite numbers as `kind`.
 
     Raises:
-        KitError: missing, of another type, an empty field, not finite, or out of the range of `kind`; names the row, counted from 0.
+        KitError: missing, of another type, an empty field, not finite, or out of the range of
+            `kind`; names the row, counted from 0.
     """
     import pyarrow as pa
     import pyarrow.compute as pc
@@ -114,10 +120,12 @@ def as_numbers(table: "pa.Table", name: str, kind: "pa.DataType", where: str, ad
 
 
 def as_lists(table: "pa.Table", name: str, width: int | None, where: str, advice: str):
-    """Return a column of lists of finite numbers as lists of float32, each of `width` numbers (None: any).
+    """Return a column of lists of finite numbers as lists of float32, each of `width` numbers
+    (None: any).
 
     Raises:
-        KitError: missing, of another type, an empty field, another length, or not finite; names the row, counted from 0.
+        KitError: missing, of another type, an empty field, another length, or not finite; names the
+            row, counted from 0.
     """
     import pyarrow as pa
     import pyarrow.compute as pc
@@ -137,7 +145,8 @@ def as_lists(table: "pa.Table", name: str, width: int | None, where: str, advice
         ends = np.cumsum(lengths.to_numpy())
         row = int(np.searchsorted(ends, pc.index(bad, True).as_py(), side="right"))
         raise KitError(
-            f"{where}: column '{name}', row {row} (from 0): a number is missing or not finite; {advice}"
+            f"{where}: column '{name}', row {row} (from 0): a number is missing or not finite; "
+            f"{advice}"
         )
     return column.cast(pa.list_(pa.float32()))
 

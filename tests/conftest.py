@@ -17,7 +17,9 @@ from mfr_kit.seeding import rng_for
 
 
 def head(person: int, take: int = 0, size: int = 112) -> np.ndarray:
-    """Draw an aligned colour head: the person decides its shape and colours, the take its light and noise."""
+    """Draw an aligned colour head: the person decides its shape and colours, the take its light
+    and noise.
+    """
     own, rng = rng_for(11, person), rng_for(12, person, take)
     image = np.full((112, 112, 3), own.integers(30, 220, 3), np.uint8)
     skin = tuple(

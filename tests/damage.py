@@ -1,4 +1,6 @@
-"""Damage to files, with knowledge of their structure; everything random comes from the generator that is handed in."""
+"""Damage to files, with knowledge of their structure; everything random comes from the generator
+that is handed in.
+"""
 
 import csv
 import io
@@ -7,10 +9,82 @@ import math
 import random
 from pathlib import Path
 
-WRONG = (None, True, False, 0, 1, -1, 7, 1.5, -0.5, 1e308, 10**30, 2**63, "", "x", "1", "nan", "\0", "a\nb", "a\0b", "\ud800", "..", "/", "é" * 300)  # fmt: skip
-WRONG += (math.nan, math.inf, [], [[]], {}, {"a": 1}, [1, 2], ["x"], {"x": {"y": {"z": []}}}, [None], "x" * 5000)  # fmt: skip
-PIECES = (b"\0", b"\0\0\0\0", b"\xff\xfe", b"\xef\xbb\xbf", b"\r\n", b"\r", b"\n", b"\t", b",", b'"', b"{", b"}", b"[", b"\xff", b"\x80", b"-", b"9" * 30, b"\xff\xff\xff\x7f", b"\xff" * 8)  # fmt: skip
-FOREIGN = (b"", b"\0" * 100, b"<html><body>404</body></html>", b"PK\x03\x04", b"\x89PNG\r\n\x1a\n", b"null", b"[]", b"{}", b'"x"', b"[" * 5000, b"{\"a\":" * 5000, b"1" * 6000, b"version https://git-lfs.github.com/spec/v1\n", "ä".encode("latin-1"), "x = 1".encode("utf-16"))  # fmt: skip
+WRONG = (
+    None,
+    True,
+    False,
+    0,
+    1,
+    -1,
+    7,
+    1.5,
+    -0.5,
+    1e308,
+    10**30,
+    2**63,
+    "",
+    "x",
+    "1",
+    "nan",
+    "\0",
+    "a\nb",
+    "a\0b",
+    "\ud800",
+    "..",
+    "/",
+    "é" * 300,
+)
+WRONG += (
+    math.nan,
+    math.inf,
+    [],
+    [[]],
+    {},
+    {"a": 1},
+    [1, 2],
+    ["x"],
+    {"x": {"y": {"z": []}}},
+    [None],
+    "x" * 5000,
+)
+PIECES = (
+    b"\0",
+    b"\0\0\0\0",
+    b"\xff\xfe",
+    b"\xef\xbb\xbf",
+    b"\r\n",
+    b"\r",
+    b"\n",
+    b"\t",
+    b",",
+    b'"',
+    b"{",
+    b"}",
+    b"[",
+    b"\xff",
+    b"\x80",
+    b"-",
+    b"9" * 30,
+    b"\xff\xff\xff\x7f",
+    b"\xff" * 8,
+)
+FOREIGN = (
+    b"",
+    b"\0" * 100,
+    b"<html><body>404</body></html>",
+    b"PK\x03\x04",
+    b"\x89PNG\r\n\x1a\n",
+    b"null",
+    b"[]",
+    b"{}",
+    b'"x"',
+    b"[" * 5000,
+    b'{"a":' * 5000,
+    b"1" * 6000,
+    b"version https://git-lfs.github.com/spec/v1\n",
+    "ä".encode("latin-1"),
+    "x = 1".encode("utf-16"),
+)
 
 
 def bytes_of(data: bytes, rng: random.Random) -> bytes:  # noqa: C901  a list of alternatives
@@ -62,7 +136,9 @@ def lines_of(text: str, rng: random.Random) -> str:
 
 
 def value_in(root, rng: random.Random):
-    """Change one value, key or length somewhere in nested tables and lists (in place); returns the root, which may be another."""
+    """Change one value, key or length somewhere in nested tables and lists (in place); returns
+    the root, which may be another.
+    """
     places, queue = [], [root]
     while queue:
         node = queue.pop()
@@ -112,7 +188,11 @@ def toml_text(value) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, dict):
-        return "{" + ", ".join(f"{json.dumps(key)} = {toml_text(item)}" for key, item in value.items()) + "}"  # fmt: skip
+        return (
+            "{"
+            + ", ".join(f"{json.dumps(key)} = {toml_text(item)}" for key, item in value.items())
+            + "}"
+        )
     if isinstance(value, list):
         return "[" + ", ".join(map(toml_text, value)) + "]"
     if isinstance(value, float):
@@ -146,7 +226,9 @@ def csv_of(text: str, rng: random.Random) -> str:
     elif kind == 4:
         rows[0][column] = rng.choice(("", "x", rows[0][0]))
     if kind > 3 and column < len(rows[at]):
-        rows[at][column] = rng.choice(("", "\n", "a\nb", '"', "None", "nan", "mask", "-1", "x" * 200000, "\0", "é"))  # fmt: skip
+        rows[at][column] = rng.choice(
+            ("", "\n", "a\nb", '"', "None", "nan", "mask", "-1", "x" * 200000, "\0", "é")
+        )
     out = io.StringIO(newline="")
     csv.writer(out, lineterminator="\n").writerows(rows)
     return out.getvalue()
@@ -170,7 +252,11 @@ def parquet_file(path: Path, rng: random.Random) -> None:
     elif kind == 2:
         table = table.append_column(rng.choice((name, "extra", "quality")), column)
     elif kind == 3:
-        order = [rng.randrange(len(rows)) for _ in rows] if rng.random() < 0.5 else rng.sample(range(len(rows)), len(rows))  # fmt: skip
+        order = (
+            [rng.randrange(len(rows)) for _ in rows]
+            if rng.random() < 0.5
+            else rng.sample(range(len(rows)), len(rows))
+        )
         table = table.take(order)
     elif kind == 4:
         table = table.slice(0, rng.choice((0, 1, len(rows) - 1)))
@@ -180,7 +266,16 @@ def parquet_file(path: Path, rng: random.Random) -> None:
         for _ in range(rng.choice((1, 1, 3, len(rows)))):
             row = rng.randrange(len(rows))
             rows[row] = _other(rows[row], rng)
-        table = table.set_column(at, name, pa.array(rows, column.type if not pa.types.is_fixed_size_list(column.type) else pa.list_(pa.float32())))  # fmt: skip
+        table = table.set_column(
+            at,
+            name,
+            pa.array(
+                rows,
+                column.type
+                if not pa.types.is_fixed_size_list(column.type)
+                else pa.list_(pa.float32()),
+            ),
+        )
     pq.write_table(table, path)
 
 
@@ -201,16 +296,47 @@ def _retyped(pa, column, rows: list, rng: random.Random):
 
 def _other(value, rng: random.Random):
     if isinstance(value, str):
-        return rng.choice((None, "", "None", "x", value + "\0", value + "\n", value.upper(), "../" + value, "/etc/passwd", "mask", "nonmask", "{}", "{\"look\": 1}", "x" * 5000))  # fmt: skip
+        return rng.choice(
+            (
+                None,
+                "",
+                "None",
+                "x",
+                value + "\0",
+                value + "\n",
+                value.upper(),
+                "../" + value,
+                "/etc/passwd",
+                "mask",
+                "nonmask",
+                "{}",
+                '{"look": 1}',
+                "x" * 5000,
+            )
+        )
     if isinstance(value, list):
-        return rng.choice((None, [], value[:-1], [*value, 1.0], [None, *value[1:]], [math.nan] * len(value), [math.inf, *value[1:]], [0.0] * len(value), [1e30] * len(value)))  # fmt: skip
+        return rng.choice(
+            (
+                None,
+                [],
+                value[:-1],
+                [*value, 1.0],
+                [None, *value[1:]],
+                [math.nan] * len(value),
+                [math.inf, *value[1:]],
+                [0.0] * len(value),
+                [1e30] * len(value),
+            )
+        )
     if isinstance(value, float):
         return rng.choice((None, math.nan, math.inf, -1.0, 1e30))
     return rng.choice((None, -1, 10**6, 0))
 
 
 def torch_file(path: Path, rng: random.Random) -> None:
-    """Change entries of what torch saved: left out, renamed, retyped, of another shape, not finite."""
+    """Change entries of what torch saved: left out, renamed, retyped, of another shape, not
+    finite.
+    """
     import torch
 
     root = torch.load(path, weights_only=True)
@@ -224,7 +350,13 @@ def _torch_value(root, rng: random.Random):
     node, key = None, None
     while rng.random() < 0.85:
         inner = root if node is None else node[key]
-        keys = list(inner) if isinstance(inner, dict) else range(len(inner)) if isinstance(inner, list) else ()  # fmt: skip
+        keys = (
+            list(inner)
+            if isinstance(inner, dict)
+            else range(len(inner))
+            if isinstance(inner, list)
+            else ()
+        )
         if not len(keys):
             break
         node, key = inner, rng.choice(list(keys))
@@ -236,9 +368,38 @@ def _torch_value(root, rng: random.Random):
     elif kind == 1 and isinstance(node, dict):
         node[rng.choice(("x", 3, "", f"module.{key}"))] = node.pop(key)
     elif isinstance(value, torch.Tensor) and kind < 6:
-        node[key] = rng.choice((value[:0] if value.ndim else value, value.half(), value.flatten(), value.unsqueeze(0), torch.zeros(()), value.to(torch.int64), value.to(torch.complex64), value.float() * math.nan, value.tolist()))  # fmt: skip
+        node[key] = rng.choice(
+            (
+                value[:0] if value.ndim else value,
+                value.half(),
+                value.flatten(),
+                value.unsqueeze(0),
+                torch.zeros(()),
+                value.to(torch.int64),
+                value.to(torch.complex64),
+                value.float() * math.nan,
+                value.tolist(),
+            )
+        )
     else:
-        node[key] = rng.choice((None, 0, -1, 10**12, "x", 1.5, math.nan, [], {}, {"x": 1}, torch.zeros(2), True, [1, 2], (1, 2)))  # fmt: skip
+        node[key] = rng.choice(
+            (
+                None,
+                0,
+                -1,
+                10**12,
+                "x",
+                1.5,
+                math.nan,
+                [],
+                {},
+                {"x": 1},
+                torch.zeros(2),
+                True,
+                [1, 2],
+                (1, 2),
+            )
+        )
     return root
 
 
@@ -248,7 +409,28 @@ def npy_of(data: bytes, rng: random.Random) -> bytes:
 
     rows = np.load(io.BytesIO(data))
     if rng.random() < 0.4:
-        others = (rows.astype(np.float64), rows.astype(np.int32), rows.astype(bool), rows[:0], rows[:-1], rows[:, :0] if rows.ndim > 1 else rows, rows.ravel(), rows[None], np.asfortranarray(rows), rows.astype(">f4"), rows.astype(np.float16), rows * np.nan, rows * 0, rows.astype(str), rows.astype(complex), np.array({"a": 1}), np.zeros((), np.float32), np.concatenate([rows, rows]), rows.astype("datetime64[s]"), np.zeros(len(rows), [("a", "f4"), ("b", "f4")]))  # fmt: skip
+        others = (
+            rows.astype(np.float64),
+            rows.astype(np.int32),
+            rows.astype(bool),
+            rows[:0],
+            rows[:-1],
+            rows[:, :0] if rows.ndim > 1 else rows,
+            rows.ravel(),
+            rows[None],
+            np.asfortranarray(rows),
+            rows.astype(">f4"),
+            rows.astype(np.float16),
+            rows * np.nan,
+            rows * 0,
+            rows.astype(str),
+            rows.astype(complex),
+            np.array({"a": 1}),
+            np.zeros((), np.float32),
+            np.concatenate([rows, rows]),
+            rows.astype("datetime64[s]"),
+            np.zeros(len(rows), [("a", "f4"), ("b", "f4")]),
+        )
         out = io.BytesIO()
         np.save(out, rng.choice(others), allow_pickle=True)
         return out.getvalue()
@@ -256,7 +438,30 @@ def npy_of(data: bytes, rng: random.Random) -> bytes:
     end = data.index(b"\n", start)
     header = data[start:end].decode("latin-1").rstrip()
     shape = str(rows.shape)
-    swaps = ((shape, "(1000000000, 1000000000)"), (shape, "(-1, 8)"), (shape, "(2**40, 1)"), (shape, "()"), (shape, "('a', 8)"), (shape, "(99999999999, 8)"), (shape, "[8]"), ("'<f4'", "'|O'"), ("'<f4'", "'<f99'"), ("'<f4'", "5"), ("'<f4'", "'<V1000000000'"), ("'<f4'", "[('a','<f4')]"), ("False", "True"), ("False", "7"), ("'descr'", "'x'"), ("}", ", 'extra': 1}"), ("{", "("), (header, "1"), (header, "{" * 500), (header, "__import__('os')"), (shape, "(" * 300), (shape, shape[:-1] + ", 0)"))  # fmt: skip
+    swaps = (
+        (shape, "(1000000000, 1000000000)"),
+        (shape, "(-1, 8)"),
+        (shape, "(2**40, 1)"),
+        (shape, "()"),
+        (shape, "('a', 8)"),
+        (shape, "(99999999999, 8)"),
+        (shape, "[8]"),
+        ("'<f4'", "'|O'"),
+        ("'<f4'", "'<f99'"),
+        ("'<f4'", "5"),
+        ("'<f4'", "'<V1000000000'"),
+        ("'<f4'", "[('a','<f4')]"),
+        ("False", "True"),
+        ("False", "7"),
+        ("'descr'", "'x'"),
+        ("}", ", 'extra': 1}"),
+        ("{", "("),
+        (header, "1"),
+        (header, "{" * 500),
+        (header, "__import__('os')"),
+        (shape, "(" * 300),
+        (shape, shape[:-1] + ", 0)"),
+    )
     old, new = rng.choice(swaps)
     header = header.replace(old, new, 1)[:60000]
     padded = header.encode("latin-1").ljust(end - start)[: max(end - start, len(header))] + b"\n"

@@ -1,4 +1,5 @@
-"""Fuzzing in child processes of limited memory and time, for readers that end in other people's compiled code.
+"""Fuzzing in child processes of limited memory and time, for readers that end in other people's
+compiled code.
 
 A child that dies tells which input it had begun; the parent notes it and goes on behind it.
 """
@@ -48,7 +49,9 @@ def fuzz(
     mutate: Mutate,
     read: Read,
 ) -> dict[str, int]:
-    """Read mutated inputs; returns how often what came of it. What went wrong or crashed stays in `keep`."""
+    """Read mutated inputs; returns how often what came of it. What went wrong or crashed stays
+    in `keep`.
+    """
     draw, totals = random.Random(seed), {}
     with tempfile.TemporaryDirectory() as scratch:
         originals = seeds(Path(scratch))

@@ -1,9 +1,12 @@
-"""Fuzz what reads other people's ONNX files: `python tests/fuzz_onnx.py [INPUTS] [SEED] [FOLDER]`; by default 3,500.
+"""Fuzz what reads other people's ONNX files: `python tests/fuzz_onnx.py [INPUTS] [SEED] [FOLDER]`;
+by default 3,500.
 
-Small models are mutated, as bytes and as protobufs (fields dropped, doubled, emptied, set to telling values), and go through `check` and
-through what `evaluate` does to open and run a recogniser. Allowed outcomes: rows, embeddings or a KitError of one line. Anything else, or
-an input that takes over 30 seconds, ends up in FOLDER and in exit code 1. Inputs run in child processes of limited memory: one that
-makes onnxruntime itself crash or ask for gigabytes is counted apart, as it needs a sandbox and no mending here.
+Small models are mutated, as bytes and as protobufs (fields dropped, doubled, emptied, set to
+telling values), and go through `check` and through what `evaluate` does to open and run a
+recogniser. Allowed outcomes: rows, embeddings or a KitError of one line. Anything else, or an input
+that takes over 30 seconds, ends up in FOLDER and in exit code 1. Inputs run in child processes of
+limited memory: one that makes onnxruntime itself crash or ask for gigabytes is counted apart, as it
+needs a sandbox and no mending here.
 """
 
 import random
@@ -77,7 +80,9 @@ def seeds(folder: Path) -> list[bytes]:
 
 
 def thinned(data: bytes) -> bytes:
-    """Give the convolution smaller weights, so that mutations meet the structure and not only numbers."""
+    """Give the convolution smaller weights, so that mutations meet the structure and not only
+    numbers.
+    """
     model = onnx.load_from_string(data)
     for tensor in model.graph.initializer:
         if tensor.name == "w":

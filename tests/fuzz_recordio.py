@@ -1,8 +1,10 @@
-"""Fuzz the readers of RecordIO and of verification .bin files: `python tests/fuzz_recordio.py [INPUTS] [SEED]`; by default a million.
+"""Fuzz the readers of RecordIO and of verification .bin files: `python tests/fuzz_recordio.py
+[INPUTS] [SEED]`; by default a million.
 
-Small valid files are mutated (bytes changed, cut, doubled, moved, replaced by telling numbers) and read to the last record. Allowed
-outcomes: content or a KitError. Anything else, an input that takes over two seconds, or a process that grows by over 100 MB, ends the
-run with exit code 1 and leaves the input in the folder that is printed.
+Small valid files are mutated (bytes changed, cut, doubled, moved, replaced by telling numbers) and
+read to the last record. Allowed outcomes: content or a KitError. Anything else, an input that takes
+over two seconds, or a process that grows by over 100 MB, ends the run with exit code 1 and leaves
+the input in the folder that is printed.
 """
 
 import random
@@ -104,7 +106,9 @@ def stop(*_):
 
 
 def one(kind, files, paths):
-    """Write an input, read it, and return what went wrong, if anything, and whether it was refused."""
+    """Write an input, read it, and return what went wrong, if anything, and whether it was
+    refused.
+    """
     for path, data in zip(paths, files, strict=True):
         if data is None:
             path.unlink(missing_ok=True)
@@ -157,7 +161,8 @@ def main(count, seed):
     folder.rmdir()
     spent = f"{time.monotonic() - start:.0f} s, seed {seed}"
     print(
-        f"{count} inputs: {refused} refused with a KitError, {count - refused} read, no crash, hang or growth; {spent}"
+        f"{count} inputs: {refused} refused with a KitError, {count - refused} read, no crash, "
+        f"hang or growth; {spent}"
     )
     return 0
 

@@ -1,9 +1,12 @@
-"""Fuzz the readers of side files: `python tests/fuzz_side_files.py [CAMPAIGN ...] [--inputs N] [--seed S] [--show]`; all campaigns, 4,000 inputs each.
+"""Fuzz the readers of side files: `python tests/fuzz_side_files.py [CAMPAIGN ...] [--inputs N]
+[--seed S] [--show]`; all campaigns, 4,000 inputs each.
 
-Whole, small files of every kind are damaged with knowledge of their structure (cut, flipped, spliced; lines doubled, swapped, left out;
-values of JSON and TOML of another type, empty, huge, nan, nested; columns left out, renamed, retyped, emptied; entries of torch files
-left out or retyped) and read in this process as the commands read them. Allowed outcomes: content or a KitError of one line. Anything
-else, more than ten seconds of computing, or a process that grows past 1 GiB is counted, and the exit code is then 1.
+Whole, small files of every kind are damaged with knowledge of their structure (cut, flipped,
+spliced; lines doubled, swapped, left out; values of JSON and TOML of another type, empty, huge,
+nan, nested; columns left out, renamed, retyped, emptied; entries of torch files left out or
+retyped) and read in this process as the commands read them. Allowed outcomes: content or a KitError
+of one line. Anything else, more than ten seconds of computing, or a process that grows past 1 GiB
+is counted, and the exit code is then 1.
 """
 
 import os
@@ -42,7 +45,10 @@ def where(error: BaseException) -> str:
     frames = traceback.extract_tb(error.__traceback__)
     own = [frame for frame in frames if "/mfr_kit/" in frame.filename] or frames[-1:]
     place = f"{Path(own[-1].filename).name}:{own[-1].lineno}"
-    return f"{type(error).__name__} at {place}: {str(error).splitlines()[0][:90] if str(error) else ''}"
+    return (
+        f"{type(error).__name__} at {place}: "
+        f"{str(error).splitlines()[0][:90] if str(error) else ''}"
+    )
 
 
 def try_input(campaign, base: Path, folder: Path, rng: random.Random) -> tuple[str, str]:
@@ -89,7 +95,9 @@ def run_chunk(campaign, base: Path, numbers: range, seed: int, notes: Path, show
 
 
 def child_status(work, notes: Path) -> int:
-    """Do some work in a process of its own; one that notes nothing for three times as long as an input may take is killed."""
+    """Do some work in a process of its own; one that notes nothing for three times as long as an
+    input may take is killed.
+    """
     child = os.fork()
     if child == 0:
         try:
@@ -135,7 +143,9 @@ def fuzz(campaign, inputs: int, seed: int, show: bool = False) -> collections.Co
 
 
 def main() -> int:
-    """Run campaigns and print a histogram each; 1 if anything but content or a KitError came out."""
+    """Run campaigns and print a histogram each; 1 if anything but content or a KitError came
+    out.
+    """
     parser = argparse.ArgumentParser()
     parser.add_argument("campaigns", nargs="*", help=f"of {', '.join(CAMPAIGNS)}")
     parser.add_argument("--inputs", type=int, default=4000)

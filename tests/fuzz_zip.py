@@ -1,7 +1,8 @@
 """Fuzz `verify`: `python tests/fuzz_zip.py [INPUTS] [SEED] [FOLDER]`; by default 4,000.
 
-Small packages are mutated, as bytes and as zips (members renamed, doubled, linked, compressed otherwise, encrypted by their flag, sizes
-that lie, manifests of other types). Allowed outcomes: rows of one line or a KitError of one line.
+Small packages are mutated, as bytes and as zips (members renamed, doubled, linked, compressed
+otherwise, encrypted by their flag, sizes that lie, manifests of other types). Allowed outcomes:
+rows of one line or a KitError of one line.
 """
 
 import hashlib
@@ -149,7 +150,9 @@ def change_manifest(entries: list, draw: random.Random) -> None:
 
 
 def change_headers(data: bytes, draw: random.Random) -> bytes:
-    """Overwrite a field of a member's local or central header: flags, method, times, sizes, lengths, offsets."""
+    """Overwrite a field of a member's local or central header: flags, method, times, sizes,
+    lengths, offsets.
+    """
     data = bytearray(data)
     mark = draw.choice((b"PK\3\4", b"PK\1\2", b"PK\5\6"))
     places = [at for at in range(len(data) - 4) if data[at : at + 4] == mark]

@@ -1,4 +1,6 @@
-"""Which file of the kit imports which, read from the sources; imports inside functions count too."""
+"""Which file of the kit imports which, read from the sources; imports inside functions count
+too.
+"""
 
 import ast
 from pathlib import Path
@@ -7,7 +9,9 @@ PACKAGE = "mfr_kit"
 
 
 def modules_of(root: Path) -> dict[str, Path]:
-    """Map the dotted name of every module below `root / "mfr_kit"` to its file; a package is its `__init__.py`."""
+    """Map the dotted name of every module below `root / "mfr_kit"` to its file; a package is its
+    `__init__.py`.
+    """
     found = {}
     for path in sorted((root / PACKAGE).rglob("*.py")):
         parts = path.relative_to(root).with_suffix("").parts
@@ -16,7 +20,9 @@ def modules_of(root: Path) -> dict[str, Path]:
 
 
 def imports_of(path: Path, known: dict[str, Path]) -> set[str]:
-    """Name the kit's modules that a file imports: of `from a import b` the module a.b where there is one, else a."""
+    """Name the kit's modules that a file imports: of `from a import b` the module a.b where
+    there is one, else a.
+    """
     found = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
@@ -35,7 +41,9 @@ def graph_of(root: Path) -> dict[str, set[str]]:
 
 
 def circles(graph: dict[str, set[str]]) -> list[list[str]]:
-    """List the groups of modules that reach each other (strongly connected, two or more), each sorted."""
+    """List the groups of modules that reach each other (strongly connected, two or more), each
+    sorted.
+    """
     order: dict[str, int] = {}
     low: dict[str, int] = {}
     stack: list[str] = []

@@ -1,4 +1,6 @@
-"""What `fuzz_side_files.py` damages and how it reads it: one campaign a family of side files, each read as the commands do."""
+"""What `fuzz_side_files.py` damages and how it reads it: one campaign a family of side files,
+each read as the commands do.
+"""
 
 import contextlib
 import json
@@ -14,7 +16,9 @@ from tests import damage
 
 @dataclass(frozen=True)
 class Campaign:
-    """`make` writes whole files into a folder, `read` reads them as commands do; `kinds` are the damages by a file's pattern."""
+    """`make` writes whole files into a folder, `read` reads them as commands do; `kinds` are the
+    damages by a file's pattern.
+    """
 
     make: Callable[[Path], None]
     read: Callable[[Path], None]
@@ -50,16 +54,30 @@ TEXT = (damage.bytes_of, damage.lines_of)
 
 
 def make_set(folder: Path, people: int = 3) -> None:
-    """Write a face set of drawn heads with twins and two skipped photographs, one with an awkward name."""
+    """Write a face set of drawn heads with twins and two skipped photographs, one with an
+    awkward name.
+    """
     from mfr_kit.data import faceset
     from tests.conftest import write_faceset
 
     made = write_faceset(folder, people, 2)
     empty = dict.fromkeys(faceset.SKIPPED_COLUMNS, "")
     lost = [
-        {**empty, "source": "p00/z,\"1.jpg", "identity": "p00", "condition": "mask", "reason": "no_face", "detail": "small"},
-        {**empty, "source": "stray.txt", "reason": "no_person", "detail": "not in a person's folder"},
-    ]  # fmt: skip
+        {
+            **empty,
+            "source": 'p00/z,"1.jpg',
+            "identity": "p00",
+            "condition": "mask",
+            "reason": "no_face",
+            "detail": "small",
+        },
+        {
+            **empty,
+            "source": "stray.txt",
+            "reason": "no_person",
+            "detail": "not in a person's folder",
+        },
+    ]
     about = {"kit_version": "test", "options": {"mask_on": "photo", "ratio": 0.5}}
     rows = made.table.to_pylist()
     for row in rows:
@@ -76,7 +94,20 @@ def read_set(folder: Path) -> None:
     from mfr_kit.training.views import drift
 
     faces = FaceSet.open(folder)
-    for name in ("people", "keys", "sources", "identities", "conditions", "clean_keys", "masks", "scores", "similarities", "fingerprint", "name", "counts"):  # fmt: skip
+    for name in (
+        "people",
+        "keys",
+        "sources",
+        "identities",
+        "conditions",
+        "clean_keys",
+        "masks",
+        "scores",
+        "similarities",
+        "fingerprint",
+        "name",
+        "counts",
+    ):
         getattr(faces, name)
     assert not set(faces.conditions) - {"mask", "nonmask"}
     assert all(isinstance(name, str) and name for name in faces.people)
@@ -90,7 +121,9 @@ def read_set(folder: Path) -> None:
     groups.head_turns(faces)
     if (faces.clean_keys != "").any():
         twins = np.flatnonzero(faces.clean_keys != "")
-        assert np.isfinite(drift.from_clean_to_twin(faces.similarities[twins], faces.similarities[twins])).all()  # fmt: skip
+        assert np.isfinite(
+            drift.from_clean_to_twin(faces.similarities[twins], faces.similarities[twins])
+        ).all()
     drift.measure_twins(faces)
     len(face_set.open_set(folder))
 
@@ -123,7 +156,9 @@ def make_run(folder: Path) -> None:
 
 
 def read_run(folder: Path) -> None:
-    """Load a run as a model, as a start, for a record, for its options, and go on with its journal."""
+    """Load a run as a model, as a start, for a record, for its options, and go on with its
+    journal.
+    """
     from mfr_kit.models import weights
     from mfr_kit.models.lineage import ancestor, trained_on
     from mfr_kit.models.run_files import MEASURED_LINE, read_metrics
@@ -162,7 +197,9 @@ def read_checkpoint(folder: Path) -> None:
 
     state = _state(folder)
     if checkpoint.restore(folder, state, 10):
-        assert 0 <= state.step <= 10 and all(torch.isfinite(value).all() for value in state.result().values())  # fmt: skip
+        assert 0 <= state.step <= 10 and all(
+            torch.isfinite(value).all() for value in state.result().values()
+        )
         _step(state)
 
 
@@ -192,7 +229,9 @@ EMBEDDED = [f"faces/p{number}/0.jpg" for number in range(6)]
 
 
 def make_embeddings(folder: Path) -> None:
-    """Write embeddings of six faces, once as .npy and twice as parquet: a column of lists, and numbered columns."""
+    """Write embeddings of six faces, once as .npy and twice as parquet: a column of lists, and
+    numbered columns.
+    """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -207,7 +246,9 @@ def make_embeddings(folder: Path) -> None:
 
 
 def read_embeddings(folder: Path) -> None:
-    """Read embeddings as a model, as distractors and as the features of a package; the first error is raised when all were read."""
+    """Read embeddings as a model, as distractors and as the features of a package; the first
+    error is raised when all were read.
+    """
     from mfr_kit.errors import KitError
     from mfr_kit.evaluation.inputs.embedding_file import EmbeddingFile, read_rows
     from mfr_kit.evaluation.inputs.faces import strangers_from
@@ -216,7 +257,10 @@ def read_embeddings(folder: Path) -> None:
     readers = [
         lambda path=path: strangers_from(*read_rows(path)) for path in sorted(folder.iterdir())
     ]
-    readers += [lambda path=path: EmbeddingFile(path, np.array(EMBEDDED, object)) for path in sorted(folder.iterdir())]  # fmt: skip
+    readers += [
+        lambda path=path: EmbeddingFile(path, np.array(EMBEDDED, object))
+        for path in sorted(folder.iterdir())
+    ]
     readers.append(lambda: np.asarray(npy.read(folder / "rows.npy", EMBEDDED)))
     readers.append(lambda: parquet.read(folder / "features.parquet", EMBEDDED))
     refused = []
@@ -299,10 +343,19 @@ seeds = [0, 1]
 teacher = "sface"
 resamples = 100
 common = {data = "set", epochs = 2.0, masks = ["surgical"], mask_ratio = 0.3}
-sets = [{name = "val", data = "set", fars = [0.1, 0.01], protocols = ["nonmask-nonmask"], flip = true}]
-setting = [{name = "base"}, {name = "wide", width = 0.5, val-every = 3}, {name = "half", of = "base", keep = 0.5, average = true}]
+sets = [
+  {name = "val", data = "set", fars = [0.1, 0.01], protocols = ["nonmask-nonmask"], flip = true},
+]
+setting = [
+  {name = "base"},
+  {name = "wide", width = 0.5, val-every = 3},
+  {name = "half", of = "base", keep = 0.5, average = true},
+]
 """
-RECIPE = 'data = "set"\nout = "run"\nmethod = "coupleface"\nepochs = 2\nwidth = 1.0\nseed = 3\nholdout_people = ["a.txt"]\nresume = false\n'
+RECIPE = (
+    'data = "set"\nout = "run"\nmethod = "coupleface"\nepochs = 2\nwidth = 1.0\nseed = '
+    '3\nholdout_people = ["a.txt"]\nresume = false\n'
+)
 
 
 def make_tomls(folder: Path) -> None:

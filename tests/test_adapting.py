@@ -1,4 +1,6 @@
-"""The commands of docs/adapting.md are run as they stand there, on the ORL faces and somebody else's ONNX file."""
+"""The commands of docs/adapting.md are run as they stand there, on the ORL faces and somebody
+else's ONNX file.
+"""
 
 import shutil
 import zipfile
@@ -19,7 +21,9 @@ SHORT = {**SHORTER, "adapt": ["--views", "1", "--epochs", "2", "--batch-size", "
 
 @pytest.fixture(scope="module")
 def workplace(tmp_path_factory) -> Path:
-    """What the reader has: photos/, val.txt, holdout.txt, configs/ and theirs.onnx, which says nothing of itself."""
+    """What the reader has: photos/, val.txt, holdout.txt, configs/ and theirs.onnx, which says
+    nothing of itself.
+    """
     folder = tmp_path_factory.mktemp("adapter")
     for name, numbers in {
         "train": range(1, 5),

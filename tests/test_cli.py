@@ -35,7 +35,8 @@ def run(*arguments: str) -> subprocess.CompletedProcess:
 def test_help_pulls_in_nothing_heavy(arguments):
     code = (
         "import sys; from mfr_kit.cli import main; code = main(sys.argv[1:]);"
-        "heavy = {'torch', 'cv2', 'numpy', 'onnx', 'onnxruntime', 'albumentations', 'insightface', 'pyarrow', 'scipy'} & set(sys.modules);"
+        "heavy = {'torch', 'cv2', 'numpy', 'onnx', 'onnxruntime', 'albumentations', "
+        "'insightface', 'pyarrow', 'scipy'} & set(sys.modules);"
         "assert code == 0, code; assert not heavy, heavy"
     )
     done = subprocess.run(

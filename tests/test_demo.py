@@ -1,4 +1,6 @@
-"""The demo's frame: it runs the commands in order, stops loudly, and removes nothing that is not its own."""
+"""The demo's frame: it runs the commands in order, stops loudly, and removes nothing that is not
+its own.
+"""
 
 import pytest
 

@@ -207,7 +207,8 @@ def wrapped() -> RuntimeError:
         (OSError(errno.EMFILE, "no"), "ulimit -n"),
         (
             OSError(
-                "Caught OSError in DataLoader worker process 0.\n...\nOSError: [Errno 13] Permission denied: '/a/b'\n"
+                "Caught OSError in DataLoader worker process 0.\n...\nOSError: [Errno 13] "
+                "Permission denied: '/a/b'\n"
             ),
             "/a/b: permission denied",
         ),

@@ -1,4 +1,6 @@
-"""Every command that writes: what is wrong with its output is one line, exit code 2, before any work, and nothing is left."""
+"""Every command that writes: what is wrong with its output is one line, exit code 2, before any
+work, and nothing is left.
+"""
 
 import errno
 import os
@@ -13,7 +15,8 @@ import pytest
 from mfr_kit import cli, options, paths
 from mfr_kit.data import faceset
 
-# `{out}` is what the command writes, a folder or a file; `{src}` a folder of people, `{pairs}` a list of pairs, `{run}` a run folder
+# `{out}` is what the command writes, a folder or a file; `{src}` a folder of people, `{pairs}` a
+# list of pairs, `{run}` a run folder
 FOLDERS = {
     "augment": ["augment", "{src}", "{out}", "--aligned", "--workers", "0"],
     "convert": ["convert", "{src}", "{out}"],
@@ -44,7 +47,9 @@ WRITERS = {**FOLDERS, **FILES}
 
 @pytest.fixture(scope="module")
 def inputs(tmp_path_factory) -> dict[str, Path]:
-    """A folder of two people with two faces each, a list of one pair, and a face set without a face."""
+    """A folder of two people with two faces each, a list of one pair, and a face set without a
+    face.
+    """
     folder = tmp_path_factory.mktemp("inputs")
     rng = np.random.default_rng(0)
     for person in ("anna", "ben"):
@@ -79,7 +84,8 @@ def listing(folder: Path) -> list[str]:
     return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*"))
 
 
-# these look at their inputs first, which are made up here; what they say of outputs is tested in their own rooms
+# these look at their inputs first, which are made up here; what they say of outputs is tested in
+# their own rooms
 BEHIND_INPUTS = ("distill-bank", "export", "results")
 
 
@@ -132,7 +138,9 @@ def test_a_name_that_does_not_fit(name: str, tmp_path: Path, inputs, capsys):
 
 
 def test_no_option_that_names_an_output_is_unchecked():
-    """An option called out, dst, work or table (to write) says what it writes, so that it is checked."""
+    """An option called out, dst, work or table (to write) says what it writes, so that it is
+    checked.
+    """
     from mfr_kit.ablation.options import AblateOptions, ResultsOptions
     from mfr_kit.adapt.options import AdaptOptions
     from mfr_kit.augment.options import AugmentOptions, DemoOptions
@@ -177,7 +185,9 @@ def test_a_dry_run_needs_no_output(tmp_path: Path):
 def test_augment_on_a_disk_that_fills_up_goes_on_later(
     format: str, tmp_path: Path, inputs, capsys, monkeypatch
 ):
-    """The disk is full at the third face or record, or at the very plan of the work; afterwards the same command finishes the set."""
+    """The disk is full at the third face or record, or at the very plan of the work; afterwards
+    the same command finishes the set.
+    """
     from mfr_kit.augment import shards
     from mfr_kit.data.storage import ShardWriter
 

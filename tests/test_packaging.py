@@ -1,4 +1,6 @@
-"""The kit as a package: its dependencies stand in two places that are equal, and a wheel works without the checkout."""
+"""The kit as a package: its dependencies stand in two places that are equal, and a wheel works
+without the checkout.
+"""
 
 import os
 import re
@@ -53,7 +55,9 @@ def wheel(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def installed(wheel: Path, tmp_path_factory) -> Path:
-    """The bin folder of an environment that holds the wheel, and sees this one's packages but not the checkout."""
+    """The bin folder of an environment that holds the wheel, and sees this one's packages but
+    not the checkout.
+    """
     folder = tmp_path_factory.mktemp("bare")
     venv.create(folder, with_pip=False)
     pip = [sys.executable, "-m", "pip", "--python", str(folder / "bin" / "python")]
@@ -95,7 +99,8 @@ def test_the_wheel_works_without_the_checkout(installed: Path, tmp_path: Path):
     grey = np.full((112, 112, 3), 128, np.uint8)
     cv2.imwrite(str(tmp_path / "face.png"), grey)
     code = (
-        "import cv2, mfr_kit.masks.transform as t; face = cv2.imread('face.png')[:, :, ::-1].copy();"
+        "import cv2, mfr_kit.masks.transform as t; face = cv2.imread('face.png')[:, :, "
+        "::-1].copy();"
         "made = t.MaskAugment(p=1)(image=face)['image'];"
         "print(t.__file__); print((made[70:] != face[70:]).mean() > 0.2)"
     )

@@ -30,7 +30,9 @@ def commands_of(document: str) -> list[list[str]]:
 
 
 def run_commands(document: str, shorter: dict[str, list[str]], capfd) -> list[str]:
-    """Run a document's commands in the current folder, each with the flags that make it short; returns their names."""
+    """Run a document's commands in the current folder, each with the flags that make it short;
+    returns their names.
+    """
     ran = []
     for command in commands_of(document):
         code = cli.main([*command, *shorter.get(command[0], [])])

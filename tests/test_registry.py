@@ -6,7 +6,8 @@ from mfr_kit.errors import KitError
 
 @pytest.fixture
 def plugins(tmp_path, monkeypatch):
-    package = f"plugins_{tmp_path.name}"  # Python remembers where a package was found, so each test has its own
+    # Python remembers where a package was found, so each test has its own
+    package = f"plugins_{tmp_path.name}"
     folder = tmp_path / package
     folder.mkdir()
     for name in ("__init__", "two_words", "alpha", "_private"):

@@ -1,4 +1,6 @@
-"""The fuzzer of side files, in short: `python tests/fuzz_side_files.py` runs thousands of inputs of each campaign."""
+"""The fuzzer of side files, in short: `python tests/fuzz_side_files.py` runs thousands of inputs
+of each campaign.
+"""
 
 import random
 import warnings

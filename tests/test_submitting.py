@@ -1,4 +1,6 @@
-"""The commands of docs/submitting.md are run as they stand there, from photographs and from an InsightFace .rec, to accepted zips."""
+"""The commands of docs/submitting.md are run as they stand there, from photographs and from an
+InsightFace .rec, to accepted zips.
+"""
 
 import json
 import shutil
@@ -19,7 +21,9 @@ DOCUMENT = "docs/submitting.md"
 
 @pytest.fixture(scope="module")
 def workplace(tmp_path_factory) -> Path:
-    """What the reader has: photos/, and ms1m-retinaface-t1/ with train.rec, train.idx and property."""
+    """What the reader has: photos/, and ms1m-retinaface-t1/ with train.rec, train.idx and
+    property.
+    """
     folder = tmp_path_factory.mktemp("submitter")
     for person in ("s1", "s2", "s3", "s4"):
         (folder / "photos" / person).mkdir(parents=True)

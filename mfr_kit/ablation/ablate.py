@@ -1,4 +1,6 @@
-"""Train and measure the cells of a table; every finished cell is one record, and what is recorded is not done again."""
+"""Train and measure the cells of a table; every finished cell is one record, and what is
+recorded is not done again.
+"""
 
 import functools
 import hashlib
@@ -51,7 +53,9 @@ POINTS = 60  # of a training curve in a record
 
 @dataclass(frozen=True)
 class Cell:
-    """One setting and seed; `seed` is None for the teacher and MEAN for an average over the seeds."""
+    """One setting and seed; `seed` is None for the teacher and MEAN for an average over the
+    seeds.
+    """
 
     setting: str
     seed: int | str | None
@@ -92,14 +96,17 @@ def ablate(options: AblateOptions) -> str:
             path.parent.mkdir(parents=True, exist_ok=True)
             weights.write_text(path, text_of({**record, "key": key}))
             told.append(
-                f"{cell.name}: done in {record['seconds']['train'] + record['seconds']['measure']:.0f} s"
+                f"{cell.name}: done in "
+                f"{record['seconds']['train'] + record['seconds']['measure']:.0f} s"
             )
             print(told[-1], flush=True)
     return "\n".join(told)
 
 
 def text_of(record: dict) -> str:
-    """Write a record as JSON with a line for each of its parts: hundreds of resampled figures a line each are read by nobody."""
+    """Write a record as JSON with a line for each of its parts: hundreds of resampled figures a
+    line each are read by nobody.
+    """
     lines = (
         f"{json.dumps(name)}: {json.dumps(value, allow_nan=False)}"
         for name, value in record.items()
@@ -108,7 +115,9 @@ def text_of(record: dict) -> str:
 
 
 def cells(table: Table) -> Iterator[Cell]:
-    """List the cells: the teacher, then all settings seed by seed (so that an early stop leaves whole comparisons), then averages."""
+    """List the cells: the teacher, then all settings seed by seed (so that an early stop leaves
+    whole comparisons), then averages.
+    """
     yield Cell(TEACHER, None)
     for seed in table.seeds:
         yield from (Cell(setting.name, seed) for setting in table.settings if not setting.average)
@@ -116,7 +125,9 @@ def cells(table: Table) -> Iterator[Cell]:
 
 
 def key_of(table: Table, cell: Cell, sets: dict[str, FaceSet]) -> str:
-    """Name what a record depends on: the options of the runs, the training set, the sets measured and how."""
+    """Name what a record depends on: the options of the runs, the training set, the sets
+    measured and how.
+    """
     measured = [
         (
             entry.name,
@@ -138,7 +149,9 @@ def key_of(table: Table, cell: Cell, sets: dict[str, FaceSet]) -> str:
 
 
 def is_current(record: dict, key: str, table: Table, cell: Cell) -> bool:
-    """Whether a record is still that of its cell: the key says so, and no default has changed since that its run took over."""
+    """Whether a record is still that of its cell: the key says so, and no default has changed
+    since that its run took over.
+    """
     if record["key"] != key:
         return False
     if cell.setting == TEACHER or table.setting(cell.setting).of is not None:
@@ -152,9 +165,11 @@ def is_current(record: dict, key: str, table: Table, cell: Cell) -> bool:
 
 
 def _weights_key(table: Table, cell: Cell) -> str:
-    """Name what a cell's weights depend on: part of its folder's name, so that another setting never finds this one's run.
+    """Name what a cell's weights depend on: part of its folder's name, so that another setting
+    never finds this one's run.
 
-    Options at their defaults are left out, so that a new option of `kit.py distill` outdates no record.
+    Options at their defaults are left out, so that a new option of `kit.py distill` outdates no
+    record.
     """
     setting = table.setting(cell.setting)
     source = setting if setting.of is None else table.setting(setting.of)
@@ -171,9 +186,11 @@ def _weights_key(table: Table, cell: Cell) -> str:
 
 @functools.cache
 def default_options() -> dict[str, object]:
-    """Defaults of the options that a key or a record tells: what a run has whose record is older than an option.
+    """Defaults of the options that a key or a record tells: what a run has whose record is older
+    than an option.
 
-    `_stands` outdates a record whose defaults have changed since, so today's are also those it was made with.
+    `_stands` outdates a record whose defaults have changed since, so today's are also those it was
+    made with.
     """
     return {
         entry.name: entry.default
@@ -193,7 +210,9 @@ def _digest(parts: list) -> str:
 
 
 def _folder(table: Table, cell: Cell, options: AblateOptions) -> Path:
-    """A cell's run folder: under the table's name, unless a run of these very options lies under another row's or table's."""
+    """A cell's run folder: under the table's name, unless a run of these very options lies under
+    another row's or table's.
+    """
     key = _weights_key(table, cell)[:8]
     return next(
         iter(sorted(options.work.glob(f"*/*-{key}"))),
@@ -280,13 +299,17 @@ def _trained(table: Table, setting: Setting, seed: int, options: AblateOptions) 
 
 
 def _expect_same_people(options: RunOptions) -> None:
-    """A run is found by the paths of its lists; what they hold may have changed since it was trained."""
+    """A run is found by the paths of its lists; what they hold may have changed since it was
+    trained.
+    """
     faces, held, _ = people.split(options, echo=False)
     people.expect_same(options, faces, held)
 
 
 def _derived(table: Table, setting: Setting, cell: Cell, options: AblateOptions) -> str:
-    """Make weights from the runs of another setting, which are trained first where they are missing."""
+    """Make weights from the runs of another setting, which are trained first where they are
+    missing.
+    """
     seeds = table.seeds if setting.average else (cell.seed,)
     runs = [Path(_trained(table, table.setting(setting.of), seed, options)) for seed in seeds]
     out = _folder(table, cell, options)
@@ -315,7 +338,9 @@ def _about_run(run: Path) -> dict:
 
 
 def _measured(embedder: Embedder, entry: Measured, faces: FaceSet, resamples: int) -> dict:
-    """TARs of a model on a set by protocol and FAR, with those of the resamples (the same people for every model) for paired intervals."""
+    """TARs of a model on a set by protocol and FAR, with those of the resamples (the same people
+    for every model) for paired intervals.
+    """
     embedded = from_set(embed_set(embedder, faces, flip=entry.flip, cache=cache_folder()), faces)
     found = measure(embedded, Plan(entry.fars, resamples), entry.protocols)
     told = {}

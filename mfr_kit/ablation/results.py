@@ -1,4 +1,6 @@
-"""The page of tables and plots made from records; every figure in it is one of theirs or computed from them here."""
+"""The page of tables and plots made from records; every figure in it is one of theirs or
+computed from them here.
+"""
 
 import json
 import os
@@ -42,12 +44,17 @@ def write(options: ResultsOptions) -> str:
     lines = [
         "# Results",
         "",
-        "Made by `python kit.py results` from the records of `python kit.py ablate TABLE.toml`; nothing here is typed by hand. TAR in %.",
-        "A figure of several seeds is their mean, the least and the greatest in brackets. Differences are to the teacher, in points, with",
-        f"{LEVEL:.0%} intervals: people are resampled, the same ones for both, and the mean over the seeds is taken in each resample; so",
-        "they tell what other people would change, not what other seeds would. Hours are the cells' own: weights made from other cells'",
+        "Made by `python kit.py results` from the records of `python kit.py ablate TABLE.toml`; "
+        "nothing here is typed by hand. TAR in %.",
+        "A figure of several seeds is their mean, the least and the greatest in brackets. "
+        "Differences are to the teacher, in points, with",
+        f"{LEVEL:.0%} intervals: people are resampled, the same ones for both, and the mean over "
+        "the seeds is taken in each resample; so",
+        "they tell what other people would change, not what other seeds would. Hours are the "
+        "cells' own: weights made from other cells'",
         "runs count none of those runs' training.",
-        "After a table's settings all sets stand side by side, each at the least FAR that gives all of them a figure.",
+        "After a table's settings all sets stand side by side, each at the least FAR that gives "
+        "all of them a figure.",
         f"Fewer than {CLAIM} false accepts: no figure; fewer than {COMPARE}: no difference.",
     ]
     for name, records in sorted(tables.items()):
@@ -99,7 +106,9 @@ def _section(name: str, records: list[dict], folder: Path, page: Path) -> list[s
 
 
 def _changes(by_setting: dict[str, list[dict]]) -> list[str]:
-    """Say by which options the settings differ: what most of them have, and what each has instead."""
+    """Say by which options the settings differ: what most of them have, and what each has
+    instead.
+    """
     options = {
         name: records[0]["options"]
         for name, records in by_setting.items()
@@ -144,7 +153,9 @@ def _plain(value: object) -> str:
 
 
 def _overview(by_setting: dict[str, list[dict]]) -> list[str]:
-    """All settings and sets in one table: the mean TAR at the least FAR that every setting can be given a figure for."""
+    """All settings and sets in one table: the mean TAR at the least FAR that every setting can
+    be given a figure for.
+    """
     columns = []
     for set_name, shape in next(iter(by_setting.values()))[0]["sets"].items():
         for protocol, rows in shape["protocols"].items():
@@ -214,7 +225,10 @@ def _difference(rows: list[dict], base: dict | None) -> str:
     ours = np.mean([np.array(row["resampled"], float) for row in rows], axis=0)
     change = 100 * (ours - np.array(base["resampled"], float))
     low, high = np.nanquantile(change, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    return f"{100 * (np.mean([row['tar'] for row in rows]) - base['tar']):+.2f} ({low:+.2f} to {high:+.2f})"
+    return (
+        f"{100 * (np.mean([row['tar'] for row in rows]) - base['tar']):+.2f} ({low:+.2f} to "
+        f"{high:+.2f})"
+    )
 
 
 def _plots(by_setting: dict[str, list[dict]]) -> list[tuple[str, str, str]]:

@@ -1,4 +1,6 @@
-"""Read a table of settings: one TOML says what is trained, with which seeds, and on what it is measured."""
+"""Read a table of settings: one TOML says what is trained, with which seeds, and on what it is
+measured.
+"""
 
 import os
 from dataclasses import dataclass
@@ -32,7 +34,9 @@ SHAPE = {
 
 @dataclass(frozen=True)
 class Measured:
-    """A face set that finished students are measured on; `flip` adds the embedding of the mirrored face."""
+    """A face set that finished students are measured on; `flip` adds the embedding of the
+    mirrored face.
+    """
 
     name: str
     data: Path
@@ -44,9 +48,11 @@ class Measured:
 
 @dataclass(frozen=True)
 class Setting:
-    """One row: options of `kit.py distill`, or (where `of` names another row) weights made from that row's runs without training.
+    """One row: options of `kit.py distill`, or (where `of` names another row) weights made from
+    that row's runs without training.
 
-    `keep` is how far such weights go from the initial ones to the trained ones; `average` takes the mean over the seeds first.
+    `keep` is how far such weights go from the initial ones to the trained ones; `average` takes the
+    mean over the seeds first.
     """
 
     name: str
@@ -79,10 +85,12 @@ class Table:
         return next(setting for setting in self.settings if setting.name == name)
 
     def options(self, setting: Setting, **own: Any) -> RunOptions:
-        """Compose a training run's options: the config, over it [common], over it the setting, over it the table's own.
+        """Compose a training run's options: the config, over it [common], over it the setting, over
+        it the table's own.
 
         Raises:
-            KitError: an option that `kit.py distill` does not have, or a wrong value; names table and setting.
+            KitError: an option that `kit.py distill` does not have, or a wrong value; names table
+                and setting.
         """
         where = f"{self.path}: setting '{setting.name}'"
         given = typed(distill_options(), {**self.common, **setting.changes}, where)
@@ -91,7 +99,8 @@ class Table:
         for key in flags:
             if key not in known:
                 raise KitError(
-                    f"{self.path}: setting '{setting.name}': {unknown('option', key, sorted(known))}"
+                    f"{self.path}: setting '{setting.name}': "
+                    f"{unknown('option', key, sorted(known))}"
                 )
         paths = ("data", "mask_folder", "mask_mix", "train_people", "val_people", "out", "bank")
         flags.update({key: Path(flags[key]) for key in paths if flags.get(key) is not None})
@@ -107,7 +116,8 @@ def read(path: Path) -> Table:
     """Read a table; `$NAME` in its texts is replaced from the environment.
 
     Raises:
-        KitError: unreadable, an unknown or missing key, a variable that is not set, a name used twice, or an `of` that is no trained row.
+        KitError: unreadable, an unknown or missing key, a variable that is not set, a name used
+            twice, or an `of` that is no trained row.
     """
     raw = read_toml(path, "the table")
     _known(raw, TOP, f"{path}")
@@ -125,7 +135,8 @@ def read(path: Path) -> Table:
     for setting in settings:
         if setting.of is not None and setting.of not in trained:
             raise KitError(
-                f"{path}: setting '{setting.name}': {unknown('trained setting', setting.of, trained)}"
+                f"{path}: setting '{setting.name}': "
+                f"{unknown('trained setting', setting.of, trained)}"
             )
     return Table(
         path=Path(path),

@@ -1,4 +1,6 @@
-"""The adapter: a small network on a frozen recogniser's embeddings that moves those of masked faces to where the bare ones lie."""
+"""The adapter: a small network on a frozen recogniser's embeddings that moves those of masked
+faces to where the bare ones lie.
+"""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -23,15 +25,18 @@ ORDER_STREAM, INIT_STREAM = 2, 3
 
 
 class Adapter(nn.Module):
-    """x + spread * MLP((x - centre) / spread): three layers whose last one starts at zero, so that it starts as the identity.
+    """x + spread * MLP((x - centre) / spread): three layers whose last one starts at zero, so that
+    it starts as the identity.
 
-    Source: after the embedding unmasking model of Boutros et al. (arXiv 2103.01716), four layers with batch norms; here with a way
+    Source: after the embedding unmasking model of Boutros et al. (arXiv 2103.01716), four layers
+        with batch norms; here with a way
     around them, and the input standardised by the training faces once instead of by each batch.
 
     Args:
         size: D of the embeddings.
         hidden: width of the two hidden layers.
-        centre, spread: mean and standard deviation of the training embeddings, (D,); the identity's if left out.
+        centre, spread: mean and standard deviation of the training embeddings, (D,); the identity's
+            if left out.
     """
 
     def __init__(
@@ -53,7 +58,9 @@ class Adapter(nn.Module):
         return embeddings + self.spread * last(nn.functional.leaky_relu(second(values), SLOPE))
 
     def folded(self) -> list[tuple[np.ndarray, np.ndarray]]:
-        """The three layers as float64 (outputs, inputs) matrices and biases, with centre and spread in the first and the last."""
+        """The three layers as float64 (outputs, inputs) matrices and biases, with centre and
+        spread in the first and the last.
+        """
         (first, bias), middle, (last, shift) = (
             (layer.weight.detach().double(), layer.bias.detach().double()) for layer in self.layers
         )
@@ -65,7 +72,9 @@ class Adapter(nn.Module):
 
 @dataclass(frozen=True)
 class Stored:
-    """A training set as the recogniser sees it: bare faces, the same faces masked once a view, who they are (0 .. C-1)."""
+    """A training set as the recogniser sees it: bare faces, the same faces masked once a view,
+    who they are (0 .. C-1).
+    """
 
     clean: Bank
     masked: list[Bank]
@@ -75,7 +84,9 @@ class Stored:
         return 2 * len(self.masked) * len(self.labels)
 
     def batch(self, rows: np.ndarray) -> tuple[Tensor, Tensor, Tensor]:
-        """Gather (B, D) masked embeddings, (B, D) of the same faces bare in the same mirror state, and (B,) labels, by row numbers."""
+        """Gather (B, D) masked embeddings, (B, D) of the same faces bare in the same mirror
+        state, and (B,) labels, by row numbers.
+        """
         pass_, rows = np.divmod(rows, 2 * len(self.labels))
         faces, mirrored = np.divmod(rows, 2)
         masked = np.empty((len(rows), self.clean.embeddings.shape[2]), np.float32)
@@ -89,7 +100,9 @@ class Stored:
 
 
 class Trained(NamedTuple):
-    """The adapter of the best epoch (without validation of the last; 0 is the identity), and a line of figures an epoch."""
+    """The adapter of the best epoch (without validation of the last; 0 is the identity), and a
+    line of figures an epoch.
+    """
 
     adapter: Adapter
     epoch: int
@@ -97,7 +110,9 @@ class Trained(NamedTuple):
 
 
 def make(options: AdaptOptions, stored: Stored, block: int = 8192) -> Adapter:
-    """Make the adapter that changes nothing yet, standardised by the bare faces of the training set."""
+    """Make the adapter that changes nothing yet, standardised by the bare faces of the training
+    set.
+    """
     count, size = len(stored.labels), stored.clean.embeddings.shape[2]
     sums = np.zeros((2, size))
     for start in range(0, count, block):
@@ -123,7 +138,8 @@ def train(
     Args:
         options: method, weights and schedule.
         stored: of the training faces.
-        validate: measures an adapter; its best epoch is kept, and the identity if no epoch beats it.
+        validate: measures an adapter; its best epoch is kept, and the identity if no epoch beats
+            it.
         tell: takes a line for the screen after each epoch.
     Raises:
         KitError: fewer views than a batch, or a loss that is not finite.
@@ -211,6 +227,7 @@ def _told(line: dict) -> str:
     parts = [f"{name} {value:.4f}" for name, value in line.get("terms", {}).items()]
     if found := line.get("validation"):
         parts.append(
-            f"masked {found['masked']:.4f}, clean {found['clean']:.4f} at FAR {found['far']:g}, score {found['score']:.4f}"
+            f"masked {found['masked']:.4f}, clean {found['clean']:.4f} at FAR {found['far']:g}, "
+            f"score {found['score']:.4f}"
         )
     return f"epoch {line['epoch']}: {', '.join(parts) or 'the recogniser as it is'}"

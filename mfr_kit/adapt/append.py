@@ -1,4 +1,6 @@
-"""Put an adapter behind the graph of the recogniser it was trained on: one ONNX file, read like any other."""
+"""Put an adapter behind the graph of the recogniser it was trained on: one ONNX file, read like
+any other.
+"""
 
 import copy
 from collections.abc import Callable
@@ -28,9 +30,11 @@ Embed = Callable[[np.ndarray], np.ndarray]  # faces -> embeddings
 
 
 def append(embedder: Embedder, adapter: Adapter, path: Path, metadata: dict[str, str]) -> float:
-    """Write recogniser and adapter as one file, when it agrees with the two run one after the other.
+    """Write recogniser and adapter as one file, when it agrees with the two run one after the
+    other.
 
-    The recogniser's nodes, opset and IR version stay; a fixed batch is freed if the graph allows it.
+    The recogniser's nodes, opset and IR version stay; a fixed batch is freed if the graph allows
+    it.
 
     Args:
         embedder: an ONNX recogniser, or a torch one, which is exported first.
@@ -67,13 +71,15 @@ def append(embedder: Embedder, adapter: Adapter, path: Path, metadata: dict[str,
             continue
         if not difference <= TOLERANCE:  # a NaN fails too
             failure = KitError(
-                f"its output differs by {difference:.1e} from the recogniser's, adapted; at most {TOLERANCE:.0e}"
+                f"its output differs by {difference:.1e} from the recogniser's, adapted; at most "
+                f"{TOLERANCE:.0e}"
             )
             continue
         export.write(proto, path)
         return difference
     raise KitError(
-        f"the adapter cannot be put behind {embedder.name}: {str(failure).splitlines()[0]}; nothing was written"
+        f"the adapter cannot be put behind {embedder.name}: {str(failure).splitlines()[0]}; "
+        "nothing was written"
     )
 
 
@@ -87,12 +93,14 @@ def graph_of(embedder: Embedder) -> onnx.ModelProto:
         return export.export_graph(copy.deepcopy(embedder.model).cpu(), export.OPSETS[0])[0]
     if not isinstance(embedder, OnnxEmbedder):
         raise KitError(
-            f"{embedder.name} is several networks: adapt one of them, or distil them into one (kit.py distill --teacher A,B)"
+            f"{embedder.name} is several networks: adapt one of them, or distil them into one "
+            "(kit.py distill --teacher A,B)"
         )
     proto = onnx_file.load_with_weights(embedder.path)
     if proto is None:
         raise KitError(
-            f"{embedder.path} is too large to be written anew: at most {onnx_file.MOST_BYTES >> 30} GiB with its weights"
+            f"{embedder.path} is too large to be written anew: at most "
+            f"{onnx_file.MOST_BYTES >> 30} GiB with its weights"
         )
     onnx_file.free_batch(proto)
     onnx_file.shape_slopes(proto)
@@ -100,7 +108,8 @@ def graph_of(embedder: Embedder) -> onnx.ModelProto:
     opset = next((item.version for item in proto.opset_import if item.domain in ("", "ai.onnx")), 0)
     if opset < OLDEST_OPSET:
         raise KitError(
-            f"{embedder.path} has opset {opset}: convert it to {OLDEST_OPSET} or later first (onnx.version_converter)"
+            f"{embedder.path} has opset {opset}: convert it to {OLDEST_OPSET} or later first "
+            "(onnx.version_converter)"
         )
     return proto
 
@@ -185,7 +194,9 @@ def compare(
     normalisation: str,
     batches: tuple[int, ...],
 ) -> float:
-    """The largest difference, of the largest value, between a file and adapter(recogniser) on made-up faces."""
+    """The largest difference, of the largest value, between a file and adapter(recogniser) on
+    made-up faces.
+    """
     session, worst = open_session(proto.SerializeToString()), 0.0
     signature = read_signature(session, "the adapted file")
     for count in batches:
@@ -198,14 +209,17 @@ def compare(
 
 
 def _embed_of(embedder: Embedder, graph: onnx.ModelProto) -> Embed:
-    """What the file is compared with: the recogniser; of a torch one its export, after that was compared with it as `export` does."""
+    """What the file is compared with: the recogniser; of a torch one its export, after that was
+    compared with it as `export` does.
+    """
     if not isinstance(embedder, TorchEmbedder):
         return embedder.embed
     data = graph.SerializeToString()
     parity = export.compare(copy.deepcopy(embedder.model).cpu(), data)
     if not all(difference <= export.TOLERANCE for difference in parity.values()):  # a NaN fails too
         raise KitError(
-            f"the export of {embedder.name} disagrees with torch, cosine differences {parity}; nothing was written"
+            f"the export of {embedder.name} disagrees with torch, cosine differences {parity}; "
+            "nothing was written"
         )
     session = open_session(data)
     return lambda faces: session.run(

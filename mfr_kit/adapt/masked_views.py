@@ -1,4 +1,6 @@
-"""A masked view of every face of a set, drawn when it is read: what a frozen recogniser's bank of masked faces is made of."""
+"""A masked view of every face of a set, drawn when it is read: what a frozen recogniser's bank
+of masked faces is made of.
+"""
 
 import functools
 import hashlib
@@ -16,7 +18,8 @@ from mfr_kit.training.views.view import Views
 
 
 class MaskedViews:
-    """The views of one pass over a face set, as pictures that `bank.store` takes; threads may read them.
+    """The views of one pass over a face set, as pictures that `bank.store` takes; threads may read
+    them.
 
     Args:
         faces: clean faces.
@@ -51,7 +54,9 @@ class MaskedViews:
 
     @functools.cached_property
     def fingerprint(self) -> str:
-        """SHA-256 over all that the pictures depend on, but for the versions of the kit, OpenCV and numpy."""
+        """SHA-256 over all that the pictures depend on, but for the versions of the kit, OpenCV
+        and numpy.
+        """
         options = self._options
         told = [
             self._faces.fingerprint,

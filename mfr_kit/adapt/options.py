@@ -20,7 +20,9 @@ class AdaptOptions:
     data: Path = like(RunOptions, "data")
     out: Path = option(
         writes="folder",
-        help="Run folder to write; a command that was stopped goes on with the embeddings it had stored.",
+        help="Run folder to write; a command that was stopped goes on with the embeddings it "
+        "had "
+        "stored.",
     )
     train_people: Path | None = like(RunOptions, "train_people")
     val_people: Path | None = option(
@@ -31,7 +33,9 @@ class AdaptOptions:
     allow_unknown: bool = like(ListOptions, "allow_unknown")
     teacher: str = option(
         "sface",
-        help="The recogniser: an asset, .onnx file, state dict (.pth, .safetensors) or run folder. It stays as it is.",
+        help="The recogniser: an asset, .onnx file, state dict (.pth, .safetensors) or run "
+        "folder. It stays as it "
+        "is.",
     )
     normalisation: str | None = option(
         None,
@@ -43,7 +47,9 @@ class AdaptOptions:
     )
     method: str = option(
         "both",
-        help="fcd: draw masked embeddings to their clean ones. srt: self-restrained triplet. both: their weighted sum.",
+        help="fcd: draw masked embeddings to their clean ones. srt: self-restrained triplet. "
+        "both: their weighted "
+        "sum.",
         choices=lambda: ["fcd", "srt", "both"],
     )
     srt_weight: float = option(
@@ -54,12 +60,15 @@ class AdaptOptions:
     )
     clean_weight: float = option(
         1.0,
-        help="Weight of FCD from clean embeddings to themselves, >= 0: bare faces stay where they are.",
+        help="Weight of FCD from clean embeddings to themselves, >= 0: bare faces stay where "
+        "they "
+        "are.",
     )
     hidden: int = option(512, help="Width of the adapter's two hidden layers.")
     views: int = option(
         1,
-        help="Masked views drawn of each face; the recogniser embeds each and its mirror image, once.",
+        help="Masked views drawn of each face; the recogniser embeds each and its mirror image, "
+        "once.",
     )
     batch_size: int = option(512, help="Faces a step.")
     epochs: int = option(10, help="Passes over all stored views, >= 1.")
@@ -80,7 +89,8 @@ class AdaptOptions:
     )
     bank: Path | None = option(
         None,
-        help="Folder of stored embeddings, shared with distill and between runs; default: OUT/bank.",
+        help="Folder of stored embeddings, shared with distill and between runs; default: "
+        "OUT/bank.",
     )
     bank_dtype: str = like(RunOptions, "bank_dtype")
     bank_batch: int = like(RunOptions, "bank_batch")
@@ -89,7 +99,8 @@ class AdaptOptions:
         refuse_out_of_range(self)
         if self.method != "both" and self.srt_weight != AdaptOptions.srt_weight:
             raise KitError(
-                f"--srt-weight weighs the two terms of --method both; --method {self.method} has one"
+                f"--srt-weight weighs the two terms of --method both; --method {self.method} has "
+                "one"
             )
         if self.method == "fcd" and self.srt_margin != AdaptOptions.srt_margin:
             raise KitError("--srt-margin is an option of --method srt and both, not of fcd")

@@ -1,4 +1,6 @@
-"""`kit.py adapt`: store what a frozen recogniser sees in bare and masked faces, train an adapter on that, put it behind the recogniser."""
+"""`kit.py adapt`: store what a frozen recogniser sees in bare and masked faces, train an adapter
+on that, put it behind the recogniser.
+"""
 
 import json
 from dataclasses import dataclass
@@ -30,7 +32,9 @@ WEIGHTS = "adapter.pt"
 
 @dataclass(frozen=True)
 class Adapted:
-    """A finished run: `epoch` is that of the weights, 0 for the recogniser as it was; `parity` see `submission.append`."""
+    """A finished run: `epoch` is that of the weights, 0 for the recogniser as it was; `parity`
+    see `submission.append`.
+    """
 
     path: Path
     epoch: int

@@ -1,4 +1,6 @@
-"""Nearest neighbours among unit embeddings, block by block: memory grows with N, never with N x N."""
+"""Nearest neighbours among unit embeddings, block by block: memory grows with N, never with N x
+N.
+"""
 
 import itertools
 from collections.abc import Iterator
@@ -41,7 +43,9 @@ def _nearest(
 
 
 def likeness_to_own(embeddings: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """(N,) mean cosine to the person's other photographs; +inf for a person's only one. By sums: a person may have any number of them."""
+    """(N,) mean cosine to the person's other photographs; +inf for a person's only one. By sums:
+    a person may have any number of them.
+    """
     count = np.bincount(labels)
     order = np.argsort(labels, kind="stable")
     present = np.flatnonzero(count)
@@ -56,7 +60,9 @@ def likeness_to_own(embeddings: np.ndarray, labels: np.ndarray) -> np.ndarray:
 def twins_within(
     embeddings: np.ndarray, labels: np.ndarray, threshold: float
 ) -> Iterator[tuple[int, int, float]]:
-    """Yield (earlier row, later row, cosine) for each row that is at least `threshold` like an earlier one of its person."""
+    """Yield (earlier row, later row, cosine) for each row that is at least `threshold` like an
+    earlier one of its person.
+    """
     order = np.argsort(labels, kind="stable")
     edges = np.flatnonzero(np.diff(labels[order], prepend=-1, append=-1))
     for start, stop in itertools.pairwise(edges):

@@ -1,4 +1,6 @@
-"""Look for what is wrong with a training set: the same photograph twice, one person under two names, photographs under a wrong name."""
+"""Look for what is wrong with a training set: the same photograph twice, one person under two
+names, photographs under a wrong name.
+"""
 
 import csv
 import hashlib
@@ -29,8 +31,9 @@ BATCH = 64
 class Thresholds:
     """Cosines between embeddings of the model that is used; the defaults are for SFace.
 
-    Measured on LFW's held-out people (1,585 photographs, 600 people): the nearest stranger is at 0.37 in the median and 0.54 at most, the
-    mean of a person's own photographs at 0.66 in the median and above 0.43 for 99 %; the two photographs below 0.2 bear wrong names.
+    Measured on LFW's held-out people (1,585 photographs, 600 people): the nearest stranger is at
+    0.37 in the median and 0.54 at most, the mean of a person's own photographs at 0.66 in the
+    median and above 0.43 for 99 %; the two photographs below 0.2 bear wrong names.
     """
 
     same_photo: float = 0.95
@@ -72,7 +75,8 @@ class Scan:
 def open_set(
     path: Path, level: int | None = None, say: Callable[[str], None] = lambda line: None
 ) -> TrainingSet:
-    """Open any training set without its masked twins; a face set's faces under the names of their photographs.
+    """Open any training set without its masked twins; a face set's faces under the names of their
+    photographs.
 
     Args:
         path: the set.
@@ -91,7 +95,8 @@ def open_set(
 
 
 def scan(source: TrainingSet, embedder: Embedder | None, detector: Detector | None = None) -> Scan:
-    """Read every photograph once: hash it, decode it, embed it (if all are aligned faces and there is an embedder).
+    """Read every photograph once: hash it, decode it, embed it (if all are aligned faces and there
+    is an embedder).
 
     Args:
         source: the set.
@@ -203,7 +208,9 @@ def between(one: Scan, other: Scan, limits: Thresholds) -> Iterator[Finding]:
 
 
 def save(findings: list[Finding], folder: Path) -> int:
-    """Write findings.csv and exclude.txt (one photograph a line, for `augment --exclude`); return how many are to be excluded."""
+    """Write findings.csv and exclude.txt (one photograph a line, for `augment --exclude`);
+    return how many are to be excluded.
+    """
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(field.name for field in fields(Finding))
@@ -217,7 +224,9 @@ def save(findings: list[Finding], folder: Path) -> int:
 
 
 def _names(one: Scan, limits: Thresholds, told: set[int]) -> Iterator[Finding]:
-    """Find people under two names (the one with fewer photographs is to be excluded) and photographs unlike the rest of their person's."""
+    """Find people under two names (the one with fewer photographs is to be excluded) and
+    photographs unlike the rest of their person's.
+    """
     labels, count = one.source.labels, np.bincount(one.source.labels)
     stranger, likeness = nearest_stranger(one.embeddings, labels)
     pairs = {}
@@ -256,7 +265,9 @@ def _names(one: Scan, limits: Thresholds, told: set[int]) -> Iterator[Finding]:
 
 
 def _duplicate(one: Scan, kind: str, first: int, row: int) -> Iterator[Finding]:
-    """One person's second copy goes; of a photograph under two names every copy goes, for nobody knows whose it is."""
+    """One person's second copy goes; of a photograph under two names every copy goes, for nobody
+    knows whose it is.
+    """
     torn = one.source.labels[first] != one.source.labels[row]
     yield Finding(f"{kind}, two names" if torn else kind, *one.of(row), *one.of(first), 1.0, True)
     if torn:

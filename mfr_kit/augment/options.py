@@ -15,7 +15,9 @@ class AugmentOptions:
 
     src: Path = option(
         argument=True,
-        help="Folder that holds one folder of photographs (or, with --aligned, of aligned faces) per person.",
+        help="Folder that holds one folder of photographs (or, with --aligned, of aligned "
+        "faces) per "
+        "person.",
     )
     dst: Path = option(
         argument=True,
@@ -28,34 +30,47 @@ class AugmentOptions:
     seed: int = option(0, help="Same seed, same masks, whatever the number of workers.")
     masks: list[str] | None = option(
         None,
-        help="Mask templates to draw from (repeat the flag); all that `kit.py masks list` shows if left out.",
+        help="Mask templates to draw from (repeat the flag); all that `kit.py masks list` shows "
+        "if left "
+        "out.",
     )
     mask_on: str | None = option(
         None,
         choices=lambda: ["photo", "crop"],
-        help="photo: draw the mask on the photograph and detect again, as a deployed system must (default for photographs). "
+        help="photo: draw the mask on the photograph and detect again, as a deployed system "
+        "must (default for photographs). "
         "crop: draw it on the aligned face (default with --aligned).",
     )
     aligned: bool = option(
         False,
-        help="SRC holds faces already aligned to the ArcFace 112x112 template, or to SphereFace's 96x112; no detector is used.",
+        help="SRC holds faces already aligned to the ArcFace 112x112 template, or to "
+        "SphereFace's 96x112; no detector is "
+        "used.",
     )
     detect: bool = option(
         False,
-        help="With --aligned: look for each face's own landmarks, so that masks sit better; the faces stay as they are.",
+        help="With --aligned: look for each face's own landmarks, so that masks sit better; the "
+        "faces stay as they "
+        "are.",
     )
     alignment: str = option(
         "plain",
         choices=lambda: ["plain", "robust"],
-        help="robust: the median landmarks over several scales and mirror images; slower, and what to measure masked faces with.",
+        help="robust: the median landmarks over several scales and mirror images; slower, and "
+        "what to measure masked faces "
+        "with.",
     )
     upright: bool = option(
         False,
-        help="Turn photographs that lie on their side or upside down without an EXIF tag: three more looks where the first is not sure.",
+        help="Turn photographs that lie on their side or upside down without an EXIF tag: three "
+        "more looks where the first is not "
+        "sure.",
     )
     level: int | None = option(
         None,
-        help="Folder levels above a person's folder, 0..5: 1 for SRC/*/PERSON. Default: 0, but what looks deeper is refused.",
+        help="Folder levels above a person's folder, 0..5: 1 for SRC/*/PERSON. Default: 0, but "
+        "what looks deeper is "
+        "refused.",
     )
     people: Path | None = option(None, help="List of names, one a line: only these people.")
     exclude: Path | None = option(
@@ -83,14 +98,17 @@ class AugmentOptions:
     )
     detector_model: Path | None = option(
         None,
-        help="Your own model: for yunet its ONNX file (default: the asset 'yunet'), for insightface the name or folder of a model pack.",
+        help="Your own model: for yunet its ONNX file (default: the asset 'yunet'), for "
+        "insightface the name or folder of a model "
+        "pack.",
     )
     workers: int | None = option(
         None, help="Processes; 0 works in this one. Default: one per core."
     )
     dry_run: bool = option(
         False,
-        help="Try a few photographs, say what the whole will take in time and disk, and write nothing.",
+        help="Try a few photographs, say what the whole will take in time and disk, and write "
+        "nothing.",
     )
 
     def __post_init__(self) -> None:
@@ -112,11 +130,13 @@ class AugmentOptions:
             )
         if self.aligned and self.alignment == "robust":
             raise KitError(
-                "--aligned and --alignment robust contradict each other: an aligned face is taken as it is"
+                "--aligned and --alignment robust contradict each other: an aligned face is "
+                "taken as it is"
             )
         if self.aligned and self.mask_on == "photo":
             raise KitError(
-                "--aligned and --mask-on photo contradict each other: an aligned face has no photograph around it to detect in"
+                "--aligned and --mask-on photo contradict each other: an aligned face has no "
+                "photograph around it to detect in"
             )
 
     @property
@@ -132,11 +152,14 @@ class DemoOptions:
     out: Path = option(
         Path("runs/demo"),
         writes="folder",
-        help="Folder for the student, the report and the submission; an earlier demo there is replaced.",
+        help="Folder for the student, the report and the submission; an earlier demo there is "
+        "replaced.",
     )
     steps: int = option(
         60,
-        help="Training steps of 32 faces; the default keeps the whole demo under five minutes on two cores.",
+        help="Training steps of 32 faces; the default keeps the whole demo under five minutes "
+        "on two "
+        "cores.",
     )
 
     def __post_init__(self) -> None:

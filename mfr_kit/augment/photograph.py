@@ -27,7 +27,9 @@ from mfr_kit.data.upright import find_upright, turn, turn_matrix
 from mfr_kit.seeding import key_of, rng_for
 
 PutOn = Callable[[np.ndarray, np.ndarray, np.random.Generator], tuple[np.ndarray, np.ndarray, dict]]
-"""A face or photograph, landmarks, generator -> the same with a mask on, (H, W) uint8 coverage, what was drawn (JSON-able)."""
+"""A face or photograph, landmarks, generator -> the same with a mask on, (H, W) uint8 coverage,
+what was drawn (JSON-able).
+"""
 
 
 class Frame(NamedTuple):
@@ -66,7 +68,8 @@ class FaceMaker:
         """Make the face (and twin) of one photograph.
 
         Returns:
-            rows for `faces.parquet`, each with its (112, 112, 3) `image` instead of a `digest`, and rows for `skipped.csv`.
+            rows for `faces.parquet`, each with its (112, 112, 3) `image` instead of a `digest`, and
+            rows for `skipped.csv`.
         """
         if photo.reason:
             return [], [_skipped(photo, photo.reason, photo.detail)]

@@ -1,4 +1,6 @@
-"""`kit.py augment`: photographs to a face set, by many processes, resumable, the same bytes every time."""
+"""`kit.py augment`: photographs to a face set, by many processes, resumable, the same bytes
+every time.
+"""
 
 import itertools
 import json
@@ -64,8 +66,9 @@ def _keep_quiet(line: str) -> None:
 def augment(options: AugmentOptions, say: Say = _keep_quiet) -> Summary:
     """Make a face set of a folder of people's folders.
 
-    The set is built in `DST.part` and moved to DST when it is whole; an interrupted run leaves `DST.part`, and the same
-    command continues there. Photographs without a face, unreadable ones and files that are no image are listed in `skipped.csv`.
+    The set is built in `DST.part` and moved to DST when it is whole; an interrupted run leaves
+    `DST.part`, and the same command continues there. Photographs without a face, unreadable ones
+    and files that are no image are listed in `skipped.csv`.
 
     Raises:
         KitError: DST exists, nothing usable in SRC, or `DST.part` was begun with other options.
@@ -98,10 +101,12 @@ def augment(options: AugmentOptions, say: Say = _keep_quiet) -> Summary:
 
 
 def begin(options: AugmentOptions, say: Say = _keep_quiet) -> Survey:
-    """Look through SRC and say what is in it; lay out `DST.part`, or find it as an earlier run with the same options left it.
+    """Look through SRC and say what is in it; lay out `DST.part`, or find it as an earlier run with
+    the same options left it.
 
     Raises:
-        KitError: DST exists, an unknown mask, fewer people than shards, or `DST.part` was begun with other options.
+        KitError: DST exists, an unknown mask, fewer people than shards, or `DST.part` was begun
+            with other options.
     """
     if options.dst.exists() and (not options.dst.is_dir() or any(options.dst.iterdir())):
         raise KitError(f"{options.dst} exists already: choose another DST or remove it first")
@@ -113,7 +118,8 @@ def begin(options: AugmentOptions, say: Say = _keep_quiet) -> Survey:
     count = len(people)
     if count < options.shards:
         raise KitError(
-            f"--shards {options.shards}: there are only {count} people in {options.src}, and a person is in one shard"
+            f"--shards {options.shards}: there are only {count} people in {options.src}, and a "
+            "person is in one shard"
         )
     library.load(options.masks)  # a name that no mask has is refused before DST.part is begun
     building = shards.building_of(options)
@@ -136,10 +142,12 @@ def begin(options: AugmentOptions, say: Say = _keep_quiet) -> Survey:
 
 
 def look_through(options: AugmentOptions, say: Say) -> Survey:
-    """Check where SRC and DST lie and how SRC is laid out, and say what the lists chose and what was found.
+    """Check where SRC and DST lie and how SRC is laid out, and say what the lists chose and what
+    was found.
 
     Raises:
-        KitError: SRC is a face set, or a level too high for its people; DST lies inside it, or the other way round; no photograph.
+        KitError: SRC is a face set, or a level too high for its people; DST lies inside it, or the
+            other way round; no photograph.
     """
     for target in (options.dst, shards.building_of(options)):
         refuse_overlap(options.src, target)
@@ -168,10 +176,12 @@ def _expect_same_plan(plan: Path, wanted: dict, options: AugmentOptions) -> None
         return
     if {**found, "found": ""} == {**wanted, "found": ""}:
         raise KitError(
-            f"{options.src} changed since the run began (other people): remove {building} to start afresh"
+            f"{options.src} changed since the run began (other people): remove {building} to "
+            "start afresh"
         )
     raise KitError(
-        f"{building} was begun with other options or other names in its lists: give the same ones to continue it, or remove it to start afresh"
+        f"{building} was begun with other options or other names in its lists: give the same "
+        "ones to continue it, or remove it to start afresh"
     )
 
 
@@ -216,7 +226,8 @@ def _no_face(options: AugmentOptions, reasons: Counter) -> str:
     listed = f"{shards.building_of(options) / faceset.SKIPPED} says why for each file"
     if set(reasons) == {"not_aligned"}:
         return (
-            f"none of the {reasons['not_aligned']:,} files in {options.src} is an aligned face ({listed}):"
+            f"none of the {reasons['not_aligned']:,} files in {options.src} is an aligned face "
+            f"({listed}):"
             " leave --aligned out, so that faces are found and aligned"
         )
     return f"no face was found in {options.src} ({said}): {listed}"
@@ -243,10 +254,12 @@ def estimate(options: AugmentOptions) -> str:
     size_bytes = sum(sizes) / len(sample) * total
     lines = (
         *seen.lines(options.src),
-        f"{options.src}: {total} files; tried {len(sample)}, of which {lost} gave no face or no twin",
+        f"{options.src}: {total} files; tried {len(sample)}, of which {lost} gave no face or no "
+        "twin",
         f"time: about {seconds / 60:.1f} min with {max(workers, 1)} process(es) on this machine",
         f"disk: about {size_bytes / 2**20:.0f} MiB",
-        f"memory: about {_peak_mib() * (workers + 1 if workers else 1):.0f} MiB, whatever the size of the set",
+        f"memory: about {_peak_mib() * (workers + 1 if workers else 1):.0f} MiB, whatever the "
+        "size of the set",
     )
     return "\n".join(lines)
 
@@ -278,7 +291,9 @@ def _about(options: AugmentOptions) -> dict:
 
 
 def _read_notes(options: AugmentOptions) -> tuple[Counter, int]:
-    """What was done to photographs, and how many entries of the people's folders the run went through."""
+    """What was done to photographs, and how many entries of the people's folders the run went
+    through.
+    """
     notes, count = Counter(), 0
     for shard in range(options.shards):
         for line in shards.read_journal(shards.building_of(options), shard):
@@ -288,7 +303,9 @@ def _read_notes(options: AugmentOptions) -> tuple[Counter, int]:
 
 
 def _rows(options: AugmentOptions, reasons: Counter) -> Iterator[tuple[list[dict], list[dict]]]:
-    """Read the journals back in order, count the reasons, and end with the files that lie beside the people's folders."""
+    """Read the journals back in order, count the reasons, and end with the files that lie beside
+    the people's folders.
+    """
     building = shards.building_of(options)
     for shard in range(options.shards):
         for note in shards.read_journal(building, shard):

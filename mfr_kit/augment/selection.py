@@ -1,4 +1,6 @@
-"""Which people and photographs of SRC an `augment` run works at: what its lists --people and --exclude choose."""
+"""Which people and photographs of SRC an `augment` run works at: what its lists --people and
+--exclude choose.
+"""
 
 from collections.abc import Iterable, Iterator
 from pathlib import PurePosixPath
@@ -19,10 +21,12 @@ def people_of(options: AugmentOptions) -> People:
 
 
 def chosen_people(options: AugmentOptions) -> list[str]:
-    """The people that are asked for, sorted; a person's place in this list is the label in a `.rec`.
+    """The people that are asked for, sorted; a person's place in this list is the label in a
+    `.rec`.
 
     Raises:
-        KitError: no folder of people, or a list that names nobody or somebody who is not there (unless --allow-unknown).
+        KitError: no folder of people, or a list that names nobody or somebody who is not there
+            (unless --allow-unknown).
     """
     choice = people_choice(options)
     return list(people_of(options).homes) if choice is None else sorted(choice.found)
@@ -49,7 +53,9 @@ def people_choice(options: AugmentOptions) -> lists.Choice | None:
 
 
 def exclude_choice(options: AugmentOptions) -> lists.Choice | None:
-    """What --exclude chose among the files of SRC; None without it. A list without an entry, as `audit` writes where all is well, is none."""
+    """What --exclude chose among the files of SRC; None without it. A list without an entry, as
+    `audit` writes where all is well, is none.
+    """
     if options.exclude is None:
         return None
     found = people_of(options)

@@ -1,7 +1,8 @@
-"""One shard of an `augment` run: photographs in, images and a journal out; it can be killed at any moment and goes on where it stopped.
+"""One shard of an `augment` run: photographs in, images and a journal out; it can be killed at any
+moment and goes on where it stopped.
 
-A cluster engine runs `make_shard` for 0 .. shards-1, each by one process at a time on any machine that sees SRC and `DST.part`, between
-`augment.begin` and `augment.finish`.
+A cluster engine runs `make_shard` for 0 .. shards-1, each by one process at a time on any machine
+that sees SRC and `DST.part`, between `augment.begin` and `augment.finish`.
 """
 
 import concurrent.futures
@@ -60,7 +61,8 @@ def building_of(options: AugmentOptions) -> Path:
 
 
 def journal_of(building: Path, shard: int) -> Path:
-    """The text file that notes what is done of a shard, a line of JSON for each chunk of photographs, in their order.
+    """The text file that notes what is done of a shard, a line of JSON for each chunk of
+    photographs, in their order.
 
     One file a shard: a note a chunk would be ninety thousand files for 5.8 million photographs.
     """
@@ -68,7 +70,9 @@ def journal_of(building: Path, shard: int) -> Path:
 
 
 def photos_of_shard(options: AugmentOptions, shard: int) -> Iterator[Photo]:
-    """List a shard's photographs: an even share of the people, consecutive, so that a person is in one shard only."""
+    """List a shard's photographs: an even share of the people, consecutive, so that a person is
+    in one shard only.
+    """
     found, people = people_of(options), chosen_people(options)
     excluded = exclude_choice(options)
     left_out = set() if excluded is None else set(excluded.found)
@@ -99,7 +103,8 @@ def make_shard(
     Returns:
         the number of photographs that an earlier run had done.
     Raises:
-        KitError: SRC changed since the run began, another process works at this shard, or a worker died.
+        KitError: SRC changed since the run began, another process works at this shard, or a worker
+            died.
     """
     if submit is None:
         with crew(options) as own_crew:
@@ -142,7 +147,9 @@ def make_shard(
 
 
 def holds_faces(building: Path) -> bool:
-    """Whether an earlier run has made a face: one that has not is not worth keeping, nor in the way of another."""
+    """Whether an earlier run has made a face: one that has not is not worth keeping, nor in the
+    way of another.
+    """
     journals = sorted((building / WORK).glob("*.jsonl"))
     for path in journals:
         with path.open("rb") as journal:
@@ -161,7 +168,8 @@ def read_journal(building: Path, shard: int) -> Iterator[dict]:
 
 @contextmanager
 def crew(options: AugmentOptions, maker=None) -> Iterator[Submit]:
-    """Start the worker processes (none where `--workers 0`); what it yields turns a chunk of photographs into a future of its rows.
+    """Start the worker processes (none where `--workers 0`); what it yields turns a chunk of
+    photographs into a future of its rows.
 
     Without workers `maker` may stand for what `load_maker` gives.
     """
@@ -232,7 +240,9 @@ def _make_here(chunk: list[Photo]) -> Made:
 
 
 def make_chunk(maker, options: AugmentOptions, chunk: list[Photo]) -> Made:
-    """Make a chunk's faces, and encode and store them on a thread while the next photograph is looked at: files can be slow to make."""
+    """Make a chunk's faces, and encode and store them on a thread while the next photograph is
+    looked at: files can be slow to make.
+    """
     store, skipped = functools.partial(_encoded, options), []
     with ThreadPoolExecutor(1) as thread:
         faces = []
@@ -244,7 +254,9 @@ def make_chunk(maker, options: AugmentOptions, chunk: list[Photo]) -> Made:
 
 
 def _encoded(options: AugmentOptions, row: dict) -> dict:
-    """Swap a row's image for its digest; what becomes a file is written here, what becomes a record goes back as `data`."""
+    """Swap a row's image for its digest; what becomes a file is written here, what becomes a
+    record goes back as `data`.
+    """
     data = encode(row.pop("image"), Path(row["key"]).suffix)
     row["digest"] = faceset.digest_of(data)
     if options.format == "folder":
@@ -272,7 +284,9 @@ def _done(made: Made) -> "Future[Made]":
 def _in_order(
     chunks: Iterator[list[Photo]], submit: Submit, most: int, building: Path
 ) -> Iterator[tuple[list[Photo], Made]]:
-    """Yield chunks and what became of them in the order of the photographs, with `most` in flight: memory does not grow with the set."""
+    """Yield chunks and what became of them in the order of the photographs, with `most` in
+    flight: memory does not grow with the set.
+    """
     flying: deque = deque()
     try:
         for chunk in chunks:
@@ -306,7 +320,9 @@ def _store(records: ShardWriter, shard: int, labels: dict[str, int], faces: list
 
 
 def _spans(building: Path, shard: int) -> Iterator[tuple[int, int]]:
-    """First key and one past the last of each person of a shard; a person's images are consecutive."""
+    """First key and one past the last of each person of a shard; a person's images are
+    consecutive.
+    """
     notes = read_journal(building, shard)
     rows = (row for note in notes for row in note["faces"] if note["position"] is not None)
     for _, own in itertools.groupby(rows, key=lambda row: row["identity"]):
@@ -352,7 +368,9 @@ def _note(line: bytes, where: str, building: Path) -> dict:
 
 
 def _marks(chunk: list[Photo]) -> list[str]:
-    """First and last photograph, and a digest of all: a name that changed in between would shift nothing else."""
+    """First and last photograph, and a digest of all: a name that changed in between would shift
+    nothing else.
+    """
     digest = hashlib.blake2b(digest_size=8)
     for photo in chunk:
         digest.update(f"{photo.source}\0{photo.reason}\n".encode())
@@ -360,7 +378,8 @@ def _marks(chunk: list[Photo]) -> list[str]:
 
 
 def expect_people(options: AugmentOptions) -> list[str]:
-    """The people of the run, as `begin` found them: their places are the labels, and say which shard they are in.
+    """The people of the run, as `begin` found them: their places are the labels, and say which
+    shard they are in.
 
     Raises:
         KitError: others are there now.
@@ -373,7 +392,8 @@ def expect_people(options: AugmentOptions) -> list[str]:
         raise KitError(f"{building}: not laid out, or damaged: remove it to start afresh") from None
     if plan.get("found") != people_digest(people):
         raise KitError(
-            f"{options.src} changed since the run began (other people): remove {building} to start afresh"
+            f"{options.src} changed since the run began (other people): remove {building} to "
+            "start afresh"
         )
     return people
 
@@ -386,7 +406,8 @@ def people_digest(people: list[str]) -> str:
 def _expect_same(options: AugmentOptions, marks: list[str], chunk: list[Photo]) -> None:
     if not chunk or _marks(chunk) != marks:
         raise KitError(
-            f"{options.src} changed since the run began (near {marks[0]}): remove {building_of(options)} to start afresh"
+            f"{options.src} changed since the run began (near {marks[0]}): remove "
+            f"{building_of(options)} to start afresh"
         )
 
 

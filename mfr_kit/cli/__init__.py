@@ -1,4 +1,6 @@
-"""The roof: parse, call one function, print. One command (or group of commands) a file; no logic lives here."""
+"""The roof: parse, call one function, print. One command (or group of commands) a file; no logic
+lives here.
+"""
 
 import os
 import sys
@@ -16,16 +18,21 @@ PANELS = [
 
 
 def build_app():
-    """Collect the commands: every file of this folder has an `add_to(app)` that registers its own."""
+    """Collect the commands: every file of this folder has an `add_to(app)` that registers its
+    own.
+    """
     import typer
 
     app = typer.Typer(
         name="kit.py",
-        help="Align faces, put masks on them, distil a small recogniser with CoupleFace, measure it and pack the submission.",
+        help="Align faces, put masks on them, distil a small recogniser with CoupleFace, "
+        "measure it and pack the "
+        "submission.",
         no_args_is_help=True,
         pretty_exceptions_enable=False,
         add_completion=False,
-        rich_markup_mode=None,  # plain help: loading rich to draw boxes takes longer than everything else together
+        # plain help: loading rich to draw boxes takes longer than everything else together
+        rich_markup_mode=None,
         context_settings={"help_option_names": ["-h", "--help"]},
     )
 
@@ -50,7 +57,9 @@ def build_app():
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run one command and return the process's exit code: 0 done, 2 mend your input, 3 a track's rule fails, 1 our bug."""
+    """Run one command and return the process's exit code: 0 done, 2 mend your input, 3 a track's
+    rule fails, 1 our bug.
+    """
     if arguments is None:
         _use_utf8()
     _print_everything()
@@ -80,7 +89,9 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _give_up_unprinted() -> None:
-    """Drop what standard output does not take any more, so that Python does not try again, and complain, on its way out."""
+    """Drop what standard output does not take any more, so that Python does not try again, and
+    complain, on its way out.
+    """
     try:
         sys.stdout.flush()
     except OSError:
@@ -88,14 +99,18 @@ def _give_up_unprinted() -> None:
 
 
 def _use_utf8() -> None:
-    """Start this process again in Python's UTF-8 mode where the locale has no UTF-8: names of files would be no text there."""
+    """Start this process again in Python's UTF-8 mode where the locale has no UTF-8: names of
+    files would be no text there.
+    """
     if sys.getfilesystemencoding() != "utf-8" and "PYTHONUTF8_TRIED" not in os.environ:
         environment = {**os.environ, "PYTHONUTF8": "1", "PYTHONUTF8_TRIED": "1"}
         os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], environment)
 
 
 def _print_everything() -> None:
-    """Let no name end a command where it is printed: what a pipe's or terminal's encoding lacks is escaped."""
+    """Let no name end a command where it is printed: what a pipe's or terminal's encoding lacks
+    is escaped.
+    """
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")

@@ -10,7 +10,8 @@ def add_to(app) -> None:
 
 
 def ablate(options: AblateOptions) -> None:
-    """Train and measure a table of settings over several seeds; stopped at any moment, the same command goes on.
+    """Train and measure a table of settings over several seeds; stopped at any moment, the same
+    command goes on.
 
     Every finished cell is one JSON in --records; `kit.py results` makes the page of them.
     """

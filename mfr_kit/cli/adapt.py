@@ -10,20 +10,24 @@ def add_to(app) -> None:
 
 
 def adapt(options: AdaptOptions) -> None:
-    """Adapt any recogniser to masks by a small network behind it; the recogniser's own weights stay as they are.
+    """Adapt any recogniser to masks by a small network behind it; the recogniser's own weights stay
+    as they are.
 
-    Where the recogniser's weights load into one of the kit's networks, `distill --init teacher` trains all of it: docs/adapting.md.
+    Where the recogniser's weights load into one of the kit's networks, `distill --init teacher`
+    trains all of it: docs/adapting.md.
     """
     from mfr_kit.adapt.run import adapt as run
 
     done = run(options)
     if done.epoch == 0:
         print(
-            "no epoch was better than the recogniser on the validation people: the adapter changes nothing"
+            "no epoch was better than the recogniser on the validation people: the adapter "
+            "changes nothing"
         )
     elif options.val_people:
         print(f"kept epoch {done.epoch}")
     print(
-        f"parity with recogniser and adapter one after the other: {done.parity:.1e} of the largest value"
+        f"parity with recogniser and adapter one after the other: {done.parity:.1e} of the "
+        "largest value"
     )
     print(f"student: {done.path}")

@@ -35,19 +35,23 @@ def verify() -> None:
         found = assets.find(entry)
         try:
             print(
-                f"{entry.name:11} {'not on this machine' if found is None else f'ok  {assets.check(entry, found)}'}"
+                f"{entry.name:11} "
+                f"{'not on this machine' if found is None else f'ok  {assets.check(entry, found)}'}"
             )
         except KitError as error:
             print(f"{entry.name:11} WRONG  {error}")
             broken.append(entry.name)
     if broken:
         raise KitError(
-            f"wrong checksum: {', '.join(broken)}; delete the files named above and fetch them again"
+            f"wrong checksum: {', '.join(broken)}; delete the files named above and fetch them "
+            "again"
         )
 
 
 def fetch(name: str) -> None:
-    """Download an asset into the cache folder and check it; the only command that uses the network."""
+    """Download an asset into the cache folder and check it; the only command that uses the
+    network.
+    """
     from mfr_kit import assets
 
     print(f"{name}: {assets.fetch(name)}")

@@ -24,7 +24,9 @@ class AuditOptions:
     )
     model: str = option(
         "sface",
-        help="Recogniser that compares aligned faces: an asset, an .onnx or a run folder; 'none' hashes only.",
+        help="Recogniser that compares aligned faces: an asset, an .onnx or a run folder; "
+        "'none' hashes "
+        "only.",
     )
     normalisation: str | None = option(
         None, help="Input of an .onnx that does not say: minus1_to_1 or raw_0_255."
@@ -39,7 +41,9 @@ class AuditOptions:
     )
     turned: bool = option(
         True,
-        help="Look with the detector for photographs that lie on their side or upside down; not with --model none.",
+        help="Look with the detector for photographs that lie on their side or upside down; not "
+        "with --model "
+        "none.",
     )
     level: int | None = option(
         None, help="Folder levels above a person's folder in SRC, 0..5: 1 for SRC/*/PERSON."
@@ -49,7 +53,9 @@ class AuditOptions:
 
 
 def audit(options: AuditOptions) -> None:
-    """Find duplicate photographs, people under two names or in both sets, likely label errors and people with one photograph."""
+    """Find duplicate photographs, people under two names or in both sets, likely label errors
+    and people with one photograph.
+    """
     from collections import Counter
 
     from mfr_kit.audit import run
@@ -88,7 +94,8 @@ def audit(options: AuditOptions) -> None:
             else ""
         )
         print(
-            f"{path}: {len(scanned.source)} photographs of {len(set(scanned.source.labels.tolist()))} people, compared {how}{hint}"
+            f"{path}: {len(scanned.source)} photographs of "
+            f"{len(set(scanned.source.labels.tolist()))} people, compared {how}{hint}"
         )
         if scanned.unreadable:
             print(f"  {len(scanned.unreadable)} more are no images that can be read")
@@ -98,7 +105,8 @@ def audit(options: AuditOptions) -> None:
     for kind, count in Counter(finding.kind for finding in findings).items():
         print(f"  {kind:28} {count}")
     print(
-        f"{options.out / 'findings.csv'}: {len(findings)} findings; {options.out / 'exclude.txt'}: {excluded} photographs to leave out"
+        f"{options.out / 'findings.csv'}: {len(findings)} findings; "
+        f"{options.out / 'exclude.txt'}: {excluded} photographs to leave out"
     )
 
 

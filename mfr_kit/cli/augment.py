@@ -25,7 +25,8 @@ def augment(options: AugmentOptions) -> None:
     if done.counts["skipped"]:
         reasons = ", ".join(f"{count} {reason}" for reason, count in sorted(done.reasons.items()))
         print(
-            f"skipped {done.counts['skipped']}: {reasons}; each is listed in {options.dst / 'skipped.csv'}"
+            f"skipped {done.counts['skipped']}: {reasons}; each is listed in "
+            f"{options.dst / 'skipped.csv'}"
         )
     for note, count in sorted(done.notes.items()):
         print(f"{count} {note}")

@@ -10,7 +10,9 @@ def add_to(app) -> None:
 
 
 def average(options: AverageOptions) -> None:
-    """Average the students of several runs in weight space, or take one back towards its start with --keep."""
+    """Average the students of several runs in weight space, or take one back towards its start
+    with --keep.
+    """
     from mfr_kit.training.average import average as run
 
     print(f"student: {run(options)}")

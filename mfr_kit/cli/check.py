@@ -10,7 +10,9 @@ def add_to(app) -> None:
 
 
 def check(options: CheckOptions) -> None:
-    """Hold an ONNX model against every rule of a challenge track: limit, found, margin, verdict. Exits 3 where a rule fails."""
+    """Hold an ONNX model against every rule of a challenge track: limit, found, margin, verdict.
+    Exits 3 where a rule fails.
+    """
     from mfr_kit.submission import check as checks
 
     rows = checks.check(options.model, options.track, options.run, options.latency)
@@ -20,7 +22,8 @@ def check(options: CheckOptions) -> None:
     broken = checks.failures(rows)
     if broken:
         raise RuleError(
-            f"{options.model} breaks {len(broken)} rule(s) of track {options.track}: {', '.join(row.rule for row in broken)}"
+            f"{options.model} breaks {len(broken)} rule(s) of track {options.track}: "
+            f"{', '.join(row.rule for row in broken)}"
         )
     if not options.json:
         print(f"\n{options.model} keeps every rule of track {options.track}.")

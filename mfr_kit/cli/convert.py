@@ -7,7 +7,9 @@ from mfr_kit import registry
 
 
 def add_to(app: Any) -> None:
-    """Register the command. Its flag `--from` is a word of Python's, so no options dataclass can have it as a field."""
+    """Register the command. Its flag `--from` is a word of Python's, so no options dataclass can
+    have it as a field.
+    """
     import typer
 
     known = ", ".join(registry.names("mfr_kit.data.formats"))
@@ -21,7 +23,8 @@ def add_to(app: Any) -> None:
         dst: Annotated[
             Path,
             typer.Argument(
-                help="New set: .rec, .txt or .lst tell the format, a name without suffix is a folder."
+                help="New set: .rec, .txt or .lst tell the format, a name without suffix is a "
+                "folder."
             ),
         ],
         read_as: Annotated[
@@ -35,7 +38,8 @@ def add_to(app: Any) -> None:
         twins: Annotated[
             str | None,
             typer.Option(
-                help="Masked twins of a face set: keep (marked as masked) or drop; by default face sets keep them, "
+                help="Masked twins of a face set: keep (marked as masked) or drop; by default "
+                "face sets keep them, "
                 "other formats drop them."
             ),
         ] = None,
@@ -44,23 +48,28 @@ def add_to(app: Any) -> None:
             typer.Option(
                 min=0,
                 max=5,
-                help="Folder levels above a person's folder, where SRC is a folder: 1 for SRC/*/PERSON.",
+                help="Folder levels above a person's folder, where SRC is a folder: 1 for "
+                "SRC/*/PERSON.",
             ),
         ] = None,
     ) -> None:
-        """Copy a training set into another format, image bytes unchanged, and prove it by decoding, count and hash."""
+        """Copy a training set into another format, image bytes unchanged, and prove it by
+        decoding, count and hash.
+        """
         from mfr_kit.data.convert import convert as run
 
         proof = run(src, dst, read_as, write_as, twins, level, print)
         print(f"{src} ({proof.read_as}) -> {dst} ({proof.written_as})")
         if proof.twins_dropped:
             print(
-                f"{proof.twins_dropped} masked twins dropped (--twins keep takes them along, marked as masked)"
+                f"{proof.twins_dropped} masked twins dropped (--twins keep takes them along, "
+                "marked as masked)"
             )
         if proof.skipped:
             print(f"{proof.skipped} files left out, each with its reason: {proof.skipped_list}")
         if proof.masked:
             print(f"{proof.masked} of the faces are masked, and read back as masked")
         print(
-            f"read back equal: {proof.photographs} photographs, {proof.people} people, digest {proof.digest}"
+            f"read back equal: {proof.photographs} photographs, {proof.people} people, digest "
+            f"{proof.digest}"
         )

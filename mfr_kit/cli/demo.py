@@ -10,7 +10,9 @@ def add_to(app) -> None:
 
 
 def demo(options: DemoOptions) -> None:
-    """Do the main job on the embedded ORL faces: augment, distil, export, check, evaluate, pack; under five minutes."""
+    """Do the main job on the embedded ORL faces: augment, distil, export, check, evaluate, pack;
+    under five minutes.
+    """
     from mfr_kit import demo as room
     from mfr_kit.cli import main
 

@@ -12,9 +12,11 @@ def add_to(app) -> None:
 
 
 def distill(options: RunOptions) -> None:
-    """Train a student to embed masked faces as its teacher embeds clean ones (CoupleFace, or any --method).
+    """Train a student to embed masked faces as its teacher embeds clean ones (CoupleFace, or any
+    --method).
 
-    Options marked (name) belong to that --method. A TOML file (--config) takes the same names; flags win.
+    Options marked (name) belong to that --method. A TOML file (--config) takes the same names;
+    flags win.
     """
     if options.dry_run:
         from mfr_kit.training.dry_run import estimate

@@ -10,9 +10,11 @@ def add_to(app) -> None:
 
 
 def evaluate(options: EvaluateOptions) -> None:
-    """Measure models on a face set (or on verification sets, --bin): TAR at FAR masked and unmasked, with intervals, side by side.
+    """Measure models on a face set (or on verification sets, --bin): TAR at FAR masked and
+    unmasked, with intervals, side by side.
 
-    The first model is the one the others are compared with. Faces that were not found count as non-matches.
+    The first model is the one the others are compared with. Faces that were not found count as
+    non-matches.
     """
     from mfr_kit.evaluation import run
     from mfr_kit.evaluation.report import page, text

@@ -10,7 +10,9 @@ def add_to(app) -> None:
 
 
 def export_onnx(options: ExportOptions) -> None:
-    """Write a run's student as one float32 ONNX file with a free batch, and compare it with torch."""
+    """Write a run's student as one float32 ONNX file with a free batch, and compare it with
+    torch.
+    """
     from mfr_kit.submission import export
     from mfr_kit.submission.sources import open_source
 
@@ -23,15 +25,18 @@ def export_onnx(options: ExportOptions) -> None:
     )
     for name, difference in done.parity.items():
         print(
-            f"parity with torch, {name}: cosine difference {difference:.1e} (at most {export.TOLERANCE:g})"
+            f"parity with torch, {name}: cosine difference {difference:.1e} (at most "
+            f"{export.TOLERANCE:g})"
         )
     counts = done.counts
     print(
-        f"graph: {counts['nodes_before']} -> {counts['nodes_after']} nodes, {counts['batch_norms_folded']} batch norms folded here"
+        f"graph: {counts['nodes_before']} -> {counts['nodes_after']} nodes, "
+        f"{counts['batch_norms_folded']} batch norms folded here"
     )
     if counts["batch_norms_kept"]:
         print(
-            f"       {counts['batch_norms_kept']} batch norms stay: they stand in front of padded convolutions"
+            f"       {counts['batch_norms_kept']} batch norms stay: they stand in front of "
+            "padded convolutions"
         )
     print("embedding kept: the backbone's, before any projector")
     shape = f"(N, 3, 112, 112) in [-1, 1] -> (N, {done.embedding_size})"
@@ -46,15 +51,18 @@ def _edge(options: ExportOptions, model, size_bytes: int) -> None:
     made = export_edge(options.run, model, options.edge, options.faces)
     calibrated = f", calibrated on {made.calibrated} faces" if made.calibrated else ""
     print(
-        f"wrote {made.path}: {made.size_bytes / 2**20:.2f} MiB, {made.size_bytes / size_bytes:.0%} of the float32 file{calibrated}"
+        f"wrote {made.path}: {made.size_bytes / 2**20:.2f} MiB, "
+        f"{made.size_bytes / size_bytes:.0%} of the float32 file{calibrated}"
     )
     print(
-        f"cosine to the float32 file, {made.measured} other faces: mean {made.cosine_mean:.5f}, lowest {made.cosine_lowest:.5f}"
+        f"cosine to the float32 file, {made.measured} other faces: mean {made.cosine_mean:.5f}, "
+        f"lowest {made.cosine_lowest:.5f}"
     )
     for row in made.tar:
         change = 100 * (row.edge - row.float32)
         print(
-            f"{row.protocol}: TAR at FAR {row.far:g} {100 * row.float32:.2f} % -> {100 * row.edge:.2f} % ({change:+.2f} points)"
+            f"{row.protocol}: TAR at FAR {row.far:g} {100 * row.float32:.2f} % -> "
+            f"{100 * row.edge:.2f} % ({change:+.2f} points)"
         )
     if options.faces and options.faces.is_dir() and not made.tar:
         print("TAR: the face set is too small for a claim at any FAR")

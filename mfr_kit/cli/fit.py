@@ -9,7 +9,9 @@ def add_to(app) -> None:
 
 
 def fit(options: FitOptions) -> None:
-    """List backbones by depth and width with estimated V100 time and size, and name the largest that a track allows."""
+    """List backbones by depth and width with estimated V100 time and size, and name the largest
+    that a track allows.
+    """
     import dataclasses
     import json
 
@@ -42,10 +44,12 @@ def fit(options: FitOptions) -> None:
         times = f"{one.time_low_ms:.1f} to {one.time_high_ms:.1f}"
         verdict = f"too much {' and '.join(one.fails)}" if one.fails else "fits"
         print(
-            f"{one.backbone:16}{one.width:6g}{one.embedding_size:6}{one.size_mib:9.1f}{one.multiply_adds / 1e9:9.2f}{times:>18}  {verdict}"
+            f"{one.backbone:16}{one.width:6g}{one.embedding_size:6}{one.size_mib:9.1f}"
+            f"{one.multiply_adds / 1e9:9.2f}{times:>18}  {verdict}"
         )
     print(
-        "Times are estimates from four published IResNet times (by work, by number of nodes), not measurements."
+        "Times are estimates from four published IResNet times (by work, by number of nodes), "
+        "not measurements."
     )
     print(
         f"Largest that fits {options.track}: {best.backbone} at width {best.width:g}"

@@ -11,7 +11,9 @@ def add_to(app) -> None:
 
 
 def make_submission(options: SubmissionOptions) -> None:
-    """Pack a model for a track, with a manifest; refuses what `check` fails (exit 3, all reasons)."""
+    """Pack a model for a track, with a manifest; refuses what `check` fails (exit 3, all
+    reasons).
+    """
     from mfr_kit.submission import package
 
     done = package.make_submission(options)

@@ -28,7 +28,9 @@ def list_masks(options: LibraryOptions) -> None:
 
 
 def preview(options: SheetOptions) -> None:
-    """Write contact sheets: every look on the same faces, every kind over yaw, and 64 random draws."""
+    """Write contact sheets: every look on the same faces, every kind over yaw, and 64 random
+    draws.
+    """
     from mfr_kit.masks import library
     from mfr_kit.masks import preview as sheets
 
@@ -38,7 +40,9 @@ def preview(options: SheetOptions) -> None:
 
 
 def stats(options: StatsOptions) -> None:
-    """Draw many samples and show how often each kind, look and style comes, and how its parameters spread."""
+    """Draw many samples and show how often each kind, look and style comes, and how its
+    parameters spread.
+    """
     from mfr_kit.masks import summary
 
     print(summary.counts(options))
@@ -52,7 +56,9 @@ def gallery(options: SheetOptions) -> None:
 
 
 def render_library(options: LibraryOptions) -> None:
-    """Draw the texture of every recipe into textures/ beside the TOMLs; needed after a recipe was changed."""
+    """Draw the texture of every recipe into textures/ beside the TOMLs; needed after a recipe
+    was changed.
+    """
     from mfr_kit.masks import library, texture
 
     for path in texture.render_all(library.looks(options.folder)):

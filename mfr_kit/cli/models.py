@@ -19,5 +19,6 @@ def models(options: ModelsOptions) -> None:
     for name in registry.names(BACKBONES):
         cost = cost_of(name, options.embedding_size, options.width)
         print(
-            f"{name:<16}{cost.embedding_size:>6}{cost.parameters:>14,}{cost.flops / 1e9:>9.2f}{cost.size_mib:>9.1f}"
+            f"{name:<16}{cost.embedding_size:>6}{cost.parameters:>14,}"
+            f"{cost.flops / 1e9:>9.2f}{cost.size_mib:>9.1f}"
         )

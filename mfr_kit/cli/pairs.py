@@ -18,7 +18,8 @@ class ShowOptions:
     )
     images: Path | None = option(
         None,
-        help="Folder or face set that a text file's names are relative to; default: the file's folder.",
+        help="Folder or face set that a text file's names are relative to; default: the file's "
+        "folder.",
     )
 
 
@@ -73,7 +74,8 @@ def show(options: ShowOptions) -> None:
         else f", {int((pairs.left_masked | pairs.right_masked).sum())} with a mask"
     )
     print(
-        f"{len(pairs)} pairs ({same} same, {len(pairs) - same} different{masked}) of {len(pairs.names)} images, {shape[1]}x{shape[0]}"
+        f"{len(pairs)} pairs ({same} same, {len(pairs) - same} different{masked}) of "
+        f"{len(pairs.names)} images, {shape[1]}x{shape[0]}"
     )
 
 

@@ -10,7 +10,9 @@ def add_to(app) -> None:
 
 
 def results(options: ResultsOptions) -> None:
-    """Write the page of tables and plots from the records of `kit.py ablate`; no number of it is typed by hand."""
+    """Write the page of tables and plots from the records of `kit.py ablate`; no number of it is
+    typed by hand.
+    """
     from mfr_kit.ablation.results import write
 
     print(write(options))

@@ -14,7 +14,8 @@ def tracks() -> None:
         print(f"{name}: {track.title}")
         print(f"    limits    {known.describe(track)}")
         print(
-            f"    data      {' or '.join(track.lineage.training_sets) if track.lineage.training_sets else 'any'}"
+            "    data      "
+            f"{' or '.join(track.lineage.training_sets) if track.lineage.training_sets else 'any'}"
         )
         print(f"    runtime   {track.runtime}")
         print(f"    metric    {track.metric}")

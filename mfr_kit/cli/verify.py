@@ -10,7 +10,9 @@ def add_to(app) -> None:
 
 
 def verify(options: VerifyOptions) -> None:
-    """Open a package as a stranger would and run every check on it again. Exits 3 where one fails."""
+    """Open a package as a stranger would and run every check on it again. Exits 3 where one
+    fails.
+    """
     from mfr_kit.submission import check
     from mfr_kit.submission.verify import verify as examine
 
@@ -19,7 +21,8 @@ def verify(options: VerifyOptions) -> None:
     broken = check.failures(rows)
     if broken:
         raise RuleError(
-            f"{options.package} fails {len(broken)} check(s): {', '.join(row.rule for row in broken)}"
+            f"{options.package} fails {len(broken)} check(s): "
+            f"{', '.join(row.rule for row in broken)}"
         )
     if not options.json:
         print(f"\n{options.package} is sound.")

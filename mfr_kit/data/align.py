@@ -5,7 +5,8 @@ import numpy as np
 
 SIZE = 112
 NARROW = 96  # width of SphereFace's crops, 112 high
-# Eyes, nose tip, mouth corners of the published ArcFace template (112x112); the 96x112 one has x smaller by 8.
+# Eyes, nose tip, mouth corners of the published ArcFace template (112x112); the 96x112 one has x
+# smaller by 8.
 TEMPLATE = np.array(
     [
         [38.2946, 51.6963],
@@ -19,10 +20,12 @@ TEMPLATE = np.array(
 
 
 def estimate_similarity(landmarks: np.ndarray, template: np.ndarray = TEMPLATE) -> np.ndarray:
-    """Find the rotation, scale and shift that brings landmarks nearest to a template in the least-squares sense.
+    """Find the rotation, scale and shift that brings landmarks nearest to a template in the
+    least-squares sense.
 
-    A 2-D similarity is one complex multiplication and one addition, so the optimum is a complex linear regression;
-    it equals Umeyama's solution (`insightface.utils.face_align.estimate_norm`) for points that are not mirrored.
+    A 2-D similarity is one complex multiplication and one addition, so the optimum is a complex
+    linear regression; it equals Umeyama's solution (`insightface.utils.face_align.estimate_norm`)
+    for points that are not mirrored.
 
     Args:
         landmarks: (N, 2) points in the photograph's pixels, N >= 2, not all equal.
@@ -48,7 +51,9 @@ def estimate_similarity(landmarks: np.ndarray, template: np.ndarray = TEMPLATE) 
 
 
 def warp(image: np.ndarray, matrix: np.ndarray, size: int = SIZE) -> np.ndarray:
-    """Bring (H, W, 3) uint8 into the (size, size, 3) aligned frame, bilinear, black outside the photograph."""
+    """Bring (H, W, 3) uint8 into the (size, size, 3) aligned frame, bilinear, black outside the
+    photograph.
+    """
     return cv2.warpAffine(
         image,
         matrix,
@@ -67,7 +72,8 @@ def chain(first: np.ndarray, second: np.ndarray) -> np.ndarray:
 def as_crop(image: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
     """Take an image that is aligned already as a face of the ArcFace frame.
 
-    A crop of 96x112 (width x height), the frame of SphereFace, is the same without eight columns on either side: these are added, black.
+    A crop of 96x112 (width x height), the frame of SphereFace, is the same without eight columns on
+    either side: these are added, black.
 
     Returns:
         the (112, 112, 3) face and the (2, 3) matrix from the image to it; None for any other size.

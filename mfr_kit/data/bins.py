@@ -1,9 +1,11 @@
-"""Verification sets as `.bin`: lfw, cfp_fp, agedb_30, calfw, cplfw and whatever `kit.py pairs pack` writes.
+"""Verification sets as `.bin`: lfw, cfp_fp, agedb_30, calfw, cplfw and whatever `kit.py pairs pack`
+writes.
 
-Such a file is a pickle of `(list of encoded images, list of bool)`. Python's unpickler executes whatever the file says, and even one
-restricted to harmless names allocates what a hostile file claims. So this is no unpickler but a reader of the few opcodes that lists,
-tuples, bytes, bools and numpy byte arrays need, as Python 2 and 3 and old and new numpy write them. Nothing is ever imported or
-called, and the images stay in the memory-mapped file until somebody decodes one.
+Such a file is a pickle of `(list of encoded images, list of bool)`. Python's unpickler executes
+whatever the file says, and even one restricted to harmless names allocates what a hostile file
+claims. So this is no unpickler but a reader of the few opcodes that lists, tuples, bytes, bools and
+numpy byte arrays need, as Python 2 and 3 and old and new numpy write them. Nothing is ever imported
+or called, and the images stay in the memory-mapped file until somebody decodes one.
 """
 
 import math
@@ -22,7 +24,8 @@ from mfr_kit import files
 from mfr_kit.errors import KitError
 
 MARK = object()
-# What numpy's own pickles name, under the module paths of numpy 1 and 2, and the latin-1 detour of Python 3 at protocol 2.
+# What numpy's own pickles name, under the module paths of numpy 1 and 2, and the latin-1 detour of
+# Python 3 at protocol 2.
 _MULTIARRAY = ("numpy.core.multiarray", "numpy._core.multiarray")
 _NUMERIC = ("numpy.core.numeric", "numpy._core.numeric")
 _NAMES = {
@@ -68,7 +71,8 @@ def read_bin(path: Path) -> tuple[list[memoryview | bytes], list[bool]]:
     """Read a `.bin`: 2P encoded images as views of the file, and P flags.
 
     Raises:
-        KitError: unreadable, not such a pickle (names the byte and what was found there), or counts that do not fit.
+        KitError: unreadable, not such a pickle (names the byte and what was found there), or counts
+            that do not fit.
     """
     try:
         with Path(path).open("rb") as file:
@@ -99,7 +103,8 @@ def read_bin(path: Path) -> tuple[list[memoryview | bytes], list[bool]]:
             else "the pickle is damaged or holds something else"
         )
         raise KitError(
-            f"{path}: byte {machine.position}: {problem}; a verification .bin holds (images, flags) and nothing else"
+            f"{path}: byte {machine.position}: {problem}; a verification .bin holds (images, "
+            "flags) and nothing else"
         ) from None
     if len(images) != 2 * len(same):
         raise KitError(
@@ -109,7 +114,9 @@ def read_bin(path: Path) -> tuple[list[memoryview | bytes], list[bool]]:
 
 
 def write_bin(path: Path, images: Iterable[bytes], same: Iterable[bool]) -> None:
-    """Write a `.bin` that InsightFace's tools read (pickle protocol 3): two images a pair; a generator of images is held one at a time."""
+    """Write a `.bin` that InsightFace's tools read (pickle protocol 3): two images a pair; a
+    generator of images is held one at a time.
+    """
     with files.replacing(path) as temporary, temporary.open("wb") as file:
         file.write(pickle.PROTO + b"\x03" + pickle.MARK + pickle.EMPTY_LIST + pickle.MARK)
         for image in images:
@@ -124,7 +131,9 @@ class _Refused(Exception):
 
 
 class _Machine:
-    """The stack, the memo and the opcodes; every object is made of at least one byte of the file, so memory is bounded by its size."""
+    """The stack, the memo and the opcodes; every object is made of at least one byte of the
+    file, so memory is bounded by its size.
+    """
 
     def __init__(self, view: memoryview):
         self.view, self.position, self.stack, self.memo = view, 0, [], {}

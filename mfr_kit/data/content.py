@@ -1,8 +1,9 @@
 """Whether the images of a set are still those that its list of digests names.
 
-Reading a million files for every measurement would cost minutes, trusting the list would keep the embedding of an image that was
-replaced. So all images are read once, and what was found is remembered under the files' stamps: path, size, inode, and the times of the
-last change of content and of inode, which no program can set back. A set that was copied or changed is read again.
+Reading a million files for every measurement would cost minutes, trusting the list would keep the
+embedding of an image that was replaced. So all images are read once, and what was found is
+remembered under the files' stamps: path, size, inode, and the times of the last change of content
+and of inode, which no program can set back. A set that was copied or changed is read again.
 """
 
 import contextlib
@@ -39,8 +40,8 @@ def find_replaced(
         paths: of the files that hold them: a file an image, or the shards of a set of records.
         encoded: reads an image by its number; called from several threads.
     Returns:
-        The digest that an image has now by its number, of those with another one than listed. An image that cannot be read is not
-        among them: whoever needs it will say so.
+        The digest that an image has now by its number, of those with another one than listed. An
+        image that cannot be read is not among them: whoever needs it will say so.
     """
     note = _Note(
         (f"{key}\n{digest}" for key, digest in zip(keys, digests, strict=True)),

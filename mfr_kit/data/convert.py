@@ -1,4 +1,6 @@
-"""From any training-set format to any other, proved by decoding every image and reading back what was written."""
+"""From any training-set format to any other, proved by decoding every image and reading back
+what was written.
+"""
 
 import os
 from collections.abc import Callable, Iterator, Sequence
@@ -43,7 +45,8 @@ def open_any(
     Args:
         path: the set.
         format: a name of `formats`.
-        level: of a folder of people's folders, the folder levels above a person's; None: none, and what looks deeper is refused.
+        level: of a folder of people's folders, the folder levels above a person's; None: none, and
+            what looks deeper is refused.
 
     Raises:
         KitError: it does not exist, no format recognises it, or it holds no photograph.
@@ -57,7 +60,8 @@ def open_any(
     )
     if chosen is None:
         raise KitError(
-            f"{path}: no training set that the kit knows; say which with --from ({', '.join(known)})"
+            f"{path}: no training set that the kit knows; say which with --from "
+            f"({', '.join(known)})"
         )
     source = _open(chosen, path, level)
     if not len(source):
@@ -74,7 +78,8 @@ def convert(
     level: int | None = None,
     say: Callable[[str], None] = lambda line: None,
 ) -> Proof:
-    """Copy a training set into another format, image bytes unchanged, and compare counts and hashes of what was read and what is there.
+    """Copy a training set into another format, image bytes unchanged, and compare counts and hashes
+    of what was read and what is there.
 
     Every image is decoded; what is none is left out and listed in `DST.skipped.csv`.
 
@@ -83,12 +88,13 @@ def convert(
         dst: the new one.
         read_as: a name of `formats`, where the source does not tell.
         write_as: likewise of the destination.
-        twins: "keep" or "drop" masked twins; None keeps them in face sets, whose readers know them, and drops them elsewhere.
+        twins: "keep" or "drop" masked twins; None keeps them in face sets, whose readers know them,
+            and drops them elsewhere.
         level: see `open_any`.
         say: gets the lines that say what was found, before the work.
     Raises:
-        KitError: source unreadable, nothing in it an image, destination or a file beside it exists, or it cannot hold the set, or
-            the copy differs.
+        KitError: source unreadable, nothing in it an image, destination or a file beside it exists,
+            or it cannot hold the set, or the copy differs.
     """
     if twins not in (None, "keep", "drop"):
         raise KitError(f"--twins {twins}: say keep or drop")
@@ -121,7 +127,8 @@ def convert(
     if wanted != found:
         summary = "{} photographs, {} people, digest {}"
         raise KitError(
-            f"{dst} differs from {src}: {summary.format(*wanted)} were read, {summary.format(*found)} are there; do not use it"
+            f"{dst} differs from {src}: {summary.format(*wanted)} were read, "
+            f"{summary.format(*found)} are there; do not use it"
         )
     skipped = source.skipped[known:]
     if skipped:
@@ -177,7 +184,8 @@ def prove(source: TrainingSet, named: bool) -> tuple[TrainingSet, tuple[int, int
         source: the set.
         named: the images become files, so their formats need to be known by name.
     Returns:
-        the photographs that are images, the others among its `skipped`, and the `digest` of those kept.
+        the photographs that are images, the others among its `skipped`, and the `digest` of those
+        kept.
     Raises:
         KitError: none is an image; or what is wrong concerns the set as a whole.
     """
@@ -207,7 +215,8 @@ def prove(source: TrainingSet, named: bool) -> tuple[TrainingSet, tuple[int, int
     kept = source.select(np.array([row for row in range(len(source)) if row not in problems]))
     if not len(kept):
         raise KitError(
-            f"{source.path}: none of the {len(source)} photographs can be read, the first because of: "
+            f"{source.path}: none of the {len(source)} photographs can be read, the first "
+            "because of: "
             f"{next(iter(problems.values()))}"
         )
     rows = tuple(_skipped(source, index, problem) for index, problem in problems.items())

@@ -16,7 +16,8 @@ class Detection:
     )  # (5, 2) float32: viewer's left eye, right eye, nose tip, left and right mouth corner
     score: float  # detector confidence in [0, 1]
     dense: np.ndarray | None = (
-        None  # (68, 2) iBUG or (106, 2) InsightFace landmarks, float32, where the detector knows them
+        # (68, 2) iBUG or (106, 2) InsightFace landmarks, float32, where the detector knows them
+        None
     )
 
     @property
@@ -29,17 +30,22 @@ class Detector(Protocol):
     """What a file of `mfr_kit/data/detectors` gives with `load(model: Path | None)`."""
 
     def detect(self, image: np.ndarray) -> list[Detection]:
-        """Find the faces of an (H, W, 3) uint8 RGB photograph; an empty list where there is none."""
+        """Find the faces of an (H, W, 3) uint8 RGB photograph; an empty list where there is
+        none.
+        """
 
     def look(self, image: np.ndarray) -> list[Detection]:
         """Find the face that a crop was cut for: once, as it is, with a low threshold."""
 
     def settle(self, image: np.ndarray, face: Detection) -> Detection:
-        """Improve the landmarks of the face that was picked, or add dense ones, where the detector knows how."""
+        """Improve the landmarks of the face that was picked, or add dense ones, where the
+        detector knows how.
+        """
 
 
 def pick_face(detections: list[Detection], image_size: tuple[int, int]) -> Detection | None:
-    """Pick the largest and most central face: area less twice the squared distance to the centre, InsightFace's rule.
+    """Pick the largest and most central face: area less twice the squared distance to the centre,
+    InsightFace's rule.
 
     Args:
         detections: of one photograph.
@@ -55,7 +61,9 @@ def pick_face(detections: list[Detection], image_size: tuple[int, int]) -> Detec
 
 
 def usable(detections: list[Detection]) -> list[Detection]:
-    """Drop what no alignment can be estimated from: numbers that are not finite, an empty box, landmarks within two pixels."""
+    """Drop what no alignment can be estimated from: numbers that are not finite, an empty box,
+    landmarks within two pixels.
+    """
     return [
         face
         for face in detections
@@ -67,9 +75,11 @@ def usable(detections: list[Detection]) -> list[Detection]:
 
 
 def same_face(detections: list[Detection], face: Detection) -> Detection | None:
-    """Find a face again in another picture of the same scene: of those whose centre lies in its box, the nearest.
+    """Find a face again in another picture of the same scene: of those whose centre lies in its
+    box, the nearest.
 
-    A bystander that the detector prefers once the mask is on would otherwise be taken for the masked person.
+    A bystander that the detector prefers once the mask is on would otherwise be taken for the
+    masked person.
     """
     middle = face.box[:2] + face.box[2:] / 2
 

@@ -1,4 +1,6 @@
-"""The face set: aligned faces, one row each in `faces.parquet`, that `augment` writes and everything else reads."""
+"""The face set: aligned faces, one row each in `faces.parquet`, that `augment` writes and
+everything else reads.
+"""
 
 import functools
 import hashlib
@@ -75,12 +77,14 @@ class FaceSet:
         """Open a face set.
 
         Raises:
-            KitError: no `faces.parquet` there, or a file of the set that is damaged, of another shape, or of another set.
+            KitError: no `faces.parquet` there, or a file of the set that is damaged, of another
+                shape, or of another set.
         """
         folder = Path(folder)
         if not (folder / ROWS).is_file():
             raise KitError(
-                f"{folder} is not a face set (no {ROWS} in it): make one with `python kit.py augment PHOTOS {folder}`"
+                f"{folder} is not a face set (no {ROWS} in it): make one with `python kit.py "
+                f"augment PHOTOS {folder}`"
             )
         skipped, about = read_skipped(folder), read_about(folder)
         table = read_faces(folder, skipped)
@@ -133,7 +137,9 @@ class FaceSet:
 
     @functools.cached_property
     def similarities(self) -> np.ndarray:
-        """(N, 4) float64 a, b, tx, ty of the matrices [[a, -b, tx], [b, a, ty]] from photographs to aligned frames."""
+        """(N, 4) float64 a, b, tx, ty of the matrices [[a, -b, tx], [b, a, ty]] from photographs
+        to aligned frames.
+        """
         return (
             self.table["similarity"]
             .combine_chunks()
@@ -153,14 +159,18 @@ class FaceSet:
 
     @property
     def counts(self) -> dict[str, int]:
-        """How many faces, twins and skipped photographs there are, as `faceset.json` counts them."""
+        """How many faces, twins and skipped photographs there are, as `faceset.json` counts
+        them.
+        """
         return count_rows(self.table, self.skipped)
 
     @functools.cached_property
     def fingerprint(self) -> str:
-        """SHA-256 over names, conditions, masks and image digests of the rows: equal for equal faces, wherever the set lies.
+        """SHA-256 over names, conditions, masks and image digests of the rows: equal for equal
+        faces, wherever the set lies.
 
-        An image that was replaced since the set was made counts as what it is now (see data/content.py).
+        An image that was replaced since the set was made counts as what it is now (see
+        data/content.py).
         """
         digest = hashlib.sha256()
         for name in ("key", "identity", "condition", "clean_key"):
@@ -176,7 +186,9 @@ class FaceSet:
         return digest.hexdigest()
 
     def _digests(self) -> list[str]:
-        """The digests of the images as they are now; says on the screen which are not those of the table."""
+        """The digests of the images as they are now; says on the screen which are not those of
+        the table.
+        """
         digests, places = self.table["digest"].to_pylist(), self.keys
         files = (f"{self.folder}/{key}" for key in places)
         if self._records is not None:
@@ -242,7 +254,9 @@ class FaceSet:
         )
 
     def clean(self) -> "FaceSet":
-        """Keep the faces, and the skipped photographs, without a mask: what a teacher's bank may hold."""
+        """Keep the faces, and the skipped photographs, without a mask: what a teacher's bank may
+        hold.
+        """
         kept = self.select(self.conditions == NONMASK)
         kept.skipped = [row for row in self.skipped if row["condition"] != MASK]
         return kept
@@ -250,7 +264,8 @@ class FaceSet:
     def chosen(
         self, path: Path, what: str, allow_unknown: bool = False, may_be_empty: bool = False
     ) -> lists.Choice:
-        """Look up whom of this selection a list names; people without a face, whose photographs were skipped, count as found.
+        """Look up whom of this selection a list names; people without a face, whose photographs
+        were skipped, count as found.
 
         Raises:
             KitError: see `lists.choose`.
@@ -266,7 +281,9 @@ class FaceSet:
         )
 
     def without_face(self) -> str:
-        """Say of how many people of this selection only skipped photographs are known; "" if of none."""
+        """Say of how many people of this selection only skipped photographs are known; "" if of
+        none.
+        """
         lost = set(self.people) - set(self.identities)
         return f"; {len(lost):,} of them without a face (skipped photographs only)" if lost else ""
 
@@ -280,7 +297,8 @@ class FaceSet:
         return kept
 
     def _column(self, name: str) -> np.ndarray:
-        # Dictionary encoding lets equal texts share one Python string: eight bytes a row however long the names.
+        # Dictionary encoding lets equal texts share one Python string: eight bytes a row however
+        # long the names.
         column = self.table[name].combine_chunks()
         if name in ("key", "source"):
             return column.to_numpy(zero_copy_only=False)
@@ -298,7 +316,8 @@ def write_rows(
     about: dict,
     in_records: bool = False,
 ) -> dict:
-    """Write `faces.parquet`, `skipped.csv` and `faceset.json` from chunks of (face rows, skipped rows), holding a few chunks at a time.
+    """Write `faces.parquet`, `skipped.csv` and `faceset.json` from chunks of (face rows, skipped
+    rows), holding a few chunks at a time.
 
     The bytes depend on the rows alone, not on how they are divided into chunks.
 

@@ -1,4 +1,6 @@
-"""The three side files of a face set, read and checked: `faces.parquet`, `skipped.csv` and `faceset.json`."""
+"""The three side files of a face set, read and checked: `faces.parquet`, `skipped.csv` and
+`faceset.json`.
+"""
 
 import sys
 from pathlib import Path
@@ -47,14 +49,16 @@ ADVICE = "make the face set again with `kit.py augment`, or copy the file again 
 
 
 def read_faces(folder: Path, skipped: list[dict]) -> pa.Table:
-    """Read the rows of a face set, in the types of `SCHEMA`; with `RECORD_COLUMNS` where the set has them.
+    """Read the rows of a face set, in the types of `SCHEMA`; with `RECORD_COLUMNS` where the set
+    has them.
 
     Args:
         folder: of the set.
-        skipped: from `read_skipped`; a twin of a photograph whose own face was not found has no clean face to name.
+        skipped: from `read_skipped`; a twin of a photograph whose own face was not found has no
+            clean face to name.
     Raises:
-        KitError: damaged, a column missing or of another type, an empty field, an unknown condition, a key twice, a twin of nothing;
-            names column and row.
+        KitError: damaged, a column missing or of another type, an empty field, an unknown
+            condition, a key twice, a twin of nothing; names column and row.
     """
     path = folder / ROWS
     raw = tables.read_parquet(path, ADVICE)
@@ -115,7 +119,9 @@ def _refuse_values(table: pa.Table, where: str) -> None:
 
 
 def _refuse_twins(table: pa.Table, lost: set[str], where: str) -> None:
-    """Refuse a key that stands twice, and a twin whose clean face is not there, is another person's, or is no clean face."""
+    """Refuse a key that stands twice, and a twin whose clean face is not there, is another
+    person's, or is no clean face.
+    """
     keys = table["key"].combine_chunks()
     if pc.count_distinct(keys).as_py() != len(keys):
         counted = pc.value_counts(keys)
@@ -155,7 +161,8 @@ def read_skipped(folder: Path) -> list[dict]:
     """Read the photographs that gave no face, [] where the set has no such file.
 
     Raises:
-        KitError: damaged, a column missing, or a row without a reason or of an unknown condition; names the line.
+        KitError: damaged, a column missing, or a row without a reason or of an unknown condition;
+            names the line.
     """
     path = folder / SKIPPED
     if not path.is_file():
@@ -184,7 +191,9 @@ def read_about(folder: Path) -> dict:
 
 
 def compare_counts(folder: Path, table: pa.Table, skipped: list[dict], about: dict) -> None:
-    """Say on stderr where `faceset.json` counts other rows than there are: one of the files was cut, edited or is of another set."""
+    """Say on stderr where `faceset.json` counts other rows than there are: one of the files was
+    cut, edited or is of another set.
+    """
     if "counts" not in about:
         return
     found = count_rows(table, skipped)
@@ -192,13 +201,16 @@ def compare_counts(folder: Path, table: pa.Table, skipped: list[dict], about: di
         if about["counts"][name] != count:
             file = folder / (SKIPPED if name == "skipped" else ROWS)
             print(
-                f"warning: {folder / ABOUT} counts {about['counts'][name]} {name}, but {file} has {count}: one of the two was cut, "
+                f"warning: {folder / ABOUT} counts {about['counts'][name]} {name}, but {file} "
+                f"has {count}: one of the two was cut, "
                 "edited or is of another set; what follows is of the rows that are there",
                 file=sys.stderr,
             )
 
 
 def count_rows(table: pa.Table, skipped: list[dict]) -> dict[str, int]:
-    """Count clean and really masked faces, twins, and skipped photographs, as `faceset.json` does."""
+    """Count clean and really masked faces, twins, and skipped photographs, as `faceset.json`
+    does.
+    """
     twins = pc.sum(pc.not_equal(table["clean_key"], "")).as_py() or 0
     return {"faces": table.num_rows - twins, "twins": twins, "skipped": len(skipped)}

@@ -1,4 +1,6 @@
-"""What is said of a folder of people's folders before work begins: what is in it, and whether it is laid out as it has to be."""
+"""What is said of a folder of people's folders before work begins: what is in it, and whether it
+is laid out as it has to be.
+"""
 
 import os
 from collections import Counter
@@ -33,17 +35,21 @@ def refuse_overlap(src: Path, dst: Path, name: str = "DST", replaces: bool = Tru
         raise KitError(f"{name} {shown(dst)} is SRC itself: choose another {name}")
     if source.is_dir() and source in target.parents:
         raise KitError(
-            f"{name} {shown(dst)} lies inside SRC {shown(src)}, where it would be taken for a person or a photograph:"
-            f" choose a {name} outside, for example {shown(source.with_name(source.name + '-' + target.name))}"
+            f"{name} {shown(dst)} lies inside SRC {shown(src)}, where it would be taken for a "
+            "person or a photograph:"
+            f" choose a {name} outside, for example "
+            f"{shown(source.with_name(source.name + '-' + target.name))}"
         )
     if replaces and target in source.parents:
         raise KitError(
-            f"SRC {shown(src)} lies inside {name} {shown(dst)}, which would be replaced: choose another {name}"
+            f"SRC {shown(src)} lies inside {name} {shown(dst)}, which would be replaced: choose "
+            f"another {name}"
         )
 
 
 def refuse_face_set(src: Path, aligned: bool = False) -> None:
-    """Refuse a face set, or what belongs to one, where photographs are wanted: its masked twins would become clean faces.
+    """Refuse a face set, or what belongs to one, where photographs are wanted: its masked twins
+    would become clean faces.
 
     Args:
         src: the folder.
@@ -67,7 +73,8 @@ def refuse_face_set(src: Path, aligned: bool = False) -> None:
 
 
 def refuse_set(src: Path) -> None:
-    """Refuse a face set, whole or not, where a folder of people's folders, or a person's folder, is wanted.
+    """Refuse a face set, whole or not, where a folder of people's folders, or a person's folder, is
+    wanted.
 
     Raises:
         KitError: it is one.
@@ -79,7 +86,8 @@ def refuse_set(src: Path) -> None:
         )
     if (src / "work" / "plan.json").is_file():
         raise KitError(
-            f"{shown(src)} is a face set that is not whole: finish it with the command that began it, or give the folder of photographs"
+            f"{shown(src)} is a face set that is not whole: finish it with the command that "
+            "began it, or give the folder of photographs"
         )
 
 
@@ -148,7 +156,8 @@ def survey(
         visit: gets each entry of the people's folders.
         guess: refuse what looks like a folder one level too high, or too low, for its people.
     Raises:
-        KitError: the people hold only folders, as if they were no people (`guess`); no photograph at all.
+        KitError: the people hold only folders, as if they were no people (`guess`); no photograph
+            at all.
     """
     seen, first_of = Survey(), {}
     for person in chosen:
@@ -207,7 +216,9 @@ def _look_at(
 
 
 def _is_photograph(name: str) -> bool:
-    """Whether a name may be a photograph's: a list beside the people's folders of a branch is none."""
+    """Whether a name may be a photograph's: a list beside the people's folders of a branch is
+    none.
+    """
     suffix = os.path.splitext(name)[1].lower()
     return suffix in SUFFIXES or not suffix
 
@@ -221,7 +232,8 @@ def _refuse_levels(found: People, seen: Survey) -> None:
         and not seen.deep
     ):
         raise KitError(
-            f"{src} looks like one person's folder ({_some(list(found.homes))}): give the folder above it as SRC,"
+            f"{src} looks like one person's folder ({_some(list(found.homes))}): give the folder "
+            "above it as SRC,"
             " or say --level 0 if these are people"
         )
     holders = seen.people - len(seen.empty)
@@ -238,8 +250,10 @@ def _refuse_levels(found: People, seen: Survey) -> None:
     elif everybody:
         mend = f"say --level {level} (a person is {'/'.join(['SRC', *'*' * level, 'PERSON'])}), or "
     raise KitError(
-        f"{src}: {_some(names)} hold{'s' * (len(names) == 1)} no photographs but folders ({inner} ...), as if people lay"
-        f" {'one level' if level == 1 else f'{level} levels'} further down: {mend}say --level 0 if each is one person all the same"
+        f"{src}: {_some(names)} hold{'s' * (len(names) == 1)} no photographs but folders "
+        f"({inner} ...), as if people lay"
+        f" {'one level' if level == 1 else f'{level} levels'} further down: {mend}say --level 0 "
+        "if each is one person all the same"
     )
 
 

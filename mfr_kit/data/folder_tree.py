@@ -1,4 +1,6 @@
-"""Walk a folder so that nothing in it is lost: every file is given, or a row that says why it is not."""
+"""Walk a folder so that nothing in it is lost: every file is given, or a row that says why it is
+not.
+"""
 
 import os
 import stat
@@ -8,7 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-# What systems and network drives leave in folders, besides all that begins with a dot; compared in lower case.
+# What systems and network drives leave in folders, besides all that begins with a dot; compared in
+# lower case.
 _LITTER = {
     "#recycle",
     "#snapshot",
@@ -65,7 +68,9 @@ def is_writable_name(name: str) -> bool:
 
 
 def readable(name: str) -> str:
-    """Spell out what cannot stand in a list: bytes that are not UTF-8 and control characters, as \\xd5 or \\n."""
+    """Spell out what cannot stand in a list: bytes that are not UTF-8 and control characters, as
+    \\xd5 or \\n.
+    """
     text = os.fsencode(name).decode("utf-8", "backslashreplace")
     return "".join(
         letter if is_writable_name(letter) else letter.encode("unicode_escape").decode("ascii")
@@ -76,8 +81,9 @@ def readable(name: str) -> str:
 class FolderTree:
     """Lists folders below a root. Links are followed where no photograph can come twice.
 
-    A link to a folder is not followed where it leads to the root or above it (a loop), into the root (what is there is found without
-    the link), or to a folder that this tree has listed already.
+    A link to a folder is not followed where it leads to the root or above it (a loop), into the
+    root (what is there is found without the link), or to a folder that this tree has listed
+    already.
 
     Args:
         root: the folder; paths that are given and taken are inside it.

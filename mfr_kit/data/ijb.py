@@ -2,10 +2,12 @@
 
 ROOT/loose_crop/<name>                                the photographs
 ROOT/meta/ijbc_face_tid_mid.txt                       `name template media` a line
-ROOT/meta/ijbc_name_5pts_score.txt                    `name x0 y0 ... x4 y4 score` a line, in the same order
+ROOT/meta/ijbc_name_5pts_score.txt          `name x0 y0 ... x4 y4 score` a line, same order
 ROOT/meta/ijbc_template_pair_label.txt                `template template label` a line
-ROOT/meta/ijbc_1N_gallery_G1.csv, ijbc_1N_gallery_G2.csv, ijbc_1N_probe_mixed.csv    (IJB-B: S1 and S2) for 1:N, may be missing:
-                                                      a header, then `template,subject,...` a line, a line each photograph
+ROOT/meta/ijbc_1N_gallery_G1.csv, ijbc_1N_gallery_G2.csv, ijbc_1N_probe_mixed.csv
+                                                      (IJB-B: S1 and S2) for 1:N, may be missing:
+                                                      a header, then `template,subject,...` a line,
+                                                      a line each photograph
 """
 
 import codecs
@@ -63,10 +65,11 @@ def open_searches(
         name: "ijbb" or "ijbc".
         templates: (N,) the templates that have photographs.
     Returns:
-        the two galleries by name and the probes; None where the set comes without any of the three lists.
+        the two galleries by name and the probes; None where the set comes without any of the three
+        lists.
     Raises:
-        KitError: some of the three lists are missing, a line is damaged (named), a template shows two subjects or has no photograph, or
-            stands in a gallery and among the probes.
+        KitError: some of the three lists are missing, a line is damaged (named), a template shows
+            two subjects or has no photograph, or stands in a gallery and among the probes.
     """
     meta = Path(root) / "meta"
     paths = {gallery: meta / f"{name}_1N_gallery_{gallery}.csv" for gallery in GALLERIES[name]}
@@ -76,7 +79,8 @@ def open_searches(
         return None
     if missing:
         raise KitError(
-            f"{meta}: {missing[0]} is not there; 1:N needs all of {', '.join(path.name for path in paths.values())}"
+            f"{meta}: {missing[0]} is not there; 1:N needs all of "
+            f"{', '.join(path.name for path in paths.values())}"
         )
     known = np.unique(templates)
     lists = {part: _enrolment(path, known) for part, path in paths.items()}
@@ -96,12 +100,14 @@ def _enrolment(path: Path, known: np.ndarray) -> Enrolment:
                 continue
             if len(fields) < 2 or not all(is_number(field.strip()) for field in fields[:2]):
                 raise KitError(
-                    f"{path}: line {number}: `template,subject,...` expected, found {','.join(fields)[:60]!r}"
+                    f"{path}: line {number}: `template,subject,...` expected, found "
+                    f"{','.join(fields)[:60]!r}"
                 )
             template, subject = int(fields[0]), int(fields[1])
             if subjects.setdefault(template, subject) != subject:
                 raise KitError(
-                    f"{path}: line {number}: template {template} shows subject {subjects[template]} further up"
+                    f"{path}: line {number}: template {template} shows subject "
+                    f"{subjects[template]} further up"
                 )
     except csv.Error as error:
         raise KitError(f"cannot read {path}: {error}") from None
@@ -123,7 +129,8 @@ def open_layout(root: Path, name: str = "ijbc") -> TemplateSet:
         root: holds `meta` and `loose_crop`.
         name: "ijbb" or "ijbc".
     Raises:
-        KitError: a file is missing or damaged (the line is named), files that contradict each other, or a pair of an unknown template.
+        KitError: a file is missing or damaged (the line is named), files that contradict each
+            other, or a pair of an unknown template.
     """
     meta = Path(root) / "meta"
     members, points = meta / f"{name}_face_tid_mid.txt", meta / f"{name}_name_5pts_score.txt"
@@ -139,14 +146,16 @@ def open_layout(root: Path, name: str = "ijbc") -> TemplateSet:
             min(len(names), len(same_names)),
         )
         raise KitError(
-            f"{points}: line {row + 1} and line {row + 1} of {members.name} are not of the same photograph"
+            f"{points}: line {row + 1} and line {row + 1} of {members.name} are not of the same "
+            "photograph"
         )
     pairs = meta / f"{name}_template_pair_label.txt"
     left, right, same = _triples(pairs)
     unknown = np.flatnonzero(~np.isin(left, numbers[:, 0]) | ~np.isin(right, numbers[:, 0]))
     if len(unknown):
         raise KitError(
-            f"{pairs}: line {unknown[0] + 1}: a template that no photograph of {members.name} belongs to"
+            f"{pairs}: line {unknown[0] + 1}: a template that no photograph of {members.name} "
+            "belongs to"
         )
     landmarks, scores = (
         coordinates[:, :10].reshape(-1, 5, 2).astype(np.float32),
@@ -193,6 +202,7 @@ def _triples(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     sound = 3 * len(rows) == len(values) and np.isin(rows[:, 2], (0, 1)).all()
     if not sound or (len(values) and (values.min() < 0 or values.max() >= MOST)):
         raise KitError(
-            f"{path}: lines `template template label` expected, the label 0 or 1; it was cut short or is another file"
+            f"{path}: lines `template template label` expected, the label 0 or 1; it was cut "
+            "short or is another file"
         )
     return rows[:, 0].astype(np.int32), rows[:, 1].astype(np.int32), rows[:, 2] == 1

@@ -1,4 +1,6 @@
-"""What the first bytes of an image file say: its format, its size, whether a JPEG is whole. Nothing is decoded."""
+"""What the first bytes of an image file say: its format, its size, whether a JPEG is whole.
+Nothing is decoded.
+"""
 
 import re
 import struct
@@ -32,7 +34,9 @@ class Header:
 
 
 def kind_of(head: bytes) -> str | None:
-    """Tell an image's format from its first 32 bytes; None where they are no image's that is known."""
+    """Tell an image's format from its first 32 bytes; None where they are no image's that is
+    known.
+    """
     signatures = (
         (b"\xff\xd8\xff", "jpeg"),
         (b"\x89PNG\r\n\x1a\n", "png"),
@@ -67,7 +71,9 @@ def read_header(data: bytes) -> Header | None:
 
 
 def lacks_scans(data: bytes) -> bool:
-    """Tell whether scans of a progressive JPEG are missing: each coefficient has to be there to its last bit."""
+    """Tell whether scans of a progressive JPEG are missing: each coefficient has to be there to
+    its last bit.
+    """
     try:
         return _lacks_scans(data)
     except (IndexError, ValueError):

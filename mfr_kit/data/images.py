@@ -85,8 +85,9 @@ class Picture:
 def read_rgb(path: Path) -> np.ndarray:
     """Read a photograph of any format OpenCV knows as (H, W, 3) uint8 RGB, upright by its EXIF tag.
 
-    Grey becomes three equal channels, 16 bits become 8, an alpha channel is dropped, of an animation the first frame is taken.
-    A photograph of more than 64 megapixels comes at half its size, a JPEG at half, a quarter or an eighth.
+    Grey becomes three equal channels, 16 bits become 8, an alpha channel is dropped, of an
+    animation the first frame is taken. A photograph of more than 64 megapixels comes at half its
+    size, a JPEG at half, a quarter or an eighth.
 
     Raises:
         NoImage: the file cannot be read or is not an image.
@@ -104,7 +105,8 @@ def read_picture(path: Path) -> Picture:
 
 
 def read_image_file(path: Path) -> bytes:
-    """Read a file whose first bytes, or whose suffix, are an image's; any other is not read to its end.
+    """Read a file whose first bytes, or whose suffix, are an image's; any other is not read to its
+    end.
 
     Raises:
         NoImage: no regular file, not readable, or not an image.
@@ -132,7 +134,9 @@ def read_image_file(path: Path) -> bytes:
 
 
 def is_image_file(path: Path) -> bool:
-    """Whether a regular file calls itself an image or begins as one does; it may still be none that can be decoded."""
+    """Whether a regular file calls itself an image or begins as one does; it may still be none
+    that can be decoded.
+    """
     suffix = Path(path).suffix.lower()
     if suffix in SUFFIXES or suffix in _RAW:
         return suffix in SUFFIXES
@@ -182,7 +186,9 @@ def decode_picture(data: bytes, where: str) -> Picture:
 
 
 def encode(image: np.ndarray, suffix: str = ".jpg") -> bytes:
-    """Encode (H, W, 3) uint8 RGB as JPEG quality 95 without chroma subsampling, or as PNG (suffix ".png")."""
+    """Encode (H, W, 3) uint8 RGB as JPEG quality 95 without chroma subsampling, or as PNG
+    (suffix ".png").
+    """
     options = (
         [
             cv2.IMWRITE_JPEG_QUALITY,
@@ -209,7 +215,8 @@ def _reduction(header: Header) -> int:
 def _decode_jpeg(data: bytes, flags: int, where: str) -> np.ndarray:
     bgr = _imdecode(data, flags, where)
     if bgr is None and not lacks_scans(data):
-        # Only the end marker may be missing: then what stands before it makes no difference to any pixel.
+        # Only the end marker may be missing: then what stands before it makes no difference to any
+        # pixel.
         body = data[:-1] if data.endswith(b"\xff") else data
         bgr = _imdecode(body + _END, flags, where)
         for junk in (b"\x5a" * 64, b"\xa5" * 64):
@@ -222,7 +229,9 @@ def _decode_jpeg(data: bytes, flags: int, where: str) -> np.ndarray:
 
 
 def _decode_any(data: bytes, header: Header, where: str) -> tuple[np.ndarray, int]:
-    """Decode what is no JPEG; of 16-bit values, as many bits count as the greatest of them needs."""
+    """Decode what is no JPEG; of 16-bit values, as many bits count as the greatest of them
+    needs.
+    """
     bgr = _imdecode(data, cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH, where)
     if bgr is not None and bgr.dtype not in (np.uint8, np.uint16):
         bgr = _imdecode(data, cv2.IMREAD_COLOR, where)
@@ -237,7 +246,9 @@ def _decode_any(data: bytes, header: Header, where: str) -> tuple[np.ndarray, in
 
 
 def _halve(image: np.ndarray) -> np.ndarray:
-    """Average two by two pixels, as a JPEG is decoded at half its size; an odd last row or column is cut off."""
+    """Average two by two pixels, as a JPEG is decoded at half its size; an odd last row or
+    column is cut off.
+    """
     height, width = image.shape[0] // 2, image.shape[1] // 2
     even = image[: 2 * height, : 2 * width]
     return cv2.resize(even, (width, height), interpolation=cv2.INTER_AREA)

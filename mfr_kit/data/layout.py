@@ -12,7 +12,8 @@ _FORBIDDEN = frozenset('/\\:*?"<>|')  # in a folder's name, on one system or ano
 
 
 def refuse_folder_name(person: str, where: object) -> None:
-    """Refuse a person's name that cannot name a folder on every system, or that readers of folders pass over.
+    """Refuse a person's name that cannot name a folder on every system, or that readers of folders
+    pass over.
 
     Raises:
         KitError: see above; `where` names the set.
@@ -20,25 +21,31 @@ def refuse_folder_name(person: str, where: object) -> None:
     bad = not person or person.startswith(".") or any(not fits(sign) for sign in person)
     if bad or _FORBIDDEN & set(person):
         raise KitError(
-            f"{where}: a person is called {person!r}, which cannot name a folder; rename the person first"
+            f"{where}: a person is called {person!r}, which cannot name a folder; rename the "
+            "person first"
         )
 
 
 def fits(sign: str) -> bool:
-    """Whether a character can stand in a line of text: no control character, no line break of any kind, no half of a pair."""
+    """Whether a character can stand in a line of text: no control character, no line break of
+    any kind, no half of a pair.
+    """
     control = sign < " " or "\x7f" <= sign < "\xa0"
     return not (control or sign in "\u2028\u2029" or "\ud800" <= sign < "\ue000")
 
 
 def lay_out(source: TrainingSet, beside: bool = False) -> Iterator[tuple[int, str, str, bytes]]:
-    """Yield `(index, person, path, data)` for writing files `path` = "person/...": ordered by person, no two alike in any letter case.
+    """Yield `(index, person, path, data)` for writing files `path` = "person/...": ordered by
+    person, no two alike in any letter case.
 
-    Masked faces get paths that say so: a twin is `person/masked/NAME.masked.jpg` where its clean face is `person/NAME.jpg`
-    (`person/NAME.masked.jpg` with `beside`), any other lies in `person/masked/`, and no clean face does either.
+    Masked faces get paths that say so: a twin is `person/masked/NAME.masked.jpg` where its clean
+    face is `person/NAME.jpg` (`person/NAME.masked.jpg` with `beside`), any other lies in
+    `person/masked/`, and no clean face does either.
 
     Args:
         source: the set.
-        beside: twins lie beside their clean faces, and conditions are kept elsewhere: the layout of a face set.
+        beside: twins lie beside their clean faces, and conditions are kept elsewhere: the layout of
+            a face set.
     Raises:
         KitError: a person's name that cannot name a folder, or bytes that are no image.
     """

@@ -1,9 +1,12 @@
-"""Lists of people and of photographs, one name a line: the one reader and the one writer of them, for all commands.
+"""Lists of people and of photographs, one name a line: the one reader and the one writer of them,
+for all commands.
 
-A line is a name. It may be written by any editor: UTF-8 or UTF-16, with or without a byte order mark, lines that end in LF, CR LF or CR,
-`\\` for `/`, a `./` or the folder's own path in front. A line that begins with `#` is a remark, unless it is a name of the set (where
-names begin with `#` a remark begins with `# `). A line in double quotes is a JSON string, which is how the kit writes a name that would be read otherwise: one that begins with `#` or `"`, that
-begins or ends with a space, or that holds a control character. Names are compared in Unicode's form NFC.
+A line is a name. It may be written by any editor: UTF-8 or UTF-16, with or without a byte order
+mark, lines that end in LF, CR LF or CR, `\\` for `/`, a `./` or the folder's own path in front. A
+line that begins with `#` is a remark, unless it is a name of the set (where names begin with `#` a
+remark begins with `# `). A line in double quotes is a JSON string, which is how the kit writes a
+name that would be read otherwise: one that begins with `#` or `"`, that begins or ends with a
+space, or that holds a control character. Names are compared in Unicode's form NFC.
 """
 
 import dataclasses
@@ -32,7 +35,9 @@ class ListOptions:
 
     allow_unknown: bool = option(
         False,
-        help="Go on where a list names people or photographs that are not there: they are counted instead of refused.",
+        help="Go on where a list names people or photographs that are not there: they are "
+        "counted instead of "
+        "refused.",
     )
 
 
@@ -61,7 +66,8 @@ def nfc(name: str) -> str:
 
 
 def read_lines(path: Path, what: str = "the list") -> list[tuple[int, str]]:
-    """Read the lines that are not blank, each with its number, as they stand: spaces around a name may belong to it.
+    """Read the lines that are not blank, each with its number, as they stand: spaces around a name
+    may belong to it.
 
     Raises:
         KitError: see `read_text`.
@@ -73,7 +79,8 @@ def read_lines(path: Path, what: str = "the list") -> list[tuple[int, str]]:
 
 
 def read_names(path: Path, what: str = "the list of people") -> list[str]:
-    """Read a list where nobody knows what it may name: quoted lines as they were, the others trimmed, comments passed over.
+    """Read a list where nobody knows what it may name: quoted lines as they were, the others
+    trimmed, comments passed over.
 
     Raises:
         KitError: see `read_text`; or it names nothing.
@@ -112,7 +119,8 @@ def choose(
         may_be_empty: a list without an entry chooses nothing, in place of an error.
         near: names to suggest from for an entry; `known` if left out.
     Raises:
-        KitError: an entry matches nothing (the first ones are named, with what may be meant), the list is empty or cannot be read.
+        KitError: an entry matches nothing (the first ones are named, with what may be meant), the
+            list is empty or cannot be read.
     """
     exact = set(known)
     spelled: dict[str, list[str]] = {}
@@ -174,14 +182,19 @@ def settle(
     if unknown:
         places = [(f"line {number}", entry) for number, entry in unknown]
         named = unknown_of(places, near)
-        warning = f"{what} {path}: {len(unknown):,} of {entries:,} names match nothing in {where}: {named}"
+        warning = (
+            f"{what} {path}: {len(unknown):,} of {entries:,} names match nothing in {where}: "
+            f"{named}"
+        )
         if not allow_unknown:
             raise KitError(f"{warning}. Mend the list, or go on without them with --allow-unknown")
     return Choice(Path(path), found, entries, 0, warning)
 
 
 def readings(line: str, root: Path | None) -> Iterable[str]:
-    """Yield what a line may mean, the most literal first, in NFC; `root`: the folder that an entry's path may begin with."""
+    """Yield what a line may mean, the most literal first, in NFC; `root`: the folder that an
+    entry's path may begin with.
+    """
     exact = _unquoted(line)
     if exact is not None:
         yield nfc(exact)
@@ -204,7 +217,9 @@ def readings(line: str, root: Path | None) -> Iterable[str]:
 
 
 def echo(role: str, choices: list[Choice], outcome: str) -> None:
-    """Say on stderr what the lists of one role did, as "holdout: 40 names, 40 found, 150 faces left out"."""
+    """Say on stderr what the lists of one role did, as "holdout: 40 names, 40 found, 150 faces
+    left out".
+    """
     entries = sum(choice.entries for choice in choices)
     found = {name for choice in choices for name in choice.found}
     repeated = sum(choice.repeated for choice in choices)
@@ -259,7 +274,9 @@ def unknown_of(entries: list[tuple[str, str]], near: Callable[[str], Iterable[st
 
 
 def _is_comment(line: str, hashed: list[str]) -> bool:
-    """Whether a line that is no name is a remark; where names begin with # a remark has a space behind it, for a name may be misspelt."""
+    """Whether a line that is no name is a remark; where names begin with # a remark has a space
+    behind it, for a name may be misspelt.
+    """
     text = line.strip()
     if not text.startswith("#"):
         return False

@@ -1,4 +1,6 @@
-"""How names say that a face is masked: `person/masked/photo.jpg`, and `photo.masked.jpg` for the masked twin of `photo.jpg`."""
+"""How names say that a face is masked: `person/masked/photo.jpg`, and `photo.masked.jpg` for the
+masked twin of `photo.jpg`.
+"""
 
 from collections.abc import Sequence
 from pathlib import PurePosixPath
@@ -9,7 +11,8 @@ from mfr_kit.data.photos import CONDITION_FOLDERS, TWIN
 
 
 def says_masked(name: str, person: str = "") -> bool:
-    """Whether a photograph's path names it masked: by its own name, or by the last condition folder that it lies in.
+    """Whether a photograph's path names it masked: by its own name, or by the last condition folder
+    that it lies in.
 
     Args:
         name: path with /.
@@ -29,7 +32,8 @@ def says_masked(name: str, person: str = "") -> bool:
 
 
 def find_twins(names: Sequence[str], labels: np.ndarray, masked: np.ndarray) -> np.ndarray:
-    """Find the clean face of every twin: (N,) int64 rows, -1 where a photograph is no twin or its clean face is not there.
+    """Find the clean face of every twin: (N,) int64 rows, -1 where a photograph is no twin or its
+    clean face is not there.
 
     Args:
         names: (N,) paths of photographs, with /.

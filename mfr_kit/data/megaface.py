@@ -1,8 +1,9 @@
-"""MegaFace's layout: FaceScrub photographs as probes, a million distractors, and lists of what to leave out.
+"""MegaFace's layout: FaceScrub photographs as probes, a million distractors, and lists of what to
+leave out.
 
 ROOT/facescrub_images/<person>/<photo>   ROOT/megaface_images/<part>/<album>/<photo>
-ROOT/facescrub_lst, megaface_lst         paths below those folders, one a line; without a list, every image file
-ROOT/facescrub_noises.txt, megaface_noises.txt   names to leave out, one a line, # begins a comment; optional
+ROOT/facescrub_lst, megaface_lst         paths below those folders; without a list, every image
+ROOT/facescrub_noises.txt, megaface_noises.txt   names to leave out; # begins a comment; optional
 """
 
 import os
@@ -39,7 +40,9 @@ def open_layout(root: Path) -> MegaFace:
 
 
 def feature_name(image: str, algorithm: str) -> str:
-    """Where the development kit looks for an image's feature below the feature folder: folders kept, `<image>_<algorithm>.bin`."""
+    """Where the development kit looks for an image's feature below the feature folder: folders
+    kept, `<image>_<algorithm>.bin`.
+    """
     return f"{image}_{algorithm}.bin"
 
 

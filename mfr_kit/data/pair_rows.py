@@ -1,4 +1,6 @@
-"""The lines of verification pairs in text files of others: LFW's, `image image label` in any order and with any separator, and CPLFW's."""
+"""The lines of verification pairs in text files of others: LFW's, `image image label` in any
+order and with any separator, and CPLFW's.
+"""
 
 import re
 from pathlib import Path
@@ -69,10 +71,12 @@ def _name_and_number(line: str) -> tuple[str, int] | None:
 
 
 def read_two_lined(path: Path) -> list[Row]:
-    """Read pairs of lines `image number`: 0 for two people, anything else (1, or CALFW's number of the fold) for one.
+    """Read pairs of lines `image number`: 0 for two people, anything else (1, or CALFW's number of
+    the fold) for one.
 
     Raises:
-        KitError: it cannot be read, a line is of another shape or contradicts the one before; names the line.
+        KitError: it cannot be read, a line is of another shape or contradicts the one before; names
+            the line.
     """
     found = []
     for number, line in enumerate(read_lines(path, "the pairs"), 1):
@@ -81,7 +85,8 @@ def read_two_lined(path: Path) -> list[Row]:
         pair = _name_and_number(line)
         if pair is None:
             raise KitError(
-                f"{path}: line {number}: `image label` expected, two lines a pair; found {line[:60]!r}"
+                f"{path}: line {number}: `image label` expected, two lines a pair; found "
+                f"{line[:60]!r}"
             )
         found.append((number, *pair))
     if len(found) % 2:
@@ -119,7 +124,8 @@ def read_lfw(path: Path) -> tuple[int, list[LfwRow]]:
     Returns:
         the number of folds, and the pairs.
     Raises:
-        KitError: another first line, a line of another shape (named), or another number of lines than the first line announces.
+        KitError: another first line, a line of another shape (named), or another number of lines
+            than the first line announces.
     """
     lines = read_lines(path, "the list of pairs")
     start = next((at for at, line in enumerate(lines) if line.strip()), len(lines))
@@ -136,7 +142,8 @@ def read_lfw(path: Path) -> tuple[int, list[LfwRow]]:
     ]
     if len(rows) != 2 * folds * count:
         raise KitError(
-            f"{path}: the first line announces {2 * folds * count} pairs, but {len(rows)} follow; the file was cut or edited"
+            f"{path}: the first line announces {2 * folds * count} pairs, but {len(rows)} "
+            "follow; the file was cut or edited"
         )
     return folds, rows
 
@@ -154,7 +161,9 @@ def _lfw_row(path: Path, number: int, line: str) -> LfwRow:
 
 
 def split_labelled(lines: list[str]) -> list[list[str]]:
-    """Split lines at tabs, commas, semicolons or spaces: at what gives three fields with a label in the most lines."""
+    """Split lines at tabs, commas, semicolons or spaces: at what gives three fields with a label
+    in the most lines.
+    """
 
     def split(sign: str | None) -> list[list[str]]:
         return [[field.strip() for field in line.strip().split(sign)] for line in lines]

@@ -1,4 +1,6 @@
-"""Verification pairs: which two images, and whether they show one person. The file formats are in `pair_formats/`, one a file."""
+"""Verification pairs: which two images, and whether they show one person. The file formats are
+in `pair_formats/`, one a file.
+"""
 
 import dataclasses
 import os
@@ -37,13 +39,16 @@ class PairSet:
 
     @property
     def folds(self) -> np.ndarray:
-        """(P,) 0 .. 9: ten runs of consecutive pairs, not shuffled, as the published protocols have them."""
+        """(P,) 0 .. 9: ten runs of consecutive pairs, not shuffled, as the published protocols
+        have them.
+        """
         return np.concatenate(
             [np.full(len(run), fold) for fold, run in enumerate(np.array_split(self.same, FOLDS))]
         )
 
     def batches(self, size: int) -> Iterator[np.ndarray]:
-        """Decode the images in order, (B, H, W, 3) uint8 RGB at a time, so that a set of any length fits into memory.
+        """Decode the images in order, (B, H, W, 3) uint8 RGB at a time, so that a set of any length
+        fits into memory.
 
         Raises:
             KitError: an image that cannot be decoded, or images of several sizes.
@@ -59,7 +64,8 @@ class PairSet:
                 if face.shape != shape:
                     found = f"{face.shape[1]}x{face.shape[0]}, others are {shape[1]}x{shape[0]}"
                     raise KitError(
-                        f"{self.path}: {self.names[row]} is {found}; align all with `kit.py augment`"
+                        f"{self.path}: {self.names[row]} is {found}; align all with `kit.py "
+                        "augment`"
                     )
             yield np.stack(faces)
 
@@ -69,10 +75,12 @@ def open_pairs(path: Path, images: Path | None = None, format: str | None = None
 
     Args:
         path: a `.bin`, LFW's or MLFW's `pairs.txt`, or a `pairs.csv`.
-        images: what a text file's names are relative to: a folder or a face set; by default the file's own folder.
+        images: what a text file's names are relative to: a folder or a face set; by default the
+            file's own folder.
         format: a name of `pair_formats`.
     Raises:
-        KitError: no such file, unknown format, a damaged line (named by number), or an image that is not there.
+        KitError: no such file, unknown format, a damaged line (named by number), or an image that
+            is not there.
     """
     path = Path(path)
     if not path.is_file():
@@ -84,7 +92,8 @@ def open_pairs(path: Path, images: Path | None = None, format: str | None = None
     )
     if chosen is None:
         raise KitError(
-            f"{path}: no pairs that the kit knows ({', '.join(known)}); lines like `image image 1` are, with 0 for two people"
+            f"{path}: no pairs that the kit knows ({', '.join(known)}); lines like `image image "
+            "1` are, with 0 for two people"
         )
     pairs = registry.get(FORMATS, chosen).open_pairs(path, images)
     if not len(pairs):
@@ -95,7 +104,8 @@ def open_pairs(path: Path, images: Path | None = None, format: str | None = None
 def from_rows(
     path: Path, images: Path | None, rows: Iterable[tuple], masked: bool = False
 ) -> PairSet:
-    """Build a set from rows (line number, left, right, same[, left masked, right masked]), finding every image at once.
+    """Build a set from rows (line number, left, right, same[, left masked, right masked]), finding
+    every image at once.
 
     Raises:
         KitError: no rows, or an image that is not there; names the line.
@@ -139,7 +149,9 @@ def from_rows(
 
 
 def _images(root: Path) -> tuple[Callable, Callable, Callable]:
-    """Return how to find an image by name (with or without suffix), how to read what was found, and its name."""
+    """Return how to find an image by name (with or without suffix), how to read what was found,
+    and its name.
+    """
     if not root.is_dir():
         raise KitError(f"{root} is not a folder of images and not a face set")
     if not (root / "faces.parquet").exists():
@@ -158,7 +170,9 @@ def _images(root: Path) -> tuple[Callable, Callable, Callable]:
 
 
 class _Files:
-    """Find an image below a folder by its path, with or without its suffix, which may be in capitals there."""
+    """Find an image below a folder by its path, with or without its suffix, which may be in
+    capitals there.
+    """
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -195,7 +209,8 @@ def pack_pairs(pairs: PairSet, dst: Path, any_size: bool = False) -> int:
     """Write a verification `.bin` and compare what is in it with what was read.
 
     Raises:
-        KitError: an image that is not 112x112 (unless `any_size`), a name without .bin, or a copy that differs.
+        KitError: an image that is not 112x112 (unless `any_size`), a name without .bin, or a copy
+            that differs.
     """
     if dst.suffix.lower() != ".bin":
         raise KitError(f"{dst}: the name of a verification set ends in .bin")
@@ -204,7 +219,10 @@ def pack_pairs(pairs: PairSet, dst: Path, any_size: bool = False) -> int:
     for row in range(0 if any_size else len(pairs.names)):
         height, width, _ = decode_rgb(pairs.encoded(row), f"{pairs.path}: {pairs.names[row]}").shape
         if (height, width) != (SIZE, SIZE):
-            hint = "align the photographs with `kit.py augment` and give the face set as --images, or allow it with --any-size"
+            hint = (
+                "align the photographs with `kit.py augment` and give the face set as --images, "
+                "or allow it with --any-size"
+            )
             raise KitError(
                 f"{pairs.path}: {pairs.names[row]} is {width}x{height}, not {SIZE}x{SIZE}: {hint}"
             )

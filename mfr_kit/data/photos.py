@@ -1,4 +1,6 @@
-"""List the photographs of a folder of people's folders, in an order that depends on nothing but their names."""
+"""List the photographs of a folder of people's folders, in an order that depends on nothing but
+their names.
+"""
 
 import functools
 import hashlib
@@ -11,7 +13,8 @@ from pathlib import Path, PurePosixPath
 from mfr_kit.data.folder_tree import FolderTree, Lost, is_writable_name, readable
 from mfr_kit.errors import KitError
 
-# A person's photographs may be sorted by condition, as in RMFRD: `person/bare/1.jpg`, `person/masked/2.jpg`.
+# A person's photographs may be sorted by condition, as in RMFRD: `person/bare/1.jpg`,
+# `person/masked/2.jpg`.
 CONDITION_FOLDERS = {
     "bare": "nonmask",
     "nonmask": "nonmask",
@@ -21,9 +24,11 @@ CONDITION_FOLDERS = {
 }
 MOST_LEVELS = 5  # folder levels above a person's folder
 TWIN = ".masked"  # ends the stem of a masked twin's image
-# A file's name has 255 bytes at most; a face's is the stem with `.masked.jpg`, and may get `.part` or a number while it is written.
+# A file's name has 255 bytes at most; a face's is the stem with `.masked.jpg`, and may get `.part`
+# or a number while it is written.
 _NAME_BYTES = 220
-_PATH_BYTES = 1500  # of a whole stem: a path has 4096 bytes at most, those of the face set's own folder among them
+# of a whole stem: a path has 4096 bytes at most, those of the face set's own folder among them
+_PATH_BYTES = 1500
 NOT_WRITABLE = (
     "the name is not UTF-8 or has a control character: rename it (for names from a Chinese Windows:"
     " `convmv -r -f GBK -t UTF-8 --notest FOLDER`)"
@@ -56,7 +61,9 @@ class People:
     beside: tuple[Lost, ...]  # what is in nobody's folder
 
     def entries_of(self, person: str) -> Iterator[Photo]:
-        """List everything of one person, at any depth, sorted: files, and with a `reason` what cannot be read."""
+        """List everything of one person, at any depth, sorted: files, and with a `reason` what
+        cannot be read.
+        """
         tree, lost, files = FolderTree(self.folder), [], []
         for home in self.homes[person]:
             listing = tree.walk(home)
@@ -83,7 +90,9 @@ class People:
         return (photo for photo in self.entries_of(person) if not photo.reason)
 
     def _condition(self, source: str) -> str:
-        """The last of a path's folders that names a condition decides; the person's own name is none."""
+        """The last of a path's folders that names a condition decides; the person's own name is
+        none.
+        """
         *folders, _ = source.split("/")
         del folders[self.level : self.level + 1]
         for name in (*folders[self.level : self.level + 1], *folders[: self.level]):
@@ -92,7 +101,9 @@ class People:
         return "nonmask"
 
     def _stems(self, person: str, sources: list[str]) -> Iterator[str]:
-        """Name the faces of a person's files: no two alike where file systems fold case or accents, none too long."""
+        """Name the faces of a person's files: no two alike where file systems fold case or
+        accents, none too long.
+        """
         own = self._face_folder(person)
         inner = [self._inner(person, own, source) for source in sources]
         folded = Counter(fold(_without_suffix(path)) for path in inner)
@@ -100,7 +111,8 @@ class People:
         for path in inner:
             stem = _without_suffix(path)
             if fold(stem) not in taken or folded[fold(stem)] > 1:
-                # a.jpg beside a.png must not become one face, nor A.jpg, where file systems fold case, nor a.masked.jpg the twin of a.jpg
+                # a.jpg beside a.png must not become one face, nor A.jpg, where file systems fold
+                # case, nor a.masked.jpg the twin of a.jpg
                 stem = str(PurePosixPath(path).with_name(path.rsplit("/", 1)[-1].replace(".", "_")))
                 while fold(stem) in taken:
                     stem += "_"
@@ -114,14 +126,18 @@ class People:
         return "/".join([own, *branch, *parts[self.level + 1 :]])
 
     def _face_folder(self, person: str) -> str:
-        """A person's folder in the face set: the name, marked where another person's differs only in case."""
+        """A person's folder in the face set: the name, marked where another person's differs
+        only in case.
+        """
         if self._first_of[fold(person)] == person:
             return person
         return f"{person}~{_digest(person)}"
 
     @functools.cached_property
     def _first_of(self) -> dict[str, str]:
-        """Folded name -> the first person of that name, of those whose names differ in case only."""
+        """Folded name -> the first person of that name, of those whose names differ in case
+        only.
+        """
         return {fold(name): name for name in reversed(self.homes)}
 
 
@@ -130,17 +146,20 @@ def find_people(folder: Path, level: int = 0) -> People:
 
     Args:
         folder: holds one folder a person.
-        level: how many folder levels lie above a person's folder: 1 for `folder/*/person`. A person of whom several of them hold a
-            folder is one person; names are compared in Unicode's composed form.
+        level: how many folder levels lie above a person's folder: 1 for `folder/*/person`. A person
+            of whom several of them hold a folder is one person; names are compared in Unicode's
+            composed form.
     Raises:
-        KitError: no such level or folder, or it cannot be listed; no person's folder in it whose name a list can hold; numbers that name people in several branches.
+        KitError: no such level or folder, or it cannot be listed; no person's folder in it whose
+            name a list can hold; numbers that name people in several branches.
     """
     folder = Path(folder)
     if not 0 <= level <= MOST_LEVELS:
         raise KitError(f"--level must be 0 to {MOST_LEVELS}, not {level}")
     if not folder.is_dir():
         raise KitError(
-            f"{folder} is not a folder: give a folder that holds one folder of photographs per person"
+            f"{folder} is not a folder: give a folder that holds one folder of photographs per "
+            "person"
         )
     tree, beside = FolderTree(folder), []
     above = _descend(tree, level, beside)
@@ -157,7 +176,8 @@ def find_people(folder: Path, level: int = 0) -> People:
     ordered = {name: tuple(sorted(homes[name])) for name in sorted(homes)}
     if not ordered:
         raise KitError(
-            f"{readable(str(folder))}: no person's folder has a name that a list can hold; {NOT_WRITABLE}"
+            f"{readable(str(folder))}: no person's folder has a name that a list can hold; "
+            f"{NOT_WRITABLE}"
         )
     beside = [Lost(readable(source), reason, readable(detail)) for source, reason, detail in beside]
     return People(folder, level, ordered, tuple(sorted(beside)))
@@ -182,7 +202,9 @@ def _descend(tree: FolderTree, level: int, beside: list[Lost]) -> list[str]:
             raise KitError(
                 f"{tree.root} holds no folders"
                 + (f" {depth + 1} levels down: --level {level} is too much" if depth else "")
-                + ": put the photographs of each person into a folder of their own, named after the person"
+                + ": put the photographs of each person into a folder of their own, named "
+                "after the "
+                "person"
             )
     return above
 
@@ -211,7 +233,8 @@ def choose_people(found: People, people: Iterable[str] | None = None) -> list[st
     if not chosen:
         first = min(wanted or ())
         raise KitError(
-            f"none of the {len(wanted or ())} people asked for has a folder in {found.folder} (the first is '{first}')"
+            f"none of the {len(wanted or ())} people asked for has a folder in {found.folder} "
+            f"(the first is '{first}')"
         )
     return chosen
 
@@ -219,19 +242,24 @@ def choose_people(found: People, people: Iterable[str] | None = None) -> list[st
 def list_photos(folder: Path, people: set[str] | None = None, level: int = 0) -> Iterator[Photo]:
     """List every file of a folder of people's folders, sorted, one person in memory at a time.
 
-    Files below the people's folders count at any depth, files beside them do not; arguments and errors are those of `list_people`.
+    Files below the people's folders count at any depth, files beside them do not; arguments and
+    errors are those of `list_people`.
     """
     found = find_people(folder, level)
     return (photo for name in choose_people(found, people) for photo in found.photos_of(name))
 
 
 def photos_of(folder: Path, person: str, level: int = 0) -> Iterator[Photo]:
-    """List every file of one person, at any depth, sorted. For many people ask `find_people` once instead."""
+    """List every file of one person, at any depth, sorted. For many people ask `find_people`
+    once instead.
+    """
     return find_people(folder, level).photos_of(person)
 
 
 def list_entries(folder: Path, people: set[str] | None = None, level: int = 0) -> Iterator[Photo]:
-    """List a folder of people's folders whole: as `list_photos`, and with a `reason` everything that is no file of a person."""
+    """List a folder of people's folders whole: as `list_photos`, and with a `reason` everything
+    that is no file of a person.
+    """
     found = find_people(folder, level)
     for name in choose_people(found, people):
         yield from found.entries_of(name)
@@ -252,7 +280,9 @@ def fold(name: str) -> str:
 
 
 def _unnamed(folder: Path, home: str) -> Iterator[Lost]:
-    """Rows for a folder whose name cannot stand in a list: of whom its photographs are cannot be written down."""
+    """Rows for a folder whose name cannot stand in a list: of whom its photographs are cannot be
+    written down.
+    """
     listing = FolderTree(folder).walk(home)
     yield from listing.lost
     yield from (Lost(source, "bad_name", NOT_WRITABLE) for source in listing.files)
@@ -263,7 +293,8 @@ def _refuse_numbers(folder: Path, homes: dict[str, list[str]], level: int) -> No
     if level and twice:
         first, second = homes[twice[0]][:2]
         raise KitError(
-            f"{folder}: --level {level} makes one person of {first} and {second}, and numbers name other people in another branch;"
+            f"{folder}: --level {level} makes one person of {first} and {second}, and numbers "
+            "name other people in another branch;"
             f" rename them, or work on each branch apart ({len(twice)} numbers are in several)"
         )
 
@@ -273,7 +304,9 @@ def _without_suffix(path: str) -> str:
 
 
 def _shorten_path(stem: str) -> str:
-    """Cut names that would be too long with what is added to them, marked with a digest of the whole."""
+    """Cut names that would be too long with what is added to them, marked with a digest of the
+    whole.
+    """
     parts = stem.split("/")
     if len(stem.encode()) > _PATH_BYTES:
         parts = [parts[0], f"{_cut(parts[-1], _NAME_BYTES - 11)}~{_digest(stem)}"]

@@ -1,4 +1,6 @@
-"""The `.idx` of a RecordIO file: lines `key <tab> offset`, parsed in blocks into 8 bytes a record."""
+"""The `.idx` of a RecordIO file: lines `key <tab> offset`, parsed in blocks into 8 bytes a
+record.
+"""
 
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
@@ -14,7 +16,8 @@ USUAL_BYTES = 16 << 10  # read at once where a record's length is not known befo
 
 
 class KeyTable:
-    """Key -> (offset, bytes to read), for keys 0 .. N-1 in the order of the file (one array) or any others (two sorted arrays).
+    """Key -> (offset, bytes to read), for keys 0 .. N-1 in the order of the file (one array) or any
+    others (two sorted arrays).
 
     Args:
         offsets: (N,) int64, ascending by key.
@@ -95,13 +98,15 @@ class KeyTable:
 
 
 def read_index(path: Path, size_bytes: int) -> KeyTable:
-    """Parse an `.idx`; 5.8 million lines take about two seconds and 8 bytes each where keys are 0, 1, 2 ...
+    """Parse an `.idx`; 5.8 million lines take about two seconds and 8 bytes each where keys are 0,
+    1, 2 ...
 
     Args:
         path: the index.
         size_bytes: length of its `.rec`; no record may start behind it.
     Raises:
-        KitError: unreadable, a line that is not two whole numbers, a key that comes twice, or an offset past the end of the `.rec`.
+        KitError: unreadable, a line that is not two whole numbers, a key that comes twice, or an
+            offset past the end of the `.rec`.
     """
     try:
         with path.open("rb") as file:
@@ -133,13 +138,16 @@ def read_index(path: Path, size_bytes: int) -> KeyTable:
         twice = np.flatnonzero(keys[1:] == keys[:-1])
         if len(twice):
             raise KitError(
-                f"{path}: key {keys[twice[0]]} comes twice; delete the .idx to have it rebuilt from the .rec"
+                f"{path}: key {keys[twice[0]]} comes twice; delete the .idx to have it rebuilt "
+                "from the .rec"
             )
     return KeyTable(offsets, size_bytes, keys, str(path))
 
 
 def _blocks(path: Path) -> Iterator[np.ndarray]:
-    """Yield (n, 2) int64 arrays of keys and offsets, a few megabytes of text at a time, cut at line ends."""
+    """Yield (n, 2) int64 arrays of keys and offsets, a few megabytes of text at a time, cut at
+    line ends.
+    """
     rest, line = b"", 1
     with path.open("rb") as file:
         while block := file.read(BLOCK_BYTES):
@@ -154,7 +162,9 @@ def _blocks(path: Path) -> Iterator[np.ndarray]:
 
 
 def _numbers(path: Path, text: bytes, first_line: int) -> np.ndarray:
-    """Turn whole lines into (n, 2) numbers, all at once where they are as a writer leaves them, else line by line."""
+    """Turn whole lines into (n, 2) numbers, all at once where they are as a writer leaves them,
+    else line by line.
+    """
     lines = text.count(b"\n") + (not text.endswith(b"\n") and bool(text))
     if not text.translate(None, b"0123456789\t\r\n") and text.count(b"\t") == lines:
         values = (
@@ -179,5 +189,6 @@ def _numbers(path: Path, text: bytes, first_line: int) -> np.ndarray:
 def _malformed(path: Path, number: int, line: bytes) -> KitError:
     shown = line[:40].decode("ascii", "replace")
     return KitError(
-        f"{path}: line {number}: `key <tab> offset` expected, found {shown!r}; delete the file to have it rebuilt"
+        f"{path}: line {number}: `key <tab> offset` expected, found {shown!r}; delete the file "
+        "to have it rebuilt"
     )

@@ -1,9 +1,12 @@
-"""RecordIO `.rec` files and their `.idx`, read and written with the standard library and numpy alone.
+"""RecordIO `.rec` files and their `.idx`, read and written with the standard library and numpy
+alone.
 
-The bytes (all little-endian), as dmlc-core writes them and docs/formats.md spells out: a record is `uint32 magic, uint32 word,
-payload, zeros up to 4 bytes`; the word holds a continuation flag (3 bits) and a length (29 bits). A payload that has the magic
-number at a multiple of 4 is cut there, the 4 bytes are left out, and the parts carry flags 1 (first), 2 (middle), 3 (last); 0 is a
-whole record. An image's payload is `<IfQQ` (flag, label, id, id2), then `flag` float32 labels if flag > 0, then the encoded image.
+The bytes (all little-endian), as dmlc-core writes them and docs/formats.md spells out: a record is
+`uint32 magic, uint32 word, payload, zeros up to 4 bytes`; the word holds a continuation flag (3
+bits) and a length (29 bits). A payload that has the magic number at a multiple of 4 is cut there,
+the 4 bytes are left out, and the parts carry flags 1 (first), 2 (middle), 3 (last); 0 is a whole
+record. An image's payload is `<IfQQ` (flag, label, id, id2), then `flag` float32 labels if flag >
+0, then the encoded image.
 """
 
 import contextlib
@@ -35,7 +38,9 @@ _HEADER = struct.Struct("<IfQQ")
 
 
 class Record(NamedTuple):
-    """An image record taken apart. `flag` 0: one label in the header itself; n > 0: n labels after it."""
+    """An image record taken apart. `flag` 0: one label in the header itself; n > 0: n labels
+    after it.
+    """
 
     flag: int
     labels: tuple[float, ...]
@@ -45,7 +50,9 @@ class Record(NamedTuple):
 
 
 def pack(label: float | Sequence[float], data: bytes, id: int = 0, id2: int = 0) -> bytes:
-    """Build an image record's payload: one number becomes flag 0, a sequence of n numbers flag n."""
+    """Build an image record's payload: one number becomes flag 0, a sequence of n numbers flag
+    n.
+    """
     if isinstance(label, int | float | np.number):
         return _HEADER.pack(0, label, id, id2) + data
     return _HEADER.pack(len(label), 0.0, id, id2) + struct.pack(f"<{len(label)}f", *label) + data
@@ -59,14 +66,16 @@ def unpack(payload: memoryview | bytes, where: str) -> Record:
     """
     if len(payload) < _HEADER.size:
         raise KitError(
-            f"{where}: {len(payload)} bytes are too few for an image record (24 at least); is this a set of images?"
+            f"{where}: {len(payload)} bytes are too few for an image record (24 at least); is "
+            "this a set of images?"
         )
     flag, label, id_, id2 = _HEADER.unpack_from(payload)
     if flag == 0:
         return Record(0, (label,), id_, id2, memoryview(payload)[24:])
     if 24 + 4 * flag > len(payload):
         raise KitError(
-            f"{where}: the header announces {flag} labels, but only {len(payload) - 24} bytes follow; the record is damaged"
+            f"{where}: the header announces {flag} labels, but only {len(payload) - 24} bytes "
+            "follow; the record is damaged"
         )
     return Record(
         flag,
@@ -80,13 +89,15 @@ def unpack(payload: memoryview | bytes, where: str) -> Record:
 class RecordReader:
     """Random access to the payloads of a `.rec` by key.
 
-    `read` for any order, iteration for the file's own. No file position is shared: safe with forked workers and threads; pickled,
-    it carries its offsets and opens the file again. The index holds 8 bytes a record.
+    `read` for any order, iteration for the file's own. No file position is shared: safe with forked
+    workers and threads; pickled, it carries its offsets and opens the file again. The index holds 8
+    bytes a record.
 
     Args:
         path: the `.rec` file.
-        index: its `.idx`; by default the file of the same name. Where that is missing the records are counted by scanning, keys are then
-            0, 1, 2 ... in the order of the file, and `rebuilt` is True.
+        index: its `.idx`; by default the file of the same name. Where that is missing the records
+            are counted by scanning, keys are then 0, 1, 2 ... in the order of the file, and
+            `rebuilt` is True.
     Raises:
         KitError: unreadable or damaged file; the message names file, key and offset.
     """
@@ -114,9 +125,10 @@ class RecordReader:
     def read(self, key: int) -> memoryview:
         """Return a record's payload, read-only.
 
-        One `os.pread` rather than the map: a page fault maps 64 KB for a record of 5 KB, so that reading a large set at random
-        through the map either takes as much memory as the set or, with the pages handed back, twice the time; and a file cut short
-        under an open reader is an error here, not a SIGBUS.
+        One `os.pread` rather than the map: a page fault maps 64 KB for a record of 5 KB, so that
+        reading a large set at random through the map either takes as much memory as the set or,
+        with the pages handed back, twice the time; and a file cut short under an open reader is an
+        error here, not a SIGBUS.
 
         Raises:
             KitError: no such key, offset past the end, wrong magic number, truncated record.
@@ -138,7 +150,9 @@ class RecordReader:
         return self._find(key)[0]
 
     def __iter__(self) -> Iterator[tuple[int, memoryview]]:
-        """Yield `(key, payload)` of every record in the order of the file; the payloads are views of the memory map, nothing is copied."""
+        """Yield `(key, payload)` of every record in the order of the file; the payloads are
+        views of the memory map, nothing is copied.
+        """
         view, touched = self._view, 0
         for key, offset in self._table.in_file_order():
             if not 0 <= offset <= self._size - 8:
@@ -155,11 +169,14 @@ class RecordReader:
                 touched = 0
 
     def _read_mapped(self, key: int, offset: int) -> memoryview:
-        """Read a record of any length and any number of parts; whatever is wrong with it is found here, off the fast path."""
+        """Read a record of any length and any number of parts; whatever is wrong with it is
+        found here, off the fast path.
+        """
         now = os.fstat(self._descriptor).st_size
         if now < self._size:
             raise SetError(
-                f"{self.path}: key {key}, offset {offset}: the file was cut from {self._size} to {now} bytes while in use"
+                f"{self.path}: key {key}, offset {offset}: the file was cut from {self._size} to "
+                f"{now} bytes while in use"
             )
         parts, start = [], offset
         while True:
@@ -181,16 +198,28 @@ class RecordReader:
 
     def _damaged(self, key: int, offset: int) -> KitError:
         if not 0 <= offset <= self._size - 8:
-            problem = f"the file has only {self._size} bytes; it was cut short, or the .idx belongs to another .rec"
+            problem = (
+                f"the file has only {self._size} bytes; it was cut short, or the .idx belongs to "
+                "another .rec"
+            )
         else:
             magic, word = _unpack_part(self._view, offset)
             flag, length = word >> 29, word & LENGTH_MASK
             if magic != MAGIC:
-                problem = f"wrong magic number 0x{magic:08x}, expected 0x{MAGIC:08x}; the .rec is damaged, or the .idx is of another"
+                problem = (
+                    f"wrong magic number 0x{magic:08x}, expected 0x{MAGIC:08x}; the .rec is "
+                    "damaged, or the .idx is of another"
+                )
             elif offset + 8 + length > self._size:
-                problem = f"the record has {length} bytes, but the file ends after {self._size - offset - 8}; copy it again"
+                problem = (
+                    f"the record has {length} bytes, but the file ends after "
+                    f"{self._size - offset - 8}; copy it again"
+                )
             else:
-                problem = f"continuation flag {flag} is out of place; the file is damaged, or the .idx belongs to another .rec"
+                problem = (
+                    f"continuation flag {flag} is out of place; the file is damaged, or the .idx "
+                    "belongs to another .rec"
+                )
         return KitError(f"{self.path}: key {key}, offset {offset}: {problem}")
 
     def _scan(self) -> array:
@@ -228,7 +257,9 @@ class RecordReader:
         self._view = memoryview(self._mmap) if self._mmap else memoryview(b"")
 
     def _release(self) -> None:
-        """Take the mapped pages out of this process's memory (the system's cache keeps them); views stay valid."""
+        """Take the mapped pages out of this process's memory (the system's cache keeps them);
+        views stay valid.
+        """
         if self._mmap is not None and hasattr(mmap, "MADV_DONTNEED"):
             self._mmap.madvise(mmap.MADV_DONTNEED)
 
@@ -246,14 +277,17 @@ class RecordReader:
         self._map()
         if self._size != state["size"]:
             raise KitError(
-                f"{self.path}: {self._size} bytes now, {state['size']} when it was opened first; do not change a set in use"
+                f"{self.path}: {self._size} bytes now, {state['size']} when it was opened first; "
+                "do not change a set in use"
             )
 
 
 class RecordWriter:
-    """Write a `.rec` and its `.idx` under temporary names and move both into place at the end of the `with` block.
+    """Write a `.rec` and its `.idx` under temporary names and move both into place at the end of
+    the `with` block.
 
-    After an exception inside the block nothing is left behind and an older set of that name is untouched.
+    After an exception inside the block nothing is left behind and an older set of that name is
+    untouched.
     """
 
     def __init__(self, path: Path):
@@ -270,7 +304,8 @@ class RecordWriter:
         """Append a record.
 
         Raises:
-            KitError: keys that do not ascend, or a payload of 2**29 bytes (512 MiB) or more, which the format cannot hold.
+            KitError: keys that do not ascend, or a payload of 2**29 bytes (512 MiB) or more, which
+                the format cannot hold.
         """
         if key <= self._last_key:
             raise KitError(
@@ -278,7 +313,8 @@ class RecordWriter:
             )
         if len(payload) > LENGTH_MASK:
             raise KitError(
-                f"{self.path}: key {key}: {len(payload)} bytes, but a record holds less than 512 MiB"
+                f"{self.path}: key {key}: {len(payload)} bytes, but a record holds less than 512 "
+                "MiB"
             )
         block = frame(payload)
         with attributed_to(self.path):
@@ -313,7 +349,9 @@ class RecordWriter:
 
 
 def frame(payload: bytes) -> bytes:
-    """Put a payload between magic number and padding, in several parts where it holds the magic number at a multiple of 4."""
+    """Put a payload between magic number and padding, in several parts where it holds the magic
+    number at a multiple of 4.
+    """
     blocks, start, at = [], 0, payload.find(MAGIC_BYTES)
     while at >= 0:
         if at % 4:

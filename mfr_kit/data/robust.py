@@ -1,7 +1,8 @@
 """Landmarks that a mask does not move: the median over several looks at the same face.
 
-A mask hides the nose tip and the mouth corners, and the detector's guess of them depends on how large the face is shown and on
-which side is left. Looking at several scales, and at the mirror image, and taking the median of each point averages that out.
+A mask hides the nose tip and the mouth corners, and the detector's guess of them depends on how
+large the face is shown and on which side is left. Looking at several scales, and at the mirror
+image, and taking the median of each point averages that out.
 """
 
 from dataclasses import replace
@@ -11,10 +12,12 @@ import numpy as np
 
 from mfr_kit.data.detection import Detection, Detector, same_face
 
-# Pixels that the face's longer side is brought to, two looks each, and what is shown around it on every side, as a share of that side.
-# On 450 masked LFW photographs (people of val.txt) these four looks move the aligned frame by 3.8 pixels in the median, 6.4 at the 90th
-# percentile, as ten at 48 .. 144 do (3.8, 6.5), at a quarter of the pixels; a single look by 4.7 and 8.8. A quarter of the side around it
-# is as good there, and costs 2 points of bare-bare TAR on tight crops (rmfrd-dev, FAR 1e-3: 43.0 instead of 44.9).
+# Pixels that the face's longer side is brought to, two looks each, and what is shown around it on
+# every side, as a share of that side. On 450 masked LFW photographs (people of val.txt) these four
+# looks move the aligned frame by 3.8 pixels in the median, 6.4 at the 90th percentile, as ten at 48
+# .. 144 do (3.8, 6.5), at a quarter of the pixels; a single look by 4.7 and 8.8. A quarter of the
+# side around it is as good there, and costs 2 points of bare-bare TAR on tight crops (rmfrd-dev,
+# FAR 1e-3: 43.0 instead of 44.9).
 FACE_SIDES = (64, 84)
 CONTEXT = 0.5
 _MIRRORED = [1, 0, 2, 4, 3]  # eyes and mouth corners change places
@@ -45,7 +48,8 @@ class Robust:
     def settle(self, image: np.ndarray, face: Detection) -> Detection:
         """Replace a face's landmarks by the median over all looks that find it.
 
-        Its score becomes a confidence: the mean over all looks, with 0 for those that do not find it again.
+        Its score becomes a confidence: the mean over all looks, with 0 for those that do not find
+        it again.
         """
         looks = [face]
         for side in self._face_sides:
@@ -73,7 +77,8 @@ class Robust:
 
 
 def _crop(image: np.ndarray, face: Detection, side: int) -> tuple[np.ndarray, float, np.ndarray]:
-    """Cut the face and its surroundings out, black outside the photograph, at the scale that makes the face `side` pixels.
+    """Cut the face and its surroundings out, black outside the photograph, at the scale that makes
+    the face `side` pixels.
 
     The cost depends on the face's size, not on the photograph's.
     """
@@ -88,7 +93,8 @@ def _crop(image: np.ndarray, face: Detection, side: int) -> tuple[np.ndarray, fl
         size = np.maximum(np.round(np.array(part.shape[1::-1]) * scale * 2), 1).astype(int)
         shrunk = size / part.shape[1::-1]
         part = cv2.resize(part, size.tolist(), interpolation=cv2.INTER_AREA)
-    # A pixel's centre lies at its index, so that shrinking by areas moves it: index i of the shrunk part is (i + 0.5) / shrunk - 0.5.
+    # A pixel's centre lies at its index, so that shrinking by areas moves it: index i of the shrunk
+    # part is (i + 0.5) / shrunk - 0.5.
     factor = scale / shrunk
     shift = (first + 0.5 / shrunk - 0.5 - corner) * scale
     size = round(2 * half * scale)

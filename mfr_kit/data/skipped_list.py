@@ -1,4 +1,6 @@
-"""Lists of photographs that were left out, and why: `skipped.csv` of a face set, `DST.skipped.csv` beside what `convert` wrote."""
+"""Lists of photographs that were left out, and why: `skipped.csv` of a face set,
+`DST.skipped.csv` beside what `convert` wrote.
+"""
 
 import csv
 from collections.abc import Iterable
@@ -25,7 +27,9 @@ def write_skipped_header(file: TextIO) -> None:
 
 
 def write_skipped_rows(file: TextIO, rows: Iterable[dict]) -> None:
-    """Append rows; those with a lone CR are quoted, which csv alone does not do and no reader gets over."""
+    """Append rows; those with a lone CR are quoted, which csv alone does not do and no reader
+    gets over.
+    """
     plain = csv.DictWriter(file, SKIPPED_COLUMNS, lineterminator="\n")
     quoted = csv.DictWriter(file, SKIPPED_COLUMNS, lineterminator="\n", quoting=csv.QUOTE_ALL)
     for row in rows:

@@ -1,6 +1,8 @@
-"""Where a face set's images lie: a file each, or as records of `faces-00000.rec`, `faces-00001.rec` ... in InsightFace's layout.
+"""Where a face set's images lie: a file each, or as records of `faces-00000.rec`, `faces-00001.rec`
+... in InsightFace's layout.
 
-A row's `key` is the image's name in both; the columns `shard` and `record`, which only a set of records has, say where it lies.
+A row's `key` is the image's name in both; the columns `shard` and `record`, which only a set of
+records has, say where it lies.
 """
 
 import os
@@ -22,7 +24,9 @@ def rec_path(folder: Path, shard: int) -> Path:
 
 
 class Records:
-    """Read images of a set of records. Shards are opened when first asked for; pickled, it opens them anew."""
+    """Read images of a set of records. Shards are opened when first asked for; pickled, it opens
+    them anew.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -47,7 +51,8 @@ class Records:
 
 
 def masked_records(path: Path) -> dict[int, int | None] | None:
-    """Say which records of a face set's shard show masked faces: key -> key of the clean face, or None.
+    """Say which records of a face set's shard show masked faces: key -> key of the clean face, or
+    None.
 
     Returns:
         None where `path` is no shard of a face set.
@@ -65,7 +70,8 @@ def masked_records(path: Path) -> dict[int, int | None] | None:
     except (pa.ArrowException, OSError) as error:
         reason = str(error).partition("\n")[0]
         raise KitError(
-            f"{rows}: cannot be read, and only it says which faces of {path.name} are masked ({reason})"
+            f"{rows}: cannot be read, and only it says which faces of {path.name} are masked "
+            f"({reason})"
         ) from None
     columns = [table[name].to_pylist() for name in ("key", "condition", "clean_key", "record")]
     records = dict(zip(columns[0], columns[3], strict=True))
@@ -87,12 +93,14 @@ class Position(NamedTuple):
 class ShardWriter:
     """Append images to a shard, from its beginning or from an earlier `Position`.
 
-    The two files are what an InsightFace reader expects once `finish` has run: record 0 says where the images end, and after them one
-    record a person names the first and last key of that person's images.
+    The two files are what an InsightFace reader expects once `finish` has run: record 0 says where
+    the images end, and after them one record a person names the first and last key of that person's
+    images.
 
     Args:
         path: the `.rec`; its `.idx` lies beside it.
-        start: where an earlier writer stopped; what was written after it is cut off. None begins a new shard.
+        start: where an earlier writer stopped; what was written after it is cut off. None begins a
+            new shard.
     Raises:
         KitError: the files are shorter than `start` says.
     """
@@ -105,7 +113,8 @@ class ShardWriter:
             found = file.stat().st_size if file.exists() else 0
             if found < size:
                 raise KitError(
-                    f"{file}: {found} bytes, but {size} were written before the run was stopped; remove {path.parent}"
+                    f"{file}: {found} bytes, but {size} were written before the run was stopped; "
+                    f"remove {path.parent}"
                 )
         self._files = [file.open("r+b" if file.exists() else "w+b") for file in files]
         for file, size in zip(self._files, sizes, strict=True):
@@ -123,7 +132,8 @@ class ShardWriter:
         """
         if self._key >= MOST_RECORDS - 1:
             raise KitError(
-                f"{self.path}: more than {MOST_RECORDS} images do not fit one .rec file: use more --shards"
+                f"{self.path}: more than {MOST_RECORDS} images do not fit one .rec file: use "
+                "more --shards"
             )
         return self._write(pack(float(label), data, self._key))
 
@@ -135,7 +145,9 @@ class ShardWriter:
         return Position(*(file.tell() for file in self._files), self._key)
 
     def finish(self, people: Iterable[tuple[int, int]]) -> None:
-        """Write the record of each person, given as (first key, one past the last), and the header record; close the files."""
+        """Write the record of each person, given as (first key, one past the last), and the
+        header record; close the files.
+        """
         images_end = self._key
         for span in people:
             self._write(pack(span, b"", self._key))

@@ -1,4 +1,6 @@
-"""Text files that people write: lists, tables and pair lists in whatever encoding and line ends their editor saved."""
+"""Text files that people write: lists, tables and pair lists in whatever encoding and line ends
+their editor saved.
+"""
 
 import codecs
 import functools
@@ -24,7 +26,8 @@ def read_text(path: Path, what: str = "the list") -> str:
         path: of the file; a pipe is read once and remembered.
         what: names its kind in the error.
     Raises:
-        KitError: it is not there, a folder, no text, or text in another encoding than UTF-8 and UTF-16; names the line.
+        KitError: it is not there, a folder, no text, or text in another encoding than UTF-8 and
+            UTF-16; names the line.
     """
     content = _content(Path(path), what)
     for mark, encoding in MARKS:
@@ -34,7 +37,9 @@ def read_text(path: Path, what: str = "the list") -> str:
 
 
 def split_lines(text: str) -> list[str]:
-    """Split at LF, CR LF or CR and at nothing else: Unicode's other line ends are letters of a name."""
+    """Split at LF, CR LF or CR and at nothing else: Unicode's other line ends are letters of a
+    name.
+    """
     return re.split("\r\n|\n|\r", text)
 
 
@@ -53,12 +58,16 @@ def _content(path: Path, what: str) -> bytes:
 
 @functools.cache
 def _piped(path: Path) -> bytes:
-    """A pipe (`--people <(ls photos)`) gives its content once, and a list is looked at more than once."""
+    """A pipe (`--people <(ls photos)`) gives its content once, and a list is looked at more than
+    once.
+    """
     return path.read_bytes()
 
 
 def _unmarked(content: bytes) -> str:
-    """Tell UTF-16 without a mark by its zeros: in every second place, as Latin letters have them."""
+    """Tell UTF-16 without a mark by its zeros: in every second place, as Latin letters have
+    them.
+    """
     start = content[:4096]
     for encoding, zeros, letters in (
         ("utf-16-le", start[1::2], start[::2]),

@@ -1,4 +1,6 @@
-"""Read text files of others line by line, and find files beside a set, whoever wrote them on whatever system."""
+"""Read text files of others line by line, and find files beside a set, whoever wrote them on
+whatever system.
+"""
 
 import os
 from pathlib import Path
@@ -8,7 +10,8 @@ from mfr_kit.errors import KitError
 
 
 def read_lines(path: Path, what: str) -> list[str]:
-    """Read a text file's lines, without their ends (CR, LF or both) and with everything else that is in them.
+    """Read a text file's lines, without their ends (CR, LF or both) and with everything else that
+    is in them.
 
     Args:
         path: the file, UTF-8 or UTF-16.
@@ -29,7 +32,9 @@ def first_line(path: Path) -> str:
 
 
 def beside(path: Path, name: str) -> Path | None:
-    """Find a file that lies beside `path`, under its name or that name in other letter case (TRAIN.IDX)."""
+    """Find a file that lies beside `path`, under its name or that name in other letter case
+    (TRAIN.IDX).
+    """
     exact = path.with_name(name)
     if exact.exists():
         return exact

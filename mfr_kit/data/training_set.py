@@ -1,4 +1,6 @@
-"""What every training-set format gives and takes: encoded photographs with the name of a person each."""
+"""What every training-set format gives and takes: encoded photographs with the name of a person
+each.
+"""
 
 import hashlib
 import stat
@@ -55,14 +57,18 @@ class TrainingSet:
         return np.zeros(len(self), bool) if self.clean is None else self.clean != -1
 
     def by_person(self) -> np.ndarray:
-        """(N,) indices, ordered by person and within a person as stored, but a twin directly after its clean face."""
+        """(N,) indices, ordered by person and within a person as stored, but a twin directly
+        after its clean face.
+        """
         if self.clean is None:
             return np.argsort(self.labels, kind="stable")
         rows, twins = np.arange(len(self)), self.clean >= 0
         return np.lexsort((rows, twins, np.where(twins, self.clean, rows), self.labels))
 
     def select(self, rows: np.ndarray) -> "TrainingSet":
-        """Keep some photographs, by ascending index; a twin whose clean face goes stays a masked twin."""
+        """Keep some photographs, by ascending index; a twin whose clean face goes stays a masked
+        twin.
+        """
         rows = np.asarray(rows, np.int64)
         if len(rows) == len(self):
             return self
@@ -114,7 +120,8 @@ def from_names(
     encoded: Callable[[int], bytes],
     masked: np.ndarray | None = None,
 ) -> TrainingSet:
-    """Build a set from one identity a photograph; people are sorted by name (by number where all names are numbers).
+    """Build a set from one identity a photograph; people are sorted by name (by number where all
+    names are numbers).
 
     Args:
         path: of the set.
@@ -145,12 +152,15 @@ def suffix_of(data: bytes, where: str) -> str:
     if kind is not None:
         return _SUFFIXES.get(kind, f".{kind}")
     raise KitError(
-        f"{where}: not an image file (it begins with {bytes(data[:8])!r}); convert to a .rec, or leave it out"
+        f"{where}: not an image file (it begins with {bytes(data[:8])!r}); convert to a .rec, or "
+        "leave it out"
     )
 
 
 def digest(source: TrainingSet) -> tuple[int, int, str]:
-    """Count photographs and people and sum `mark`s: equal for equal content in any order and format."""
+    """Count photographs and people and sum `mark`s: equal for equal content in any order and
+    format.
+    """
     total, people = 0, set()
     for index in range(len(source)):
         people.add(source.person(index))
@@ -159,7 +169,9 @@ def digest(source: TrainingSet) -> tuple[int, int, str]:
 
 
 def mark(source: TrainingSet, index: int, data: bytes) -> int:
-    """Hash a photograph: its person, its bytes and, where it is masked, that it is, and whether it is a twin."""
+    """Hash a photograph: its person, its bytes and, where it is masked, that it is, and whether
+    it is a twin.
+    """
     kind = b"" if not source.is_masked(index) else b"mask\0"
     kind += b"twin\0" if source.clean_row(index) >= 0 else b""
     person = source.person(index).encode("utf-8", "surrogateescape")

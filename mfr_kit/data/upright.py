@@ -1,9 +1,11 @@
 """Photographs that lie on their side or upside down and have no EXIF tag that says so.
 
-A detector finds a face in most of them and draws its landmarks upright: the eyes at the chin. What contradicts them is that another turn
-of the photograph is more convincing. Measured with YuNet on 1,500 photographs of LFW: right side up 0 are turned by mistake, and of the
-same ones turned by 90, 180 and 270 degrees 99.7, 99.5 and 99.7 % are found and turned back; of 796 photographs of rmfrd-dev, tight crops
-of which a third wear masks, one is turned by mistake, and 86, 79 and 86 % are turned back.
+A detector finds a face in most of them and draws its landmarks upright: the eyes at the chin. What
+contradicts them is that another turn of the photograph is more convincing. Measured with YuNet on
+1,500 photographs of LFW: right side up 0 are turned by mistake, and of the same ones turned by 90,
+180 and 270 degrees 99.7, 99.5 and 99.7 % are found and turned back; of 796 photographs of
+rmfrd-dev, tight crops of which a third wear masks, one is turned by mistake, and 86, 79 and 86 %
+are turned back.
 """
 
 import numpy as np
@@ -23,8 +25,8 @@ def find_upright(detector: Detector, image: np.ndarray) -> tuple[int, Detection 
         detector: finds faces.
         image: (H, W, 3) uint8 RGB.
     Returns:
-        the quarter turns, counter-clockwise, that bring the photograph upright (0 where nothing contradicts it), and the face that is
-        found after them.
+        the quarter turns, counter-clockwise, that bring the photograph upright (0 where nothing
+        contradicts it), and the face that is found after them.
     """
     face = pick_face(detector.detect(image), image.shape[:2])
     if face is not None and face.score >= SURE:
@@ -42,8 +44,9 @@ def find_upright(detector: Detector, image: np.ndarray) -> tuple[int, Detection 
 def find_crop_turn(detector: Detector, crop: np.ndarray) -> int:
     """Tell whether the face of an aligned crop lies on its side or is upside down.
 
-    The crop is looked at in four turns. Of crops cut from the 1,500 photographs of LFW (see above) 0.07 % are taken for turned by mistake,
-    and of those cut from the turned photographs 97, 89 and 97 % are found.
+    The crop is looked at in four turns. Of crops cut from the 1,500 photographs of LFW (see above)
+    0.07 % are taken for turned by mistake, and of those cut from the turned photographs 97, 89 and
+    97 % are found.
 
     Returns:
         the quarter turns, counter-clockwise, that bring it upright.
@@ -67,7 +70,9 @@ def turn(image: np.ndarray, turns: int) -> np.ndarray:
 
 
 def turn_matrix(turns: int, size: tuple[int, int]) -> np.ndarray:
-    """The (2, 3) matrix from the pixels of an image of `size` (height, width) to those of the turned one."""
+    """The (2, 3) matrix from the pixels of an image of `size` (height, width) to those of the
+    turned one.
+    """
     height, width = size
     return np.array(
         [

@@ -26,7 +26,8 @@ def evaluate_set(
     fars: Sequence[float] = DEFAULT_FARS,
     protocols: Sequence[str] | None = None,
 ) -> dict:
-    """Measure one model's embeddings of a face set, without intervals: for a training loop or a pipeline.
+    """Measure one model's embeddings of a face set, without intervals: for a training loop or a
+    pipeline.
 
     Args:
         embeddings: (len(faceset), D) float32 of any norm.
@@ -34,7 +35,8 @@ def evaluate_set(
         fars: false-accept rates.
         protocols: names; by default all that the set's conditions allow.
     Returns:
-        The result of `verification.verify` by protocol name, so `result["mask-nonmask"]["tar_at_far"][0]["tar"]`.
+        The result of `verification.verify` by protocol name, so
+        `result["mask-nonmask"]["tar_at_far"][0]["tar"]`.
     Raises:
         KitError: see `faces.from_set`; an unknown protocol, or nothing to compare under it.
     """
@@ -61,7 +63,8 @@ def possible(faces: Faces, plan: Plan) -> list[str]:
     fitting = [name for name, protocol in known.items() if protocol.comparable(faces, plan)]
     if not fitting:
         raise KitError(
-            "nothing to compare: no person of this set has two photographs (or all its photographs show one person)"
+            "nothing to compare: no person of this set has two photographs (or all its "
+            "photographs show one person)"
         )
     return sorted(fitting, key=lambda name: known[name].ORDER)
 
@@ -72,11 +75,13 @@ def side_by_side(
     """Join the outcomes of several models.
 
     Args:
-        outcomes: by model, then by protocol; the first model is the one the others are compared with.
+        outcomes: by model, then by protocol; the first model is the one the others are compared
+            with.
         titles: of what is measured besides the protocols.
     Returns:
-        By protocol: `title`, `models` (the result by model) and `differences` (each later model less the first, with paired intervals);
-        where galleries were searched `identification_differences`, the same for ranks and FNIR (`figure`).
+        By protocol: `title`, `models` (the result by model) and `differences` (each later model
+        less the first, with paired intervals); where galleries were searched
+        `identification_differences`, the same for ranks and FNIR (`figure`).
     """
     first = next(iter(outcomes))
     joined = {}
@@ -138,7 +143,9 @@ def _searches(one: str, other: str, before: Outcome, after: Outcome) -> list[dic
 
 
 def _figures(before: dict, after: dict) -> dict[str, tuple[float, float]]:
-    """Pair the figures of two models' searches: of several galleries rank 1 only, of FNIR what rests on enough false positives."""
+    """Pair the figures of two models' searches: of several galleries rank 1 only, of FNIR what
+    rests on enough false positives.
+    """
     pairs = {}
     for (name, old), (_, new) in zip(searches_of(before), searches_of(after), strict=True):
         for a, b in zip(old["cmc"], new["cmc"], strict=True):

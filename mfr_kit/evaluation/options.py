@@ -14,14 +14,18 @@ class EvaluateOptions:
 
     models: list[str] = option(
         argument=True,
-        help="One or more: an asset (sface), an .onnx file, a state dict (.pth, .safetensors), a run folder, or embeddings of the set (.npy, .parquet).",
+        help="One or more: an asset (sface), an .onnx file, a state dict (.pth, .safetensors), "
+        "a run folder, or embeddings of the set (.npy, "
+        ".parquet).",
     )
     data: Path | None = option(
         None, help="Face set, as `augment` writes it; may be left out with --bin or --ijb."
     )
     realigned: Path | None = option(
         None,
-        help="The same photographs aligned in another way: every model on both, compared with the first model on --data.",
+        help="The same photographs aligned in another way: every model on both, compared with "
+        "the first model on "
+        "--data.",
     )
     bin: list[Path] | None = option(
         None,
@@ -29,7 +33,8 @@ class EvaluateOptions:
     )
     ijb: list[Path] | None = option(
         None,
-        help="Folder of IJB-B or IJB-C (meta, loose_crop), may be repeated: its pairs of templates.",
+        help="Folder of IJB-B or IJB-C (meta, loose_crop), may be repeated: its pairs of "
+        "templates.",
     )
     people: Path | None = option(None, help="List of names, one a line: measure these people only.")
     allow_unknown: bool = like(ListOptions, "allow_unknown")
@@ -39,11 +44,15 @@ class EvaluateOptions:
     )
     sample_people: int | None = option(
         None,
-        help="Measure so many people, drawn by --seed: for sets too large to measure whole; the intervals say how sure that is.",
+        help="Measure so many people, drawn by --seed: for sets too large to measure whole; the "
+        "intervals say how sure that "
+        "is.",
     )
     protocol: list[str] | None = option(
         None,
-        help="Protocol, may be repeated; default: all that the set allows but what is asked for by name (see docs/evaluating.md).",
+        help="Protocol, may be repeated; default: all that the set allows but what is asked for "
+        "by name (see "
+        "docs/evaluating.md).",
     )
     mask_seed: int = option(0, help="Seed of the masks that --protocol synthetic-mask draws, >= 0.")
     pairs: Path | None = option(
@@ -51,15 +60,20 @@ class EvaluateOptions:
     )
     groups: Path | None = option(
         None,
-        help="CSV `identity,group`: --protocol all-to-all with a row each group; default: the set's groups.csv.",
+        help="CSV `identity,group`: --protocol all-to-all with a row each group; default: the "
+        "set's "
+        "groups.csv.",
     )
     enrol: int = option(
         0,
-        help="Photographs of a person to enrol, for --protocol identification (1 unless given), which it also asks for.",
+        help="Photographs of a person to enrol, for --protocol identification (1 unless given), "
+        "which it also asks "
+        "for.",
     )
     distractors: list[str] | None = option(
         None,
-        help="Strangers for --protocol distractors, which it also asks for: a second face set, or a file of embeddings (.npy, .parquet) "
+        help="Strangers for --protocol distractors, which it also asks for: a second face set, "
+        "or a file of embeddings (.npy, .parquet) "
         "of each model in their order. Default: people of the set who are not probed.",
     )
     far: list[float] | None = option(
@@ -70,7 +84,9 @@ class EvaluateOptions:
     )
     faces: bool = option(
         True,
-        help="Show the worst errors in the report, as pictures with file names; --no-faces leaves out both.",
+        help="Show the worst errors in the report, as pictures with file names; --no-faces "
+        "leaves out "
+        "both.",
     )
     explain: int = option(
         0, help="Pairs of whose faces the report shows what the score rests on, clean and masked."
@@ -88,7 +104,9 @@ class EvaluateOptions:
     seed: int = option(0, help="Seed of the resamples, of --sample-people and of who is enrolled.")
     normalisation: str | None = option(
         None,
-        help="minus1_to_1 or raw_0_255: the input of every .onnx that does not say; MODEL.onnx:raw_0_255 says it for one.",
+        help="minus1_to_1 or raw_0_255: the input of every .onnx that does not say; "
+        "MODEL.onnx:raw_0_255 says it for "
+        "one.",
     )
     output: str | None = option(
         None, help="Output to keep of an .onnx model that has several, by its name."
@@ -135,7 +153,8 @@ class EvaluateOptions:
     def _distractors(self) -> None:
         if self.distractors and self.protocol and "distractors" not in self.protocol:
             raise KitError(
-                "--distractors serves --protocol distractors: ask for that too, or leave --protocol out"
+                "--distractors serves --protocol distractors: ask for that too, or leave "
+                "--protocol out"
             )
 
     def _other_alignment(self) -> None:
@@ -148,7 +167,8 @@ class EvaluateOptions:
         if self.realigned and (given or drawn):
             other = f"--{given[0]}" if given else f"--protocol {drawn[0]}"
             raise KitError(
-                f"--realigned compares two alignments of one set, {other} knows one: leave one of the two out"
+                f"--realigned compares two alignments of one set, {other} knows one: leave one "
+                "of the two out"
             )
 
     def _sample(self) -> None:
@@ -162,7 +182,8 @@ class EvaluateOptions:
     def _without_a_set(self) -> None:
         if not (self.bin or self.ijb):
             raise KitError(
-                "--data is missing: give a face set, as `augment` writes it, or verification sets with --bin or --ijb"
+                "--data is missing: give a face set, as `augment` writes it, or verification "
+                "sets with --bin or --ijb"
             )
         for name in (
             "realigned",

@@ -1,4 +1,6 @@
-"""What `kit.py evaluate` does: embed a set with every model, measure, compare, and write the report."""
+"""What `kit.py evaluate` does: embed a set with every model, measure, compare, and write the
+report.
+"""
 
 import shlex
 import sys
@@ -43,13 +45,17 @@ def evaluate(options: EvaluateOptions) -> dict:
     """Measure models on a face set, on verification sets, or on both.
 
     Returns:
-        The report as plain values, as `report.json` holds it: `schema`, `command`, `options`, `set` (or None), `realigned` (what two
-        alignments share, or None), `bins`, `models`, `overlap` (of `overlap.find_overlap`), and by protocol (or verification set) `title`, `models` (each with the result of
-        `verification.verify`) and `differences`; `challenge`, the challenge's score by model where both of its halves were measured;
-        `explained`, what the scores of some pairs rest on, and `operating_point`, where they were asked for. Under two alignments every
-        model stands twice among the `models` of a protocol, as `NAME, old alignment` and `NAME, new alignment`.
+        The report as plain values, as `report.json` holds it: `schema`, `command`, `options`, `set`
+        (or None), `realigned` (what two alignments share, or None), `bins`, `models`, `overlap` (of
+        `overlap.find_overlap`), and by protocol (or verification set) `title`, `models` (each with
+        the result of `verification.verify`) and `differences`; `challenge`, the challenge's score
+        by model where both of its halves were measured; `explained`, what the scores of some pairs
+        rest on, and `operating_point`, where they were asked for. Under two alignments every model
+        stands twice among the `models` of a protocol, as `NAME, old alignment` and `NAME, new
+        alignment`.
     Raises:
-        KitError: a model or the set cannot be read, or a FAR asked for by name is supported by no protocol.
+        KitError: a model or the set cannot be read, or a FAR asked for by name is supported by no
+            protocol.
     """
     bins = [*open_bins(options.bin or []), *open_templates(options.ijb or [])]
     whole = FaceSet.open(options.data) if options.data else None
@@ -110,7 +116,9 @@ def evaluate(options: EvaluateOptions) -> dict:
 def _overlap(
     options: EvaluateOptions, faceset: FaceSet | None, strangers: FaceSet | list[Faces] | None
 ) -> list[dict]:
-    """Refuse, or report, people that a model was trained on: among those measured and among strangers with names."""
+    """Refuse, or report, people that a model was trained on: among those measured and among
+    strangers with names.
+    """
     if faceset is None:
         return []
     measured = set(faceset.people)
@@ -141,7 +149,8 @@ def _draw_masks(options: EvaluateOptions, faceset: FaceSet | None) -> MaskedFace
     files = [spec for spec in options.models if is_embedding_file(spec)]
     if files:
         raise KitError(
-            f"--protocol {SYNTHETIC}: {files[0]} holds embeddings, masked faces need the model: leave one of the two out"
+            f"--protocol {SYNTHETIC}: {files[0]} holds embeddings, masked faces need the model: "
+            "leave one of the two out"
         )
     with _progress("drawing masks", int((faceset.conditions == NONMASK).sum())) as progress:
         return MaskedFaces(faceset, options.mask_seed, progress)
@@ -156,22 +165,29 @@ def _with_masks(
 
 
 def _strangers(options: EvaluateOptions) -> FaceSet | list[Faces] | None:
-    """Open the distractors: a second set's unmasked faces, or the faces that each model's file of embeddings holds."""
+    """Open the distractors: a second set's unmasked faces, or the faces that each model's file
+    of embeddings holds.
+    """
     given = options.distractors or []
     if not given:
         return None
     rows = [name for name in given if is_embedding_file(name)]
     if len(given) != (len(options.models) if rows else 1) or rows not in ([], given):
-        counted = f"{len(given) - len(rows)} face sets and {len(rows)} files of embeddings for {len(options.models)} models"
+        counted = (
+            f"{len(given) - len(rows)} face sets and {len(rows)} files of embeddings for "
+            f"{len(options.models)} models"
+        )
         raise KitError(
-            f"--distractors: {counted}; give one face set, or one file of embeddings each model, in their order"
+            f"--distractors: {counted}; give one face set, or one file of embeddings each model, "
+            "in their order"
         )
     if rows:
         return [strangers_from(*read_rows(Path(name))) for name in rows]
     files = [spec for spec in options.models if is_embedding_file(spec)]
     if files:
         raise KitError(
-            f"--distractors {given[0]}: {files[0]} holds embeddings of another set; give a file of the distractors' embeddings"
+            f"--distractors {given[0]}: {files[0]} holds embeddings of another set; give a file "
+            "of the distractors' embeddings"
         )
     return FaceSet.open(Path(given[0])).clean()
 
@@ -250,7 +266,9 @@ def _both_alignments(
     plan: Plan,
     options: EvaluateOptions,
 ) -> dict:
-    """Measure a model under both alignments; the pictures of a report are those of `--data`, so only its errors are named."""
+    """Measure a model under both alignments; the pictures of a report are those of `--data`, so
+    only its errors are named.
+    """
     plans = plan, replace(plan, yaws=head_turns(sets[1]), worst=0)
     return {
         f"{label}, {name}": compare.measure(_embed(embedder, one, options), its, options.protocol)
@@ -275,16 +293,19 @@ def _embedders(
     files = [spec for spec in options.models if is_embedding_file(spec)]
     if options.explain and files:
         raise KitError(
-            f"--explain: {files[0]} holds embeddings, a map needs the model that makes them: leave one of the two out"
+            f"--explain: {files[0]} holds embeddings, a map needs the model that makes them: "
+            "leave one of the two out"
         )
     if options.realigned and files:
         raise KitError(
-            f"--realigned: {files[0]} holds embeddings of one set, another alignment needs the model: leave one of the two out"
+            f"--realigned: {files[0]} holds embeddings of one set, another alignment needs the "
+            "model: leave one of the two out"
         )
     if (options.bin or options.ijb) and files:
         flag = "--bin" if options.bin else "--ijb"
         raise KitError(
-            f"{flag}: {files[0]} holds embeddings of a face set, a verification set needs the model: leave one of the two out"
+            f"{flag}: {files[0]} holds embeddings of a face set, a verification set needs the "
+            "model: leave one of the two out"
         )
     for spec in options.models:
         yield spec, _load(spec, options.normalisation, whole, options)
@@ -299,7 +320,8 @@ def _load(
         )
     if options.flip:
         raise KitError(
-            f"--flip: {spec} holds embeddings, there is nothing to mirror; add the mirrored ones where they are made"
+            f"--flip: {spec} holds embeddings, there is nothing to mirror; add the mirrored ones "
+            "where they are made"
         )
     return EmbeddingFile(Path(spec), whole.keys)
 

@@ -15,7 +15,9 @@ Terms = tuple[
 
 @dataclass(frozen=True)
 class Batch:
-    """One batch as a loss sees it. The teacher's side never carries a gradient; nothing need be normalised but the prototypes."""
+    """One batch as a loss sees it. The teacher's side never carries a gradient; nothing need be
+    normalised but the prototypes.
+    """
 
     student: "Tensor"  # (B, D)
     teacher: "Tensor"  # (B, D) targets
@@ -28,7 +30,8 @@ class Batch:
     def __post_init__(self) -> None:
         if self.student.shape != self.teacher.shape:
             raise KitError(
-                f"student embeddings {tuple(self.student.shape)} and teacher embeddings {tuple(self.teacher.shape)} differ: use a projector"
+                f"student embeddings {tuple(self.student.shape)} and teacher embeddings "
+                f"{tuple(self.teacher.shape)} differ: use a projector"
             )
 
 

@@ -1,4 +1,6 @@
-"""Classification heads with a margin. The arithmetic is in float32 and clamped, whatever the student runs in."""
+"""Classification heads with a margin. The arithmetic is in float32 and clamped, whatever the
+student runs in.
+"""
 
 import math
 
@@ -19,8 +21,10 @@ class MarginHead(nn.Module):
         size: embedding size D.
         scale: s > 0.
         margin: m, in radians for `kind` "arcface", in cosine for "cosface", both for "adaface".
-        kind: "arcface" cos(theta + m), "cosface" cos(theta) - m, "adaface" a mixture of both by feature norm.
-    Source: ArcFace (arXiv 1801.07698) eq. 3, CosFace (arXiv 1801.09414) eq. 4, AdaFace (arXiv 2204.00964) eq. 12-14.
+        kind: "arcface" cos(theta + m), "cosface" cos(theta) - m, "adaface" a mixture of both by
+            feature norm.
+    Source: ArcFace (arXiv 1801.07698) eq. 3, CosFace (arXiv 1801.09414) eq. 4, AdaFace (arXiv
+        2204.00964) eq. 12-14.
     """
 
     def __init__(
@@ -31,7 +35,9 @@ class MarginHead(nn.Module):
         self.kind, self.scale, self.margin = kind, scale, margin
         if (
             kind == "adaface"
-        ):  # running mean and deviation of the feature norms; h = 0.333 and momentum 0.01 as published
+            # running mean and deviation of the feature norms; h = 0.333 and momentum 0.01 as
+            # published
+        ):
             self.register_buffer("norm_mean", torch.tensor(20.0))
             self.register_buffer("norm_std", torch.tensor(100.0))
 

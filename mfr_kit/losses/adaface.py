@@ -1,4 +1,6 @@
-"""AdaFace: classification of the training identities with a margin, beside FCD or (--fcd-weight 0) the student by itself."""
+"""AdaFace: classification of the training identities with a margin, beside FCD or (--fcd-weight
+0) the student by itself.
+"""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING

@@ -1,4 +1,6 @@
-"""CoupleFace in our reading: FCD plus relation-aware distillation (RAD) towards mined neighbours. docs/method.md has the equations."""
+"""CoupleFace in our reading: FCD plus relation-aware distillation (RAD) towards mined
+neighbours. docs/method.md has the equations.
+"""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -11,7 +13,8 @@ from mfr_kit.options import option
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-MINES = True  # the trainer gives `batch.partners`, chosen by the options `neighbours`, `partners` and `mining`
+# the trainer gives `batch.partners`, chosen by the options `neighbours`, `partners` and `mining`
+MINES = True
 FORMS = ("hinge", "l1", "l2", "deadzone")
 NORMALISE = ("active", "all")
 
@@ -126,18 +129,23 @@ def relation_aware_loss(
         teacher: (B, D) embeddings, any norm; receives no gradient.
         partners: (B, K, D) teacher-side embeddings, any norm; receive no gradient.
         tolerance: cosine difference that costs nothing (hinge and deadzone), in [0, 2].
-        form: "hinge" max(sign * difference - q, 0); "l1", "l2"; "deadzone" max(|difference| - q, 0).
-        normalise: "all" divides by B * K, "active" by the number of relations that cost something (none cost: 0).
-        sign: 1 for partners to keep away from (negatives), -1 for partners to stay near to (positives).
+        form: "hinge" max(sign * difference - q, 0); "l1", "l2"; "deadzone" max(|difference| - q,
+            0).
+        normalise: "all" divides by B * K, "active" by the number of relations that cost something
+            (none cost: 0).
+        sign: 1 for partners to keep away from (negatives), -1 for partners to stay near to
+            (positives).
     Returns:
-        Scalar >= 0, and the share of active relations in [0, 1]; both 0 when student and teacher agree.
+        Scalar >= 0, and the share of active relations in [0, 1]; both 0 when student and teacher
+        agree.
     Raises:
         KitError: D differs between student and partners, or K < 1.
     Source: CoupleFace (arXiv 2204.05502), RAD in our reading; docs/method.md, equation 5.
     """
     if partners.ndim != 3 or partners.shape[1] < 1 or partners.shape[2] != student.shape[1]:
         raise KitError(
-            f"partners must be (B, K >= 1, {student.shape[1]}), found {tuple(partners.shape)}: where sizes differ a projector is needed"
+            f"partners must be (B, K >= 1, {student.shape[1]}), found {tuple(partners.shape)}: "
+            "where sizes differ a projector is needed"
         )
     towards = unit(partners.detach()).transpose(1, 2)  # (B, D, K)
     difference = ((unit(student) - unit(teacher.detach())).unsqueeze(1) @ towards).squeeze(1)

@@ -1,4 +1,6 @@
-"""Feature consistency distillation: the student's embedding of a (masked) face is drawn to the teacher's of the clean one."""
+"""Feature consistency distillation: the student's embedding of a (masked) face is drawn to the
+teacher's of the clean one.
+"""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING

@@ -1,4 +1,6 @@
-"""KD through a prototype head: a teacher without a classifier classifies by its own class prototypes, and so does the student."""
+"""KD through a prototype head: a teacher without a classifier classifies by its own class
+prototypes, and so does the student.
+"""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING

@@ -1,4 +1,6 @@
-"""Naive mutual relation distillation: all pairs of the batch instead of mined partners, every relation alike."""
+"""Naive mutual relation distillation: all pairs of the batch instead of mined partners, every
+relation alike.
+"""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING

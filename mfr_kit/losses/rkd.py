@@ -1,4 +1,6 @@
-"""RKD: the student keeps the teacher's distances (up to scale) and angles between the samples of a batch."""
+"""RKD: the student keeps the teacher's distances (up to scale) and angles between the samples of
+a batch.
+"""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -34,7 +36,8 @@ def terms(batch: Batch, options: Options, head: None) -> Terms:
 
 
 def distance_loss(student: "Tensor", teacher: "Tensor") -> "Tensor":
-    """Huber loss (delta 1) between the pairwise distances, each side divided by its mean over pairs.
+    """Huber loss (delta 1) between the pairwise distances, each side divided by its mean over
+    pairs.
 
     Args:
         student: (B, D) embeddings, not normalised, B >= 2.
@@ -49,7 +52,8 @@ def distance_loss(student: "Tensor", teacher: "Tensor") -> "Tensor":
 
 
 def angle_loss(student: "Tensor", teacher: "Tensor") -> "Tensor":
-    """Huber loss (delta 1) between the cosines of the angles at j of all triplets (i, j, k); mean over B^3 entries.
+    """Huber loss (delta 1) between the cosines of the angles at j of all triplets (i, j, k); mean
+    over B^3 entries.
 
     Args:
         student: (B, D) embeddings, not normalised.

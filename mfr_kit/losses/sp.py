@@ -34,7 +34,8 @@ def similarity_preserving_loss(student: "Tensor", teacher: "Tensor") -> "Tensor"
     Args:
         student: (B, D) embeddings, not normalised.
         teacher: (B, D') embeddings, not normalised; receives no gradient.
-    Source: Tung, Mori, *Similarity-Preserving Knowledge Distillation* (arXiv 1907.09682), equations 2 to 4.
+    Source: Tung, Mori, *Similarity-Preserving Knowledge Distillation* (arXiv 1907.09682), equations
+        2 to 4.
     """
     teacher = teacher.detach()
     return (unit(student @ student.T) - unit(teacher @ teacher.T)).square().sum() / len(

@@ -1,4 +1,6 @@
-"""Self-restrained triplet: a masked face goes to its own clean embedding, and away from somebody else's only while that is too near."""
+"""Self-restrained triplet: a masked face goes to its own clean embedding, and away from somebody
+else's only while that is too near.
+"""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -20,7 +22,9 @@ class Options:
     srt_weight: float = option(1.0, help="Weight of the self-restrained triplet, >= 0.")
     srt_margin: float = option(
         2.0,
-        help="m: margin between squared distances of unit embeddings, >= 0; unrelated people are 2 apart.",
+        help="m: margin between squared distances of unit embeddings, >= 0; unrelated people "
+        "are 2 "
+        "apart.",
     )
 
     def __post_init__(self) -> None:
@@ -41,11 +45,13 @@ def terms(batch: Batch, options: Options, head: None) -> Terms:
 def self_restrained_triplet_loss(
     student: "Tensor", teacher: "Tensor", labels: "Tensor", margin: float = 2.0
 ) -> "tuple[Tensor, Tensor]":
-    """Triplet loss whose negative side stops pulling once anchors are as far from their negatives as the positives are.
+    """Triplet loss whose negative side stops pulling once anchors are as far from their negatives
+    as the positives are.
 
-    The anchor is the student's embedding of a masked face, the positive the teacher's of the same face clean, the negative the teacher's
-    of the next face in the batch that is somebody else's (batches are shuffled: a random one). With d the squared distance of unit
-    vectors and means over the batch::
+    The anchor is the student's embedding of a masked face, the positive the teacher's of the same
+    face clean, the negative the teacher's of the next face in the batch that is somebody else's
+    (batches are shuffled: a random one). With d the squared distance of unit vectors and means over
+    the batch::
 
         mean d(a, n) <  mean d(p, n):  mean max(d(a, p) - d(a, n) + m, 0)
         mean d(a, n) >= mean d(p, n):  mean max(d(a, p) - mean d(p, n) + m, 0)
@@ -61,8 +67,9 @@ def self_restrained_triplet_loss(
         Scalar >= 0, and whether the batch was restrained.
     Raises:
         KitError: a batch of one person, where nobody has a negative.
-    Source: Boutros, Damer, Kirchbuchner, Kuijper, *Self-restrained Triplet Loss for Accurate Masked Face Recognition* (Pattern
-        Recognition 124, 2022; arXiv 2103.01716), in the form of the authors' code (github.com/fdbtrs/Self-restrained-Triplet-Loss).
+    Source: Boutros, Damer, Kirchbuchner, Kuijper, *Self-restrained Triplet Loss for Accurate Masked
+        Face Recognition* (Pattern Recognition 124, 2022; arXiv 2103.01716), in the form of the
+        authors' code (github.com/fdbtrs/Self-restrained-Triplet-Loss).
     """
     anchor, positive = unit(student), unit(teacher.detach())
     negative = positive[_next_of_another(labels)]

@@ -1,4 +1,6 @@
-"""Heads that the kit draws itself, turned any way, with known landmarks: for previews without photographs and for golden sheets."""
+"""Heads that the kit draws itself, turned any way, with known landmarks: for previews without
+photographs and for golden sheets.
+"""
 
 from math import cos, radians, sin
 
@@ -16,7 +18,9 @@ _HAIRS = np.array(
 
 
 def rotation(yaw_deg: float, pitch_deg: float, roll_deg: float) -> np.ndarray:
-    """Compose a head's rotation so that `Pose.yaw`, `.pitch` and `.roll` come near the given angles; (3, 3) float64."""
+    """Compose a head's rotation so that `Pose.yaw`, `.pitch` and `.roll` come near the given
+    angles; (3, 3) float64.
+    """
     y, p, r = radians(yaw_deg), radians(pitch_deg), radians(roll_deg)
     turn = np.array([[cos(y), 0, sin(y)], [0, 1, 0], [-sin(y), 0, cos(y)]])
     nod = np.array([[1, 0, 0], [0, cos(p), sin(p)], [0, -sin(p), cos(p)]])

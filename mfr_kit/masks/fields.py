@@ -1,4 +1,5 @@
-"""What a mask's TOML and mix.toml may say: every key with its type and range, declared here and checked when a file is read.
+"""What a mask's TOML and mix.toml may say: every key with its type and range, declared here and
+checked when a file is read.
 
 `docs/add_a_mask.md` shows the same ranges (`table`, compared by a test).
 """
@@ -19,7 +20,9 @@ MODES = ("palette", "colour")
 BOX = (-120.0, -40.0, 120.0, 170.0)
 """Left, top, right and bottom of the chart in mm: nothing of a mask lies outside."""
 LEAST_HEIGHT = 20.0
-"""Millimetres from a mask's upper to its lower edge: what varies per sample takes up to 15 of them."""
+"""Millimetres from a mask's upper to its lower edge: what varies per sample takes up to 15 of
+them.
+"""
 _NAME = re.compile(r"[^\s./\\:\x00-\x1f\ud800-\udfff][^/\\:\x00-\x1f\x7f\ud800-\udfff]{0,99}")
 
 
@@ -243,15 +246,19 @@ def check_height(top: float, bottom: float, where: str) -> None:
 
 
 def check_box(box: list[float], body: list[float], where: str) -> None:
-    """Refuse a box that is reversed, thinner than 5 mm, or nowhere on the mask's body; both are left, top, right, bottom in mm."""
+    """Refuse a box that is reversed, thinner than 5 mm, or nowhere on the mask's body; both are
+    left, top, right, bottom in mm.
+    """
     left, top, right, bottom = box
     if right - left < 5 or bottom - top < 5:
         raise KitError(
-            f"{where}: box must be [left, top, right, bottom] with right and bottom 5 mm or more beyond left and top, not {box}"
+            f"{where}: box must be [left, top, right, bottom] with right and bottom 5 mm or more "
+            f"beyond left and top, not {box}"
         )
     if left >= body[2] or right <= body[0] or top >= body[3] or bottom <= body[1]:
         raise KitError(
-            f"{where}: box {box} lies beside the mask, which [fit] puts at {body} (left, top, right, bottom)"
+            f"{where}: box {box} lies beside the mask, which [fit] puts at {body} (left, top, "
+            "right, bottom)"
         )
 
 
@@ -279,7 +286,9 @@ def table() -> str:
 
 
 def shorten(value: Any, length: int = 60) -> str:
-    """Show a value of a TOML in an error, on one line and not too long; NaN and infinity as TOML writes them."""
+    """Show a value of a TOML in an error, on one line and not too long; NaN and infinity as TOML
+    writes them.
+    """
     if isinstance(value, float) and not math.isfinite(value):
         return str(value)
     text = repr(str(value) if isinstance(value, Path) else value)

@@ -1,4 +1,6 @@
-"""A page to look at in a browser: every look over yaw, with the TOML that makes it beside the pictures."""
+"""A page to look at in a browser: every look over yaw, with the TOML that makes it beside the
+pictures.
+"""
 
 import base64
 import html
@@ -58,8 +60,10 @@ def write(options: SheetOptions, report: Callable[[str], None] = print) -> Path:
         f'<a href="#{html.escape(name)}">{html.escape(name)}</a>' for name in chosen.looks
     )
     page = (
-        f'<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
-        f"{_TITLE}<style>{_STYLE}</style><h1>{len(chosen.looks)} looks of {len(chosen.kinds)} kinds</h1>"
+        '<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" '
+        'content="width=device-width">'
+        f"{_TITLE}<style>{_STYLE}</style><h1>{len(chosen.looks)} looks of {len(chosen.kinds)} "
+        "kinds</h1>"
         f"<nav>{links}</nav>{''.join(sections)}</html>\n"
     )
     files.write_text(target, page)
@@ -92,15 +96,22 @@ def _section(chosen: Library, name: str, faces: list, options: SheetOptions, sha
         drawn.append(
             _picture(face.image, face.landmarks, mask, f"{name}, {mask.parameters['style']}")
         )
-    title = f"{html.escape(name)} <small>{html.escape(look.kind)}, {100 * share:.1f} % of the mix</small>"
+    title = (
+        f"{html.escape(name)} <small>{html.escape(look.kind)}, {100 * share:.1f} % of the "
+        "mix</small>"
+    )
     source = html.escape(files.read_text(look.toml))
     return (
         f'<section id="{html.escape(name)}"><h2>{title}</h2>'
-        f"<div><h3>over yaw</h3>{''.join(turned)}<h3>drawn</h3>{''.join(drawn)}</div><pre>{source}</pre></section>"
+        "<div><h3>over "
+        f"yaw</h3>{''.join(turned)}<h3>drawn</h3>{''.join(drawn)}</div><pre>{source}</pre></section>"
     )
 
 
 def _picture(image, landmarks, mask: Mask, text: str) -> str:
     masked, _ = render(image, landmarks, mask, rng_for(0))
     data = base64.b64encode(encode(masked, ".jpg")).decode()
-    return f'<img alt="{html.escape(text)}" title="{html.escape(text)}" width="{image.shape[1] // 4 * 3}" src="data:image/jpeg;base64,{data}">'
+    return (
+        f'<img alt="{html.escape(text)}" title="{html.escape(text)}" '
+        f'width="{image.shape[1] // 4 * 3}" src="data:image/jpeg;base64,{data}">'
+    )

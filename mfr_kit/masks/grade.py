@@ -1,4 +1,6 @@
-"""The photograph's own grade, so that a mask is no sharper and no cleaner than the face around it: blur, grain, JPEG blocks."""
+"""The photograph's own grade, so that a mask is no sharper and no cleaner than the face around
+it: blur, grain, JPEG blocks.
+"""
 
 from dataclasses import dataclass
 
@@ -7,7 +9,9 @@ import numpy as np
 
 _QUARTILE = 0.3186 * 20**0.5  # lower quartile of |Laplacian| of white noise of standard deviation 1
 _SKIN_GRAIN = 2.2  # what clean, sharp skin measures
-_ROUNDING = 1.2  # mean |Laplacian| of rounding to whole levels: what is left of the finest detail once all of it is blurred away
+# mean |Laplacian| of rounding to whole levels: what is left of the finest detail once all of it is
+# blurred away
+_ROUNDING = 1.2
 _SHARP_RATIO, _BLURRED_RATIO, _BLUR_SLOPE = (
     0.485,
     0.315,
@@ -40,8 +44,8 @@ class Grade:
 def measure(region: np.ndarray) -> Grade:
     """Estimate blur and grain of a face region, (H, W, 3) uint8.
 
-    Blur comes from how much of the fine detail survives against the detail one octave coarser; grain from the Laplacian's lower
-    quartile, where the face is smooth.
+    Blur comes from how much of the fine detail survives against the detail one octave coarser;
+    grain from the Laplacian's lower quartile, where the face is smooth.
     """
     height, width = region.shape[:2]
     rows, columns = (
@@ -58,7 +62,9 @@ def measure(region: np.ndarray) -> Grade:
 
 
 def _blur(image: np.ndarray, detail: np.ndarray) -> float:
-    """Sigma in pixels; where nothing but rounding is left of the finest detail (more than one pixel) ask the next two octaves."""
+    """Sigma in pixels; where nothing but rounding is left of the finest detail (more than one
+    pixel) ask the next two octaves.
+    """
     half, coarse = _octave(image)
     ratio = _strength(detail) / max(_strength(coarse), 1e-3)
     if ratio >= _BLURRED_RATIO or min(half.shape) < 12:
@@ -85,7 +91,9 @@ def _strength(detail: np.ndarray) -> float:
 
 
 def add_grain(colour: np.ndarray, grain: float, rng: np.random.Generator) -> None:
-    """Lay grain of this standard deviation over (H, W, 3) uint8 colours, in place, placed by `rng`."""
+    """Lay grain of this standard deviation over (H, W, 3) uint8 colours, in place, placed by
+    `rng`.
+    """
     if grain < 0.7:
         return
     height, width = colour.shape[:2]
@@ -104,7 +112,8 @@ def jpeg_quality(region: np.ndarray, left: int, top: int) -> int | None:
     """Guess the JPEG quality of a photograph from how much its values jump at every eighth pixel.
 
     Args:
-        region: (H, W, 3) uint8, part of the photograph in its own pixels (an aligned crop has lost the grid).
+        region: (H, W, 3) uint8, part of the photograph in its own pixels (an aligned crop has lost
+            the grid).
         left: the region's column in the photograph.
         top: its row.
     Returns:
@@ -124,7 +133,8 @@ def jpeg_quality(region: np.ndarray, left: int, top: int) -> int | None:
 def recompress(
     image: np.ndarray, coverage: np.ndarray, box: tuple[int, int, int, int], quality: int
 ) -> None:
-    """Pass what the mask covers through JPEG on the photograph's own grid; changes `image` under the coverage, in place.
+    """Pass what the mask covers through JPEG on the photograph's own grid; changes `image` under
+    the coverage, in place.
 
     Args:
         image: (H, W, 3) uint8 RGB with the mask on.

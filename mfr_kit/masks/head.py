@@ -1,11 +1,13 @@
 """A head of our own: the few 3-D points and cross-sections that a mask needs, in millimetres.
 
-Drawn from common adult proportions (pupils 63 mm apart, nose tip 30 mm before the eyes, chin 117 mm below them), not copied from a
-scanned model: insightface ships a `meanshape_68.pkl`, but as a pickle without a stated licence for the shape, and it has no cheeks.
-Axes: x to the image's right, y down from the pupils, z towards the camera; the origin lies between the pupils.
+Drawn from common adult proportions (pupils 63 mm apart, nose tip 30 mm before the eyes, chin 117 mm
+below them), not copied from a scanned model: insightface ships a `meanshape_68.pkl`, but as a
+pickle without a stated licence for the shape, and it has no cheeks. Axes: x to the image's right, y
+down from the pupils, z towards the camera; the origin lies between the pupils.
 
-A cross-section at height y is the union of two ellipses: the skull (half width `width`, reaching from the ears' plane EAR_Z to
-`front`) and the nose with whatever tents over it (reaching to `ridge`). Both fade smoothly into each other in `surface.py`.
+A cross-section at height y is the union of two ellipses: the skull (half width `width`, reaching
+from the ears' plane EAR_Z to `front`) and the nose with whatever tents over it (reaching to
+`ridge`). Both fade smoothly into each other in `surface.py`.
 """
 
 from dataclasses import dataclass
@@ -16,12 +18,16 @@ import numpy as np
 LANDMARKS = np.array(
     [[-32.5, 0, 0], [32.5, 0, 0], [0, 36, 30], [-27, 67, 2], [27, 67, 2]], np.float64
 )
-"""(5, 3) pupils, nose tip and mouth corners as detectors mark them, in ArcFace's order (image left first)."""
+"""(5, 3) pupils, nose tip and mouth corners as detectors mark them, in ArcFace's order (image
+left first).
+"""
 
 EAR_Z = -80.0
 NOSE_HALF_WIDTH, NOSE_DEPTH = 25.0, 34.0
 ARC = 72.0
-"""Chart millimetres per radian around the head: the chart's U is the angle around the head times this, V is the height y."""
+"""Chart millimetres per radian around the head: the chart's U is the angle around the head times
+this, V is the height y.
+"""
 
 TOP, BOTTOM, STEP = -40.0, 180.0, 2.0
 _HEIGHT = [-40, -20, 0, 20, 40, 60, 75, 90, 105, 115, 125, 140, 160, 180]
@@ -33,12 +39,16 @@ _RIDGE = [6, 10, 14, 25, 33.5, 25, 20, 14, 9, 2, -14, -36, -44, -46]
 
 @dataclass(frozen=True, eq=False)  # equal when the same: hashable, as caches by model need it
 class Sections:
-    """Cross-sections by height: `table` is (rows, 3) float32 with width, front and ridge at y = TOP + row * STEP."""
+    """Cross-sections by height: `table` is (rows, 3) float32 with width, front and ridge at y =
+    TOP + row * STEP.
+    """
 
     table: np.ndarray
 
     def at(self, y: np.ndarray) -> np.ndarray:
-        """Look up (..., 3) width, front and ridge at heights y (nearest tabulated row, clipped to the table)."""
+        """Look up (..., 3) width, front and ridge at heights y (nearest tabulated row, clipped
+        to the table).
+        """
         return self.table.take(self.rows(y), axis=0, mode="clip")
 
     @staticmethod
@@ -48,8 +58,10 @@ class Sections:
 
     @cached_property
     def ellipses(self) -> tuple[tuple[np.ndarray, ...], tuple[np.ndarray, ...]]:
-        """Half width, depth and the centre's z, each (2, rows) for the skull and for the nose; and half width and depth, (rows,) each, of
-        the outer ellipse, from the ears' plane to the ridge, which defines the angle around the head.
+        """Half width, depth and the centre's z, each (2, rows) for the skull and for the nose; and
+        half width and depth, (rows,) each, of
+        the outer ellipse, from the ears' plane to the ridge, which defines the angle around the
+        head.
         """
         width, front, ridge = self.table.T.astype(np.float64)
         same = np.ones_like(width)
@@ -83,7 +95,8 @@ def sections(
     """Tabulate the head with a mask on it.
 
     Args:
-        draped: cloth that falls from the jaw to the neck (gaiter, bandana) instead of wrapping the chin.
+        draped: cloth that falls from the jaw to the neck (gaiter, bandana) instead of wrapping the
+            chin.
         bulge: how far the mask stands off the face at its foremost, in mm (cup, duckbill).
         bulge_height: where it does, as y in mm.
         bulge_spread: over how many mm it fades out, up and down.

@@ -18,7 +18,9 @@ MIX = "mix.toml"
 
 @dataclass(frozen=True)
 class Mask:
-    """One mask as one sample wears it: a look and the parameters drawn for it (JSON-able, complete; see `variation.draw`)."""
+    """One mask as one sample wears it: a look and the parameters drawn for it (JSON-able,
+    complete; see `variation.draw`).
+    """
 
     look: Look
     parameters: dict[str, Any]
@@ -54,7 +56,9 @@ class Library:
         return Mask(self.looks[parameters["look"]], dict(parameters))
 
     def preload(self) -> "Library":
-        """Read every texture now instead of at its first use, so that processes forked afterwards share one copy; returns itself."""
+        """Read every texture now instead of at its first use, so that processes forked
+        afterwards share one copy; returns itself.
+        """
         for look in self.looks.values():
             _ = look.levels, look.rim, look.fit.sections.ellipses
         return self
@@ -66,7 +70,9 @@ class Library:
 
 
 def names(folder: Path | None = None) -> list[str]:
-    """List the looks of a folder (default: the repository's masks/), sorted; what `--masks` takes, beside names of kinds."""
+    """List the looks of a folder (default: the repository's masks/), sorted; what `--masks`
+    takes, beside names of kinds.
+    """
     return sorted(looks(folder))
 
 
@@ -76,9 +82,11 @@ def load(
     """Load a library.
 
     Args:
-        names: looks or kinds to draw from; by default all that mix.toml gives a frequency above 0. What is named is drawn even if
-            mix.toml never would: then all that is named is equally likely when mix.toml gives none of it a frequency.
-        folder: where the TOMLs and mix.toml lie (default: the repository's masks/; a folder without mix.toml uses that one's).
+        names: looks or kinds to draw from; by default all that mix.toml gives a frequency above 0.
+            What is named is drawn even if mix.toml never would: then all that is named is equally
+            likely when mix.toml gives none of it a frequency.
+        folder: where the TOMLs and mix.toml lie (default: the repository's masks/; a folder without
+            mix.toml uses that one's).
         mix: a TOML whose entries go over those of the folder's mix.toml.
     Raises:
         KitError: no such folder or look, or a TOML that does not fit.
@@ -99,7 +107,9 @@ def load(
 
 
 def _read_mixes(folder: Path, chosen: dict[str, Look], own: Path | None) -> variation.Mix:
-    """Read the folder's mix.toml, or else the kit's, and what goes over it; kinds that neither folder nor kit has are refused."""
+    """Read the folder's mix.toml, or else the kit's, and what goes over it; kinds that neither
+    folder nor kit has are refused.
+    """
     shipped, beside = FOLDER / MIX, folder / MIX
     own_kinds = {look.kind for look in chosen.values()}
     if beside.exists() and beside.samefile(shipped):
@@ -126,7 +136,9 @@ def _named(chosen: dict[str, Look], names: list[str], folder: Path) -> dict[str,
 
 
 def _shares(chosen: dict[str, Look], mix: variation.Mix) -> dict[str, float]:
-    """Split each kind's frequency among its looks by weight; a kind that mix.toml does not know gets 1."""
+    """Split each kind's frequency among its looks by weight; a kind that mix.toml does not know
+    gets 1.
+    """
     totals: dict[str, float] = {}
     for look in chosen.values():
         totals[look.kind] = totals.get(look.kind, 0.0) + look.weight
@@ -143,7 +155,8 @@ def looks(folder: Path | None = None) -> dict[str, Look]:
     """Read every TOML of a folder (default: the repository's masks/); returns its looks by name.
 
     Raises:
-        KitError: no such folder, none in it, a TOML or a picture that does not fit, a name used twice, or one texture drawn twice.
+        KitError: no such folder, none in it, a TOML or a picture that does not fit, a name used
+            twice, or one texture drawn twice.
     """
     folder = Path(folder or FOLDER)
     if not folder.is_dir():
@@ -156,7 +169,8 @@ def looks(folder: Path | None = None) -> dict[str, Look]:
             if look.name in found:
                 other = found[look.name].toml.name
                 raise KitError(
-                    f"{path}: the look '{look.name}' exists already, in {other}; names are unique in a library"
+                    f"{path}: the look '{look.name}' exists already, in {other}; names are "
+                    "unique in a library"
                 )
             found[look.name] = look
             if look.texture:
@@ -164,7 +178,8 @@ def looks(folder: Path | None = None) -> dict[str, Look]:
             elif painters.setdefault(look.texture_path, look).toml != path:
                 other = painters[look.texture_path].toml.name
                 raise KitError(
-                    f"{path}: kind '{look.kind}' is drawn by {other} already, into {look.texture_path.name}; give "
+                    f"{path}: kind '{look.kind}' is drawn by {other} already, into "
+                    f"{look.texture_path.name}; give "
                     "this one a kind of its own"
                 )
     return found

@@ -1,4 +1,6 @@
-"""Take the light of a face: how bright and from where, its colour cast, its sharpness and its grain."""
+"""Take the light of a face: how bright and from where, its colour cast, its sharpness and its
+grain.
+"""
 
 from dataclasses import dataclass
 
@@ -25,7 +27,8 @@ _STAIN = np.array([0.6, 0.8, 1.0], np.float32)
 
 @dataclass(frozen=True)
 class Light:
-    """The light on a region: a mask's colours times `tint`, (3, 1) float32 at most 1, and `gain`, (GRID, GRID) float32.
+    """The light on a region: a mask's colours times `tint`, (3, 1) float32 at most 1, and `gain`,
+    (GRID, GRID) float32.
 
     `skin` is the mean colour around the mask, `grey` says the photo has no colour.
     """
@@ -72,7 +75,9 @@ def measure(region: np.ndarray, coverage: np.ndarray) -> Light:
     ]
     strongest = max(
         tint
-    )  # goes into the gain, so that tinting a bright colour does not clip it before a dim light falls on it
+        # goes into the gain, so that tinting a bright colour does not clip it before a dim light
+        # falls on it
+    )
     gain *= np.float32(strongest)
     return Light(gain, np.array([[part / strongest] for part in tint], np.float32), False, skin)
 
@@ -88,7 +93,9 @@ def _is_grey(small: np.ndarray) -> bool:
 
 
 def add_stains(gain: np.ndarray, seed: int, crumple: float, dirt: float) -> np.ndarray:
-    """Add uneven tension (crumples) and stains of a used mask to the light on it; stains have a colour and make it (GRID, GRID, 3)."""
+    """Add uneven tension (crumples) and stains of a used mask to the light on it; stains have a
+    colour and make it (GRID, GRID, 3).
+    """
     row, column = seed % 53, (seed >> 8) % 53
     uneven = cv2.addWeighted(
         _BLOBS[row : row + _GRID, column : column + _GRID], crumple, gain, 0, 1
@@ -103,7 +110,9 @@ def add_stains(gain: np.ndarray, seed: int, crumple: float, dirt: float) -> np.n
 
 
 def shine(colour: np.ndarray, gain: np.ndarray) -> None:
-    """Multiply (H, W, 3) uint8 colours, in place, by the light on them, interpolated between the grid's points."""
+    """Multiply (H, W, 3) uint8 colours, in place, by the light on them, interpolated between the
+    grid's points.
+    """
     light = cv2.resize(gain, colour.shape[1::-1], interpolation=cv2.INTER_LINEAR)
     coded = cv2.convertScaleAbs(light, alpha=128)  # 128 stands for 1, so that bytes carry 0 to 2
     cv2.multiply(

@@ -28,7 +28,9 @@ class SheetOptions:
     folder: Path | None = option(None, help="Folder of masks; by default the kit's own masks/.")
     faces: Path | None = option(
         None,
-        help="Folder of photographs (searched through) to draw on; by default heads that the kit draws itself.",
+        help="Folder of photographs (searched through) to draw on; by default heads that the "
+        "kit draws "
+        "itself.",
     )
     aligned: bool = option(
         False,

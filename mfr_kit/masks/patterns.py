@@ -1,4 +1,6 @@
-"""Prints for cloth: each pattern turns chart coordinates into how much of the print and trim colours shows."""
+"""Prints for cloth: each pattern turns chart coordinates into how much of the print and trim
+colours shows.
+"""
 
 from collections.abc import Callable
 
@@ -41,7 +43,9 @@ def draw(
 def smooth_noise(
     shape: tuple[int, int], cells: tuple[float, float], rng: np.random.Generator
 ) -> np.ndarray:
-    """Band-limited noise of standard deviation 1 with about `cells` (rows, columns) blobs over the array."""
+    """Band-limited noise of standard deviation 1 with about `cells` (rows, columns) blobs over
+    the array.
+    """
     coarse = rng.standard_normal((max(2, round(cells[0])), max(2, round(cells[1])))).astype(
         np.float32
     )
@@ -103,7 +107,9 @@ def _stars(x, y, size, rng) -> Weights:
 
 
 def _floral(x, y, size, rng) -> Weights:
-    """Flowers of five petals with a heart of the trim colour and leaves between, on a jittered grid."""
+    """Flowers of five petals with a heart of the trim colour and leaves between, on a jittered
+    grid.
+    """
     petals, hearts = np.zeros_like(x), np.zeros_like(x)
     for row in np.arange(y.min(), y.max() + size, size):
         for column in np.arange(x.min(), x.max() + size, size):
@@ -139,7 +145,9 @@ def _paisley(x, y, size, rng) -> Weights:
 
 
 def _logo(x, y, size, rng) -> Weights:
-    """A printed emblem on the wearer's left cheek: a ring with a bar, and three lines like lettering below."""
+    """A printed emblem on the wearer's left cheek: a ring with a bar, and three lines like
+    lettering below.
+    """
     dx, dy = x - 30, y - 72
     ring = _inside(np.abs(np.hypot(dx, dy) - size * 0.5) - size * 0.09)
     bar = _inside(np.maximum(np.abs(dx + 0.5 * dy) - size * 0.1, np.abs(dy) - size * 0.36))

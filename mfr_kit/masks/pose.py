@@ -27,9 +27,11 @@ _BIN = 0.04  # radians within which the normal equations count as constant
 
 @dataclass(frozen=True)
 class Pose:
-    """Where a head is: image = scale * (rotation[:2] @ (point * shape)) + shift, with z of rotation @ point towards the camera.
+    """Where a head is: image = scale * (rotation[:2] @ (point * shape)) + shift, with z of rotation
+    @ point towards the camera.
 
-    `scale` is pixels per mm; `shape` stretches the head's x and y (a wide or a long face); angles are in degrees.
+    `scale` is pixels per mm; `shape` stretches the head's x and y (a wide or a long face); angles
+    are in degrees.
     """
 
     rotation: np.ndarray
@@ -51,7 +53,9 @@ class Pose:
 
     @property
     def roll(self) -> float:
-        """Tilt in the image plane in degrees; positive when the head's right side (image's right) is lower."""
+        """Tilt in the image plane in degrees; positive when the head's right side (image's
+        right) is lower.
+        """
         return degrees(atan2(self.rotation[1, 0], self.rotation[0, 0]))
 
     def project(self, points: np.ndarray) -> np.ndarray:
@@ -61,7 +65,8 @@ class Pose:
 
 
 def five_points(landmarks: np.ndarray) -> Rows:
-    """Reduce 5, 68 (iBUG) or 106 (insightface) landmarks to pupils, nose tip and mouth corners, image left first, as [x, y] each.
+    """Reduce 5, 68 (iBUG) or 106 (insightface) landmarks to pupils, nose tip and mouth corners,
+    image left first, as [x, y] each.
 
     Raises:
         KitError: another number of points, points that are not finite, or points that coincide.
@@ -75,13 +80,15 @@ def five_points(landmarks: np.ndarray) -> Rows:
         points = points[[38, 88, 86, 52, 61]]
     elif points.shape != (5, 2):
         raise KitError(
-            f"landmarks of shape {points.shape}: the mask renderer takes (5, 2), (68, 2) or (106, 2) points in pixels"
+            f"landmarks of shape {points.shape}: the mask renderer takes (5, 2), (68, 2) or "
+            "(106, 2) points in pixels"
         )
     left, right, nose, left_mouth, right_mouth = found = points.tolist()
     xs, ys = zip(*found, strict=True)
     if not isfinite(sum(xs) + sum(ys)) or max(max(xs) - min(xs), max(ys) - min(ys)) < 2:
         raise KitError(
-            "landmarks that are not finite or lie within two pixels of each other: leave this face out"
+            "landmarks that are not finite or lie within two pixels of each other: leave this "
+            "face out"
         )
     down_x, down_y = (
         left_mouth[0] + right_mouth[0] - left[0] - right[0],
@@ -100,11 +107,13 @@ def estimate(landmarks: np.ndarray) -> Pose:
     Args:
         landmarks: (5, 2), (68, 2) or (106, 2) points in pixels.
     Returns:
-        The pose whose projection fits the points best in least squares, with a mild preference for average proportions.
+        The pose whose projection fits the points best in least squares, with a mild preference for
+        average proportions.
     Raises:
         KitError: see `five_points`.
     """
-    # The image's points as complex numbers: half the arithmetic, and a roll is a factor. NumPy would take longer over five of them.
+    # The image's points as complex numbers: half the arithmetic, and a roll is a factor. NumPy
+    # would take longer over five of them.
     points = [complex(x, y) for x, y in five_points(landmarks)]
     centre = sum(points) / 5
     v, w, x, y, z = image = [point - centre for point in points]
@@ -123,12 +132,16 @@ def estimate(landmarks: np.ndarray) -> Pose:
 
 
 def _depth(one: complex, other: complex) -> float:
-    """The z of the cross product of two image vectors: a rotation's third row, from the other two columns of the first two."""
+    """The z of the cross product of two image vectors: a rotation's third row, from the other
+    two columns of the first two.
+    """
     return one.real * other.imag - one.imag * other.real
 
 
 def _closed_form(axes: list[complex]) -> tuple[list[complex], float]:
-    """Turn an affine projection (where it takes the head's three axes) into the nearest rotation and scale: polar decomposition."""
+    """Turn an affine projection (where it takes the head's three axes) into the nearest rotation
+    and scale: polar decomposition.
+    """
     x, y, z = axes
     total = abs(x) ** 2 + abs(y) ** 2 + abs(z) ** 2
     skew = (
@@ -144,7 +157,9 @@ def _closed_form(axes: list[complex]) -> tuple[list[complex], float]:
 def _refine(
     image: list[complex], axes: list[complex], scale: float
 ) -> tuple[list[complex], float, float, float]:
-    """Take one Gauss-Newton step over log scale, three small rotations, and the face's width and length (from 1)."""
+    """Take one Gauss-Newton step over log scale, three small rotations, and the face's width and
+    length (from 1).
+    """
     first, second, third = axes
     roll = first / max(abs(first), 1e-12)
     upright = roll.conjugate()
@@ -175,10 +190,11 @@ def _turned(step: Rows, column: complex, depth: float) -> complex:
 
 @lru_cache(maxsize=4096)
 def _gain(turn: int, tilt: int) -> Rows:
-    """The step's linear map for an upright head turned and tilted by so many bins: (6, 11), ten residuals in mm and a constant.
+    """The step's linear map for an upright head turned and tilted by so many bins: (6, 11), ten
+    residuals in mm and a constant.
 
-    The normal equations of least squares with priors depend on the rotation alone and change little within a bin, so they are solved
-    once for each bin that occurs.
+    The normal equations of least squares with priors depend on the rotation alone and change little
+    within a bin, so they are solved once for each bin that occurs.
     """
     yaw, pitch = turn * _BIN, tilt * _BIN
     turned = np.array([[cos(yaw), 0, sin(yaw)], [0, 1, 0], [-sin(yaw), 0, cos(yaw)]])
@@ -211,7 +227,9 @@ def _small_rotation(x: float, y: float, z: float) -> Rows:
 
 
 def _with_jaw(pose: Pose, points: np.ndarray) -> Pose:
-    """Follow the visible jaw line of 68 or 106 landmarks: cheek width, jaw width and chin height."""
+    """Follow the visible jaw line of 68 or 106 landmarks: cheek width, jaw width and chin
+    height.
+    """
     contour = points[:17] if len(points) == 68 else points[:33]
     local = ((contour - pose.shift) / pose.scale) @ pose.rotation[:2, :2]
     half = np.array([-local[:, 0].min(), local[:, 0].max()]) / (1 + abs(sin(np.radians(pose.yaw))))

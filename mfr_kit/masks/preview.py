@@ -1,4 +1,6 @@
-"""Contact sheets: every look on the same faces, one look over yaw, and a random draw, to be looked at."""
+"""Contact sheets: every look on the same faces, one look over yaw, and a random draw, to be
+looked at.
+"""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -28,7 +30,8 @@ _PER_ROW = 4
 def write(
     library: Library, options: SheetOptions, report: Callable[[str], None] = print
 ) -> list[Path]:
-    """Write the sheets `NAME-looks`, `NAME-yaw` and `NAME-random` beside each other; returns their paths.
+    """Write the sheets `NAME-looks`, `NAME-yaw` and `NAME-random` beside each other; returns their
+    paths.
 
     Args:
         library: what to draw.

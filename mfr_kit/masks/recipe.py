@@ -1,7 +1,9 @@
-"""Draw a mask's texture from the numbers in its TOML: outline, folds, seams, wire, valve, loops and print, in chart millimetres.
+"""Draw a mask's texture from the numbers in its TOML: outline, folds, seams, wire, valve, loops and
+print, in chart millimetres.
 
-The texture has four channels: how much of the print colour shows, how much of the trim colour, the relief (128 is flat, brighter
-catches light) and alpha. Colours come later, per sample, so one texture serves every colour a mask is sold in.
+The texture has four channels: how much of the print colour shows, how much of the trim colour, the
+relief (128 is flat, brighter catches light) and alpha. Colours come later, per sample, so one
+texture serves every colour a mask is sold in.
 """
 
 from typing import Any
@@ -20,7 +22,9 @@ _LEAST_AREA = 400.0  # mm2 of an outline: 2 cm by 2 cm
 
 
 class Canvas:
-    """The four layers while they are drawn, `_FINE` times finer than the texture, with chart coordinates `x`, `y` in mm."""
+    """The four layers while they are drawn, `_FINE` times finer than the texture, with chart
+    coordinates `x`, `y` in mm.
+    """
 
     def __init__(self) -> None:
         self.scale = PIXELS_PER_MM * _FINE
@@ -77,7 +81,8 @@ def draw(
         recipe: the `[recipe]` table of a mask's TOML; docs/add_a_mask.md explains every key.
         pattern: the print, one of `patterns.names()`.
         pattern_size: its repeat in mm.
-        where: names the recipe in errors; also seeds its wrinkles, so that a recipe always gives the same texture.
+        where: names the recipe in errors; also seeds its wrinkles, so that a recipe always gives
+            the same texture.
     Returns:
         (H, W, 4) uint8: print, trim, relief, alpha over `BOX`.
     Raises:
@@ -113,17 +118,20 @@ def check(recipe: Any, where: str) -> None:
     """Check a `[recipe]` table without drawing it.
 
     Raises:
-        KitError: an unknown key, a value of the wrong type or out of its range (fields.py), or an outline around nothing.
+        KitError: an unknown key, a value of the wrong type or out of its range (fields.py), or an
+            outline around nothing.
     """
     fields.check(recipe, fields.RECIPE, where, "recipe key")
     if "outline" not in recipe:
         raise KitError(
-            f"{where}: a recipe needs an outline, the right half of the mask's border as [[x, y], ...] in mm"
+            f"{where}: a recipe needs an outline, the right half of the mask's border as [[x, "
+            "y], ...] in mm"
         )
     for key in ("outline", "window"):
         if key in recipe and _area(recipe[key]) < _LEAST_AREA:
             raise KitError(
-                f"{where}: {key} encloses less than {_LEAST_AREA:g} mm2; it is the right half of a border, from the top "
+                f"{where}: {key} encloses less than {_LEAST_AREA:g} mm2; it is the right half of "
+                "a border, from the top "
                 "centre to the bottom centre"
             )
 
@@ -135,7 +143,9 @@ def _area(half: list[list[float]]) -> float:
 
 
 def mirrored(half: list[list[float]], smooth: bool) -> np.ndarray:
-    """Close a right-half outline (from the top centre to the bottom centre) into a whole one, rounded by Catmull-Rom if asked."""
+    """Close a right-half outline (from the top centre to the bottom centre) into a whole one,
+    rounded by Catmull-Rom if asked.
+    """
     right = np.array(half, np.float64)
     left = right[::-1] * (-1, 1)
     inner = slice(1 if left[0, 0] == 0 else 0, -1 if left[-1, 0] == 0 else None)
@@ -204,7 +214,9 @@ def _folds(canvas: Canvas, recipe: dict[str, Any], rng: np.random.Generator) -> 
 
 
 def _wrinkles(canvas: Canvas, side: float, strength: float, rng: np.random.Generator) -> np.ndarray:
-    """Soft random creases that run from the sides towards the nose, as heights lit from above; plus gentle waves."""
+    """Soft random creases that run from the sides towards the nose, as heights lit from above;
+    plus gentle waves.
+    """
     height = 1.2 * patterns.smooth_noise(canvas.x.shape, (7, 5), rng)
     for _ in range(14):
         sign = rng.choice([-1, 1])

@@ -1,4 +1,6 @@
-"""Draw one mask on one face: `render` is the only door, used by the transform, by `augment` and by the training loader alike."""
+"""Draw one mask on one face: `render` is the only door, used by the transform, by `augment` and
+by the training loader alike.
+"""
 
 from collections.abc import Callable
 from math import cos, hypot, pi, sin, sqrt
@@ -14,9 +16,12 @@ from mfr_kit.masks.pose import Pose, estimate
 from mfr_kit.masks.wear import Wear
 
 NODES = 14
-"""Mesh nodes along the longer side of the mask's region: finer does not show (see benchmarks/masks.py)."""
+"""Mesh nodes along the longer side of the mask's region: finer does not show (see
+benchmarks/masks.py).
+"""
 _MARGIN_MM = 3.5  # how far the shadow reaches beyond what is painted
-_PHOTO = 160  # pixels of the shorter side from which an image counts as a photograph that still has its JPEG grid
+# pixels of the shorter side from which an image counts as a photograph that still has its JPEG grid
+_PHOTO = 160
 _WORN = itemgetter("top", "bottom", "width", "shift", "tilt_deg")
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 
@@ -31,19 +36,22 @@ def render(
     """Put a mask on a face.
 
     Args:
-        face: (H, W, 3) uint8 RGB of any size, an aligned crop or a whole photograph; never written to.
+        face: (H, W, 3) uint8 RGB of any size, an aligned crop or a whole photograph; never written
+            to.
         landmarks: (5, 2), (68, 2) or (106, 2) points in its pixels.
         mask: what to draw, from `Library.draw` or `Library.replay`.
         rng: places the grain; with the same generator state and mask the result is the same.
         nodes: mesh density.
     Returns:
-        A new image like `face`, and coverage: (H, W) uint8, the mask's opacity (loops included, shadow not).
+        A new image like `face`, and coverage: (H, W) uint8, the mask's opacity (loops included,
+        shadow not).
     Raises:
         KitError: not an RGB uint8 image, or unusable landmarks.
     """
     if face.dtype != np.uint8 or face.ndim != 3 or face.shape[2] != 3:
         raise KitError(
-            f"an image of shape {face.shape} and type {face.dtype}: masks are drawn on (H, W, 3) uint8 RGB"
+            f"an image of shape {face.shape} and type {face.dtype}: masks are drawn on (H, W, 3) "
+            "uint8 RGB"
         )
     image, coverage = face.copy(), np.zeros(face.shape[:2], np.uint8)
     pose = estimate(landmarks)
@@ -79,7 +87,9 @@ def render(
 def from_library(
     library: Library,
 ) -> Callable[[np.ndarray, np.ndarray, np.random.Generator], tuple[np.ndarray, np.ndarray, dict]]:
-    """Return the function that draws a mask of a library and puts it on: (face, landmarks, rng) -> (image, coverage, parameters)."""
+    """Return the function that draws a mask of a library and puts it on: (face, landmarks, rng)
+    -> (image, coverage, parameters).
+    """
 
     def put_on(
         face: np.ndarray, landmarks: np.ndarray, rng: np.random.Generator
@@ -107,7 +117,9 @@ def _box(mask: Mask, wear: Wear, pose: Pose) -> tuple[int, int, int, int]:
 def _sample(
     mask: Mask, wear: Wear, mesh: surface.Mesh, scale: float, blur: float
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Read the texture through the mesh: (h, w, 3) uint8 colours or weights, and (h, w) uint8 opacity."""
+    """Read the texture through the mesh: (h, w, 3) uint8 colours or weights, and (h, w) uint8
+    opacity.
+    """
     look = mask.look
     left, top, right, bottom = look.box
     texture = look.levels[look.level(scale, blur)]
@@ -159,7 +171,9 @@ def _compose(
 
 
 def _colours(mask: Mask, lit: light.Light) -> np.ndarray:
-    """The (3, 4) matrix that turns a texture's channels into RGB, tinted by the light where the look takes any."""
+    """The (3, 4) matrix that turns a texture's channels into RGB, tinted by the light where the
+    look takes any.
+    """
     values = mask.parameters
     if mask.look.mode == "colour":
         rows = _toned(*values["tone"])
@@ -179,14 +193,18 @@ def _colours(mask: Mask, lit: light.Light) -> np.ndarray:
 
 
 def _colour(value: list[int] | None, lit: light.Light) -> tuple[float, float, float]:
-    """A drawn colour; light grey where a look has none, and the skin's where it says so (negative values)."""
+    """A drawn colour; light grey where a look has none, and the skin's where it says so
+    (negative values).
+    """
     if value is None:
         return 230, 230, 230
     return lit.skin if value[0] < 0 else value
 
 
 def _toned(hue: float, saturation: float, value: float) -> list[tuple[float, float, float, float]]:
-    """The rows of a (3, 4) colour matrix: rotate hue (turns) about the grey axis, scale saturation and value."""
+    """The rows of a (3, 4) colour matrix: rotate hue (turns) about the grey axis, scale
+    saturation and value.
+    """
     along, across = (
         value * saturation * cos(2 * pi * hue),
         value * saturation * sin(2 * pi * hue) / sqrt(3),

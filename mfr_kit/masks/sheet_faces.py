@@ -1,4 +1,6 @@
-"""The faces that previews and galleries draw on: heads of the kit's own, or photographs that the user names."""
+"""The faces that previews and galleries draw on: heads of the kit's own, or photographs that the
+user names.
+"""
 
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -70,7 +72,9 @@ def load_faces(
 def _first(
     pictures: Iterator[tuple[str, Face | str]], count: int, left_out: list[tuple[str, str]]
 ) -> list[Face]:
-    """Take the first faces; what is none goes to `left_out`, until there are too many pictures without a face."""
+    """Take the first faces; what is none goes to `left_out`, until there are too many pictures
+    without a face.
+    """
     faces: list[Face] = []
     faceless = 0
     for source, found in pictures:
@@ -113,12 +117,15 @@ def _read_all(
 
 
 def _count(left_out: list[tuple[str, str]]) -> str:
-    """Count pictures by why they were left out, with the first of each: "2 not an image (a.txt, ...), 1 no face found (b.jpg)"."""
+    """Count pictures by why they were left out, with the first of each: "2 not an image (a.txt,
+    ...), 1 no face found (b.jpg)".
+    """
     parts = []
     for reason, number in Counter(reason for _, reason in left_out).items():
         first = min(source for source, why in left_out if why == reason)
         parts.append(
-            f"{number} {reason.replace('_', ' ')} ({readable(first)}{', ...' if number > 1 else ''})"
+            f"{number} {reason.replace('_', ' ')} "
+            f"({readable(first)}{', ...' if number > 1 else ''})"
         )
     return ", ".join(parts)
 

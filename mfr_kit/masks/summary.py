@@ -33,7 +33,8 @@ def table(options: LibraryOptions) -> str:
             f"{name:20} {look.kind:11} {share:>6}  {look.pattern:11} {' '.join(look.fit.styles)}"
         )
     lines.append(
-        f"{len(looks)} looks of {len({look.kind for look in looks.values()})} kinds; 'off' ones are drawn only when named"
+        f"{len(looks)} looks of {len({look.kind for look in looks.values()})} kinds; 'off' ones "
+        "are drawn only when named"
     )
     return "\n".join(lines)
 
@@ -54,7 +55,8 @@ def counts(options: StatsOptions) -> str:
             for name, count in Counter(values).most_common()
         ]
     lines.append(
-        f"{'parameter':12} {'5 %':>9} {'median':>9} {'95 %':>9}   (mm, degrees or factors; see masks/mix.toml)"
+        f"{'parameter':12} {'5 %':>9} {'median':>9} {'95 %':>9}   (mm, degrees or factors; see "
+        "masks/mix.toml)"
     )
     for name in _NUMBERS:
         low, middle, high = np.percentile([mask.parameters[name] for mask in drawn], (5, 50, 95))

@@ -1,7 +1,9 @@
-"""From pixels back to the mask's chart: rays of weak perspective meet the head's cross-sections, solved on a coarse mesh of nodes.
+"""From pixels back to the mask's chart: rays of weak perspective meet the head's cross-sections,
+solved on a coarse mesh of nodes.
 
-Working from the pixels (instead of pushing triangles forward) gives hidden surface removal for free: of all the places a ray meets
-the head the nearest to the camera counts, so the far cheek foreshortens and ends at the silhouette. Between nodes OpenCV interpolates.
+Working from the pixels (instead of pushing triangles forward) gives hidden surface removal for
+free: of all the places a ray meets the head the nearest to the camera counts, so the far cheek
+foreshortens and ends at the silhouette. Between nodes OpenCV interpolates.
 """
 
 from dataclasses import dataclass
@@ -15,7 +17,9 @@ from mfr_kit.masks.head import ARC, EAR_Z, Sections
 from mfr_kit.masks.pose import Pose
 
 _BLEND = 5.0  # mm over which nose and cheek run into each other
-_TURN = 0.005  # radians of turn to the side within which the head counts as seen from the same direction: 0.2 mm at the ears
+# radians of turn to the side within which the head counts as seen from the same direction: 0.2 mm
+# at the ears
+_TURN = 0.005
 _NOTHING, _HALF, _ONE, _SMOOTH, _ARC = np.float32(
     [0, 0.5, 1, _BLEND, ARC]
 )  # NumPy takes its own scalars faster than Python's
@@ -24,10 +28,12 @@ _BEND = 0.012**0.5  # seen from above a face is roughly the parabola z = 8 - (_B
 
 @dataclass(frozen=True)
 class Mesh:
-    """Nodes spread evenly over a box of the image, (left, top, right, bottom), and by `rim` pixels beyond it on every side.
+    """Nodes spread evenly over a box of the image, (left, top, right, bottom), and by `rim` pixels
+    beyond it on every side.
 
-    `chart` is (3, rows, columns) float32: chart coordinates U and V in mm, and ones (so that a matrix maps it with an offset); `miss`
-    is (rows, columns) float32, by how many mm the ray passes outside the head (negative: it hits).
+    `chart` is (3, rows, columns) float32: chart coordinates U and V in mm, and ones (so that a
+    matrix maps it with an offset); `miss` is (rows, columns) float32, by how many mm the ray passes
+    outside the head (negative: it hits).
     """
 
     chart: np.ndarray
@@ -80,13 +86,15 @@ def _grid(columns: int, rows: int) -> np.ndarray:
 def _intersect(
     pose: Pose, model: Sections, grid: np.ndarray, x: tuple[float, float], y: tuple[float, float]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Meet the rays through the nodes of a grid with the head; `x` and `y` are its step and its first node in the view, in mm.
+    """Meet the rays through the nodes of a grid with the head; `x` and `y` are its step and its
+    first node in the view, in mm.
 
-    Returns the chart (3, nodes) and the miss (nodes,), see `Mesh`. The section a ray meets depends on the height at which it meets it:
-    with a nodding head that is solved by a few repetitions.
+    Returns the chart (3, nodes) and the miss (nodes,), see `Mesh`. The section a ray meets depends
+    on the height at which it meets it: with a nodding head that is solved by a few repetitions.
 
-    A ray is known by `aside`, how far it passes from the head's axis as seen from above, and by the height at which it comes `nearest`
-    to it; where it meets the head is counted in `reach` from there, in mm as seen from above.
+    A ray is known by `aside`, how far it passes from the head's axis as seen from above, and by the
+    height at which it comes `nearest` to it; where it meets the head is counted in `reach` from
+    there, in mm as seen from above.
     """
     (xx, xy, xz), (yx, yy, yz), (dx, dy, dz) = pose.rotation.tolist()
     xx, yx, dx = xx / pose.width, yx / pose.width, dx / pose.width
@@ -100,7 +108,9 @@ def _intersect(
             xy,
             yy,
             8 * dy,
-        ),  # a first guess of the level: the height at which the ray would meet the parabola, with the next
+            # a first guess of the level: the height at which the ray would meet the parabola, with
+            # the next
+        ),
         (_BEND * abs(dy) ** 0.5, 0.0, 0.0),
     ]
     (across, first_x), (down, first_y) = x, y
@@ -131,12 +141,15 @@ def _intersect(
     maxsize=2048
 )  # 8 KiB each; faces turned by up to 15 degrees need about a hundred for each kind of mask
 def _seen_from(model: Sections, turn: int) -> np.ndarray:
-    """(17, rows) float32: all that `_meet` needs to know of the sections when the rays come from so many _TURNs to the side.
+    """(17, rows) float32: all that `_meet` needs to know of the sections when the rays come from so
+    many _TURNs to the side.
 
-    With half width a, depth b and centre z = c of an ellipse, and rays (x, z) + t (dx, dz), what is tabulated for the skull and for the
-    nose is: how far aside the ray passes, in half widths as seen from there (factor and offset); half the length of the longest
-    chord; where its middle lies (factor of aside, and offset); and the mm of a unit of the first. Then what takes (aside, reach) to x
-    and z over the outer ellipse's half width and depth, (2 + 2 factors, and an offset of z), which defines the angle around the head.
+    With half width a, depth b and centre z = c of an ellipse, and rays (x, z) + t (dx, dz), what is
+    tabulated for the skull and for the nose is: how far aside the ray passes, in half widths as
+    seen from there (factor and offset); half the length of the longest chord; where its middle lies
+    (factor of aside, and offset); and the mm of a unit of the first. Then what takes (aside, reach)
+    to x and z over the outer ellipse's half width and depth, (2 + 2 factors, and an offset of z),
+    which defines the angle around the head.
     """
     dx, dz = sin(turn * _TURN), cos(turn * _TURN)
     (a, b, c), (outer_a, outer_b) = model.ellipses
@@ -161,7 +174,8 @@ def _meet(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Meet rays, as `_intersect` knows them, with the two ellipses of their level.
 
-    Returns the greatest reach, smoothed; by how many mm the ray misses; and the view's rows for the outer ellipse there.
+    Returns the greatest reach, smoothed; by how many mm the ray misses; and the view's rows for the
+    outer ellipse there.
     """
     section = view.take(Sections.rows(level), axis=1, mode="clip")
     beside, offset, chord, middle, depth, radius = section[:12].reshape(6, 2, -1)

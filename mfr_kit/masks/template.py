@@ -1,4 +1,6 @@
-"""One kind of mask as its TOML describes it: where it sits, the looks it comes in, and its texture at several sizes."""
+"""One kind of mask as its TOML describes it: where it sits, the looks it comes in, and its
+texture at several sizes.
+"""
 
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -15,16 +17,18 @@ from mfr_kit.registry import unknown
 
 # Bilinear sampling of a texture coarser by an octave looks like a blur of about one pixel.
 _OCTAVES_PER_BLUR = 1.0
-# Millimetres: worn under the nose the upper edge lies at up to 59, and the lower edge 6 above its usual place.
+# Millimetres: worn under the nose the upper edge lies at up to 59, and the lower edge 6 above its
+# usual place.
 _UNDER_NOSE = 75.0
 
 
 @dataclass(frozen=True)
 class Fit:
-    """Where a mask sits on the chart, in mm: upper edge over the nose, lower edge at the chin, side edge; and its bulk.
+    """Where a mask sits on the chart, in mm: upper edge over the nose, lower edge at the chin, side
+    edge; and its bulk.
 
-    `bulge` is how far it stands off the face at height `bulge_height`, fading over `bulge_spread`; `draped` cloth falls to the neck.
-    `styles` are the ways it can be worn.
+    `bulge` is how far it stands off the face at height `bulge_height`, fading over `bulge_spread`;
+    `draped` cloth falls to the neck. `styles` are the ways it can be worn.
     """
 
     top: float = 16.0
@@ -46,9 +50,10 @@ class Fit:
 class Look:
     """One look of a kind: its texture and the colours it may take.
 
-    `colours` maps base, print and trim to lists of RGB triples, one of which is drawn per sample. Mode `palette` textures hold print,
-    trim, relief and alpha; mode `colour` textures are ordinary RGBA pictures. `box` is what the texture covers, in chart mm.
-    `toml` is the file that describes it. `flat` looks take neither light nor shadow; `noise` is the grain laid over them, a standard
+    `colours` maps base, print and trim to lists of RGB triples, one of which is drawn per sample.
+    Mode `palette` textures hold print, trim, relief and alpha; mode `colour` textures are ordinary
+    RGBA pictures. `box` is what the texture covers, in chart mm. `toml` is the file that describes
+    it. `flat` looks take neither light nor shadow; `noise` is the grain laid over them, a standard
     deviation in 0..255.
     """
 
@@ -69,13 +74,16 @@ class Look:
 
     @property
     def texture_path(self) -> Path:
-        """The PNG: the one the TOML names, or the one `masks render-library` writes for this recipe and print."""
+        """The PNG: the one the TOML names, or the one `masks render-library` writes for this
+        recipe and print.
+        """
         plain = self.kind if self.pattern == "none" else f"{self.kind}-{self.pattern}"
         return self.toml.parent / (self.texture or f"textures/{plain}.png")
 
     @cached_property
     def levels(self) -> list[np.ndarray]:
-        """The texture, then each smaller by half an octave: (H, W, 4) uint8, print/trim/relief/alpha or RGBA.
+        """The texture, then each smaller by half an octave: (H, W, 4) uint8,
+        print/trim/relief/alpha or RGBA.
 
         Read from `texture_path`; a recipe whose PNG was not rendered yet is drawn on the spot.
         """
@@ -85,13 +93,17 @@ class Look:
 
     @cached_property
     def rim(self) -> np.ndarray:
-        """(N, 1, 3) float32 head points in mm around everything the texture paints, to find the region of a photo it touches."""
+        """(N, 1, 3) float32 head points in mm around everything the texture paints, to find the
+        region of a photo it touches.
+        """
         from mfr_kit.masks import texture
 
         return texture.rim(self)
 
     def level(self, pixels_per_mm: float, blur: float = 0.0) -> int:
-        """Choose the entry of `levels` for a face of this scale, and coarser by what a blur of that many pixels takes away."""
+        """Choose the entry of `levels` for a face of this scale, and coarser by what a blur of
+        that many pixels takes away.
+        """
         from mfr_kit.masks import texture
 
         levels = self.levels
@@ -104,8 +116,9 @@ def read(path: Path) -> list[Look]:
     """Read a mask's TOML; returns its looks.
 
     Raises:
-        KitError: unreadable, no look, neither texture nor recipe, a key that is unknown or has no effect, or a value of the
-            wrong type or out of its range (fields.py); the error names file, look and key.
+        KitError: unreadable, no look, neither texture nor recipe, a key that is unknown or has no
+            effect, or a value of the wrong type or out of its range (fields.py); the error names
+            file, look and key.
     """
     raw = read_toml(path, "the mask")
     tables = {"fit", "recipe", "look"}
@@ -129,7 +142,8 @@ def read(path: Path) -> list[Look]:
     _refuse_one_texture_for_two(looks, path)
     if not any(look.weight for look in looks):
         raise KitError(
-            f"{path}: weight is 0 in every [[look]]; to leave a kind out give it 0 in [kinds] of mix.toml"
+            f"{path}: weight is 0 in every [[look]]; to leave a kind out give it 0 in [kinds] of "
+            "mix.toml"
         )
     return looks
 
@@ -141,8 +155,10 @@ def _fit(raw: dict[str, Any], path: Path) -> Fit:
     fields.check_height(fit.top, fit.bottom, f"{path}: [fit]")
     if "under_nose" in fit.styles and fit.bottom < _UNDER_NOSE:
         raise KitError(
-            f"{path}: [fit]: a mask that ends at {fit.bottom:g} mm cannot be worn under the nose (bottom at "
-            f"{_UNDER_NOSE:g} or lower): give styles without 'under_nose', for instance styles = [\"right\"]"
+            f"{path}: [fit]: a mask that ends at {fit.bottom:g} mm cannot be worn under the nose "
+            "(bottom at "
+            f"{_UNDER_NOSE:g} or lower): give styles without 'under_nose', for instance styles = "
+            '["right"]'
         )
     return fit
 
@@ -176,14 +192,17 @@ def _look(entry: dict[str, Any], raw: dict[str, Any], fit: Fit, path: Path) -> L
 
 
 def _with_picture(values: dict[str, Any], fit: Fit, where: str) -> dict[str, Any]:
-    """Fill in what a look with a picture of its own means where it says nothing, and check where the picture lies."""
+    """Fill in what a look with a picture of its own means where it says nothing, and check where
+    the picture lies.
+    """
     body = (-fit.side, fit.top, fit.side, fit.bottom)
     values = {"mode": "colour", "box": body} | values
     fields.check_box(list(values["box"]), list(body), where)
     texture = PurePosixPath(values["texture"].replace("\\", "/"))
     if texture.is_absolute() or ".." in texture.parts or PureWindowsPath(texture).drive:
         raise KitError(
-            f"{where}: texture must lie in the folder of the TOML or below it, not {values['texture']!r}"
+            f"{where}: texture must lie in the folder of the TOML or below it, not "
+            f"{values['texture']!r}"
         )
     return values | {"texture": str(texture)}
 
@@ -201,7 +220,8 @@ def _refuse_without_effect(values: dict[str, Any], colours: dict, where: str) ->
             )
     if colours and picture and values["mode"] == "colour":
         raise KitError(
-            f"{where}: colours are for looks drawn from a [recipe] and for textures of mode 'palette'"
+            f"{where}: colours are for looks drawn from a [recipe] and for textures of mode "
+            "'palette'"
         )
 
 
@@ -214,8 +234,10 @@ def _refuse_one_texture_for_two(looks: list[Look], path: Path) -> None:
         other = sizes.setdefault(look.texture_path, look)
         if other.pattern_size != look.pattern_size and look.pattern != "none":
             raise KitError(
-                f"{path}: looks '{other.name}' and '{look.name}' ask for the pattern '{look.pattern}' in two sizes "
-                f"({other.pattern_size:g} and {look.pattern_size:g} mm): put one into a TOML of another kind"
+                f"{path}: looks '{other.name}' and '{look.name}' ask for the pattern "
+                f"'{look.pattern}' in two sizes "
+                f"({other.pattern_size:g} and {look.pattern_size:g} mm): put one into a TOML of "
+                "another kind"
             )
 
 

@@ -30,7 +30,8 @@ def read(path: Path) -> np.ndarray:
     """Read a PNG with alpha as (H, W, 4) uint8, red first.
 
     Raises:
-        KitError: unreadable, not 8 bits, without an alpha channel, too small or large, or (nearly) transparent all over.
+        KitError: unreadable, not 8 bits, without an alpha channel, too small or large, or (nearly)
+            transparent all over.
     """
     return _decode(_bytes_of(path), path)
 
@@ -85,19 +86,24 @@ def _refuse_size(width: int, height: int, path: Path) -> None:
     low, high = _SIDES
     if not (low <= width <= high and low <= height <= high):
         raise KitError(
-            f"{path}: a mask texture has {low} to {high} pixels a side, this one is {width}x{height}"
+            f"{path}: a mask texture has {low} to {high} pixels a side, this one is "
+            f"{width}x{height}"
         )
 
 
 def refuse_unseen(rgba: np.ndarray, where: str) -> None:
-    """Refuse a texture that would draw nothing: less than half a percent of it is a quarter opaque or more."""
+    """Refuse a texture that would draw nothing: less than half a percent of it is a quarter
+    opaque or more.
+    """
     share = np.count_nonzero(rgba[..., 3] >= _SEEN) / rgba[..., 3].size
     if share < _LEAST_SHARE:
         raise KitError(f"{where}: the texture is transparent, it would draw nothing")
 
 
 def levels(look) -> list[np.ndarray]:
-    """Load a look's texture, or draw it from its recipe, and shrink it step by step until it is small."""
+    """Load a look's texture, or draw it from its recipe, and shrink it step by step until it is
+    small.
+    """
     image = _current(look)
     pyramid, factor = [image], 1.0
     while min(image.shape[:2]) * factor > _SMALLEST:
@@ -112,7 +118,9 @@ def levels(look) -> list[np.ndarray]:
 
 
 def _current(look) -> np.ndarray:
-    """Read a look's texture; a recipe that was not rendered yet, or was changed since, is drawn on the spot."""
+    """Read a look's texture; a recipe that was not rendered yet, or was changed since, is drawn
+    on the spot.
+    """
     path = look.texture_path
     if look.texture:
         return read(path)
@@ -124,10 +132,12 @@ def _current(look) -> np.ndarray:
 
 
 def render_all(looks) -> list[Path]:
-    """Draw the textures of all looks that have a recipe, each print once; returns the files written.
+    """Draw the textures of all looks that have a recipe, each print once; returns the files
+    written.
 
     Raises:
-        KitError: a picture of that name was not drawn here, or was edited since; then nothing is written.
+        KitError: a picture of that name was not drawn here, or was edited since; then nothing is
+            written.
     """
     todo = {look.texture_path: look for look in looks.values() if not look.texture}
     for path in todo:
@@ -136,7 +146,8 @@ def render_all(looks) -> list[Path]:
     for path, image in images.items():
         if path.exists() and not _is_ours(path, image):
             raise KitError(
-                f"{path} was not drawn by render-library, or was edited since: move it away (or name it as the texture of a "
+                f"{path} was not drawn by render-library, or was edited since: move it away (or "
+                "name it as the texture of a "
                 f"look); nothing was written"
             )
     for path, look in todo.items():
@@ -146,7 +157,9 @@ def render_all(looks) -> list[Path]:
 
 
 def _is_ours(path: Path, image: np.ndarray) -> bool:
-    """Tell a texture that the kit drew from one that a user made: by its mark, or because it is what the recipe gives."""
+    """Tell a texture that the kit drew from one that a user made: by its mark, or because it is
+    what the recipe gives.
+    """
     data = _bytes_of(path)
     try:
         found = _decode(data, path)
@@ -201,9 +214,11 @@ def draw(look) -> np.ndarray:
 
 
 def rim(look) -> np.ndarray:
-    """Find the head points, (N, 1, 3) float32 in mm, along the convex hull of the texels that are not transparent, and the ridge between.
+    """Find the head points, (N, 1, 3) float32 in mm, along the convex hull of the texels that are
+    not transparent, and the ridge between.
 
-    The ridge (nose and beak) is the silhouette of a turned head, though it lies inside the hull on the chart.
+    The ridge (nose and beak) is the silhouette of a turned head, though it lies inside the hull on
+    the chart.
     """
     small = look.levels[-1]
     rows, columns = np.nonzero(small[..., 3])
@@ -223,7 +238,9 @@ def rim(look) -> np.ndarray:
 
 
 def _shrink(image: np.ndarray, width: int, height: int) -> np.ndarray:
-    """Shrink with colours weighted by alpha, so that transparent texels do not bleed into the border."""
+    """Shrink with colours weighted by alpha, so that transparent texels do not bleed into the
+    border.
+    """
     alpha = image[..., 3:].astype(np.float32)
     weighted = cv2.resize(image[..., :3] * alpha, (width, height), interpolation=cv2.INTER_AREA)
     shrunk = cv2.resize(alpha, (width, height), interpolation=cv2.INTER_AREA)

@@ -1,6 +1,8 @@
-"""`MaskAugment`: the renderer as an albumentations transform (2.0.8, the last release under the MIT licence).
+"""`MaskAugment`: the renderer as an albumentations transform (2.0.8, the last release under the MIT
+licence).
 
-The only file of the kit that knows albumentations' interface to masks; the renderer itself needs none of it.
+The only file of the kit that knows albumentations' interface to masks; the renderer itself needs
+none of it.
 """
 
 import functools
@@ -41,23 +43,27 @@ _SLACK = 1e-3  # how far a float image may overshoot [0, 1] before it counts as 
 class MaskAugment(albumentations.DualTransform):
     """Put a drawn mask on every photograph of a sample; boxes, keypoints and labels pass through.
 
-    What is drawn per sample is a handful of numbers (`mask`, as in `faces.parquet`, and the seed of the grain: JSON-able), and
-    every photograph is rendered anew with them: a replay on another photograph masks that one.
+    What is drawn per sample is a handful of numbers (`mask`, as in `faces.parquet`, and the seed of
+    the grain: JSON-able), and every photograph is rendered anew with them: a replay on another
+    photograph masks that one.
 
-    Landmarks are the sample's keypoints (5, 68 or 106, of any format; use `KeypointParams("xy", remove_invisible=False)`, or the
-    ones outside the image vanish). They hold for every photograph of the sample that brings none of its own: an additional
-    target `image2` is drawn with the additional target `keypoints2`, `left` with `left_keypoints`. Where keypoints were given
-    but not all of them are left after a crop, nothing is drawn. A 112x112 crop of a sample without keypoints counts as aligned
-    and uses the template's.
+    Landmarks are the sample's keypoints (5, 68 or 106, of any format; use `KeypointParams("xy",
+    remove_invisible=False)`, or the ones outside the image vanish). They hold for every photograph
+    of the sample that brings none of its own: an additional target `image2` is drawn with the
+    additional target `keypoints2`, `left` with `left_keypoints`. Where keypoints were given but not
+    all of them are left after a crop, nothing is drawn. A 112x112 crop of a sample without
+    keypoints counts as aligned and uses the template's.
 
-    The random numbers come from the pipeline's generator, or, where the sample brings `mask_seed=(seed, epoch, index)`, from
-    that alone: then a sample looks the same whatever the number of workers.
+    The random numbers come from the pipeline's generator, or, where the sample brings
+    `mask_seed=(seed, epoch, index)`, from that alone: then a sample looks the same whatever the
+    number of workers.
 
     Targets:
-        image, images, volume, volumes: (..., H, W, 3) RGB, uint8 or float in [0, 1] (before Normalize); each slice is drawn on
-            by itself, all with the same mask.
-        mask, masks, mask3d, masks3d: replaced by the coverage of the photograph they belong to (`mask2` to `image2`), in their
-            own shape and type: 0..255, or 0..1 in floats, or yes from one half on in booleans.
+        image, images, volume, volumes: (..., H, W, 3) RGB, uint8 or float in [0, 1] (before
+            Normalize); each slice is drawn on by itself, all with the same mask.
+        mask, masks, mask3d, masks3d: replaced by the coverage of the photograph they belong to
+            (`mask2` to `image2`), in their own shape and type: 0..255, or 0..1 in floats, or yes
+            from one half on in booleans.
         bboxes, keypoints: as they are.
 
     Args:
@@ -65,7 +71,8 @@ class MaskAugment(albumentations.DualTransform):
         folder: folder of masks; by default the kit's own.
         p: share of the samples that get a mask, 0..1.
     Raises:
-        KitError: an unknown mask, p out of range, or, when called, a photograph or landmarks that cannot be used.
+        KitError: an unknown mask, p out of range, or, when called, a photograph or landmarks that
+            cannot be used.
 
     Example:
         points = albumentations.KeypointParams("xy", remove_invisible=False)
@@ -93,7 +100,9 @@ class MaskAugment(albumentations.DualTransform):
     def get_params_dependent_on_data(
         self, params: dict[str, Any], data: dict[str, Any]
     ) -> dict[str, Any]:
-        """Draw what a sample wears: `mask`, see `variation.draw`, and `grain`, the seed of the grain; no pixels."""
+        """Draw what a sample wears: `mask`, see `variation.draw`, and `grain`, the seed of the
+        grain; no pixels.
+        """
         if data.get("mask_seed") is not None:
             rng = rng_for(*_seeds(data["mask_seed"]))
         else:
@@ -106,10 +115,13 @@ class MaskAugment(albumentations.DualTransform):
     def apply_with_params(
         self, params: dict[str, Any], *args: Any, **kwargs: Any
     ) -> dict[str, Any]:
-        """Draw on every photograph of a sample, with its own landmarks, and turn its masks into coverages."""
+        """Draw on every photograph of a sample, with its own landmarks, and turn its masks into
+        coverages.
+        """
         if not isinstance(params.get("mask"), dict) or type(params.get("grain")) is not int:
             raise KitError(
-                "MaskAugment: parameters without 'mask' and 'grain' cannot be replayed; were they saved by another version?"
+                "MaskAugment: parameters without 'mask' and 'grain' cannot be replayed; were "
+                "they saved by another version?"
             )
         roles = {key: self._additional_targets.get(key, key) for key in kwargs}
         result, coverages = dict(kwargs), {}
@@ -151,7 +163,9 @@ class MaskAugment(albumentations.DualTransform):
     def _draw(
         self, value: Any, key: str, role: str, points: Any, params: dict[str, Any]
     ) -> tuple[Any, np.ndarray]:
-        """Draw on each photograph of a target; returns it anew, and its (..., H, W) uint8 coverage."""
+        """Draw on each photograph of a target; returns it anew, and its (..., H, W) uint8
+        coverage.
+        """
         stack = np.asarray(value)
         if stack.ndim != _PICTURES[role] or stack.shape[-1] != 3:
             raise KitError(
@@ -178,10 +192,13 @@ class MaskAugment(albumentations.DualTransform):
         parameters: dict[str, Any],
         grain: int,
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Draw on one (H, W, 3) photograph of bytes, or of floats in [0, 1], whose uncovered pixels stay as they are."""
+        """Draw on one (H, W, 3) photograph of bytes, or of floats in [0, 1], whose uncovered
+        pixels stay as they are.
+        """
         if landmarks is None and image.shape[:2] != (SIZE, SIZE):
             raise KitError(
-                f"'{key}' of shape {image.shape} without keypoints: only {SIZE}x{SIZE} crops have known landmarks"
+                f"'{key}' of shape {image.shape} without keypoints: only {SIZE}x{SIZE} crops "
+                "have known landmarks"
             )
         mask = self._library.replay(parameters)
         points = TEMPLATE if landmarks is None else landmarks
@@ -189,7 +206,8 @@ class MaskAugment(albumentations.DualTransform):
             return render(image, points, mask, rng_for(grain))
         if not (image.min() >= -_SLACK and image.max() <= 1 + _SLACK):
             raise KitError(
-                f"'{key}' holds floats between {image.min():.3g} and {image.max():.3g}: masks are drawn on bytes "
+                f"'{key}' holds floats between {image.min():.3g} and {image.max():.3g}: masks "
+                "are drawn on bytes "
                 "or on floats in [0, 1]; put MaskAugment before Normalize"
             )
         coded = np.rint(np.clip(image, 0, 1) * 255).astype(np.uint8)
@@ -197,7 +215,9 @@ class MaskAugment(albumentations.DualTransform):
         return np.where(masked != coded, masked / image.dtype.type(255), image), coverage
 
     def _usable(self, points: Any) -> np.ndarray | None:
-        """Take the x and y of keypoints; None where the sample has none, or lost some of them to a crop."""
+        """Take the x and y of keypoints; None where the sample has none, or lost some of them to
+        a crop.
+        """
         if points is None or len(points) == 0:
             return None
         found = np.asarray(points, np.float64)[:, :2]
@@ -213,7 +233,9 @@ class MaskAugment(albumentations.DualTransform):
 
 
 def _load(masks: list[str] | None, folder: str | None) -> library.Library:
-    """Load a library, or take the one of before if no file of it changed: a replay builds its transforms anew each time."""
+    """Load a library, or take the one of before if no file of it changed: a replay builds its
+    transforms anew each time.
+    """
     home = Path(folder) if folder else library.FOLDER
     stamps = []
     for path in [*sorted(home.rglob("*")), library.FOLDER / library.MIX]:
@@ -246,7 +268,9 @@ def _is_there(value: Any) -> bool:
 
 
 def _landmarks_key(key: str, roles: dict[str, str], data: dict[str, Any]) -> str:
-    """Name the keypoints of a photograph: its own where the sample brings them, else the sample's."""
+    """Name the keypoints of a photograph: its own where the sample brings them, else the
+    sample's.
+    """
     role = roles[key]
     if key != role:
         for own in (key.replace(role, "keypoints"), f"{key}_keypoints", f"keypoints_{key}"):
@@ -256,7 +280,9 @@ def _landmarks_key(key: str, roles: dict[str, str], data: dict[str, Any]) -> str
 
 
 def _partner(key: str, role: str, coverages: dict[str, np.ndarray]) -> str:
-    """Name the photograph that a mask target belongs to: by its name, else the first of the sample."""
+    """Name the photograph that a mask target belongs to: by its name, else the first of the
+    sample.
+    """
     for picture in _PARTNERS[role]:
         if key.replace(role, picture) in coverages:
             return key.replace(role, picture)
@@ -269,7 +295,8 @@ def _as_target(value: Any, coverage: np.ndarray, key: str, role: str) -> Any:
     plain = given.shape[: _COVERAGES[role]]
     if plain[-coverage.ndim :] != coverage.shape:
         raise KitError(
-            f"'{key}' of shape {given.shape} does not fit its photographs, whose coverage is {coverage.shape}"
+            f"'{key}' of shape {given.shape} does not fit its photographs, whose coverage is "
+            f"{coverage.shape}"
         )
     channels = [1] * (given.ndim - len(plain))
     whole = np.broadcast_to(coverage, plain).reshape(*plain, *channels)

@@ -1,4 +1,6 @@
-"""What is drawn per sample, and from which distribution: `masks/mix.toml` holds the numbers, this file the meaning."""
+"""What is drawn per sample, and from which distribution: `masks/mix.toml` holds the numbers,
+this file the meaning.
+"""
 
 import colorsys
 from dataclasses import dataclass
@@ -24,7 +26,8 @@ _LEAST_WORN = 5.0  # mm from the upper to the lower edge of a mask on a face
 class Mix:
     """How often each kind and style is worn, and the spread of everything else.
 
-    `ranges` maps a name of RANGES to (mean, standard deviation, lowest, highest) of a clipped normal; `dirty` is the share with stains.
+    `ranges` maps a name of RANGES to (mean, standard deviation, lowest, highest) of a clipped
+    normal; `dirty` is the share with stains.
     """
 
     kinds: dict[str, float]
@@ -41,7 +44,8 @@ def read_mix(path: Path, under: Mix | None = None, kinds: set[str] | None = None
         under: what stands where the TOML says nothing; without it every range must be there.
         kinds: the kinds `[kinds]` may name; by default any.
     Raises:
-        KitError: unreadable, an unknown or missing name, or a value of the wrong type or out of its range (fields.py).
+        KitError: unreadable, an unknown or missing name, or a value of the wrong type or out of its
+            range (fields.py).
     """
     raw = read_toml(path, "the mix of masks")
     for key in raw:
@@ -84,9 +88,10 @@ def _read_ranges(
 def draw(look: Look, mix: Mix, rng: np.random.Generator) -> dict[str, Any]:
     """Draw one sample's parameters: plain numbers, text and lists, everything a replay needs.
 
-    Keys: look; style; top, bottom (mm on the face); width (factor); shift (mm); tilt_deg; relief (fold depth, factor); softness
-    (edge blur, pixels); shadow, crumple, dirt (strengths); seed (of stains and crumples); base, print, trim (RGB, or [-1, -1, -1]
-    for the face's own skin); tone (hue in turns, saturation and value factors, for textures that bring their own colours).
+    Keys: look; style; top, bottom (mm on the face); width (factor); shift (mm); tilt_deg; relief
+    (fold depth, factor); softness (edge blur, pixels); shadow, crumple, dirt (strengths); seed (of
+    stains and crumples); base, print, trim (RGB, or [-1, -1, -1] for the face's own skin); tone
+    (hue in turns, saturation and value factors, for textures that bring their own colours).
     """
     normal = rng.standard_normal(len(RANGES)).tolist()
     value = {}
@@ -135,7 +140,8 @@ def check(parameters: dict[str, Any]) -> None:
         if not fits or (size and len(numbers) != size):
             wanted = f"{size} numbers" if size else "a number"
             raise KitError(
-                f"parameters of mask {parameters.get('look')!r}: {name} must be {wanted}, not {fields.shorten(value)}"
+                f"parameters of mask {parameters.get('look')!r}: {name} must be {wanted}, not "
+                f"{fields.shorten(value)}"
             )
     if parameters["bottom"] <= parameters["top"]:
         raise KitError(f"parameters of mask {parameters.get('look')!r}: bottom lies above top")

@@ -1,4 +1,6 @@
-"""How one sample is worn: moves between the face's chart and the texture's, with the loops kept at the ears."""
+"""How one sample is worn: moves between the face's chart and the texture's, with the loops kept
+at the ears.
+"""
 
 from dataclasses import dataclass
 from math import radians, tan
@@ -11,7 +13,9 @@ _NOTHING, _ALL = np.float32([0, 1])
 
 @dataclass(frozen=True)
 class Wear:
-    """The body's upper and lower edge on the face (mm), its width factor, sideways shift (mm) and tilt (degrees)."""
+    """The body's upper and lower edge on the face (mm), its width factor, sideways shift (mm)
+    and tilt (degrees).
+    """
 
     top: float
     bottom: float
@@ -58,6 +62,8 @@ class Wear:
         return planes[:2].reshape(2, *chart.shape[1:])
 
     def heights(self, fit) -> tuple[float, float]:
-        """Where the texture's heights come to lie on the face (tilt apart), as factor and offset in mm: bounds what is covered."""
+        """Where the texture's heights come to lie on the face (tilt apart), as factor and offset
+        in mm: bounds what is covered.
+        """
         factor = (self.bottom - self.top) / (fit.bottom - fit.top)
         return factor, self.top - fit.top * factor

@@ -1,4 +1,6 @@
-"""Anything that embeds faces, behind one interface: an asset, an ONNX file, a state dict, a run folder of ours, or several of these."""
+"""Anything that embeds faces, behind one interface: an asset, an ONNX file, a state dict, a run
+folder of ours, or several of these.
+"""
 
 from pathlib import Path
 from typing import Protocol
@@ -16,7 +18,10 @@ from mfr_kit.registry import unknown
 
 
 class Embedder(Protocol):
-    """What `load_embedder` returns. `fingerprint` is the sha256 of the weights in all their files (models/identity.py says what else embeddings depend on), `lineage` None where the file does not tell."""
+    """What `load_embedder` returns. `fingerprint` is the sha256 of the weights in all their
+    files (models/identity.py says what else embeddings depend on), `lineage` None where the file
+    does not tell.
+    """
 
     name: str
     fingerprint: str
@@ -24,7 +29,9 @@ class Embedder(Protocol):
     lineage: dict | None
 
     def embed(self, faces: np.ndarray) -> np.ndarray:
-        """(B, 112, 112, 3) uint8 RGB -> (B, D) float32, not normalised; B may be anything from 0."""
+        """(B, 112, 112, 3) uint8 RGB -> (B, D) float32, not normalised; B may be anything from
+        0.
+        """
         ...
 
 
@@ -39,10 +46,12 @@ def load_embedder(
     """Load a recogniser.
 
     Args:
-        spec: an asset ("sface"), a path to an .onnx, a run folder, a weights file inside one, a plain state dict (.pt, .pth, .safetensors) of
-            one of our backbones at width 1 such as InsightFace's IResNets, or several of these with commas between them: an ensemble.
+        spec: an asset ("sface"), a path to an .onnx, a run folder, a weights file inside one, a
+            plain state dict (.pt, .pth, .safetensors) of one of our backbones at width 1 such as
+            InsightFace's IResNets, or several of these with commas between them: an ensemble.
             `PATH:raw_0_255` or `PATH:minus1_to_1` says how this one's input is normalised.
-        normalisation: one of `preprocess.NORMALISATIONS`, of those that do not say; needed for an .onnx without ours in its metadata.
+        normalisation: one of `preprocess.NORMALISATIONS`, of those that do not say; needed for an
+            .onnx without ours in its metadata.
         threads: CPU threads, 0 for all.
         device: "cpu" or "cuda", for run folders; onnxruntime runs on the CPU.
         output: name of the output to keep of an .onnx that has several.
@@ -94,7 +103,8 @@ def _fixed(spec: ModelSpec, normalisation: str, usual: str | None) -> str:
         raise KitError(f"{place} takes {normalisation}: leave ':{own}' behind it out")
     if own is None and usual not in (None, normalisation):
         say_once(
-            f"{place} takes {normalisation}, as it says itself: --normalisation {usual} is not for it"
+            f"{place} takes {normalisation}, as it says itself: --normalisation {usual} is not "
+            "for it"
         )
     return normalisation
 

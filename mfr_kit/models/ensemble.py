@@ -12,8 +12,8 @@ from mfr_kit.models.lineage import trained_on
 class EnsembleEmbedder:
     """The mean of the members' unit embeddings, itself an `Embedder`.
 
-    Embedding spaces of separately trained members are unrelated, so products across members nearly cancel and the cosine of two means is
-    about the mean of the members' cosines.
+    Embedding spaces of separately trained members are unrelated, so products across members nearly
+    cancel and the cosine of two means is about the mean of the members' cosines.
 
     Args:
         members: at least two embedders with one embedding size.
@@ -27,7 +27,8 @@ class EnsembleEmbedder:
             {identity.digest(identity.describe_model(member)) for member in members}
         ) < len(members):
             raise KitError(
-                f"an ensemble needs two or more different models, found {', '.join(member.name for member in members)}"
+                "an ensemble needs two or more different models, found "
+                f"{', '.join(member.name for member in members)}"
             )
         if len(sizes) > 1:
             told = ", ".join(f"{member.name} {member.embedding_size}" for member in members)
@@ -44,7 +45,9 @@ class EnsembleEmbedder:
         }
 
     def embed(self, faces: np.ndarray) -> np.ndarray:
-        """(B, 112, 112, 3) uint8 RGB -> (B, D) float32 of length 0 .. 1: the longer, the more the members agree."""
+        """(B, 112, 112, 3) uint8 RGB -> (B, D) float32 of length 0 .. 1: the longer, the more
+        the members agree.
+        """
         total = np.zeros((len(faces), self.embedding_size), np.float32)
         for member in self.members:
             embeddings = member.embed(faces)

@@ -1,9 +1,11 @@
-"""What an embedding depends on, in one place: every name of stored embeddings, and every check of them, is derived from this.
+"""What an embedding depends on, in one place: every name of stored embeddings, and every check of
+them, is derived from this.
 
-Of the model: its weights with all files that hold some, how pixels become its input (`--normalisation`, and the version of
-models/preprocess.py), which of its outputs is taken, the architecture, and the kind of device, whose results differ in the last digits.
-Of the pictures: their fingerprint, which follows the images' bytes. And whether the mirrored face was added, or kept beside it.
-The number of threads and of faces a call is left out: they change no more than rounding.
+Of the model: its weights with all files that hold some, how pixels become its input
+(`--normalisation`, and the version of models/preprocess.py), which of its outputs is taken, the
+architecture, and the kind of device, whose results differ in the last digits. Of the pictures:
+their fingerprint, which follows the images' bytes. And whether the mirrored face was added, or kept
+beside it. The number of threads and of faces a call is left out: they change no more than rounding.
 """
 
 import hashlib
@@ -18,10 +20,12 @@ FORMAT = 2  # change it when the meaning of the stored numbers changes
 
 
 def describe_model(embedder) -> dict[str, Any]:
-    """Say what a model's embeddings depend on, by name; of an ensemble, of every member in its order.
+    """Say what a model's embeddings depend on, by name; of an ensemble, of every member in its
+    order.
 
     Args:
-        embedder: from `load_embedder`, or anything with `fingerprint` and `embedding_size`; what it does not say has its usual value.
+        embedder: from `load_embedder`, or anything with `fingerprint` and `embedding_size`; what it
+            does not say has its usual value.
     """
     members = getattr(embedder, "members", None)
     if members:
@@ -55,12 +59,16 @@ def describe(embedder, pictures, mirrored: str) -> dict[str, Any]:
 
 
 def digest(described: dict[str, Any]) -> str:
-    """SHA-256, in hex, of what `describe` or `describe_model` says: equal exactly where the embeddings are."""
+    """SHA-256, in hex, of what `describe` or `describe_model` says: equal exactly where the
+    embeddings are.
+    """
     return hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()
 
 
 def fingerprint_onnx(path: Path) -> str:
-    """SHA-256 of an ONNX file; where it keeps weights in other files, of its own SHA-256 and of theirs."""
+    """SHA-256 of an ONNX file; where it keeps weights in other files, of its own SHA-256 and of
+    theirs.
+    """
     own = assets.sha256_of(path)
     others = external_files(path)
     if not others:
@@ -70,7 +78,9 @@ def fingerprint_onnx(path: Path) -> str:
 
 
 def external_files(path: Path) -> list[str]:
-    """Name the files, relative to its folder, in which an ONNX file keeps weights; none where it cannot be parsed."""
+    """Name the files, relative to its folder, in which an ONNX file keeps weights; none where it
+    cannot be parsed.
+    """
     import onnx
     from google.protobuf.message import DecodeError
 

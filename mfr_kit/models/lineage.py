@@ -1,6 +1,8 @@
-"""What a model descends from: its training sets, its teacher and its initial weights. Tracks decide by it who may enter.
+"""What a model descends from: its training sets, its teacher and its initial weights. Tracks decide
+by it who may enter.
 
-A lineage is a plain dict, written as it is into `lineage.json`, ONNX metadata and submission manifests::
+A lineage is a plain dict, written as it is into `lineage.json`, ONNX metadata and submission
+manifests::
 
     {"training_sets": [{"name", "fingerprint", "faces", "people"}],
      "teacher": {"name", "sha256", "trained_on": [...]} | None,
@@ -16,7 +18,8 @@ UNKNOWN = "unknown: the model file does not say"
 
 
 def parse(text: str) -> dict:
-    """Read a lineage as it stands in a file or in metadata, and check every part of it that the kit looks at.
+    """Read a lineage as it stands in a file or in metadata, and check every part of it that the kit
+    looks at.
 
     Raises:
         ValueError: it is no JSON object, or a part has another type; in one line.
@@ -48,9 +51,11 @@ def parse(text: str) -> dict:
 
 
 def trained_on(lineage: dict | None) -> list[str]:
-    """List every data set that left a trace in a model, its own first, then its teacher's and its initial weights'.
+    """List every data set that left a trace in a model, its own first, then its teacher's and its
+    initial weights'.
 
-    A model without a lineage gives one entry that says so: what is not known is never taken for clean.
+    A model without a lineage gives one entry that says so: what is not known is never taken for
+    clean.
     """
     if not lineage:
         return [UNKNOWN]

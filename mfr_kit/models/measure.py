@@ -9,7 +9,9 @@ from mfr_kit.models.weights import build_backbone
 
 @dataclass(frozen=True)
 class Cost:
-    """Of one 112x112 face: `flops` counts a multiply-add of a convolution or matrix product as two; `size_mib` is float32 weights."""
+    """Of one 112x112 face: `flops` counts a multiply-add of a convolution or matrix product as
+    two; `size_mib` is float32 weights.
+    """
 
     parameters: int
     flops: int
@@ -18,7 +20,8 @@ class Cost:
 
 
 def cost_of(name: str, embedding_size: int | None = None, width: float = 1.0) -> Cost:
-    """Count a backbone's parameters, FLOPs and bytes (buffers included) on torch's meta device, where nothing is allocated.
+    """Count a backbone's parameters, FLOPs and bytes (buffers included) on torch's meta device,
+    where nothing is allocated.
 
     Raises:
         KitError: no such backbone, or a width or size it cannot have.

@@ -7,11 +7,12 @@ _TRIM_THRESHOLD, _MMAP_MAX = -1, -4  # M_* of glibc's malloc.h
 
 
 def keep_freed() -> bool:
-    """Make the C library keep freed blocks, however large, for the next request; returns whether it could (Linux with glibc).
+    """Make the C library keep freed blocks, however large, for the next request; returns whether it
+    could (Linux with glibc).
 
-    By default every activation of a network, tens of megabytes each, is mapped and unmapped, and the kernel zeroes its pages anew, in a
-    training step (`benchmarks/train_step.py --malloc` times it both ways) as in a forward pass. The price is that the process stays as
-    large as it once was.
+    By default every activation of a network, tens of megabytes each, is mapped and unmapped, and
+    the kernel zeroes its pages anew, in a training step (`benchmarks/train_step.py --malloc` times
+    it both ways) as in a forward pass. The price is that the process stays as large as it once was.
     """
     if sys.platform != "linux":
         return False

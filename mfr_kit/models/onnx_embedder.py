@@ -15,14 +15,15 @@ from mfr_kit.models.signature import Signature, read_signature
 from mfr_kit.seeding import rng_for
 
 PIXELS = "raw_0_255"  # what an input of bytes takes
-AGREE = 1e-3  # largest difference, of the largest value, between a face alone and the same face in a batch
+# largest difference, of the largest value, between a face alone and the same face in a batch
+AGREE = 1e-3
 
 
 class OnnxEmbedder:
     """An ONNX recogniser on the CPU, read from `path`.
 
-    A graph with a fixed batch size is fed batches of that size, the last one padded; one that says its batch is free and stops at
-    two faces, or mixes them, is fed one by one.
+    A graph with a fixed batch size is fed batches of that size, the last one padded; one that says
+    its batch is free and stops at two faces, or mixes them, is fed one by one.
 
     Args:
         path: of the file.
@@ -31,7 +32,8 @@ class OnnxEmbedder:
         name: what it is called; default: the file's name.
         lineage: what it descends from, where the file does not carry it.
         output: the output to keep where there are several.
-        usual: the normalisation of files that do not say; needed where this one does not, by its metadata or its input's type.
+        usual: the normalisation of files that do not say; needed where this one does not, by its
+            metadata or its input's type.
     Raises:
         KitError: the file cannot be opened, is no recogniser of 112x112 faces, or does not run.
     """
@@ -60,7 +62,8 @@ class OnnxEmbedder:
         self.lineage = lineage or _lineage(path, meta.get(preprocess.META_LINEAGE))
         if output is not None and output != self.signature.output:
             say_once(
-                f"{path} has one output, '{printable(self.signature.output)}': --output {output} is not for it"
+                f"{path} has one output, '{printable(self.signature.output)}': --output {output} "
+                "is not for it"
             )
         if self.signature.layout == "NHWC":
             say_once(f"{path} takes faces as (N, 112, 112, 3): they are transposed for it")
@@ -104,13 +107,16 @@ class OnnxEmbedder:
         except KitError:
             if not self._is_quick:
                 raise
-        # the file as it is: it may run, and where it does not, the reason names the user's own nodes
+        # the file as it is: it may run, and where it does not, the reason names the user's own
+        # nodes
         self._session, self._is_quick = open_session(self.path, self._threads), False
         return self.signature.run(self._session, faces, self.normalisation, str(self.path))
 
 
 def _fingerprint(path: Path, signature: Signature) -> str:
-    """sha256 of the file and of others that hold its weights, and of the output's name where one was chosen of several."""
+    """sha256 of the file and of others that hold its weights, and of the output's name where one
+    was chosen of several.
+    """
     found = identity.fingerprint_onnx(path)
     if not signature.others:
         return found
@@ -124,7 +130,8 @@ def _lineage(path: Path, stored: str | None) -> dict | None:
         return lineages.parse(stored)
     except ValueError as error:
         say_once(
-            f"{path}: metadata {preprocess.META_LINEAGE} cannot be read ({error}): what the model descends from is unknown"
+            f"{path}: metadata {preprocess.META_LINEAGE} cannot be read ({error}): what the "
+            "model descends from is unknown"
         )
         return None
 
@@ -138,7 +145,8 @@ def _normalisation(
     if signature.takes_pixels:
         if stored not in (None, PIXELS):
             raise KitError(
-                f"{path} says in its metadata that it takes {stored}, but its input is {signature.kind}, which holds pixels only"
+                f"{path} says in its metadata that it takes {stored}, but its input is "
+                f"{signature.kind}, which holds pixels only"
             )
         stored = PIXELS
     if given and stored and given != stored:
@@ -154,7 +162,8 @@ def _normalisation(
     if chosen is None:
         names = " or ".join(preprocess.NORMALISATIONS)
         raise KitError(
-            f"{path} does not say how its input is normalised: add --normalisation {names} for all models that do not say, "
+            f"{path} does not say how its input is normalised: add --normalisation {names} for "
+            "all models that do not say, "
             f"or write it behind this one: {path}:{preprocess.NORMALISATIONS[0]}"
         )
     return chosen

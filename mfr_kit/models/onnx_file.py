@@ -1,4 +1,6 @@
-"""What an ONNX file is before anything runs it: read it, say in one line why it cannot be read, and mend what other exporters leave."""
+"""What an ONNX file is before anything runs it: read it, say in one line why it cannot be read,
+and mend what other exporters leave.
+"""
 
 import re
 from collections.abc import Iterator
@@ -13,7 +15,8 @@ if TYPE_CHECKING:
 MOST_BYTES = 1 << 30  # larger files run as they are: a protobuf may not exceed 2 GiB, held twice
 LONGEST_REASON = 300  # characters
 HEAD_BYTES = 512
-# What people have in hand instead of a model, by how the file begins (lower case, without leading blanks).
+# What people have in hand instead of a model, by how the file begins (lower case, without leading
+# blanks).
 STRANGERS = (
     (b"version https://git-lfs", "it is a git-lfs pointer, not the model: run `git lfs pull`"),
     (b"<!doctype", "it is a web page, not a model: download the file itself"),
@@ -28,7 +31,9 @@ STRANGERS = (
 
 
 def one_line(error: object) -> str:
-    """Onnxruntime's and onnx's own reason as one line that begins with the reason: no error codes, no place in their sources."""
+    """Onnxruntime's and onnx's own reason as one line that begins with the reason: no error
+    codes, no place in their sources.
+    """
     text = printable(error) or type(error).__name__
     text = re.sub(
         r"(Exception during initialization: )?\[ONNXRuntimeError\] : \d+ : [A-Z_]+ : ", "", text
@@ -39,7 +44,9 @@ def one_line(error: object) -> str:
 
 
 def printable(text: object) -> str:
-    """A name from somebody's file as part of one line: blanks for line breaks, nothing that moves a terminal's cursor."""
+    """A name from somebody's file as part of one line: blanks for line breaks, nothing that
+    moves a terminal's cursor.
+    """
     joined = " ".join(str(text).split())
     return "".join(character for character in joined if character.isprintable())
 
@@ -48,7 +55,8 @@ def load(path: Path) -> "onnx.ModelProto":
     """Parse a file, its external data left where it lies.
 
     Raises:
-        KitError: it is a folder, empty, something else than ONNX, cut short, or holds no graph with an output.
+        KitError: it is a folder, empty, something else than ONNX, cut short, or holds no graph with
+            an output.
     """
     import onnx
 
@@ -124,7 +132,9 @@ def external_files(model: "onnx.ModelProto", folder: Path) -> list[Path]:
 
 
 def load_with_weights(path: Path) -> "onnx.ModelProto | None":
-    """Read a model with its external data; None where it is too large to be held and written again, or cannot be read."""
+    """Read a model with its external data; None where it is too large to be held and written
+    again, or cannot be read.
+    """
     import onnx
 
     try:
@@ -139,7 +149,8 @@ def load_with_weights(path: Path) -> "onnx.ModelProto | None":
 
 
 def free_batch(model: "onnx.ModelProto") -> bool:
-    """Name a first dimension of 0, which old exporters write for a free batch, in inputs and outputs; True where there was one.
+    """Name a first dimension of 0, which old exporters write for a free batch, in inputs and
+    outputs; True where there was one.
 
     Onnxruntime takes a 0 at its word and refuses every face.
     """
@@ -155,9 +166,11 @@ def free_batch(model: "onnx.ModelProto") -> bool:
 
 
 def shape_slopes(model: "onnx.ModelProto") -> list[str]:
-    """Give PRelu slopes of shape (C,) the shape (C, 1, 1), in place, where only that can be meant; returns the nodes' names.
+    """Give PRelu slopes of shape (C,) the shape (C, 1, 1), in place, where only that can be meant;
+    returns the nodes' names.
 
-    By the standard (C,) lies along the width: a run stops unless C is the width. Exporters that wrote it (MXNet's) mean channels.
+    By the standard (C,) lies along the width: a run stops unless C is the width. Exporters that
+    wrote it (MXNet's) mean channels.
     """
     import onnx
 
@@ -202,12 +215,17 @@ def _missing_external(model: "onnx.ModelProto", folder: Path) -> str:
     for file in external_files(model, folder):
         if not file.is_file():
             name = file.relative_to(folder) if file.is_relative_to(folder) else file
-            return f"its weights lie in '{name}', which is not there: copy it beside the model under that name"
+            return (
+                f"its weights lie in '{name}', which is not there: copy it beside the model "
+                "under that name"
+            )
     return ""
 
 
 def _without_signatures(text: str) -> str:
-    """Leave out `/onnxruntime_src/file.cc:12 type Class::name(arguments) const`, which goes before onnxruntime's reason."""
+    """Leave out `/onnxruntime_src/file.cc:12 type Class::name(arguments) const`, which goes
+    before onnxruntime's reason.
+    """
     while found := re.search(r"\S*onnxruntime\S*\.(?:cc|h|cpp):\d+ [^(]*\(", text):
         depth, at = 1, found.end()
         while at < len(text) and depth:

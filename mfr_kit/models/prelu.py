@@ -1,8 +1,10 @@
-"""PReLU written as sums and products, which onnxruntime's CPU kernels run several times faster than their own PRelu.
+"""PReLU written as sums and products, which onnxruntime's CPU kernels run several times faster than
+their own PRelu.
 
-That kernel decides at every value, and the processor guesses wrong at every second one: with real faces it takes half of a recogniser's
-time (`python benchmarks/export.py` shows both forms). s x + (1 - s) relu(x) is the same function without a decision. On a GPU one PRelu
-is one kernel instead of four, so files for challenge servers keep it.
+That kernel decides at every value, and the processor guesses wrong at every second one: with real
+faces it takes half of a recogniser's time (`python benchmarks/export.py` shows both forms). s x +
+(1 - s) relu(x) is the same function without a decision. On a GPU one PRelu is one kernel instead of
+four, so files for challenge servers keep it.
 """
 
 from typing import TYPE_CHECKING
@@ -16,9 +18,11 @@ STEEPEST = 8.0  # largest slope that is split: s x + (1 - s) x loses |s| roundin
 
 
 def split(model: "onnx.ModelProto") -> int:
-    """Replace every PRelu of constant slopes by Relu, two Mul and Add, in place; returns how many were replaced.
+    """Replace every PRelu of constant slopes by Relu, two Mul and Add, in place; returns how many
+    were replaced.
 
-    Results differ from the PRelu's by float32 rounding. A slope that is no constant, no float32 or above `STEEPEST` stays.
+    Results differ from the PRelu's by float32 rounding. A slope that is no constant, no float32 or
+    above `STEEPEST` stays.
     """
     from onnx import helper, numpy_helper
 

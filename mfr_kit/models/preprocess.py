@@ -1,4 +1,6 @@
-"""How pixels become a network's input, in one place, and the metadata keys under which an ONNX file remembers it."""
+"""How pixels become a network's input, in one place, and the metadata keys under which an ONNX
+file remembers it.
+"""
 
 from typing import TYPE_CHECKING
 
@@ -11,7 +13,9 @@ if TYPE_CHECKING:
     import torch
 
 NORMALISATIONS = ("minus1_to_1", "raw_0_255")
-VERSION = 1  # change it when the same image file would reach a network as other numbers: stored embeddings are then made again
+# change it when the same image file would reach a network as other numbers: stored embeddings are
+# then made again
+VERSION = 1
 
 META_NORMALISATION = "mfr_kit.normalisation"  # one of NORMALISATIONS
 META_LINEAGE = "mfr_kit.lineage"  # JSON, see models/lineage.py
@@ -43,7 +47,8 @@ def to_input(faces: np.ndarray, normalisation: str) -> np.ndarray:
 
     Args:
         faces: (B, H, W, 3) uint8 RGB.
-        normalisation: "minus1_to_1" for (x - 127.5) / 127.5, "raw_0_255" for a graph that normalises by itself.
+        normalisation: "minus1_to_1" for (x - 127.5) / 127.5, "raw_0_255" for a graph that
+            normalises by itself.
     Returns:
         (B, 3, H, W) float32, contiguous.
     Raises:

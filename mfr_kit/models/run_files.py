@@ -1,4 +1,6 @@
-"""The text files of a run folder, read and checked: `config.toml`, `lineage.json` and the lines of `metrics.jsonl`."""
+"""The text files of a run folder, read and checked: `config.toml`, `lineage.json` and the lines
+of `metrics.jsonl`.
+"""
 
 import sys
 from pathlib import Path
@@ -38,7 +40,8 @@ def read_config(folder: Path) -> dict[str, Any]:
     """Read the options of a finished or begun run of `kit.py distill`.
 
     Raises:
-        KitError: damaged, of another program, or a network that there cannot be; names file and key.
+        KitError: damaged, of another program, or a network that there cannot be; names file and
+            key.
     """
     path = Path(folder) / CONFIG
     config = read_toml(path, NETWORK, ADVICE)
@@ -64,7 +67,8 @@ def read_lineage(folder: Path) -> dict[str, Any]:
 
 
 def read_metrics(folder: Path, shape: Any = LINE) -> list[dict]:
-    """Read the lines of metrics.jsonl, [] without the file; a last line that a kill left unfinished is passed over.
+    """Read the lines of metrics.jsonl, [] without the file; a last line that a kill left unfinished
+    is passed over.
 
     Raises:
         KitError: a line that is none of this kit's; names its number.
@@ -82,9 +86,11 @@ def read_metrics(folder: Path, shape: Any = LINE) -> list[dict]:
 
 
 def is_of_run(path: Path) -> bool:
-    """Whether a weights file belongs to a run folder of ours: it has a run's name there, or a `config.toml` of ours lies beside it.
+    """Whether a weights file belongs to a run folder of ours: it has a run's name there, or a
+    `config.toml` of ours lies beside it.
 
-    A `config.toml` of somebody else beside a plain state dict is passed over, which is said on stderr.
+    A `config.toml` of somebody else beside a plain state dict is passed over, which is said on
+    stderr.
     """
     path = Path(path)
     if path.is_dir():

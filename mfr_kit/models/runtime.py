@@ -1,4 +1,6 @@
-"""onnxruntime sessions, opened one way everywhere: on the CPU, providers named, without a warning on the screen."""
+"""onnxruntime sessions, opened one way everywhere: on the CPU, providers named, without a
+warning on the screen.
+"""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -54,11 +56,12 @@ def open_session(
 
 
 def quick_form(path: Path) -> tuple[bytes | None, list[str]]:
-    """A model with a free batch where it says 0, slopes by channel where no others fit, and its PReLUs split.
+    """A model with a free batch where it says 0, slopes by channel where no others fit, and its
+    PReLUs split.
 
     Returns:
-        The model, None where the file is run as it is: nothing to change, too large to be held twice, or unreadable.
-        The names of the PRelu nodes whose slopes are read by channel.
+        The model, None where the file is run as it is: nothing to change, too large to be held
+        twice, or unreadable. The names of the PRelu nodes whose slopes are read by channel.
     """
     model = onnx_file.load_with_weights(path)
     if model is None:
@@ -108,6 +111,7 @@ def _open(model: str | bytes, threads: int) -> "onnxruntime.InferenceSession":
 def _say_slopes(path: Path, nodes: list[str]) -> None:
     if nodes:
         say_once(
-            f"{path}: the slopes of {len(nodes)} PRelu (first {nodes[0]}) have shape (C,), which fits channels only: "
+            f"{path}: the slopes of {len(nodes)} PRelu (first {nodes[0]}) have shape (C,), which "
+            "fits channels only: "
             "they are read as (C, 1, 1)"
         )

@@ -1,4 +1,6 @@
-"""Read a safetensors file: eight bytes of length, a JSON header of names, types, shapes and offsets, then the numbers."""
+"""Read a safetensors file: eight bytes of length, a JSON header of names, types, shapes and
+offsets, then the numbers.
+"""
 
 import json
 import math

@@ -1,4 +1,6 @@
-"""Whether what a recogniser gives can be an embedding: finite, with a direction, and not the same for every face."""
+"""Whether what a recogniser gives can be an embedding: finite, with a direction, and not the
+same for every face.
+"""
 
 import sys
 
@@ -6,7 +8,8 @@ import numpy as np
 
 from mfr_kit.errors import KitError
 
-ENOUGH = 16  # faces after which a recogniser that gave one constant is refused, before it has seen them all
+# faces after which a recogniser that gave one constant is refused, before it has seen them all
+ENOUGH = 16
 ROUNDING = 1e-6  # of the length: embeddings that differ by less are one
 COLLAPSED = 1e-3  # of the length: the spread below which embeddings tell nobody apart
 
@@ -35,7 +38,8 @@ def refuse_broken(name: str, embeddings: np.ndarray, keys, mend: str = MEND) -> 
 
 
 class ConstantCheck:
-    """Watches a recogniser's embeddings go by, and refuses it when different faces all get the same one.
+    """Watches a recogniser's embeddings go by, and refuses it when different faces all get the same
+    one.
 
     Args:
         name: of the recogniser.
@@ -73,12 +77,15 @@ class ConstantCheck:
         """
         if self._faces_differ and not self._rows_differ:
             raise KitError(
-                f"{self._name} gives one and the same embedding for {self._seen} different faces: {MEND}"
+                f"{self._name} gives one and the same embedding for {self._seen} different "
+                f"faces: {MEND}"
             )
 
 
 def warn_collapsed(name: str, embeddings: np.ndarray, sample: int = 1024) -> None:
-    """Say on the screen that a recogniser's embeddings hardly differ between faces, as an untrained or collapsed network's do."""
+    """Say on the screen that a recogniser's embeddings hardly differ between faces, as an
+    untrained or collapsed network's do.
+    """
     rows = np.asarray(embeddings[:: max(1, len(embeddings) // sample)], np.float64)
     if len(rows) < 2:
         return
@@ -86,5 +93,8 @@ def warn_collapsed(name: str, embeddings: np.ndarray, sample: int = 1024) -> Non
     length = np.linalg.norm(middle)
     share = np.linalg.norm(rows - middle, axis=1).mean() / length if length > 0 else np.inf
     if share < COLLAPSED:
-        line = f"warning: the embeddings of {name} differ by {share:.1e} of their length: it is untrained or has collapsed"
+        line = (
+            f"warning: the embeddings of {name} differ by {share:.1e} of their length: it is "
+            "untrained or has collapsed"
+        )
         print(line, file=sys.stderr)

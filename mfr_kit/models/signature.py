@@ -1,4 +1,6 @@
-"""What an ONNX recogniser takes and gives: which input, of which type and layout, in which batches, and which output."""
+"""What an ONNX recogniser takes and gives: which input, of which type and layout, in which
+batches, and which output.
+"""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -23,7 +25,9 @@ LAYOUTS = {(3, 112, 112): "NCHW", (112, 112, 3): "NHWC"}
 
 @dataclass(frozen=True)
 class Signature:
-    """One input and one output of a session. `batch` is None where any number of faces may be fed at once."""
+    """One input and one output of a session. `batch` is None where any number of faces may be
+    fed at once.
+    """
 
     input: str
     kind: str  # onnxruntime's name of the input's type
@@ -51,7 +55,8 @@ class Signature:
         """Embed (B, 112, 112, 3) uint8 RGB faces, all at once -> (B, D) float32.
 
         Raises:
-            KitError: onnxruntime stops, or the output is not one row of numbers for each face; it begins with `name`.
+            KitError: onnxruntime stops, or the output is not one row of numbers for each face; it
+                begins with `name`.
         """
         out = runtime.run(session, [self.output], self.feed(faces, normalisation), name)[0]
         return _rows(out, len(faces), name)
@@ -67,7 +72,8 @@ def read_signature(
         name: what errors call the model.
         output: name of the output to keep where there are several.
     Raises:
-        KitError: not exactly one input of 112x112 faces, several outputs and none chosen, or an output that is no embedding.
+        KitError: not exactly one input of 112x112 faces, several outputs and none chosen, or an
+            output that is no embedding.
     """
     try:
         inputs, outputs = session.get_inputs(), session.get_outputs()
@@ -81,8 +87,8 @@ def read_signature(
     chosen = _choose(outputs, name, output)
     if chosen.type not in FLOATS:
         raise KitError(
-            f"{name}: output '{onnx_file.printable(chosen.name)}' is {chosen.type}; an embedding is float numbers"
-            + (_others(outputs, chosen) if len(outputs) > 1 else "")
+            f"{name}: output '{onnx_file.printable(chosen.name)}' is {chosen.type}; an embedding "
+            "is float numbers" + (_others(outputs, chosen) if len(outputs) > 1 else "")
         )
     others = tuple(item.name for item in outputs if item.name != chosen.name)
     return Signature(entry.name, entry.type, layout, batch, chosen.name, others)
@@ -103,11 +109,13 @@ def _face_input(inputs: list, name: str):
     if layout is None:
         hint = "the batch dimension is missing" if len(shape) == 3 else "faces are 112x112, RGB"
         raise KitError(
-            f"{name} is no recogniser of 112x112 faces: input {_shown(entry)}, wanted (N, 3, 112, 112): {hint}"
+            f"{name} is no recogniser of 112x112 faces: input {_shown(entry)}, wanted (N, 3, "
+            f"112, 112): {hint}"
         )
     if entry.type not in FLOATS | PIXELS and entry.type != BFLOAT16:
         raise KitError(
-            f"{name}: input {_shown(entry)} cannot be fed with faces: wanted float, float16, double or uint8"
+            f"{name}: input {_shown(entry)} cannot be fed with faces: wanted float, float16, "
+            "double or uint8"
         )
     return entry, shape[0], layout
 
@@ -141,14 +149,18 @@ def _rows(out, count: int, name: str) -> np.ndarray:
         out, shape, wide = np.reshape(out, (1, -1)), (1, *shape), [shape[0]]
     if len(shape) < 2 or shape[0] != count or len(wide) > 1 or 0 in shape[1:]:
         raise KitError(
-            f"{name}: {count} faces gave an output of shape {tuple(shape)}; a recogniser gives one row of numbers per face"
+            f"{name}: {count} faces gave an output of shape {tuple(shape)}; a recogniser gives "
+            "one row of numbers per face"
         )
     return np.asarray(out, np.float32).reshape(count, -1)
 
 
 def _shown(item) -> str:
     sizes = ", ".join("?" if size is None else onnx_file.printable(size) for size in item.shape)
-    return f"'{onnx_file.printable(item.name)}' {item.type.removeprefix('tensor(').removesuffix(')')} ({sizes})"
+    return (
+        f"'{onnx_file.printable(item.name)}' "
+        f"{item.type.removeprefix('tensor(').removesuffix(')')} ({sizes})"
+    )
 
 
 def _size(size: object) -> int | None:

@@ -1,4 +1,6 @@
-"""What a user writes for a model: an asset or a path, `:NORMALISATION` behind it where the file does not say, commas for an ensemble."""
+"""What a user writes for a model: an asset or a path, `:NORMALISATION` behind it where the file
+does not say, commas for an ensemble.
+"""
 
 from pathlib import Path
 from typing import NamedTuple
@@ -15,7 +17,9 @@ ASSET_NORMALISATION = {
 
 
 class ModelSpec(NamedTuple):
-    """One model: its `place` (an asset or a path), and the normalisation that was written behind it, if any."""
+    """One model: its `place` (an asset or a path), and the normalisation that was written behind
+    it, if any.
+    """
 
     place: str
     normalisation: str | None

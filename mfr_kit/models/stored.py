@@ -1,7 +1,9 @@
-"""Arrays kept for another run: `NAME.npy` and beside it `NAME.json`, which says what they depend on and what they sum up to.
+"""Arrays kept for another run: `NAME.npy` and beside it `NAME.json`, which says what they depend on
+and what they sum up to.
 
-A file that is not what its JSON says (cut short, overwritten, another's) is never believed: it is made again, with a line on the screen.
-A cache that cannot be written costs a line too, not the measurement.
+A file that is not what its JSON says (cut short, overwritten, another's) is never believed: it is
+made again, with a line on the screen. A cache that cannot be written costs a line too, not the
+measurement.
 """
 
 import hashlib
@@ -21,7 +23,8 @@ class StoredArray:
 
     Args:
         path: the .npy.
-        described: what the array depends on, as JSON knows it; another description makes another array.
+        described: what the array depends on, as JSON knows it; another description makes another
+            array.
     """
 
     def __init__(self, path: Path, described: dict[str, Any]) -> None:
@@ -43,7 +46,9 @@ class StoredArray:
         return array
 
     def write(self, array: np.ndarray) -> None:
-        """Keep an array; the two files are moved into place one after the other, and fit each other or are not believed."""
+        """Keep an array; the two files are moved into place one after the other, and fit each
+        other or are not believed.
+        """
         try:
             with files.replacing(self.path) as part, part.open("wb") as file:
                 np.save(file, array)

@@ -1,14 +1,20 @@
-"""Whom a model was trained on: names beside a run, digests in an ONNX file; and who of them is among the people measured.
+"""Whom a model was trained on: names beside a run, digests in an ONNX file; and who of them is
+among the people measured.
 
-A run folder holds `train_people.txt` (the names that were trained on, a list as `data/lists.py` writes it) and, where its teacher or its
-initial weights are models of the kit, `ancestor_people.json`: their people as digests. An ONNX file holds all of these as digests, never
+A run folder holds `train_people.txt` (the names that were trained on, a list as `data/lists.py`
+writes it) and, where its teacher or its initial weights are models of the kit,
+`ancestor_people.json`: their people as digests. An ONNX file holds all of these as digests, never
 as names, in its metadata under `mfr_kit.people`: JSON, a list of groups, each
 
-    {"model", "people": how many, "salt": hex, "digests": base64}             8 bytes a person, sorted: BLAKE2b of the name in NFC
-    {"model", "people", "salt", "bloom": base64, "hashes", "false_positives"}  past 64 KiB: a Bloom filter
+    {"model", "people": how many, "salt": hex, "digests": base64}
+        8 bytes a person, sorted: BLAKE2b of the name in NFC
+    {"model", "people", "salt", "bloom": base64, "hashes", "false_positives"}  past 64 KiB: a Bloom
+    filter
 
-`model` is "" for the model's own people, else the name of the ancestor that was trained on them. The salt comes from the weights' fingerprint. Digests keep names from being read, not from being tried: whoever has a list of names can
-ask which of them are among the people, which is what `evaluate` does.
+`model` is "" for the model's own people, else the name of the ancestor that was trained on them.
+The salt comes from the weights' fingerprint. Digests keep names from being read, not from being
+tried: whoever has a list of names can ask which of them are among the people, which is what
+`evaluate` does.
 """
 
 import base64
@@ -57,7 +63,8 @@ def groups_of(spec: str | Path) -> list[Group]:
     """Read whom a model was trained on, itself and what it descends from.
 
     Args:
-        spec: as `embedders.load_embedder` takes it: a run folder, a weights file inside one, an ONNX file, several of these with commas.
+        spec: as `embedders.load_embedder` takes it: a run folder, a weights file inside one, an
+            ONNX file, several of these with commas.
     Returns:
         Groups of people; empty where the model does not say.
     Raises:
@@ -102,7 +109,9 @@ def as_ancestors(groups: list[Group], name: str) -> list[Group]:
 
 
 def unite(runs: list[Path], folder: Path) -> None:
-    """Write beside an average of runs whom any of them was trained on; nothing where none of them says."""
+    """Write beside an average of runs whom any of them was trained on; nothing where none of
+    them says.
+    """
     groups = _unique(group for run in runs for group in groups_of_run(run))
     names = {name for group in groups for name in group.get("names", ())}
     if groups:
@@ -110,10 +119,12 @@ def unite(runs: list[Path], folder: Path) -> None:
 
 
 def digested(groups: list[Group], fingerprint: str) -> list[Group]:
-    """Turn names into digests, salted with a model's fingerprint (hex); groups of digests stay as they are.
+    """Turn names into digests, salted with a model's fingerprint (hex); groups of digests stay as
+    they are.
 
     Returns:
-        Groups without a name; equal for equal input, so that an export has the same bytes every time.
+        Groups without a name; equal for equal input, so that an export has the same bytes every
+        time.
     """
     salt = bytes.fromhex(fingerprint)[:16]
     return _unique(
@@ -123,12 +134,16 @@ def digested(groups: list[Group], fingerprint: str) -> list[Group]:
 
 
 def to_metadata(groups: list[Group]) -> dict[str, str]:
-    """The entry of an ONNX file's metadata for groups without names; none where there are no groups."""
+    """The entry of an ONNX file's metadata for groups without names; none where there are no
+    groups.
+    """
     return {META_PEOPLE: json.dumps(groups, sort_keys=True)} if groups else {}
 
 
 def among(groups: list[Group], names: Iterable[str]) -> list[str]:
-    """List who of some people is in the groups, sorted; of a Bloom filter a few may be there by chance."""
+    """List who of some people is in the groups, sorted; of a Bloom filter a few may be there by
+    chance.
+    """
     by_form = {nfc(name): name for name in names}
     found: set[str] = set()
     for group in groups:
@@ -201,7 +216,8 @@ def _parsed(text: str, where: str) -> list[Group]:
             _check(group)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError, binascii.Error):
         raise KitError(
-            f"{where}: what it says of the people it was trained on ({META_PEOPLE}) is damaged: write the file again"
+            f"{where}: what it says of the people it was trained on ({META_PEOPLE}) is damaged: "
+            "write the file again"
         ) from None
     return groups
 

@@ -1,8 +1,9 @@
 """Save and load weights strictly, and read the folder a training run leaves behind.
 
-A run folder: config.toml (every resolved option), lineage.json, metrics.jsonl, last.pt (full training state),
-best.pt (weights at the best validation so far), student.pt (the run's result: weights only), bank/. Of `kit.py adapt` it holds
-student.onnx, the result, and adapter.pt in their place.
+A run folder: config.toml (every resolved option), lineage.json, metrics.jsonl, last.pt (full
+training state), best.pt (weights at the best validation so far), student.pt (the run's result:
+weights only), bank/. Of `kit.py adapt` it holds student.onnx, the result, and adapter.pt in their
+place.
 """
 
 import json
@@ -39,9 +40,11 @@ from mfr_kit.models.weights_fit import load_state, refuse_misfit  # noqa: F401
 
 @dataclass(frozen=True)
 class Run:
-    """A trained student: `model` in eval mode on the CPU, `config` the run's options, `fingerprint` the sha256 of its weights file.
+    """A trained student: `model` in eval mode on the CPU, `config` the run's options, `fingerprint`
+    the sha256 of its weights file.
 
-    `projector` is the (D of the teacher, D) matrix it was trained through where the sizes differ, else None; the model is without it.
+    `projector` is the (D of the teacher, D) matrix it was trained through where the sizes differ,
+    else None; the model is without it.
     """
 
     path: Path
@@ -85,24 +88,29 @@ def build_backbone(name: str, embedding_size: int | None = None, width: float = 
 
 
 def load_run(path: Path | str) -> Run:
-    """Load the student of a run folder (its student.pt), or one weights file inside such a folder (`runs/x/best.pt`).
+    """Load the student of a run folder (its student.pt), or one weights file inside such a folder
+    (`runs/x/best.pt`).
 
     Raises:
-        KitError: not a run folder, a run that did not finish, or weights that do not fit the configured backbone.
+        KitError: not a run folder, a run that did not finish, or weights that do not fit the
+            configured backbone.
     """
     path = Path(path)
     folder, file = (path, path / STUDENT) if path.is_dir() else (path.parent, path)
     if not (folder / CONFIG).is_file():
         raise KitError(
-            f"{folder} is not a run folder: it has no {CONFIG}. Give the --out folder of a `kit.py distill` run."
+            f"{folder} is not a run folder: it has no {CONFIG}. Give the --out folder of a "
+            "`kit.py distill` run."
         )
     if not file.is_file() and (folder / ADAPTED).is_file():
         raise KitError(
-            f"{folder} holds a run of `kit.py adapt`: its result is {folder / ADAPTED}, an ONNX file and no backbone of the kit"
+            f"{folder} holds a run of `kit.py adapt`: its result is {folder / ADAPTED}, an ONNX "
+            "file and no backbone of the kit"
         )
     if not file.is_file():
         raise KitError(
-            f"{file} does not exist: the run did not finish. Continue it with --resume, or name {folder / BEST}."
+            f"{file} does not exist: the run did not finish. Continue it with --resume, or name "
+            f"{folder / BEST}."
         )
     config, lineage = read_config(folder), read_lineage(folder)
     network = config["student"], config["embedding_size"], float(config["width"])
@@ -121,7 +129,9 @@ def load_run(path: Path | str) -> Run:
 
 
 def backbone_of(state: Mapping[str, Tensor], where: str) -> tuple[nn.Module, int]:
-    """Tell which backbone of width 1 a plain state dict belongs to by its keys; see `backbone_in`."""
+    """Tell which backbone of width 1 a plain state dict belongs to by its keys; see
+    `backbone_in`.
+    """
     return backbone_in({"": state}, where)
 
 
@@ -165,7 +175,9 @@ def save_student(path: Path, state: Mapping[str, Tensor], projector: Tensor | No
 
 
 def save(path: Path, content: Any) -> None:
-    """Write with `torch.save` under a temporary name, then rename, so that a killed process leaves the old file whole."""
+    """Write with `torch.save` under a temporary name, then rename, so that a killed process
+    leaves the old file whole.
+    """
     with files.replacing(path) as temporary, temporary.open("wb") as file:
         torch.save(content, file)  # of a path it would store the name, which is another each time
 

@@ -1,4 +1,6 @@
-"""Read the tensors of a weights file, whoever wrote it: `torch.save` in any of its habits, or safetensors. No code of a file ever runs."""
+"""Read the tensors of a weights file, whoever wrote it: `torch.save` in any of its habits, or
+safetensors. No code of a file ever runs.
+"""
 
 import re
 import zipfile
@@ -19,13 +21,15 @@ State = dict[str, Tensor]
 
 
 def read_file(path: Path, advice: str = "") -> Any:
-    """Read what `torch.save` wrote, onto the CPU (`weights_only`, so that no code of the file runs), or a safetensors file.
+    """Read what `torch.save` wrote, onto the CPU (`weights_only`, so that no code of the file
+    runs), or a safetensors file.
 
     Args:
         path: of the file.
         advice: what the user can do about a broken one, at the end of the complaint.
     Raises:
-        KitError: missing, unreadable, or something that only its own program can read; says what to do.
+        KitError: missing, unreadable, or something that only its own program can read; says what to
+            do.
     """
     path = Path(path)
     if path.is_dir():
@@ -92,12 +96,14 @@ def read_state(path: Path) -> State:
 
 
 def read_states(path: Path) -> dict[str, State]:
-    """Read every dict of tensors in a file, by the name of its entry (`state_dict`, `model`, ...), `WHOLE` where there is none.
+    """Read every dict of tensors in a file, by the name of its entry (`state_dict`, `model`, ...),
+    `WHOLE` where there is none.
 
     Floats of any precision become float32.
 
     Raises:
-        KitError: unreadable, without tensors by name, or with tensors that are no plain numbers or not finite.
+        KitError: unreadable, without tensors by name, or with tensors that are no plain numbers or
+            not finite.
     """
     return states_in(read_file(path), str(path))
 
@@ -112,7 +118,9 @@ def states_in(content: Any, where: str) -> dict[str, State]:
 
 
 def _collect(content: Any, name: str, depth: int, found: dict[str, State]) -> None:
-    """Add the dicts of tensors below `content`; loose tensors count only where no dict of tensors lies beside them."""
+    """Add the dicts of tensors below `content`; loose tensors count only where no dict of
+    tensors lies beside them.
+    """
     if not isinstance(content, Mapping) or not depth:
         return
     before = len(found)
@@ -142,7 +150,8 @@ def _plain(state: State, where: str) -> State:
     """Return detached tensors, floats as float32.
 
     Raises:
-        KitError: a quantised, sparse or complex tensor, or a value that is not finite; names the key.
+        KitError: a quantised, sparse or complex tensor, or a value that is not finite; names the
+            key.
     """
     plain = {}
     for key, tensor in state.items():

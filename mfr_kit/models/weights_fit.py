@@ -1,4 +1,6 @@
-"""Find a network's weights among the tensors of a file, under whatever prefix they stand, all of them or none."""
+"""Find a network's weights among the tensors of a file, under whatever prefix they stand, all of
+them or none.
+"""
 
 import re
 from collections.abc import Mapping
@@ -24,14 +26,17 @@ def load_state(model: nn.Module, state: Mapping[str, Tensor], where: str) -> Non
     """Load weights into a model, all of them or none; see `match`.
 
     Raises:
-        KitError: names up to eight missing, unexpected and misshapen keys each, and the first keys found and expected.
+        KitError: names up to eight missing, unexpected and misshapen keys each, and the first keys
+            found and expected.
     """
     own = model.state_dict()
     model.load_state_dict(match({"": _named(state, where)}, own, where, type(model).__name__))
 
 
 def refuse_misfit(model: nn.Module, state: Mapping[str, Tensor], where: str) -> None:
-    """Compare weights with a model, which may be on the meta device, without loading them; raises as `load_state` does."""
+    """Compare weights with a model, which may be on the meta device, without loading them;
+    raises as `load_state` does.
+    """
     match({"": _named(state, where)}, model.state_dict(), where, type(model).__name__)
 
 
@@ -53,8 +58,8 @@ def match(
 ) -> dict[str, Tensor]:
     """Pick a network's weights.
 
-    One prefix before all keys is taken off, counters of batch norms may be missing, and the weights of a classifier's head are left out,
-    which is said on the screen.
+    One prefix before all keys is taken off, counters of batch norms may be missing, and the weights
+    of a classifier's head are left out, which is said on the screen.
 
     Args:
         states: dicts of tensors by their entry in the file.
@@ -87,7 +92,9 @@ def match(
 
 
 def find(states: Mapping[str, Mapping[str, Tensor]], own: Mapping[str, Tensor]) -> list[tuple]:
-    """Find where all names of a network stand, with nothing beside them but a head: (label, state, prefix, keys of the head)."""
+    """Find where all names of a network stand, with nothing beside them but a head: (label,
+    state, prefix, keys of the head).
+    """
     names = [key for key in own if not key.endswith(COUNTER)]
     if not names:
         return [("", state, "", []) for state in states.values() if not state]
@@ -141,7 +148,9 @@ def describe_stranger(
     layouts: Mapping[str, Mapping[str, Tensor]],
     where: str,
 ) -> str:
-    """Say that a file holds none of the networks in `layouts` (by name, what `state_dict()` gives), and how near the nearest is."""
+    """Say that a file holds none of the networks in `layouts` (by name, what `state_dict()`
+    gives), and how near the nearest is.
+    """
     name = max(layouts, key=lambda one: _likeness(_nearest(states, layouts[one]), layouts[one]))
     count = len(_nearest(states, layouts[name]))
     known = f"not those of any backbone here at width 1 ({', '.join(layouts)})"

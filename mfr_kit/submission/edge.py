@@ -1,4 +1,6 @@
-"""A smaller file for phones and small boards beside `model.onnx`, with what it costs in accuracy. Challenge servers refuse it."""
+"""A smaller file for phones and small boards beside `model.onnx`, with what it costs in
+accuracy. Challenge servers refuse it.
+"""
 
 import logging
 import os
@@ -43,7 +45,8 @@ class TarPair:
 
 @dataclass(frozen=True)
 class Edge:
-    """An edge file and its cost: cosines to the float32 file over `measured` faces that calibrated nothing.
+    """An edge file and its cost: cosines to the float32 file over `measured` faces that calibrated
+    nothing.
 
     `tar` is empty where no face set was given, or where it is too small for a claim.
     """
@@ -58,19 +61,22 @@ class Edge:
 
 
 def export_edge(run_folder: Path, model: Path, kind: str, faces: Path | None = None) -> Edge:
-    """Write `model.<kind>.onnx` beside a run's `model.onnx`, which stays the last by name: the one the organisers' checker takes.
+    """Write `model.<kind>.onnx` beside a run's `model.onnx`, which stays the last by name: the one
+    the organisers' checker takes.
 
-    "float16" halves the weights and computes in float16; input and output stay float32. "int8" quantises convolutions and matrix
-    products, weights by channel, activations by ranges that calibration faces span (static, QDQ).
+    "float16" halves the weights and computes in float16; input and output stay float32. "int8"
+    quantises convolutions and matrix products, weights by channel, activations by ranges that
+    calibration faces span (static, QDQ).
 
     Args:
         run_folder: of `kit.py distill`, or one weights file inside it.
         model: its float32 file, from `export.export_run`.
         kind: "float16" or "int8".
-        faces: face set, or text file of aligned images; None for the ORL faces. Half of the people (of a list: of the lines) calibrate,
-            the cost is measured on the others.
+        faces: face set, or text file of aligned images; None for the ORL faces. Half of the people
+            (of a list: of the lines) calibrate, the cost is measured on the others.
     Raises:
-        KitError: faces that cannot be read or are too few, or an edge file whose embeddings are not finite; nothing is written.
+        KitError: faces that cannot be read or are too few, or an edge file whose embeddings are not
+            finite; nothing is written.
     """
     calibration, measured, faceset = _halves(faces)
     proto, _ = export_graph(load_run(run_folder).model, OPSET)
@@ -93,7 +99,8 @@ def export_edge(run_folder: Path, model: Path, kind: str, faces: Path | None = N
             cosines = 1 - cosine_difference(plain.embed(measured), small.embed(measured))
         if not np.isfinite(cosines).all():
             raise KitError(
-                f"the {kind} file's embeddings are not finite: the network's values leave its range; nothing was written"
+                f"the {kind} file's embeddings are not finite: the network's values leave its "
+                "range; nothing was written"
             )
         tar = _tar(plain, small, faceset) if faceset is not None else []
         os.replace(part, path)
@@ -110,7 +117,9 @@ def export_edge(run_folder: Path, model: Path, kind: str, faces: Path | None = N
 
 
 def _halves(given: Path | None) -> tuple[np.ndarray, np.ndarray, FaceSet | None]:
-    """Faces to calibrate on, faces to measure on, (B, 112, 112, 3) uint8 RGB each, and the face set of the latter where there is one."""
+    """Faces to calibrate on, faces to measure on, (B, 112, 112, 3) uint8 RGB each, and the face
+    set of the latter where there is one.
+    """
     if given is None:
         people = sorted(assets.path("orl-faces").iterdir())
         return *(_orl(people[half::2]) for half in (0, 1)), None
@@ -119,7 +128,8 @@ def _halves(given: Path | None) -> tuple[np.ndarray, np.ndarray, FaceSet | None]
         whole = FaceSet.open(given)
         if len(whole.people) < 2:
             raise KitError(
-                f"{given} shows one person: an edge file is calibrated on some people and measured on others"
+                f"{given} shows one person: an edge file is calibrated on some people and "
+                "measured on others"
             )
         calibration, others = (whole.of_people(whole.people[half::2]) for half in (0, 1))
         others = others.select(np.arange(min(len(others), MEASURED)))
@@ -132,7 +142,8 @@ def _halves(given: Path | None) -> tuple[np.ndarray, np.ndarray, FaceSet | None]
     source = open_source(given)
     if len(source.names) < 2:
         raise KitError(
-            f"{given} lists one face: an edge file is calibrated on some faces and measured on others"
+            f"{given} lists one face: an edge file is calibrated on some faces and measured on "
+            "others"
         )
     middle = len(source.names) // 2
     calibration = np.stack([source.load(row) for row in _spread(middle, CALIBRATED)])
@@ -156,7 +167,9 @@ def _orl(people: list[Path]) -> np.ndarray:
 
 
 def _float16(proto: onnx.ModelProto) -> onnx.ModelProto:
-    """Turn every float32 constant to float16 in place, and cast at the input and the output, which stay float32."""
+    """Turn every float32 constant to float16 in place, and cast at the input and the output,
+    which stay float32.
+    """
     graph = proto.graph
     constants = [
         *graph.initializer,
@@ -186,7 +199,9 @@ def _float16(proto: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def _int8(proto: onnx.ModelProto, planes: np.ndarray, scratch: Path) -> onnx.ModelProto:
-    """Quantise with signed bytes on both sides and weights of seven bits, which saturate on no CPU, with or without VNNI."""
+    """Quantise with signed bytes on both sides and weights of seven bits, which saturate on no
+    CPU, with or without VNNI.
+    """
     from onnxruntime.quantization import (
         CalibrationDataReader,
         QuantFormat,
@@ -211,14 +226,17 @@ def _int8(proto: onnx.ModelProto, planes: np.ndarray, scratch: Path) -> onnx.Mod
             per_channel=True,
             activation_type=QuantType.QInt8,
             weight_type=QuantType.QInt8,
-            reduce_range=True,  # 7 bits of weight: without VNNI the sums of two products of 8 bits saturate in 16
+            # 7 bits of weight: without VNNI the sums of two products of 8 bits saturate in 16
+            reduce_range=True,
         )
     return onnx.load(str(scratch))
 
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Without the quantiser's advice to optimise the graph first, which `graph.simplify` has done."""
+    """Without the quantiser's advice to optimise the graph first, which `graph.simplify` has
+    done.
+    """
     logging.disable(logging.WARNING)
     try:
         yield

@@ -1,4 +1,6 @@
-"""Embed a list of faces into a feature file: in order, resumable, written atomically, read back and compared."""
+"""Embed a list of faces into a feature file: in order, resumable, written atomically, read back
+and compared.
+"""
 
 import hashlib
 import os
@@ -38,9 +40,11 @@ class Written:
 
 
 def write_features(embedder: Embedder, source: Source, out: Path, form: str) -> Written:
-    """Write the embeddings of a source, one row a face in the source's order, as a file of a format.
+    """Write the embeddings of a source, one row a face in the source's order, as a file of a
+    format.
 
-    An interrupted run leaves a `.part` file beside `out` and is continued when it is started again with the same model, list and format.
+    An interrupted run leaves a `.part` file beside `out` and is continued when it is started again
+    with the same model, list and format.
 
     Args:
         embedder: what embeds.
@@ -48,7 +52,8 @@ def write_features(embedder: Embedder, source: Source, out: Path, form: str) -> 
         out: the file (folder, for MegaFace) to write; replaced if it is there.
         form: a file of submission/features/.
     Raises:
-        KitError: a face that cannot be read or embedded, or a file that does not read back as written.
+        KitError: a face that cannot be read or embedded, or a file that does not read back as
+            written.
     """
     plugin = registry.get(FORMATS, form)
     described = {
@@ -72,7 +77,9 @@ def write_features(embedder: Embedder, source: Source, out: Path, form: str) -> 
 
 
 def _rows_done(part: Path, sums: Path, size: int) -> int:
-    """Count the rows that can be believed: whole batches, as a continued run embeds in the same ones, whose checksums are right."""
+    """Count the rows that can be believed: whole batches, as a continued run embeds in the same
+    ones, whose checksums are right.
+    """
     if not (part.is_file() and sums.is_file()):
         return 0
     listed = sums.read_bytes().split(b"\n")[:-1]
@@ -151,7 +158,8 @@ def _checked(rows: np.ndarray, names: list[str], start: int, normalise: bool) ->
     bad = np.flatnonzero(~np.isfinite(norms[:, 0]) | (norms[:, 0] == 0))
     if len(bad):
         raise KitError(
-            f"{names[start + bad[0]]}: its embedding is zero or not finite; the model is broken (`kit.py check` tells more)"
+            f"{names[start + bad[0]]}: its embedding is zero or not finite; the model is broken "
+            "(`kit.py check` tells more)"
         )
     return rows / norms if normalise else rows
 
@@ -170,7 +178,8 @@ def _finish(plugin: ModuleType, out: Path, names: list[str], rows: np.ndarray) -
             for at in range(0, len(rows), 4096)
         ):
             raise KitError(
-                f"{out}: what was written does not read back the same; is the disk full or failing? The work so far is kept"
+                f"{out}: what was written does not read back the same; is the disk full or "
+                "failing? The work so far is kept"
             )
         del found
         if out.is_dir() and made.is_dir():

@@ -1,4 +1,6 @@
-"""Write a student as the ONNX file a challenge server reads, and prove that it is still the same function."""
+"""Write a student as the ONNX file a challenge server reads, and prove that it is still the same
+function.
+"""
 
 import io
 import json
@@ -30,7 +32,9 @@ INPUT, OUTPUT, BATCH = "input", "embedding", "N"
 
 @dataclass(frozen=True)
 class Exported:
-    """What an export did: `parity` is the largest cosine difference by name of what was compared, `counts` are of `graph.simplify`."""
+    """What an export did: `parity` is the largest cosine difference by name of what was
+    compared, `counts` are of `graph.simplify`.
+    """
 
     path: Path
     size_bytes: int
@@ -55,7 +59,8 @@ def export_run(
         faces: (B, 112, 112, 3) uint8 RGB to compare on beside the made-up ones.
         for_cpu: see `export_graph`.
     Raises:
-        KitError: no such run, a network that cannot be written, or a file that disagrees with torch.
+        KitError: no such run, a network that cannot be written, or a file that disagrees with
+            torch.
     """
     run = load_run(run_folder)
     folder = run.path.parent
@@ -68,7 +73,8 @@ def export_run(
         preprocess.META_NORMALISATION: "minus1_to_1",
         preprocess.META_LINEAGE: json.dumps(run.lineage, sort_keys=True),
         preprocess.META_FINGERPRINT: run.fingerprint,
-        preprocess.META_OUTPUT: "backbone",  # a run's weights are the backbone's; a projector stays behind in training
+        # a run's weights are the backbone's; a projector stays behind in training
+        preprocess.META_OUTPUT: "backbone",
     }
     return export_module(run.model, path, metadata, opset, faces, for_cpu)
 
@@ -81,7 +87,8 @@ def export_module(
     faces: np.ndarray | None = None,
     for_cpu: bool = False,
 ) -> Exported:
-    """Export a network (B, 3, 112, 112) in [-1, 1] -> (B, D) as one float32 file with a free batch dimension.
+    """Export a network (B, 3, 112, 112) in [-1, 1] -> (B, D) as one float32 file with a free batch
+    dimension.
 
     Args:
         model: put into eval mode here.
@@ -91,11 +98,13 @@ def export_module(
         faces: (B, 112, 112, 3) uint8 RGB to compare on beside the made-up ones.
         for_cpu: see `export_graph`.
     Raises:
-        KitError: opset out of range, not one 2-d output, or a cosine difference above TOLERANCE at batch 1, 2 or 32.
+        KitError: opset out of range, not one 2-d output, or a cosine difference above TOLERANCE at
+            batch 1, 2 or 32.
     """
     if opset not in OPSETS:
         raise KitError(
-            f"--opset {opset}: the challenge's onnxruntime 1.6 and this exporter have {OPSETS[0]} to {OPSETS[-1]} in common"
+            f"--opset {opset}: the challenge's onnxruntime 1.6 and this exporter have "
+            f"{OPSETS[0]} to {OPSETS[-1]} in common"
         )
     model.eval()
     proto, counts = export_graph(model, opset, for_cpu)
@@ -112,7 +121,8 @@ def export_module(
     if not parity[worst] <= TOLERANCE:  # a NaN fails too
         raise KitError(
             f"the exported file disagrees with torch: "
-            f"cosine difference {parity[worst]:.2e} on '{worst}', at most {TOLERANCE:.0e}; nothing was written"
+            f"cosine difference {parity[worst]:.2e} on '{worst}', at most {TOLERANCE:.0e}; "
+            "nothing was written"
         )
     write(proto, path)
     return Exported(path, path.stat().st_size, size, parity, counts)
@@ -126,7 +136,8 @@ def export_graph(
     Args:
         model: (B, 3, 112, 112) in [-1, 1] -> (B, D).
         opset: 11 to 13.
-        for_cpu: write PReLU as models/prelu.py does: fast on a CPU, four kernels instead of one on a GPU.
+        for_cpu: write PReLU as models/prelu.py does: fast on a CPU, four kernels instead of one on
+            a GPU.
     Returns:
         the model, and `graph.simplify`'s counts.
     """
@@ -140,10 +151,12 @@ def export_graph(
 def compare(
     model: nn.Module, onnx_file: Path | bytes, faces: np.ndarray | None = None
 ) -> dict[str, float]:
-    """Measure 1 - cosine between torch and an ONNX file that takes [-1, 1], the largest over the faces of each kind.
+    """Measure 1 - cosine between torch and an ONNX file that takes [-1, 1], the largest over the
+    faces of each kind.
 
     Returns:
-        by name: "batch 1", "batch 2", "batch 32" (colour noise), "batch 32, mean removed", "black", "white", and "faces" if any are given.
+        by name: "batch 1", "batch 2", "batch 32" (colour noise), "batch 32, mean removed", "black",
+        "white", and "faces" if any are given.
     Raises:
         KitError: the shapes differ, or the network gives zeros, or one embedding for all faces.
     """
@@ -182,7 +195,9 @@ def _refuse_constant(model: nn.Module, faces: np.ndarray, embeddings: np.ndarray
 
 
 def colour_faces(count: int) -> np.ndarray:
-    """Make (count, 112, 112, 3) uint8 RGB pictures, the same every time, whose channels differ at every scale: a swapped channel shows."""
+    """Make (count, 112, 112, 3) uint8 RGB pictures, the same every time, whose channels differ
+    at every scale: a swapped channel shows.
+    """
     rng = rng_for(0, 112)
     total = np.zeros((count, 112, 112, 3))
     for cells in (2, 7, 28, 112):
@@ -192,7 +207,9 @@ def colour_faces(count: int) -> np.ndarray:
 
 
 def cosine_difference(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """1 - cosine of rows, (B, D) and (B, D) -> (B,) float64, exact near 0 where 1 - dot would round; NaN for a zero row."""
+    """1 - cosine of rows, (B, D) and (B, D) -> (B,) float64, exact near 0 where 1 - dot would
+    round; NaN for a zero row.
+    """
     a, b = a.astype(np.float64), b.astype(np.float64)
     with np.errstate(invalid="ignore", divide="ignore"):
         return (
@@ -207,8 +224,9 @@ def cosine_difference(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 def centred_difference(wanted: np.ndarray, found: np.ndarray) -> np.ndarray:
     """`cosine_difference` after taking the mean of `wanted` off both.
 
-    The embeddings of a weakly trained network are nearly equal for all faces, and what tells them apart would drown in what they
-    share. Where they differ by less than MIN_SPREAD of their length only rounding is left, and the mean stays.
+    The embeddings of a weakly trained network are nearly equal for all faces, and what tells them
+    apart would drown in what they share. Where they differ by less than MIN_SPREAD of their length
+    only rounding is left, and the mean stays.
     """
     middle = wanted.astype(np.float64).mean(axis=0)
     spread = np.linalg.norm(wanted - middle, axis=1).mean()
@@ -239,7 +257,8 @@ def _trace(model: nn.Module, opset: int) -> onnx.ModelProto:
     proto.producer_name, proto.producer_version = "mfr-kit", __version__
     if len(proto.graph.output) != 1:
         raise KitError(
-            f"the network has {len(proto.graph.output)} outputs; a recogniser gives one (B, D) embedding"
+            f"the network has {len(proto.graph.output)} outputs; a recogniser gives one (B, D) "
+            "embedding"
         )
     return proto
 

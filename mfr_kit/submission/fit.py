@@ -39,7 +39,8 @@ def fit(track_name: str) -> list[Candidate]:
     track = tracks.load(track_name)
     if track.limits.time_ms is None or track.limits.time_on != "v100":
         raise KitError(
-            f"track {track_name} sets no time on a V100: there is nothing to fit. Try one of: {', '.join(_timed())}"
+            f"track {track_name} sets no time on a V100: there is nothing to fit. Try one of: "
+            f"{', '.join(_timed())}"
         )
     size = min(EMBEDDING_SIZE, track.limits.embedding_size or EMBEDDING_SIZE)
     found = [

@@ -1,4 +1,6 @@
-"""Passes over an ONNX graph that leave its function alone: fold batch norms, drop what is dead or double, give harmless names."""
+"""Passes over an ONNX graph that leave its function alone: fold batch norms, drop what is dead
+or double, give harmless names.
+"""
 
 from collections import Counter
 
@@ -10,8 +12,9 @@ from onnx import helper, numpy_helper
 def simplify(model: onnx.ModelProto) -> dict[str, int]:
     """Fold, prune and rename a float32 graph in place.
 
-    A batch norm is folded into the convolution or matrix product before it, or into an unpadded convolution or a matrix product
-    behind it. One in front of a padded convolution stays: its shift would be wrong at the zero border.
+    A batch norm is folded into the convolution or matrix product before it, or into an unpadded
+    convolution or a matrix product behind it. One in front of a padded convolution stays: its shift
+    would be wrong at the zero border.
 
     Returns:
         counts: nodes_before, nodes_after, batch_norms_folded, batch_norms_kept.
@@ -38,7 +41,9 @@ def attributes(node: onnx.NodeProto) -> dict:
 
 
 def _name_products(graph: onnx.GraphProto) -> None:
-    """Write a product of flattened features with a constant matrix as Gemm, which has room for a bias."""
+    """Write a product of flattened features with a constant matrix as Gemm, which has room for a
+    bias.
+    """
     constant = {item.name for item in graph.initializer if len(item.dims) == 2}
     for node in graph.node:
         before = (
@@ -218,7 +223,9 @@ def _merge_duplicates(graph) -> None:
 
 
 def _rename_nodes(graph) -> None:
-    """Call nodes `conv_1`, `prelu_1`, ...: the organisers' checker takes names like Sub..., _minus..., Mul... for a normalisation."""
+    """Call nodes `conv_1`, `prelu_1`, ...: the organisers' checker takes names like Sub...,
+    _minus..., Mul... for a normalisation.
+    """
     seen = Counter()
     for node in graph.node:
         kind = node.op_type.lower()

@@ -1,4 +1,6 @@
-"""What a graph computes on its way: values and shapes of inner tensors, observed by running it on one face."""
+"""What a graph computes on its way: values and shapes of inner tensors, observed by running it
+on one face.
+"""
 
 from dataclasses import dataclass
 

@@ -28,18 +28,22 @@ class ExportOptions:
     opset: int = option(11, help="ONNX opset, 11 to 13.")
     faces: Path | None = option(
         None,
-        help="Face set, or text file of aligned images, to compare torch and the file on (first 256).",
+        help="Face set, or text file of aligned images, to compare torch and the file on (first "
+        "256).",
     )
     runs_on: str = option(
         "gpu",
         choices=lambda: ["gpu", "cpu"],
-        help="cpu: PReLU is written as sums, the same function, which onnxruntime runs about twice as fast on a CPU. "
+        help="cpu: PReLU is written as sums, the same function, which onnxruntime runs about "
+        "twice as fast on a CPU. "
         "gpu: it stays one operation.",
     )
     edge: str | None = option(
         None,
         choices=lambda: ["float16", "int8"],
-        help="Write a smaller file beside it too, and measure its cost on --faces (default: the ORL faces).",
+        help="Write a smaller file beside it too, and measure its cost on --faces (default: the "
+        "ORL "
+        "faces).",
     )
 
 
@@ -81,7 +85,8 @@ class SubmissionOptions:
     def __post_init__(self) -> None:
         if self.format and not self.features:
             raise KitError(
-                "--format says how to write embeddings, but --features does not say of what: add --features LIST"
+                "--format says how to write embeddings, but --features does not say of what: add "
+                "--features LIST"
             )
         if self.out.suffix != ".zip":
             raise KitError(f"--out {self.out}: a submission is a .zip")
@@ -106,7 +111,8 @@ class FitOptions:
     def __post_init__(self) -> None:
         if (self.track is None) == (self.table is None):
             raise KitError(
-                "give --track for the backbones of one track, or --table FILE.md for every backbone on every track"
+                "give --track for the backbones of one track, or --table FILE.md for every "
+                "backbone on every track"
             )
         if self.table and self.json:
             raise KitError(

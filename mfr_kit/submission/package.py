@@ -1,4 +1,6 @@
-"""Pack a submission: the files a track wants and a manifest of what they are. Same inputs, same bytes."""
+"""Pack a submission: the files a track wants and a manifest of what they are. Same inputs, same
+bytes.
+"""
 
 import dataclasses
 import hashlib
@@ -66,7 +68,9 @@ def make_submission(options: SubmissionOptions) -> Packed:
 
 
 def write_zip(out: Path, contents: dict[str, Path | bytes]) -> None:
-    """Write a zip whose bytes depend on names and contents alone: sorted, stored, one fixed time. Replaces `out` when complete."""
+    """Write a zip whose bytes depend on names and contents alone: sorted, stored, one fixed
+    time. Replaces `out` when complete.
+    """
     with replacing(out) as part, zipfile.ZipFile(part, "w", zipfile.ZIP_STORED) as archive:
         for inside in sorted(contents):
             entry = zipfile.ZipInfo(inside, EPOCH)
@@ -100,7 +104,9 @@ def _features_file(options: SubmissionOptions, track: tracks.Track) -> tuple[Pat
 
 
 def _rerun(options: SubmissionOptions) -> dict[str, Path | bytes]:
-    """What the organisers need to repeat the training: options, lineage with the data's fingerprints, metrics, commands."""
+    """What the organisers need to repeat the training: options, lineage with the data's
+    fingerprints, metrics, commands.
+    """
     if options.run is None:
         return {}
     folder = options.run if options.run.is_dir() else options.run.parent
@@ -113,7 +119,8 @@ def _rerun(options: SubmissionOptions) -> dict[str, Path | bytes]:
         f"python kit.py distill --config rerun/{weights.CONFIG}",
         "python kit.py export-onnx RUN --out model.onnx",
         f"python kit.py check model.onnx --track {options.track} --run RUN",
-        f"python kit.py make-submission model.onnx --track {options.track} --run RUN --out {options.out.name}",
+        f"python kit.py make-submission model.onnx --track {options.track} --run RUN --out "
+        f"{options.out.name}",
     ]
     return {**found, "rerun/COMMANDS.txt": ("\n".join(commands) + "\n").encode()}
 

@@ -21,7 +21,9 @@ PASS, FAIL, ADVISORY = "pass", "fail", "advisory"
 
 @dataclass(frozen=True)
 class Row:
-    """One rule applied to one model. `measured` marks what another run of the check may find a little different."""
+    """One rule applied to one model. `measured` marks what another run of the check may find a
+    little different.
+    """
 
     rule: str
     limit: str
@@ -65,9 +67,11 @@ def at_least(rule: str, limit: float, found: float, unit: str = "", note: str = 
 
 
 def judge(rule: str, part: Callable[["Subject"], list[Row]], subject: "Subject") -> list[Row]:
-    """The rows of a part of the rules; a failed row named `rule` where the file is so odd that the part cannot judge it.
+    """The rows of a part of the rules; a failed row named `rule` where the file is so odd that the
+    part cannot judge it.
 
-    A file from outside may hold any protobuf. What it does to a rule is a finding about the file, and hides no other rule.
+    A file from outside may hold any protobuf. What it does to a rule is a finding about the file,
+    and hides no other rule.
     """
     try:
         return [in_one_line(row) for row in part(subject)]
@@ -85,7 +89,9 @@ def in_one_line(row: Row) -> Row:
 
 
 class Subject:
-    """A model file under examination; nothing is written anywhere. What cannot be read is None, with the reason in `*_error`."""
+    """A model file under examination; nothing is written anywhere. What cannot be read is None,
+    with the reason in `*_error`.
+    """
 
     def __init__(
         self, path: Path, track: Track, run: Run | None = None, latency: bool = True
@@ -160,7 +166,9 @@ class Subject:
 
     @property
     def constants(self) -> dict[str, np.ndarray]:
-        """Initializers and Constant nodes by name; external data and what cannot be read are left out."""
+        """Initializers and Constant nodes by name; external data and what cannot be read are
+        left out.
+        """
         return self._tensors[0]
 
     @property
@@ -178,7 +186,9 @@ class Subject:
 
     @functools.cached_property
     def normalises_itself(self) -> bool:
-        """Whether a shift by a constant stands between the pixels and the first layer that mixes them."""
+        """Whether a shift by a constant stands between the pixels and the first layer that mixes
+        them.
+        """
         reached, shifted = {item.name for item in self.inputs[:1]}, False
         for node in self.proto.graph.node:
             if reached.isdisjoint(node.input) or node.op_type not in PIXELWISE:

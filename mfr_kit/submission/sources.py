@@ -1,4 +1,6 @@
-"""Where the faces of a feature file come from: a face set, or a text file that lists aligned images. Order is kept."""
+"""Where the faces of a feature file come from: a face set, or a text file that lists aligned
+images. Order is kept.
+"""
 
 import hashlib
 import os
@@ -18,14 +20,18 @@ from mfr_kit.errors import KitError
 
 @dataclass(frozen=True)
 class Source:
-    """Faces by row: `names` as listed, `load(row)` gives (112, 112, 3) uint8 RGB, `fingerprint` changes with names and files."""
+    """Faces by row: `names` as listed, `load(row)` gives (112, 112, 3) uint8 RGB, `fingerprint`
+    changes with names and files.
+    """
 
     names: list[str]
     load: Callable[[int], np.ndarray]
     fingerprint: str
 
     def read(self, start: int, stop: int, pool: ThreadPoolExecutor | None = None) -> np.ndarray:
-        """Rows start..stop (cut at the end) as (B, 112, 112, 3) uint8 RGB; decoding runs in the pool if one is given."""
+        """Rows start..stop (cut at the end) as (B, 112, 112, 3) uint8 RGB; decoding runs in the
+        pool if one is given.
+        """
         rows = range(start, min(stop, len(self.names)))
         return np.stack(list((pool.map if pool else map)(self.load, rows)))
 
@@ -40,7 +46,8 @@ def open_source(path: Path) -> Source:
     if path.is_dir():
         if not (path / ROWS).is_file():
             raise KitError(
-                f"{path} is no face set (no {ROWS}): give a face set, or a text file that lists aligned images"
+                f"{path} is no face set (no {ROWS}): give a face set, or a text file that lists "
+                "aligned images"
             )
         faces = FaceSet.open(path)
         source = Source(
@@ -77,7 +84,8 @@ def _lines(path: Path) -> list[str]:
     if missing:
         named = lists.unknown_of(missing, lambda entry: _beside(path.parent, entry))
         raise KitError(
-            f"{path}: {len(missing):,} of {len(missing) + len(names):,} images are not there: {named}. Every line is a row of the features: mend the list"
+            f"{path}: {len(missing):,} of {len(missing) + len(names):,} images are not there: "
+            f"{named}. Every line is a row of the features: mend the list"
         )
     return names
 
@@ -120,6 +128,7 @@ def _listed(folder: Path, name: str) -> np.ndarray:
 def _aligned(face: np.ndarray, where: str) -> np.ndarray:
     if face.shape != (SIZE, SIZE, 3):
         raise KitError(
-            f"{where}: {face.shape[1]}x{face.shape[0]} pixels; features are of aligned {SIZE}x{SIZE} faces: make them with `kit.py augment`"
+            f"{where}: {face.shape[1]}x{face.shape[0]} pixels; features are of aligned "
+            f"{SIZE}x{SIZE} faces: make them with `kit.py augment`"
         )
     return face

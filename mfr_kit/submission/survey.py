@@ -1,4 +1,6 @@
-"""Every backbone against every track: what a fresh export of it keeps and breaks, before anybody trains it."""
+"""Every backbone against every track: what a fresh export of it keeps and breaks, before anybody
+trains it.
+"""
 
 import contextlib
 import hashlib
@@ -29,12 +31,15 @@ STATIC = (
     "normalisation",
 )  # the checks that read the file without running it
 OPSET = 11  # what export-onnx writes unless asked otherwise
-RUNS = 12  # single images timed, of which the lower quartile counts: other work on the machine only ever adds
+# single images timed, of which the lower quartile counts: other work on the machine only ever adds
+RUNS = 12
 
 
 @dataclass(frozen=True)
 class Surveyed:
-    """A backbone at width 1 with its own embedding size; `broken` holds, by track, the rules that its export breaks (none: it passes)."""
+    """A backbone at width 1 with its own embedding size; `broken` holds, by track, the rules
+    that its export breaks (none: it passes).
+    """
 
     backbone: str
     embedding_size: int
@@ -48,10 +53,12 @@ class Surveyed:
 
 
 def survey(backbones: list[str] | None = None, cache: Path | None = None) -> list[Surveyed]:
-    """Export every backbone at width 1 with random weights and hold it against every track, the smallest first.
+    """Export every backbone at width 1 with random weights and hold it against every track, the
+    smallest first.
 
-    Lineage and behaviour are a trained model's: `check` judges them. The V100 times are `fit`'s, by work and by number of nodes; the
-    time on a thread is measured here, once for each backbone, and kept.
+    Lineage and behaviour are a trained model's: `check` judges them. The V100 times are `fit`'s, by
+    work and by number of nodes; the time on a thread is measured here, once for each backbone, and
+    kept.
 
     Args:
         backbones: files of models/backbones/; None for all.
@@ -74,10 +81,13 @@ def write_markdown(path: Path, found: list[Surveyed]) -> None:
 
 
 def to_markdown(found: list[Surveyed]) -> str:
-    """Lay the survey out as a page: what each backbone costs, what each track says, and each broken rule with its margin."""
+    """Lay the survey out as a page: what each backbone costs, what each track says, and each
+    broken rule with its margin.
+    """
     names = tracks.names()
     costs = [
-        f"| {one.backbone} | {one.embedding_size} | {one.file_mib:.2f} | {one.nodes} | {one.multiply_adds / 1e6:,.0f} "
+        f"| {one.backbone} | {one.embedding_size} | {one.file_mib:.2f} | {one.nodes} | "
+        f"{one.multiply_adds / 1e6:,.0f} "
         f"| {one.v100_low_ms:.1f} to {one.v100_high_ms:.1f} | {one.thread_ms:.0f} |"
         for one in found
     ]
@@ -111,18 +121,24 @@ def to_markdown(found: list[Surveyed]) -> str:
 _HEAD = (
     "# Every backbone on every track",
     "",
-    "Written by `python kit.py fit --table docs/tracks.md`; not by hand. Each backbone at width 1, exported with random weights.",
-    "File, nodes and multiply-adds are counted from the exported graph. V100 milliseconds are `fit`'s estimate (by work and by number",
-    "of nodes, from four published IResNet times), not measurements; the last column is one image on one CPU thread of the machine that",
+    "Written by `python kit.py fit --table docs/tracks.md`; not by hand. Each backbone at width "
+    "1, exported with random weights.",
+    "File, nodes and multiply-adds are counted from the exported graph. V100 milliseconds are "
+    "`fit`'s estimate (by work and by number",
+    "of nodes, from four published IResNet times), not measurements; the last column is one "
+    "image on one CPU thread of the machine that",
     "wrote this page, the lower quartile of a few runs.",
     "",
-    "| backbone | embedding | file, MiB | nodes | M multiply-adds | V100 ms, estimated | ms on a thread here |",
+    "| backbone | embedding | file, MiB | nodes | M multiply-adds | V100 ms, estimated | ms on a "
+    "thread here |",
     "| --- | --- | --- | --- | --- | --- | --- |",
 )
 _MIDDLE = (
     "",
-    "What `check` can say before training: `pass`, or the rule that fails. Left out is what depends on the trained model: its lineage",
-    "(which data it may descend from), and how it behaves. The time of a `cpu-thread` track is that of the recogniser alone here;",
+    "What `check` can say before training: `pass`, or the rule that fails. Left out is what "
+    "depends on the trained model: its lineage",
+    "(which data it may descend from), and how it behaves. The time of a `cpu-thread` track is "
+    "that of the recogniser alone here;",
     "detection and alignment come on top.",
     "",
 )
@@ -172,7 +188,9 @@ def _limits(limits: tracks.Limits, size: int, v100_ms: float, thread_ms: float) 
 
 
 def _thread_ms(model: Path, shape: tuple, cache: Path) -> float:
-    """Milliseconds for one image on one thread: measured at the first call on this machine, then read from the cache."""
+    """Milliseconds for one image on one thread: measured at the first call on this machine, then
+    read from the cache.
+    """
     told = json.dumps(
         [*shape, onnxruntime.__version__, platform.node(), platform.machine(), os.cpu_count()]
     )

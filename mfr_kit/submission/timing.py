@@ -39,7 +39,9 @@ def single_image_ms(model: Path | bytes, threads: int = 0, runs: int = RUNS) -> 
     if metadata_of(session, "the model").get(META_NORMALISATION) == "raw_0_255":
         planes = (
             (planes + 1) * 127.5
-        )  # in another range than its own a network takes another time: activations are all of one sign
+            # in another range than its own a network takes another time: activations are all of one
+            # sign
+        )
     feeds = {entry.name: planes.astype(FLOATS[entry.type], copy=False)}
     times = []
     for _ in range(WARM_UP + runs):

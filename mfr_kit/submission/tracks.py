@@ -1,4 +1,6 @@
-"""The challenge tracks: one TOML file each in the top-level folder `submission/`, read here and nowhere else."""
+"""The challenge tracks: one TOML file each in the top-level folder `submission/`, read here and
+nowhere else.
+"""
 
 import dataclasses
 import types
@@ -41,7 +43,9 @@ class Ancestry:
 
 @dataclass(frozen=True)
 class Track:
-    """One track, as its file says. `package` is a file of submission/packages/, `features` the format of a features package."""
+    """One track, as its file says. `package` is a file of submission/packages/, `features` the
+    format of a features package.
+    """
 
     name: str
     title: str

@@ -1,7 +1,9 @@
-"""Guess what a model would take on the challenge's Tesla V100, from four IResNets whose times there are published.
+"""Guess what a model would take on the challenge's Tesla V100, from four IResNets whose times there
+are published.
 
-A small graph on a large GPU waits for kernels to start, a large one for arithmetic. So there are two estimates: by the work, and by
-the number of nodes; the truth of a mobile network lies somewhere between, and the larger of the two is the careful one.
+A small graph on a large GPU waits for kernels to start, a large one for arithmetic. So there are
+two estimates: by the work, and by the number of nodes; the truth of a mobile network lies somewhere
+between, and the larger of the two is the careful one.
 """
 
 import functools
@@ -60,7 +62,8 @@ def by_multiply_adds(count: float) -> float:
 
 
 def timed_here(model: Path, rounds: int = ROUNDS) -> Estimate:
-    """Time a model and the reference in turns on this machine, and scale by the reference's published time.
+    """Time a model and the reference in turns on this machine, and scale by the reference's
+    published time.
 
     Both run with their PReLUs split (models/prelu.py): what a CPU loses at them a GPU does not.
 

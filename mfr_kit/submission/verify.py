@@ -1,4 +1,6 @@
-"""Open a package as a stranger would: trust no name, no size and no hash in it, then run every check on what it holds."""
+"""Open a package as a stranger would: trust no name, no size and no hash in it, then run every
+check on what it holds.
+"""
 
 import dataclasses
 import hashlib
@@ -23,7 +25,8 @@ from mfr_kit.system_errors import DISK_FULL
 MOST_BYTES = 4 * 2**30  # unpacked
 MOST_FILES = 2_000_000  # MegaFace's features are a file an image
 MOST_RATIO = 200  # unpacked to packed
-# What Python's zip reader and its decompressors raise for damaged archives. RuntimeError: encrypted entries, nesting without end.
+# What Python's zip reader and its decompressors raise for damaged archives. RuntimeError: encrypted
+# entries, nesting without end.
 DAMAGED = (
     OSError,
     ValueError,

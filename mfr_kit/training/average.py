@@ -1,4 +1,6 @@
-"""Average the students of several runs, and go only a part of the way from their initial weights, in weight space."""
+"""Average the students of several runs, and go only a part of the way from their initial
+weights, in weight space.
+"""
 
 import hashlib
 import json
@@ -23,7 +25,8 @@ WANTED = {"init": str}  # beside what every run folder says
 def average(options: AverageOptions) -> Path:
     """Write a run folder with the mean of the runs' students; returns its weights file.
 
-    Source: Wortsman et al., *Model soups* (arXiv 2203.05482) and *Robust fine-tuning of zero-shot models* (arXiv 2109.01903) for `keep`.
+    Source: Wortsman et al., *Model soups* (arXiv 2203.05482) and *Robust fine-tuning of zero-shot
+        models* (arXiv 2109.01903) for `keep`.
 
     Raises:
         KitError: no runs, different architectures or initial weights, a projector, or OUT exists.
@@ -35,11 +38,13 @@ def average(options: AverageOptions) -> Path:
     check_runs(runs)
     if any(run.projector is not None for run in runs):
         raise KitError(
-            "runs that trained a projector have embedding spaces of their own and cannot be averaged"
+            "runs that trained a projector have embedding spaces of their own and cannot be "
+            "averaged"
         )
     if runs[0].config["init"] == "random" and (len(runs) > 1 or options.keep < 1):
         raise KitError(
-            "runs that started from random weights cannot be averaged: nothing lies between two of them"
+            "runs that started from random weights cannot be averaged: nothing lies between two "
+            "of them"
         )
     states = [run.model.state_dict() for run in runs]
     mean = {key: _mean([state[key] for state in states]) for key in states[0]}
@@ -58,7 +63,8 @@ def check_runs(runs: list[weights.Run]) -> None:
     """Refuse runs whose weights have nothing in common.
 
     Raises:
-        KitError: different architectures or initial weights, or a run that does not say what it began with.
+        KitError: different architectures or initial weights, or a run that does not say what it
+            began with.
     """
     for run in runs:
         check(run.config, WANTED, f"{run.path.parent / weights.CONFIG}", ADVICE)
@@ -67,7 +73,8 @@ def check_runs(runs: list[weights.Run]) -> None:
         found = {run.config[name] for run in runs}
         if len(found) != 1:
             raise KitError(
-                f"runs can be averaged if they have one --{name.replace('_', '-')}, found {', '.join(map(str, sorted(found)))}"
+                f"runs can be averaged if they have one --{name.replace('_', '-')}, found "
+                f"{', '.join(map(str, sorted(found)))}"
             )
 
 
@@ -87,7 +94,9 @@ def _initial_state(run: weights.Run) -> dict[str, torch.Tensor]:
 
 
 def _lineage(runs: list[weights.Run], keep: float) -> dict:
-    """The first run's lineage with every run's training sets; teachers that differ become one entry that names them all."""
+    """The first run's lineage with every run's training sets; teachers that differ become one
+    entry that names them all.
+    """
     lineages = [run.lineage for run in runs]
     sets = {
         json.dumps(entry, sort_keys=True): entry

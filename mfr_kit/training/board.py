@@ -1,4 +1,6 @@
-"""TensorBoard's event files, where the `tensorboard` package is installed; the kit itself does not need it."""
+"""TensorBoard's event files, where the `tensorboard` package is installed; the kit itself does
+not need it.
+"""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,7 +28,9 @@ class Board:
         self._writer = SummaryWriter(str(folder), purge_step=start + 1)
 
     def write(self, line: dict) -> None:
-        """Write every number of a log line under its name, those of nested tables as `table/name`."""
+        """Write every number of a log line under its name, those of nested tables as
+        `table/name`.
+        """
         for name, value in _numbers(line):
             if name != "step":
                 self._writer.add_scalar(name, value, line["step"])

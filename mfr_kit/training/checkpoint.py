@@ -1,4 +1,6 @@
-"""Everything a run needs to continue as if it had never stopped, in one file that is either old or new, never half."""
+"""Everything a run needs to continue as if it had never stopped, in one file that is either old
+or new, never half.
+"""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,7 +46,8 @@ def save(folder: Path, state: State) -> None:
 
 
 def restore(folder: Path, state: State, last_step: int | None = None) -> bool:
-    """Bring `state` to what last.pt says; False when there is none yet (stopped before the first checkpoint).
+    """Bring `state` to what last.pt says; False when there is none yet (stopped before the first
+    checkpoint).
 
     Args:
         folder: of the run.

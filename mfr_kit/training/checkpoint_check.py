@@ -1,4 +1,6 @@
-"""Whether what last.pt holds is what the run's networks and optimiser can take, all of it, before any of it is taken."""
+"""Whether what last.pt holds is what the run's networks and optimiser can take, all of it,
+before any of it is taken.
+"""
 
 from collections.abc import Mapping
 from typing import Any
@@ -41,7 +43,9 @@ def mismatch(content: Any, state: Any, last_step: int | None) -> str | None:
 
 
 def tensors_differ(found: Any, own: Mapping[str, Tensor]) -> str | None:
-    """Say how tensors by name differ from `own` in name, shape or type, or that one is not finite; None where they fit."""
+    """Say how tensors by name differ from `own` in name, shape or type, or that one is not
+    finite; None where they fit.
+    """
     if not isinstance(found, dict):
         return f"{type(found).__name__} where tensors by name are expected"
     odd = [key for key in (*own, *found) if key not in found or key not in own]
@@ -55,7 +59,9 @@ def tensors_differ(found: Any, own: Mapping[str, Tensor]) -> str | None:
 
 
 def tensor_differs(value: Any, own: Tensor) -> str | None:
-    """Say how a value differs from a tensor in shape or type, or that it is not finite; None where it fits."""
+    """Say how a value differs from a tensor in shape or type, or that it is not finite; None
+    where it fits.
+    """
     if not isinstance(value, Tensor):
         return f"is {type(value).__name__}, not a tensor"
     if value.layout != torch.strided or value.shape != own.shape or value.dtype != own.dtype:

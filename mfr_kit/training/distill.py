@@ -206,8 +206,10 @@ def _validate(validation: Validation, stepper: Stepper, state: State, journal: J
         {"score": result.score},
     )
     journal.say(
-        f"step {state.step}: masked {result.masked:.4f}, clean {result.clean:.4f} at FAR {result.far:g}, score {result.score:.4f}"
-        f"{' (best)' if better else ''}; {about['set']}, {about['people']} people, masks {about['masks']}"
+        f"step {state.step}: masked {result.masked:.4f}, clean {result.clean:.4f} at FAR "
+        f"{result.far:g}, score {result.score:.4f}"
+        f"{' (best)' if better else ''}; {about['set']}, {about['people']} people, masks "
+        f"{about['masks']}"
     )
     journal.rate()
 
@@ -224,7 +226,9 @@ def _measured(validation: Validation, student: nn.Module, candidate: dict[str, T
 def _finish(
     options: RunOptions, state: State, validation: Validation | None, journal: Journal
 ) -> None:
-    """Write student.pt: the best weights (without validation the last), `keep` of the way from the initial ones."""
+    """Write student.pt: the best weights (without validation the last), `keep` of the way from
+    the initial ones.
+    """
     chosen = options.out / weights.BEST if validation is not None else None
     end = weights.read_state(chosen) if chosen else state.result()
     start = {key: value.to(next(iter(end.values())).device) for key, value in state.initial.items()}
@@ -244,7 +248,8 @@ def _finish(
             {},
         )
         print(
-            f"kept {options.keep:g} of the way: masked {result.masked:.4f}, clean {result.clean:.4f}, score {result.score:.4f}"
+            f"kept {options.keep:g} of the way: masked {result.masked:.4f}, clean "
+            f"{result.clean:.4f}, score {result.score:.4f}"
         )
 
 

@@ -25,7 +25,8 @@ VIEWS, STEPS, WORKER_MIB = 48, 3, 60  # tried; and what a forked loader worker h
 
 
 def estimate(options: RunOptions) -> str:
-    """Say in lines what the run will take on this machine, with as many ranks as torchrun has started.
+    """Say in lines what the run will take on this machine, with as many ranks as torchrun has
+    started.
 
     Raises:
         KitError: what `distill` itself would refuse about data, teacher and student.
@@ -63,13 +64,19 @@ def estimate(options: RunOptions) -> str:
         else ""
     )
     lines = (
-        f"{options.data}: {len(faces):,} clean faces of {persons:,} people to train on; {ranks.world} rank(s)",
-        f"steps: {total:,} of {options.batch_size * options.accumulate * ranks.world} faces, {per_epoch:,.0f} a pass over the faces",
-        f"time: about {(bank_s + total * each_s) / 3600:.2f} h on this machine, of which {bank_s / 3600:.2f} h for the teacher's bank "
-        f"({left:,} faces missing); a step takes {each_s:.2f} s, {slower} being the slower; validation comes on top",
-        f"memory: about {_peak_mib() + WORKER_MIB * options.workers:.0f} MiB a rank{on_device}, and {bank_mib:.0f} MiB of the bank "
+        f"{options.data}: {len(faces):,} clean faces of {persons:,} people to train on; "
+        f"{ranks.world} rank(s)",
+        f"steps: {total:,} of {options.batch_size * options.accumulate * ranks.world} faces, "
+        f"{per_epoch:,.0f} a pass over the faces",
+        f"time: about {(bank_s + total * each_s) / 3600:.2f} h on this machine, of which "
+        f"{bank_s / 3600:.2f} h for the teacher's bank "
+        f"({left:,} faces missing); a step takes {each_s:.2f} s, {slower} being the slower; "
+        "validation comes on top",
+        f"memory: about {_peak_mib() + WORKER_MIB * options.workers:.0f} MiB a rank{on_device}, "
+        f"and {bank_mib:.0f} MiB of the bank "
         "in the page cache",
-        f"disk: about {disk_mib:.0f} MiB (bank {bank_mib:.0f}, checkpoints {state_mib:.0f}); {_free_mib(root):,.0f} MiB are free",
+        f"disk: about {disk_mib:.0f} MiB (bank {bank_mib:.0f}, checkpoints {state_mib:.0f}); "
+        f"{_free_mib(root):,.0f} MiB are free",
     )
     return "\n".join(lines) if ranks.first else ""
 
@@ -99,10 +106,12 @@ def _view_s(options: RunOptions, faces: FaceSet, drifts: np.ndarray | None) -> f
 
 
 def _step(options: RunOptions, student: nn.Module, device: torch.device) -> tuple[float, float]:
-    """Try the student's forward, backward and optimiser, which a step from the bank costs (benchmarks/train_step.py).
+    """Try the student's forward, backward and optimiser, which a step from the bank costs
+    (benchmarks/train_step.py).
 
     Returns:
-        seconds a step, and MiB of a run's checkpoints: last.pt with the optimiser's state, the start and the average; best and result.
+        seconds a step, and MiB of a run's checkpoints: last.pt with the optimiser's state, the
+        start and the average; best and result.
     """
     student = student.to(
         device,
@@ -132,7 +141,9 @@ def _step(options: RunOptions, student: nn.Module, device: torch.device) -> tupl
 
 
 def _head_mib(options: RunOptions, persons: int, size: int) -> float:
-    """MiB that the method's head and its optimiser state take in last.pt; a head has one row a person."""
+    """MiB that the method's head and its optimiser state take in last.pt; a head has one row a
+    person.
+    """
     method = registry.get(METHODS, options.method)
     with torch.device("meta"):
         head = method.head(options.of_method(), persons, size) if hasattr(method, "head") else None

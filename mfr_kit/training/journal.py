@@ -16,7 +16,8 @@ class Journal:
 
     Args:
         folder: of the run.
-        start: the step it begins with; later lines of an interrupted run are dropped, since those steps are repeated.
+        start: the step it begins with; later lines of an interrupted run are dropped, since those
+            steps are repeated.
         total: steps in all.
         shown: whether to write and show at all (the first rank does).
         board: where the figures go too.

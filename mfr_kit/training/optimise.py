@@ -1,4 +1,6 @@
-"""How weights move: parameter groups, learning-rate schedule, the pull towards the start, and averages of weights."""
+"""How weights move: parameter groups, learning-rate schedule, the pull towards the start, and
+averages of weights.
+"""
 
 import math
 from collections.abc import Mapping
@@ -19,11 +21,12 @@ STEP_AT = (
 def make_optimiser(
     student: nn.Module, others: list[nn.Module], options: RunOptions
 ) -> torch.optim.Optimizer:
-    """Make the optimiser; each group carries the `factor` by which `set_learning_rate` scales its rate.
+    """Make the optimiser; each group carries the `factor` by which `set_learning_rate` scales its
+    rate.
 
     Args:
-        student: its layers get `layer_decay`; what `freeze_layers`, `freeze_last_layers` and `train_only` leave as it is needs no gradient
-            from here on.
+        student: its layers get `layer_decay`; what `freeze_layers`, `freeze_last_layers` and
+            `train_only` leave as it is needs no gradient from here on.
         others: projector and heads; full rate.
         options: of the run.
     Raises:
@@ -63,7 +66,9 @@ def set_learning_rate(
 
 
 def schedule(name: str, step: int, total: int, warmup: float) -> float:
-    """Return the learning rate's factor in (0, 1] for step 0 .. total - 1: a linear rise, then the named fall."""
+    """Return the learning rate's factor in (0, 1] for step 0 .. total - 1: a linear rise, then
+    the named fall.
+    """
     rise = round(warmup * total)
     if step < rise:
         return (step + 1) / rise
@@ -80,7 +85,8 @@ def schedule(name: str, step: int, total: int, warmup: float) -> float:
 def pull_towards(model: nn.Module, start: Mapping[str, Tensor], strength: float) -> None:
     """Add the gradient of L2-SP, strength * (w - w_start), to the gradients in place.
 
-    Source: Li et al., *Explicit Inductive Bias for Transfer Learning with Convolutional Networks* (arXiv 1802.01483).
+    Source: Li et al., *Explicit Inductive Bias for Transfer Learning with Convolutional Networks*
+        (arXiv 1802.01483).
     """
     for name, parameter in model.named_parameters():
         if parameter.grad is not None:
@@ -90,7 +96,9 @@ def pull_towards(model: nn.Module, start: Mapping[str, Tensor], strength: float)
 def interpolate(
     start: Mapping[str, Tensor], end: Mapping[str, Tensor], share: float
 ) -> dict[str, Tensor]:
-    """Interpolate two state dicts: `share` 0 gives `start`, 1 gives `end`; counters are `end`'s. Nothing is written to."""
+    """Interpolate two state dicts: `share` 0 gives `start`, 1 gives `end`; counters are `end`'s.
+    Nothing is written to.
+    """
     return {
         key: start[key].lerp(value, share) if value.is_floating_point() else value
         for key, value in end.items()
@@ -107,11 +115,16 @@ def train_with_frozen_norms(model: nn.Module) -> nn.Module:
 
 
 def _unfrozen(model: nn.Module, options: RunOptions) -> list[list[Tensor]]:
-    """Take what shall not move out of training (autograd stops before the first layers) and return the other parameters, layer by layer."""
+    """Take what shall not move out of training (autograd stops before the first layers) and
+    return the other parameters, layer by layer.
+    """
     layers = _layers(model)
     first, last = options.freeze_layers, len(layers) - options.freeze_last_layers
     if first >= last:
-        flags = f"--freeze-layers {options.freeze_layers} and --freeze-last-layers {options.freeze_last_layers}"
+        flags = (
+            f"--freeze-layers {options.freeze_layers} and --freeze-last-layers "
+            f"{options.freeze_last_layers}"
+        )
         raise KitError(
             f"{flags}: the student has {len(layers)} layers, and one at least must be trained"
         )

@@ -1,4 +1,6 @@
-"""The options of `kit.py distill` (what every run has, plus the union of what the methods in losses/ declare), `adapt` and `average`."""
+"""The options of `kit.py distill` (what every run has, plus the union of what the methods in
+losses/ declare), `adapt` and `average`.
+"""
 
 import functools
 from dataclasses import MISSING, dataclass, field, fields, make_dataclass
@@ -56,14 +58,17 @@ class RunOptions:
     out: Path = option(writes="folder", help="Run folder to write.")
     train_people: Path | None = option(
         None,
-        help="List of names to train on; left out: everybody but --val-people and --holdout-people.",
+        help="List of names to train on; left out: everybody but --val-people and "
+        "--holdout-people.",
     )
     val_people: Path | None = option(
         None, help="List of names to choose the best weights on; left out: no validation."
     )
     holdout_people: list[Path] | None = option(
         None,
-        help="Lists of names never trained on (repeat the flag); refused if --train-people shares any.",
+        help="Lists of names never trained on (repeat the flag); refused if --train-people "
+        "shares "
+        "any.",
     )
     allow_shared_people: bool = option(
         False, help="Accept lists that share people; figures measured on them flatter."
@@ -72,7 +77,9 @@ class RunOptions:
     resume: bool = option(False, help="Continue the run in --out from its last checkpoint.")
     dry_run: bool = option(
         False,
-        help="Write nothing; try a few steps and say what the run will take: steps, hours, memory, disk.",
+        help="Write nothing; try a few steps and say what the run will take: steps, hours, "
+        "memory, "
+        "disk.",
     )
     method: str = option(
         "coupleface",
@@ -81,11 +88,15 @@ class RunOptions:
     )
     teacher: str = option(
         "sface",
-        help="Asset, .onnx file, state dict (.pth, .safetensors) or run folder that gives the targets; an ensemble with commas.",
+        help="Asset, .onnx file, state dict (.pth, .safetensors) or run folder that gives the "
+        "targets; an ensemble with "
+        "commas.",
     )
     normalisation: str | None = option(
         None,
-        help="Input of an .onnx teacher that does not say; MODEL.onnx:raw_0_255 says it for one of an ensemble.",
+        help="Input of an .onnx teacher that does not say; MODEL.onnx:raw_0_255 says it for one "
+        "of an "
+        "ensemble.",
         choices=lambda: ["minus1_to_1", "raw_0_255"],
     )
     output: str | None = option(
@@ -107,15 +118,21 @@ class RunOptions:
     width: float = option(1.0, help="Factor on the backbone's channel counts, > 0.")
     embedding_size: int | None = option(
         None,
-        help="D of the student; left out: the teacher's. Another size trains a projector, dropped at export.",
+        help="D of the student; left out: the teacher's. Another size trains a projector, "
+        "dropped at "
+        "export.",
     )
     init: str = option(
         "random",
-        help="`random`, `teacher` (same architecture), or a run folder or weights file (.pth, .safetensors) to start from.",
+        help="`random`, `teacher` (same architecture), or a run folder or weights file (.pth, "
+        ".safetensors) to start "
+        "from.",
     )
     sampling: str = option(
         "faces",
-        help="faces: a pass shows every face. identities: a pass shows one face of every person, so people with few count as much.",
+        help="faces: a pass shows every face. identities: a pass shows one face of every "
+        "person, so people with few count as "
+        "much.",
         choices=lambda: ["faces", "identities"],
     )
     batch_size: int = option(64, help="Faces a step and rank.")
@@ -143,15 +160,21 @@ class RunOptions:
     )
     freeze_layers: int = option(
         0,
-        help="First layers that keep their initial weights; they cost no backward pass, which on a CPU is most of a step.",
+        help="First layers that keep their initial weights; they cost no backward pass, which "
+        "on a CPU is most of a "
+        "step.",
     )
     freeze_last_layers: int = option(
         0,
-        help="Last layers that keep their initial weights, so that what maps features to people stays as it is.",
+        help="Last layers that keep their initial weights, so that what maps features to people "
+        "stays as it "
+        "is.",
     )
     train_only: str = option(
         "all",
-        help="norms: only the scales and shifts of batch norms, slopes and biases move, a few thousand numbers.",
+        help="norms: only the scales and shifts of batch norms, slopes and biases move, a few "
+        "thousand "
+        "numbers.",
         choices=lambda: ["all", "norms"],
     )
     clip: float = option(5.0, help="Largest gradient norm; 0 for none.")
@@ -163,7 +186,9 @@ class RunOptions:
     )
     ema: float = option(
         0.0,
-        help="Decay of the averaged weights, in [0, 1); 0 for none. If averaged, they are validated and kept.",
+        help="Decay of the averaged weights, in [0, 1); 0 for none. If averaged, they are "
+        "validated and "
+        "kept.",
     )
     keep: float = option(
         1.0,
@@ -178,15 +203,21 @@ class RunOptions:
     )
     mask_mix: Path | None = option(
         None,
-        help="TOML like masks/mix.toml: how often each kind is drawn and how samples vary; what it leaves out stays as it is.",
+        help="TOML like masks/mix.toml: how often each kind is drawn and how samples vary; what "
+        "it leaves out stays as it "
+        "is.",
     )
     degrade: float = option(
         0.0,
-        help="Probability that a view, bare or masked, is degraded: cut off, shrunk to 20-60 pixels, JPEG 20-60, blurred, grey.",
+        help="Probability that a view, bare or masked, is degraded: cut off, shrunk to 20-60 "
+        "pixels, JPEG 20-60, blurred, "
+        "grey.",
     )
     drift: float = option(
         1.0,
-        help="Alignment drift of masked faces; 1 is what was measured: on the set's twins, or the kit's constants if it has few.",
+        help="Alignment drift of masked faces; 1 is what was measured: on the set's twins, or "
+        "the kit's constants if it has "
+        "few.",
     )
     drift_clean: float = option(
         0.25, help="Alignment drift of clean faces, as a factor on the kit's constants."
@@ -231,7 +262,8 @@ class RunOptions:
             raise KitError(f"--steps must be at least 1, not {self.steps}")
         if self.teacher_view == "same" and self.target == "sum":
             raise KitError(
-                "--teacher-view same runs the teacher on the one view of the student: it cannot give --target sum"
+                "--teacher-view same runs the teacher on the one view of the student: it cannot "
+                "give --target sum"
             )
         if self.ema == 1 or not 0 <= self.momentum < 1:
             raise KitError("--ema and --momentum must be below 1")
@@ -262,7 +294,8 @@ class RunOptions:
         for entry in fields(self):
             if entry.name not in own | common and getattr(self, entry.name) != entry.default:
                 raise KitError(
-                    f"{flag_of(entry)} is an option of {entry.metadata['methods']}, not of --method {self.method}"
+                    f"{flag_of(entry)} is an option of {entry.metadata['methods']}, not of "
+                    f"--method {self.method}"
                 )
 
 
@@ -282,7 +315,9 @@ def refuse_out_of_range(options: Any) -> None:
 
 @functools.cache
 def distill_options() -> type[RunOptions]:
-    """Return the dataclass of all flags: `RunOptions` and every method's options, each of the latter tagged with its methods."""
+    """Return the dataclass of all flags: `RunOptions` and every method's options, each of the
+    latter tagged with its methods.
+    """
     declared: dict[str, tuple[Any, list[str]]] = {}
     for name in registry.names(METHODS):
         for entry in fields(registry.get(METHODS, name).Options):
@@ -292,7 +327,8 @@ def distill_options() -> type[RunOptions]:
                 entry.default,
             ) or entry.default is MISSING:
                 raise TypeError(
-                    f"losses/{name}.py and losses/{methods[0]}.py declare '{entry.name}' differently"
+                    f"losses/{name}.py and losses/{methods[0]}.py declare '{entry.name}' "
+                    "differently"
                 )
             methods.append(name)
     extra = []

@@ -1,4 +1,6 @@
-"""Who is trained on and who is validated on: two selections of one face set that never share a person."""
+"""Who is trained on and who is validated on: two selections of one face set that never share a
+person.
+"""
 
 from pathlib import Path
 from typing import NamedTuple
@@ -28,8 +30,8 @@ def split(options: RunOptions, echo: bool = True) -> Split:
         options: of the run.
         echo: False for all but one of several processes.
     Raises:
-        KitError: lists that share people (unless --allow-shared-people) or name nobody of the set; a name that nobody of the set
-            has (unless --allow-unknown).
+        KitError: lists that share people (unless --allow-shared-people) or name nobody of the set;
+            a name that nobody of the set has (unless --allow-unknown).
     """
     everything = FaceSet.open(options.data)
     validation = _names(options, everything, "val_people", echo)
@@ -49,7 +51,8 @@ def split(options: RunOptions, echo: bool = True) -> Split:
     train = seen.clean()
     if len(set(train.identities)) < 2:
         raise KitError(
-            f"{options.data} has clean faces of {len(set(train.identities))} training people; at least two are needed (--train-people)"
+            f"{options.data} has clean faces of {len(set(train.identities))} training people; at "
+            "least two are needed (--train-people)"
         )
     if not validation:
         return Split(train, None, seen)
@@ -60,7 +63,9 @@ def split(options: RunOptions, echo: bool = True) -> Split:
 
 
 def ancestors(options: RunOptions) -> dict[str, list[trained.Group]]:
-    """Read whom the models were trained on that leave a trace in the run, by what they are to it: "teacher", "initial weights"."""
+    """Read whom the models were trained on that leave a trace in the run, by what they are to
+    it: "teacher", "initial weights".
+    """
     specs = {}
     if not isinstance(options, RunOptions) or prepare.uses_teacher(options):
         specs["teacher"] = options.teacher
@@ -74,7 +79,9 @@ def ancestors(options: RunOptions) -> dict[str, list[trained.Group]]:
 
 
 def remember(options: RunOptions, faces: FaceSet, held: FaceSet | None) -> None:
-    """Write beside the run whom it is trained on, itself and through its ancestors, and whom it is validated on."""
+    """Write beside the run whom it is trained on, itself and through its ancestors, and whom it
+    is validated on.
+    """
     groups = [group for part in ancestors(options).values() for group in part]
     trained.store(options.out, faces.identities, trained.digested(groups, faces.fingerprint))
     (options.out / VALIDATED).unlink(missing_ok=True)  # of a start that was refused
@@ -86,7 +93,8 @@ def expect_same(options: RunOptions, faces: FaceSet, held: FaceSet | None) -> No
     """Refuse to resume a run with other people than it began with, wherever their lists lie now.
 
     Raises:
-        KitError: says how many came and went; a run of an earlier kit, which did not store them, is not checked.
+        KitError: says how many came and went; a run of an earlier kit, which did not store them, is
+            not checked.
     """
     for name, now, file in (
         ("training", set(faces.identities), trained.TRAINED),
@@ -99,7 +107,8 @@ def expect_same(options: RunOptions, faces: FaceSet, held: FaceSet | None) -> No
         came, went = len(now - before), len(before - now)
         if came or went:
             raise KitError(
-                f"--resume cannot continue {options.out} with other {name} people: {came:,} came and {went:,} went ({stored} lists those it began with)"
+                f"--resume cannot continue {options.out} with other {name} people: {came:,} came "
+                f"and {went:,} went ({stored} lists those it began with)"
             )
 
 
@@ -129,9 +138,13 @@ def _names(options: RunOptions, everything: FaceSet, name: str, echo: bool) -> s
 def _refuse_shared(options: RunOptions, shared: set[str], one: str, other: str) -> None:
     if not shared:
         return
-    some = f"{one} and {other} share {len(shared)} people ({', '.join(sorted(shared)[:5])}{', ...' if len(shared) > 5 else ''})"
+    some = (
+        f"{one} and {other} share {len(shared)} people "
+        f"({', '.join(sorted(shared)[:5])}{', ...' if len(shared) > 5 else ''})"
+    )
     if not options.allow_shared_people:
         raise KitError(
-            f"{some}: take them out of one of the lists; with --allow-shared-people figures measured on them flatter"
+            f"{some}: take them out of one of the lists; with --allow-shared-people figures "
+            "measured on them flatter"
         )
     print(f"{some}: figures measured on them flatter (--allow-shared-people)")

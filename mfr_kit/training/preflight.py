@@ -21,7 +21,9 @@ _PACKAGES = {"faiss": "faiss-cpu", "tensorboard": "tensorboard"}
 
 
 def holds_run(folder: Path) -> bool:
-    """Whether weights lie in a folder: one that a refused or killed start left has none, and is no run."""
+    """Whether weights lie in a folder: one that a refused or killed start left has none, and is
+    no run.
+    """
     return any((folder / name).is_file() for name in _RESULTS)
 
 
@@ -38,7 +40,8 @@ def refuse_taken(folder: Path, resume: bool | None = None) -> None:
         strange = (folder / weights.CONFIG).exists() and not (folder / weights.LINEAGE).exists()
         if strange:
             raise KitError(
-                f"{folder / weights.CONFIG} is there already and was left by no run: choose another --out, or move it"
+                f"{folder / weights.CONFIG} is there already and was left by no run: choose "
+                "another --out, or move it"
             )
         return
     if resume:
@@ -61,7 +64,8 @@ def check(options: RunOptions, faces: FaceSet, world: int) -> None:
         faces: to train on.
         world: number of ranks.
     Raises:
-        KitError: a batch larger than a pass, one too small for the method, a missing package, or a bank that cannot be made.
+        KitError: a batch larger than a pass, one too small for the method, a missing package, or a
+            bank that cannot be made.
     """
     _check_packages(options)
     if options.bank is not None and not options.bank.is_dir():
@@ -103,7 +107,8 @@ def check_student(options: RunOptions, student: nn.Module) -> None:
     if any(isinstance(module, kinds) for module in student.modules()):
         raise KitError(
             f"--batch-size 1: the batch norms of {options.student} need two faces or more: "
-            "give --batch-size 2 (with --accumulate for a larger step), or --freeze-bn with weights to start from (--init)"
+            "give --batch-size 2 (with --accumulate for a larger step), or --freeze-bn with "
+            "weights to start from (--init)"
         )
 
 
@@ -137,5 +142,6 @@ def _try_method(options: RunOptions, count: int) -> None:
             ) from None
     if not torch.isfinite(torch.as_tensor(loss)):
         raise KitError(
-            f"--batch-size {options.batch_size}: --method {options.method} gives no finite loss for so few faces; give more"
+            f"--batch-size {options.batch_size}: --method {options.method} gives no finite loss "
+            "for so few faces; give more"
         )

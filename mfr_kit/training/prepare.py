@@ -1,4 +1,6 @@
-"""Everything a run stands on before its first step: the folder, the networks, the teacher's bank, the partners."""
+"""Everything a run stands on before its first step: the folder, the networks, the teacher's
+bank, the partners.
+"""
 
 import contextlib
 import os
@@ -27,7 +29,8 @@ from mfr_kit.training.options import METHODS, RunOptions
 from mfr_kit.training.ranks import Ranks
 from mfr_kit.training.teacher import bank, mining
 
-# What a resumed run may change: where things lie (lineage and lists beside it say whether they are the same) and what the machine offers.
+# What a resumed run may change: where things lie (lineage and lists beside it say whether they are
+# the same) and what the machine offers.
 MAY_CHANGE = (
     "resume",
     "dry_run",
@@ -51,7 +54,9 @@ States = dict[str, dict[str, Tensor]]  # of a file, by entry
 
 @dataclass(frozen=True)
 class Relations:
-    """What the losses know of the training set; `labels` number the identities in alphabetical order."""
+    """What the losses know of the training set; `labels` number the identities in alphabetical
+    order.
+    """
 
     bank: bank.Bank | None  # None where no loss looks at the teacher
     labels: np.ndarray  # (N,) int64
@@ -73,7 +78,9 @@ def device_of(name: str) -> torch.device:
 
 
 def count_steps(options: RunOptions, faces: int, world: int) -> tuple[float, int]:
-    """Return the steps of a pass over all faces (not a whole number with `accumulate`), and the steps of the run."""
+    """Return the steps of a pass over all faces (not a whole number with `accumulate`), and the
+    steps of the run.
+    """
     per_epoch = faces // (options.batch_size * world) / options.accumulate
     return per_epoch, options.steps or max(1, round(options.epochs * per_epoch))
 
@@ -113,11 +120,13 @@ def open_folder(options: RunOptions, size: int, lineage: dict) -> None:
             for name in changed
         )
         raise KitError(
-            f"--resume cannot continue {options.out} with other options: {told}. Give the former ones, or begin anew in another --out"
+            f"--resume cannot continue {options.out} with other options: {told}. Give the former "
+            "ones, or begin anew in another --out"
         )
     if weights.read_lineage(options.out) != lineage:
         raise KitError(
-            f"--resume cannot continue {options.out}: the face set, the teacher or the initial weights are not those it began with"
+            f"--resume cannot continue {options.out}: the face set, the teacher or the initial "
+            "weights are not those it began with"
         )
 
 
@@ -159,7 +168,8 @@ def make_student(options: RunOptions, teacher: Embedder) -> tuple[nn.Module, int
     """Build the student with its initial weights.
 
     Returns:
-        the network on the CPU, its embedding size, and the lineage entry of its initial weights (None for random ones).
+        the network on the CPU, its embedding size, and the lineage entry of its initial weights
+        (None for random ones).
     Raises:
         KitError: weights that do not exist or do not fit; never replaced by random ones.
     """
@@ -195,7 +205,8 @@ def _teachers_weights(options: RunOptions, teacher: Embedder) -> tuple[States, d
     module = registry.get(weights.BACKBONES, options.student)
     if not hasattr(module, "state_from_onnx"):
         raise KitError(
-            f"--init teacher: a {options.student} cannot take the weights of the ONNX file {options.teacher}; "
+            f"--init teacher: a {options.student} cannot take the weights of the ONNX file "
+            f"{options.teacher}; "
             "use --init random, or `kit.py adapt` to put an adapter behind it"
         )
     file = assets.path(place) if place in ASSET_NORMALISATION else path
@@ -254,7 +265,9 @@ def describe(
 
 
 def uses_teacher(options: RunOptions) -> bool:
-    """Whether the teacher leaves a trace in the student: not where a method that goes by labels stands by itself (--fcd-weight 0)."""
+    """Whether the teacher leaves a trace in the student: not where a method that goes by labels
+    stands by itself (--fcd-weight 0).
+    """
     return (
         not getattr(registry.get(METHODS, options.method), "BY_LABELS", False)
         or options.of_method().fcd_weight != 0
@@ -264,7 +277,8 @@ def uses_teacher(options: RunOptions) -> bool:
 def relations(
     options: RunOptions, faces: FaceSet, teacher: Embedder, device: torch.device, ranks: Ranks
 ) -> Relations:
-    """Fill the bank (the first rank does), average it into prototypes and, for a method that mines, find the partners.
+    """Fill the bank (the first rank does), average it into prototypes and, for a method that mines,
+    find the partners.
 
     A student that learns from labels alone needs no bank and gets none.
     """

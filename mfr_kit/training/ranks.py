@@ -29,9 +29,10 @@ class Ranks:
     def gather(self, embeddings: Tensor) -> Tensor:
         """Join (B, D) embeddings of all ranks into (world * B, D).
 
-        Every rank then computes the loss of the whole batch. The backward pass adds up what all ranks want of a rank's rows, which is
-        `world` times the gradient of that one loss; DistributedDataParallel divides by `world` again. So a method that compares
-        samples, or divides by the number of active relations, gives what one rank with the joined batch gives.
+        Every rank then computes the loss of the whole batch. The backward pass adds up what all
+        ranks want of a rank's rows, which is `world` times the gradient of that one loss;
+        DistributedDataParallel divides by `world` again. So a method that compares samples, or
+        divides by the number of active relations, gives what one rank with the joined batch gives.
         """
         if self.world == 1:
             return embeddings

@@ -119,11 +119,16 @@ class Stepper:
         keys = ", ".join(str(self.faces.keys[i]) for i in chosen[:8]) + (
             " ..." if len(chosen) > 8 else ""
         )
-        return f"non-finite {what} at step {step}: {keys}. Look at these faces, or lower --learning-rate; the last checkpoint is intact"
+        return (
+            f"non-finite {what} at step {step}: {keys}. Look at these faces, or lower "
+            "--learning-rate; the last checkpoint is intact"
+        )
 
 
 def _ratios(losses: dict[str, Tensor], student: Tensor) -> dict[str, dict[str, float]]:
-    """Compare what each term asks of the embeddings with what FCD asks: ratios of gradient norms."""
+    """Compare what each term asks of the embeddings with what FCD asks: ratios of gradient
+    norms.
+    """
     if "fcd" not in losses or len(losses) == 1:
         return {}
     norms = {

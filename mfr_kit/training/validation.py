@@ -1,4 +1,6 @@
-"""The figure the best checkpoint is chosen by: 0.25 TAR of masked against clean + 0.75 TAR of clean against clean."""
+"""The figure the best checkpoint is chosen by: 0.25 TAR of masked against clean + 0.75 TAR of
+clean against clean.
+"""
 
 import functools
 from collections.abc import Callable, Iterator
@@ -40,8 +42,9 @@ class Result:
 class Validation:
     """Measure students on people they were not trained on.
 
-    The masked faces are the set's own (twins, or really masked photographs; a twin whose face was not found counts as a
-    non-match); a set without any gets one drawn on every clean face, with the measured alignment drift, the same every time.
+    The masked faces are the set's own (twins, or really masked photographs; a twin whose face was
+    not found counts as a non-match); a set without any gets one drawn on every clean face, with the
+    measured alignment drift, the same every time.
 
     `about` names what the figures belong to: the set, how many people, whose masks.
 
@@ -71,7 +74,8 @@ class Validation:
         return self.compare(*self.embedded(functools.partial(_forward, student)))
 
     def embedded(self, embed: Callable[[np.ndarray], np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-        """(N, D) embeddings of the faces as they lie in the set, and with masks drawn on them (the same again if the set has its own).
+        """(N, D) embeddings of the faces as they lie in the set, and with masks drawn on them (the
+        same again if the set has its own).
 
         Args:
             embed: (B, 112, 112, 3) uint8 RGB -> (B, D).
@@ -119,5 +123,6 @@ def _smallest_far(impostors: int, name: str) -> float:
         if impostors * far >= CLAIM:
             return far
     raise KitError(
-        f"the validation people of {name} give {impostors:,} impostor comparisons, too few for a TAR: name more, or leave --val-people out"
+        f"the validation people of {name} give {impostors:,} impostor comparisons, too few for a "
+        "TAR: name more, or leave --val-people out"
     )

@@ -1,4 +1,6 @@
-"""A small table from TOML to page: what is recorded is not done again, and the page says what the records say."""
+"""A small table from TOML to page: what is recorded is not done again, and the page says what
+the records say.
+"""
 
 import json
 import re
@@ -266,7 +268,9 @@ def test_a_page_may_lie_anywhere_and_names_its_plots_from_there(folder, records,
 
 
 def test_mask_ratios_are_plotted_though_a_record_is_older_than_an_option(records, tmp_path):
-    """An option that a record does not know stands at its default there; it is no difference between settings."""
+    """An option that a record does not know stands at its default there; it is no difference
+    between settings.
+    """
     folder, ratios = tmp_path / "results" / "small", (0.0, 0.35, 0.7)
     folder.mkdir(parents=True)
     for ratio in ratios:

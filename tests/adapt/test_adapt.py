@@ -47,7 +47,9 @@ def make_adapt(set_folder, teacher_folder, tmp_path):
 
 
 def moved(count=400, size=6, seed=0):
-    """Stored embeddings of made-up people whose masks move them all by one vector and dim a direction: an adapter can undo it."""
+    """Stored embeddings of made-up people whose masks move them all by one vector and dim a
+    direction: an adapter can undo it.
+    """
     rng = np.random.default_rng(seed)
     people = rng.normal(size=(count // 4, size)) * 3
     clean = np.repeat(people, 4, axis=0)[:, None] + 0.3 * rng.normal(size=(count, 2, size))
@@ -57,7 +59,9 @@ def moved(count=400, size=6, seed=0):
 
 
 def recogniser(path, batch="N", opset=11, ir=6, kind=onnx.TensorProto.FLOAT, reshape=False):
-    """Write an ONNX file (B, 3, 112, 112) -> (B, 5): the means of the channels, times a matrix; no metadata."""
+    """Write an ONNX file (B, 3, 112, 112) -> (B, 5): the means of the channels, times a matrix;
+    no metadata.
+    """
     matrix = np.random.default_rng(1).normal(size=(3, 5)).astype(np.float32)
     nodes = [helper.make_node("GlobalAveragePool", ["data"], ["pooled"])]
     if reshape:

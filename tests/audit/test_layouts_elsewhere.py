@@ -1,4 +1,6 @@
-"""The same folders through `convert` and `audit`: one walk, the same refusals, and every file is somewhere."""
+"""The same folders through `convert` and `audit`: one walk, the same refusals, and every file is
+somewhere.
+"""
 
 import csv
 import os

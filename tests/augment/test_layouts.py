@@ -1,4 +1,6 @@
-"""Folders as users have them, through the command line: what is laid out otherwise is refused with the remedy, and nothing is lost."""
+"""Folders as users have them, through the command line: what is laid out otherwise is refused
+with the remedy, and nothing is lost.
+"""
 
 import csv
 import os

@@ -1,4 +1,6 @@
-"""Every kind of file that a folder of photographs may hold, through `augment`: a face where there is one, a reason where there is none."""
+"""Every kind of file that a folder of photographs may hold, through `augment`: a face where
+there is one, a reason where there is none.
+"""
 
 import struct
 import zlib

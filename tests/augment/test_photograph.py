@@ -1,4 +1,6 @@
-"""What one photograph gives: every photograph is counted once as itself and at most once as a twin, whatever the detector misses."""
+"""What one photograph gives: every photograph is counted once as itself and at most once as a
+twin, whatever the detector misses.
+"""
 
 import itertools
 
@@ -25,7 +27,9 @@ MUTE = (0, 255, 255)
 
 
 class Moody:
-    """Finds the one face of a picture, unless the colour of a corner or the blue lower half forbids it."""
+    """Finds the one face of a picture, unless the colour of a corner or the blue lower half
+    forbids it.
+    """
 
     def detect(self, image: np.ndarray) -> list[Detection]:
         corner, masked = tuple(image[0, 0].tolist()), tuple(image[-1, -1].tolist()) == (0, 0, 255)

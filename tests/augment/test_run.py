@@ -1,4 +1,6 @@
-"""`kit.py augment` on a few ORL people: the data contract, sameness, and that nothing a folder may hold is fatal."""
+"""`kit.py augment` on a few ORL people: the data contract, sameness, and that nothing a folder
+may hold is fatal.
+"""
 
 import json
 import pickle

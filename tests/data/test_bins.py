@@ -59,7 +59,9 @@ def test_module_names_of_both_numpys(tmp_path, module):
 
 
 def test_a_pickle_of_python_2(tmp_path):
-    """By hand, as Python 2.7's cPickle writes ([str, str, str, str], [True, False]) at protocol 2."""
+    """By hand, as Python 2.7's cPickle writes ([str, str, str, str], [True, False]) at protocol
+    2.
+    """
     strings = b"".join(
         b"T" + struct.pack("<i", len(image)) + image
         if len(image) > 255

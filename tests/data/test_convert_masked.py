@@ -25,7 +25,9 @@ def face(key, person, clean_key="", condition="nonmask", data=b""):
 
 @pytest.fixture
 def faces(tmp_path):
-    """Ann: two clean faces with a twin each and one really masked; Bob: one clean face and one twin."""
+    """Ann: two clean faces with a twin each and one really masked; Bob: one clean face and one
+    twin.
+    """
     plan = [
         ("faces/Ann/1.jpg", "Ann", "", "nonmask"),
         ("faces/Ann/1.masked.jpg", "Ann", "faces/Ann/1.jpg", "mask"),

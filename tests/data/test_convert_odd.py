@@ -1,4 +1,6 @@
-"""What `convert` does with files that are no images, with odd names, and with files that are there already."""
+"""What `convert` does with files that are no images, with odd names, and with files that are
+there already.
+"""
 
 import csv
 

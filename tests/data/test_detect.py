@@ -56,7 +56,8 @@ def test_no_face_in_a_wall_and_none_in_a_single_pixel(detector):
 
 
 def test_a_narrow_picture_gives_the_same_answer_every_time(detector):
-    # OpenCV's YuNet reads unwritten memory where a side is padded to 32 pixels: random faces, boxes of 1e30 pixels, nan
+    # OpenCV's YuNet reads unwritten memory where a side is padded to 32 pixels: random faces, boxes
+    # of 1e30 pixels, nan
     rng = np.random.default_rng(0)
     for shape in ((1, 3000), (20, 640), (640, 24), (32, 32)):
         narrow, answers = rng.integers(0, 256, (*shape, 3), dtype=np.uint8), set()

@@ -194,7 +194,9 @@ def test_several_labels_an_image(tmp_path):
 
 
 def test_a_header_rounded_to_float32(tmp_path, monkeypatch):
-    """Beyond 2**24 records the header's own numbers are rounded (Glint360K); the true keys are looked up."""
+    """Beyond 2**24 records the header's own numbers are rounded (Glint360K); the true keys are
+    looked up.
+    """
     images = [pack(label, jpeg(label)) for label in (0, 0, 1, 2)]
     path = rec(
         tmp_path / "a.rec",

@@ -1,4 +1,6 @@
-"""The insightface detector with a made-up pack: two tiny networks that find a green spot and say where 106 points are."""
+"""The insightface detector with a made-up pack: two tiny networks that find a green spot and say
+where 106 points are.
+"""
 
 from pathlib import Path
 
@@ -15,7 +17,8 @@ from mfr_kit.data.faceset import FaceSet
 from mfr_kit.data.images import encode
 from mfr_kit.errors import KitError
 
-REACH = 60.0  # the made-up face reaches this many pixels from the spot, in the detector's 640 x 640 input
+# the made-up face reaches this many pixels from the spot, in the detector's 640 x 640 input
+REACH = 60.0
 SHAPE = TEMPLATE - 56  # of its five points around the spot
 
 
@@ -24,7 +27,9 @@ def constant(name: str, values) -> onnx.TensorProto:
 
 
 def write_detector(path: Path, landmarks: bool = True) -> None:
-    """Scores are high where the mean over 8 x 8 pixels is green; every anchor's box and points are the same distances."""
+    """Scores are high where the mean over 8 x 8 pixels is green; every anchor's box and points
+    are the same distances.
+    """
     nodes, weights, outputs = (
         [],
         [

@@ -1,4 +1,6 @@
-"""Lists: what any editor saves is read, what is no list is said in a line, and what the kit writes it reads back."""
+"""Lists: what any editor saves is read, what is no list is said in a line, and what the kit
+writes it reads back.
+"""
 
 import os
 import unicodedata

@@ -1,4 +1,6 @@
-"""Lists and records as other tools write them: face2rec2's and mxnet's .lst, RecBuilder's property, capitals, any encoding."""
+"""Lists and records as other tools write them: face2rec2's and mxnet's .lst, RecBuilder's
+property, capitals, any encoding.
+"""
 
 import pytest
 
@@ -29,7 +31,8 @@ SHAPES = {
     "mxnet": "0\t0.000000\ta 1.jpg\n7\t10\tb/2.jpg\n2\t10.0\tc.jpg\n",
     "mxnet with two labels": "0\t0\t5.5\ta 1.jpg\n1\t10\t6\tb/2.jpg\n2\t10\t7\tc.jpg\n",
     "face2rec2": "1\ta 1.jpg\t0\n0\tb/2.jpg\t10\n1\tc.jpg\t10.0\n",
-    "with boxes": "1\ta 1.jpg\t0\t10\t10\t90\t100\n1\tb/2.jpg\t10\t1\t2\t3\t4\n1\tc.jpg\t10\t1\t2\t3\t4.5\n",
+    "with boxes": "1\ta "
+    "1.jpg\t0\t10\t10\t90\t100\n1\tb/2.jpg\t10\t1\t2\t3\t4\n1\tc.jpg\t10\t1\t2\t3\t4.5\n",
     "with points": "0\ta 1.jpg\t0\t1\t2\t3\t4" + "\t30.5" * 10 + "\n1\tb/2.jpg\t10\n1\tc.jpg\t10\n",
     "two columns": "a 1.jpg\t0\nb/2.jpg\t10\nc.jpg\t1e1\n",
     "label first": "0\ta 1.jpg\n10\tb/2.jpg\n10\tc.jpg\n",

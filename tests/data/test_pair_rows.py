@@ -1,4 +1,6 @@
-"""Lists of pairs as others write them: CPLFW's, label first, any separator, any encoding, capitals in suffixes."""
+"""Lists of pairs as others write them: CPLFW's, label first, any separator, any encoding,
+capitals in suffixes.
+"""
 
 import numpy as np
 import pytest
@@ -139,7 +141,8 @@ def test_templates_and_distractors_with_a_byte_order_mark(tmp_path):
     meta.mkdir()
     files = {
         "ijbc_face_tid_mid.txt": "1.jpg 1 1\r\n2.jpg 2 2\r\n",
-        "ijbc_name_5pts_score.txt": "1.jpg 1 2 3 4 5 6 7 8 9 10 0.5\r\n2.jpg 1 2 3 4 5 6 7 8 9 10 0.5\r\n",
+        "ijbc_name_5pts_score.txt": "1.jpg 1 2 3 4 5 6 7 8 9 10 0.5\r\n2.jpg 1 2 3 4 5 6 7 8 9 10 "
+        "0.5\r\n",
         "ijbc_template_pair_label.txt": "1 2 0\r\n1 1 1\r\n",
     }
     for name, text in files.items():

@@ -75,7 +75,8 @@ def test_bad_lfw(tmp_path, photos, text, problem):
 
 def test_mlfw(tmp_path, photos):
     (tmp_path / "mlfw.txt").write_text(
-        "Ann_Lee/Ann_Lee_0001.jpg\tAnn_Lee/Ann_Lee_0002.jpg\t1\n\nBob/Bob_0001.jpg Ann_Lee/Ann_Lee_0001.jpg 0\n"
+        "Ann_Lee/Ann_Lee_0001.jpg\tAnn_Lee/Ann_Lee_0002.jpg\t1\n\nBob/Bob_0001.jpg "
+        "Ann_Lee/Ann_Lee_0001.jpg 0\n"
     )
     pairs = open_pairs(tmp_path / "mlfw.txt", photos)
     assert [list(column) for column in (pairs.left, pairs.right, pairs.same)] == [
@@ -222,8 +223,10 @@ def test_twelve_thousand_images_decode_in_bounded_memory(tmp_path):
 import resource, sys
 def peak_kib():
     if sys.platform != "linux":
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // (1024 if sys.platform == "darwin" else 1)
-    with open("/proc/self/status") as status:  # ru_maxrss would start at what the process that forked us had
+        unit = 1024 if sys.platform == "darwin" else 1
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // unit
+    # ru_maxrss would start at what the process that forked us had
+    with open("/proc/self/status") as status:
         return next(int(line.split()[1]) for line in status if line.startswith("VmHWM"))
 sys.path.insert(0, {str(Path(__file__).parents[2])!r})
 from pathlib import Path

@@ -65,7 +65,9 @@ def test_image_payloads_survive(label, data):
 
 
 def test_the_bytes_are_those_of_dmlc(tmp_path):
-    """Hand-made from the format's definition: split at the aligned magic number only, the padding zero."""
+    """Hand-made from the format's definition: split at the aligned magic number only, the
+    padding zero.
+    """
     path = write(tmp_path / "a.rec", [b"abcd" + MAGIC_BYTES + b"x", b"ab" + MAGIC_BYTES])
     whole = (
         MAGIC_BYTES

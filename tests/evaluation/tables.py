@@ -1,4 +1,6 @@
-"""Tables of made-up faces, and every figure recomputed the slow way: one Python list of all comparisons, fully sorted."""
+"""Tables of made-up faces, and every figure recomputed the slow way: one Python list of all
+comparisons, fully sorted.
+"""
 
 import itertools
 from fractions import Fraction
@@ -31,7 +33,9 @@ def coarse(
     size: int = 6,
     lost: float = 0.1,
 ) -> Faces:
-    """Embeddings of few dyadic values: their products are exact in float32 in any order, and many scores tie."""
+    """Embeddings of few dyadic values: their products are exact in float32 in any order, and
+    many scores tie.
+    """
     centres = rng.integers(-levels, levels + 1, (people, size))
     who = rng.integers(0, people, count)
     wide = np.clip(centres[who] + rng.integers(-1, 2, (count, size)), -levels, levels)
@@ -61,7 +65,9 @@ def listed(probe: Faces, gallery: Faces | None = None) -> tuple[list[float], lis
 
 
 def tar_by_sorting(genuine: list[float], impostor: list[float], far: float) -> tuple[float, int]:
-    """The definition, word for word: the greatest TAR over all thresholds whose FAR <= far; and the false accepts there."""
+    """The definition, word for word: the greatest TAR over all thresholds whose FAR <= far; and
+    the false accepts there.
+    """
     allowed = Fraction(repr(far)) * len(impostor)
     thresholds = [*sorted({s for s in genuine + impostor if np.isfinite(s)}), np.inf]
     options = [(sum(s >= t for s in genuine), sum(s >= t for s in impostor)) for t in thresholds]

@@ -72,7 +72,9 @@ def test_the_threshold_of_unmasked_faces_is_kept_for_masked_ones(measured) -> No
 
 
 def test_groups_of_masks_add_up_to_the_whole(measured) -> None:
-    """Kinds and ranges of coverage; the twin whose face was lost is a group of its own, with nothing accepted."""
+    """Kinds and ranges of coverage; the twin whose face was lost is a group of its own, with
+    nothing accepted.
+    """
     faceset, raw = measured
     rows = faceset.table.to_pylist()
     for number, row in enumerate(rows):

@@ -1,6 +1,8 @@
-"""The half that runs under Python 3.8 with mxnet 1.9.1: `mxnet_side.py write|read FOLDER`. It must not import the kit.
+"""The half that runs under Python 3.8 with mxnet 1.9.1: `mxnet_side.py write|read FOLDER`. It must
+not import the kit.
 
-`write` makes sets with the real mxnet from the payloads in FOLDER/payloads.json; `read` prints what the real mxnet finds in FOLDER's sets.
+`write` makes sets with the real mxnet from the payloads in FOLDER/payloads.json; `read` prints what
+the real mxnet finds in FOLDER's sets.
 """
 
 import base64
@@ -15,7 +17,9 @@ FOLDER = Path(sys.argv[2])
 
 
 def write():
-    """Write raw.rec (arbitrary bytes), header.rec (record 0, images, per-person records) and plain.rec (images only)."""
+    """Write raw.rec (arbitrary bytes), header.rec (record 0, images, per-person records) and
+    plain.rec (images only).
+    """
     content = json.loads((FOLDER / "payloads.json").read_text())
     raw = mx.recordio.MXIndexedRecordIO(str(FOLDER / "raw.idx"), str(FOLDER / "raw.rec"), "w")
     for key, payload in enumerate(content["raw"]):
@@ -53,7 +57,9 @@ def write():
 
 
 def read():
-    """Print {set: [[key, base64 of the payload, labels, id, pixels' sum by channel or null], ...]}, read by key and once more in order."""
+    """Print {set: [[key, base64 of the payload, labels, id, pixels' sum by channel or null],
+    ...]}, read by key and once more in order.
+    """
     found = {}
     for path in sorted(FOLDER.glob("*.rec")):
         file = mx.recordio.MXIndexedRecordIO(str(path.with_suffix(".idx")), str(path), "r")

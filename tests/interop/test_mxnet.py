@@ -1,7 +1,8 @@
-"""The real mxnet as referee of our RecordIO, both ways. It needs Python 3.8, so it runs in an environment of its own:
+"""The real mxnet as referee of our RecordIO, both ways. It needs Python 3.8, so it runs in an
+environment of its own:
 
-PYENV_VERSION=3.8.18 python -m venv ENV && ENV/bin/pip install mxnet==1.9.1 'numpy<1.24' opencv-python-headless
-MFR_KIT_MXNET_PYTHON=ENV/bin/python pytest tests/interop
+PYENV_VERSION=3.8.18 python -m venv ENV && ENV/bin/pip install mxnet==1.9.1 'numpy<1.24'
+opencv-python-headless MFR_KIT_MXNET_PYTHON=ENV/bin/python pytest tests/interop
 """
 
 import base64
@@ -23,7 +24,9 @@ from mfr_kit.data.training_set import from_names
 PYTHON = os.environ.get("MFR_KIT_MXNET_PYTHON", "")
 pytestmark = pytest.mark.skipif(
     not Path(PYTHON).is_file(),
-    reason="MFR_KIT_MXNET_PYTHON does not name a Python with mxnet 1.9.1 (tests/interop/test_mxnet.py says how to make one)",
+    reason="MFR_KIT_MXNET_PYTHON does not name a Python with mxnet 1.9.1 "
+    "(tests/interop/test_mxnet.py says how to make "
+    "one)",
 )
 RAW = [
     b"",

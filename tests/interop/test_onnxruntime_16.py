@@ -1,4 +1,6 @@
-"""The challenge server's own onnxruntime, 1.6.0, runs what we export. It needs Python 3.8 and gets an environment of its own."""
+"""The challenge server's own onnxruntime, 1.6.0, runs what we export. It needs Python 3.8 and
+gets an environment of its own.
+"""
 
 import os
 import shutil
@@ -27,7 +29,9 @@ numpy.savez(sys.argv[3], *found)
 
 @pytest.fixture(scope="module")
 def python_with_16():
-    """An interpreter with onnxruntime 1.6.0, kept in the kit's cache; the tests are skipped where it cannot be had."""
+    """An interpreter with onnxruntime 1.6.0, kept in the kit's cache; the tests are skipped
+    where it cannot be had.
+    """
     folder = assets.home() / "interop-onnxruntime-1.6"
     ready = folder / "ready"
     if not ready.exists():

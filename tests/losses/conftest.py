@@ -8,7 +8,9 @@ from mfr_kit.losses._batch import Batch, unit
 
 @pytest.fixture
 def batch() -> Batch:
-    """Six samples of five identities in eight dimensions with four partners each, in float64; the student near its teacher."""
+    """Six samples of five identities in eight dimensions with four partners each, in float64;
+    the student near its teacher.
+    """
     rng = torch.Generator().manual_seed(7)
     teacher = torch.randn(6, 8, generator=rng, dtype=torch.float64) * 3
     student = (

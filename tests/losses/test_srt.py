@@ -24,7 +24,9 @@ def naive(student, teacher, labels, margin):
 
 
 def pulled_together(arrays, share):
-    """The student moved towards the mean of the teacher's embeddings: its negatives come near. A negative share drives them off."""
+    """The student moved towards the mean of the teacher's embeddings: its negatives come near. A
+    negative share drives them off.
+    """
     student, teacher, labels, *_ = arrays
     return student + share * teacher.mean(axis=0), teacher, labels
 

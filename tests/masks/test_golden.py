@@ -1,6 +1,8 @@
-"""Golden sheet: every kind on drawn heads, turned three ways, against the picture that was looked at.
+"""Golden sheet: every kind on drawn heads, turned three ways, against the picture that was looked
+at.
 
-After a change that is meant to be seen: `python -m tests.masks.test_golden` writes it anew; look at it before committing.
+After a change that is meant to be seen: `python -m tests.masks.test_golden` writes it anew; look at
+it before committing.
 """
 
 from pathlib import Path

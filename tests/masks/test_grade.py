@@ -78,7 +78,9 @@ def test_aligned_crops_are_never_recompressed(monkeypatch):
 
 @pytest.mark.parametrize("sigma", [1.5, 2.0, 3.0])
 def test_masks_on_very_blurred_faces_are_as_blurred(sigma):
-    """Beyond a pixel or so only rounding is left of the finest detail: measured there, such photos passed for sharp ones."""
+    """Beyond a pixel or so only rounding is left of the finest detail: measured there, such
+    photos passed for sharp ones.
+    """
     mask = library.load(["surgical-blue"]).draw(rng_for(2))
     mask.parameters.update(softness=0.0, dirt=0.0)
     measured, drawn, wanted = [], 0.0, 0.0

@@ -28,7 +28,9 @@ def test_exact_landmarks_give_the_exact_pose(yaw, pitch, roll):
 
 @pytest.mark.parametrize("yaw", [0, 15, 30, 45])
 def test_yaw_on_other_heads_with_noisy_landmarks(yaw):
-    """Heads up to 10 % wider, longer and deeper than the model, one pixel of noise: median error within 5 degrees (issue 4)."""
+    """Heads up to 10 % wider, longer and deeper than the model, one pixel of noise: median error
+    within 5 degrees (issue 4).
+    """
     rng = np.random.default_rng(yaw)
     errors = []
     for _ in range(300):
@@ -67,7 +69,9 @@ def test_the_aligned_template_is_a_face_seen_from_the_front():
 
 
 def test_68_points_follow_the_jaw():
-    """The iBUG order: 0..16 the jaw from ear to ear, 30 the nose tip, 36..47 the eyes, 48 and 54 the mouth corners."""
+    """The iBUG order: 0..16 the jaw from ear to ear, 30 the nose tip, 36..47 the eyes, 48 and 54
+    the mouth corners.
+    """
 
     def points(jaw):
         angle = np.linspace(np.pi, 0, 17)

@@ -1,4 +1,6 @@
-"""The renderer's contract: new images, coverage that tells the truth, any size, the same result for the same sample."""
+"""The renderer's contract: new images, coverage that tells the truth, any size, the same result
+for the same sample.
+"""
 
 import numpy as np
 import pytest
@@ -96,7 +98,9 @@ def test_faces_at_or_beyond_the_border_are_clipped(shift):
 
 
 def test_turned_heads_get_turned_masks():
-    """The far half of the body shrinks as the head turns, and the mask's middle moves with the nose."""
+    """The far half of the body shrinks as the head turns, and the mask's middle moves with the
+    nose.
+    """
     shares = []
     for yaw in (-50, -25, 0, 25, 50):
         image, landmarks = drawn_heads.draw(160, yaw)

@@ -1,4 +1,6 @@
-"""Contact sheets and the gallery: odd pictures among the faces are counted, odd outputs refused, nothing lost."""
+"""Contact sheets and the gallery: odd pictures among the faces are counted, odd outputs refused,
+nothing lost.
+"""
 
 import cv2
 import numpy as np

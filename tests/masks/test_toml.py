@@ -1,4 +1,6 @@
-"""Mask TOMLs and mix.toml: every field has a range, and what is wrong is answered with the file, the look and the key."""
+"""Mask TOMLs and mix.toml: every field has a range, and what is wrong is answered with the file,
+the look and the key.
+"""
 
 import cv2
 import numpy as np

@@ -36,7 +36,9 @@ def test_image_coverage_and_keypoints_come_back():
 
 
 def test_keypoints_follow_an_earlier_flip():
-    """The mask lands on the flipped face: coverage of the mirrored image is the mirrored coverage's neighbour."""
+    """The mask lands on the flipped face: coverage of the mirrored image is the mirrored
+    coverage's neighbour.
+    """
     out = compose(albumentations.HorizontalFlip(p=1.0), MaskAugment(["grey-fill"], p=1.0))(
         **sample(keypoints=TEMPLATE + np.array([12, 0]))
     )

@@ -7,7 +7,9 @@ from mfr_kit.models import weights
 
 @pytest.fixture
 def make_run():
-    """Return a function that writes a finished run of a tiny MobileFaceNet into a folder and returns its model."""
+    """Return a function that writes a finished run of a tiny MobileFaceNet into a folder and
+    returns its model.
+    """
 
     def make_run(folder, **config):
         config = {"student": "mobilefacenet", "embedding_size": 16, "width": 0.125, **config}

@@ -1,4 +1,6 @@
-"""Small recognisers in the odd shapes that other exporters leave: a convolution, its mean over the image, D = 8."""
+"""Small recognisers in the odd shapes that other exporters leave: a convolution, its mean over
+the image, D = 8.
+"""
 
 import numpy as np
 import onnx

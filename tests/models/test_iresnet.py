@@ -20,7 +20,9 @@ MILLIONS = {
 
 
 def published_state(depth):
-    """Write out the names and shapes of arcface_torch's checkpoints, independently of our classes."""
+    """Write out the names and shapes of arcface_torch's checkpoints, independently of our
+    classes.
+    """
 
     def norm(name, size):
         return {

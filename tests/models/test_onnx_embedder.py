@@ -1,4 +1,6 @@
-"""ONNX files of other people: what can be run is run right, what cannot be is refused in one line that says why."""
+"""ONNX files of other people: what can be run is run right, what cannot be is refused in one
+line that says why.
+"""
 
 import json
 import os

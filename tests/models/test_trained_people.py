@@ -1,4 +1,6 @@
-"""Whom a model was trained on: no name leaves the run folder, nobody is missed, and damage is said in a line."""
+"""Whom a model was trained on: no name leaves the run folder, nobody is missed, and damage is
+said in a line.
+"""
 
 import json
 import unicodedata

@@ -35,7 +35,9 @@ def test_weights_load_strictly_and_name_every_kind_of_misfit():
     before = model[0].weight.clone()
     with pytest.raises(
         KitError,
-        match=r"1 missing: 0\.bias; 1 unexpected: 1\.bias; 1 of another shape: 0\.weight \(2, 4\) for \(2, 3\)",
+        match=r"1 missing: 0\.bias; 1 unexpected: 1\.bias; 1 of another shape: 0\.weight \(2, "
+        r"4\) for \(2, "
+        r"3\)",
     ):
         weights.load_state(model, state, "x.pt")
     assert torch.equal(model[0].weight, before)

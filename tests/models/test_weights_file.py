@@ -1,4 +1,6 @@
-"""One reader for everybody's weights: whatever wrapping they come in, the same network comes out, or one line says why not."""
+"""One reader for everybody's weights: whatever wrapping they come in, the same network comes
+out, or one line says why not.
+"""
 
 import argparse
 import json

@@ -49,7 +49,9 @@ def run(tmp_path_factory):
 
 
 def one_of_each_family():
-    """The backbones, of those that differ only in depth the shallowest: iresnet18 stands for iresnet200."""
+    """The backbones, of those that differ only in depth the shallowest: iresnet18 stands for
+    iresnet200.
+    """
     families = {}
     for name in registry.names(weights.BACKBONES):
         family = name.rstrip("0123456789") if name.startswith("iresnet") else name

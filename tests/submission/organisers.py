@@ -1,4 +1,6 @@
-"""The organisers' checker once more, straight from the description of its rules: it shares no code with mfr_kit.submission."""
+"""The organisers' checker once more, straight from the description of its rules: it shares no
+code with mfr_kit.submission.
+"""
 
 import os
 import time

@@ -1,4 +1,6 @@
-"""Twelve ways to spoil a good model; each takes the good one's path and writes `model.onnx` into a folder."""
+"""Twelve ways to spoil a good model; each takes the good one's path and writes `model.onnx` into
+a folder.
+"""
 
 import numpy as np
 import onnx

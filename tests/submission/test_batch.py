@@ -1,4 +1,6 @@
-"""Mirrors, copies and joins of faces inside a graph are found however they are written, and plain shuffles are not taken for them."""
+"""Mirrors, copies and joins of faces inside a graph are found however they are written, and
+plain shuffles are not taken for them.
+"""
 
 import numpy as np
 import onnx

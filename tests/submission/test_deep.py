@@ -1,4 +1,6 @@
-"""Parity of the deep IResNets at full width: minutes on two cores and gigabytes of memory, so only where asked for."""
+"""Parity of the deep IResNets at full width: minutes on two cores and gigabytes of memory, so
+only where asked for.
+"""
 
 import os
 
@@ -16,7 +18,9 @@ ASKED = os.environ.get("MFR_KIT_DEEP", "")
 
 
 def settled(depth):
-    """A network with random weights whose batch norms know its own values; invented statistics explode over a hundred layers."""
+    """A network with random weights whose batch norms know its own values; invented statistics
+    explode over a hundred layers.
+    """
     torch.manual_seed(depth)
     model = weights.build_backbone(f"iresnet{depth}")
     for module in model.modules():

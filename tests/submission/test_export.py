@@ -16,7 +16,9 @@ from .conftest import MS1M_LINEAGE, one_of_each_family, write_run
 
 
 class Tail(nn.Module):
-    """Every place a batch norm can stand in: before a padded and an unpadded convolution, before and after a matrix product."""
+    """Every place a batch norm can stand in: before a padded and an unpadded convolution, before
+    and after a matrix product.
+    """
 
     def __init__(self):
         super().__init__()

@@ -1,4 +1,6 @@
-"""A short, seeded form of the two fuzzers; `python tests/fuzz_onnx.py` and `python tests/fuzz_zip.py` run thousands."""
+"""A short, seeded form of the two fuzzers; `python tests/fuzz_onnx.py` and `python
+tests/fuzz_zip.py` run thousands.
+"""
 
 import re
 import subprocess

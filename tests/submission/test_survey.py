@@ -72,8 +72,8 @@ def test_limits_that_are_passed_are_named(small, monkeypatch, tmp_path):
     page = survey.to_markdown([found])
     assert "- mobilefacenet, tight: embedding size 128, wanted <= 64" in page
     assert (
-        "| mobilefacenet | file size, graph nodes, multiply-adds for one image, embedding size, time | time |"
-        in page
+        "| mobilefacenet | file size, graph nodes, multiply-adds for one image, embedding size, "
+        "time | time |" in page
     )
 
 

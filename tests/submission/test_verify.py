@@ -34,7 +34,9 @@ def failed(path):
 
 
 def rewrite(path, change):
-    """Copy a zip with its files changed: `change` gets and gives a dictionary of names and bytes (or ZipInfo and bytes)."""
+    """Copy a zip with its files changed: `change` gets and gives a dictionary of names and bytes
+    (or ZipInfo and bytes).
+    """
     with zipfile.ZipFile(path) as archive:
         files = {name: archive.read(name) for name in archive.namelist()}
     buffer = io.BytesIO()

@@ -40,7 +40,9 @@ def test_layout_and_harness(packed):
 
 
 def test_it_sees_what_the_kit_sees(packed, run, tmp_path, monkeypatch):
-    """Landmarks near those of OpenCV's own YuNet, and the embedding of exactly the face it cut out."""
+    """Landmarks near those of OpenCV's own YuNet, and the embedding of exactly the face it cut
+    out.
+    """
     with zipfile.ZipFile(packed) as archive:
         archive.extractall(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))

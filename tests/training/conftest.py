@@ -14,7 +14,9 @@ TINY = {"student": "mobilefacenet", "embedding_size": 16, "width": 0.125}
 
 
 def person(number: int, shot: int) -> np.ndarray:
-    """Draw a made-up face: blobs of the person's own colours and places, moved a little in every shot."""
+    """Draw a made-up face: blobs of the person's own colours and places, moved a little in every
+    shot.
+    """
     own, here = np.random.default_rng(number), np.random.default_rng((number, shot))
     image = np.full((112, 112, 3), own.integers(60, 200, 3), np.uint8)
     for _ in range(6):
@@ -26,7 +28,9 @@ def person(number: int, shot: int) -> np.ndarray:
 
 
 def write_set(folder, people=8, shots=3, first=0):
-    """Write a face set of made-up people p00 (or the first that is said), p01, ... with a few clean faces each."""
+    """Write a face set of made-up people p00 (or the first that is said), p01, ... with a few
+    clean faces each.
+    """
     rows = []
     for number in range(first, first + people):
         for shot in range(shots):
@@ -63,7 +67,9 @@ def set_folder(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def val_folder(tmp_path_factory):
-    """A face set of 14 people with 3 clean faces each: enough impostor comparisons for a TAR at FAR 0.1."""
+    """A face set of 14 people with 3 clean faces each: enough impostor comparisons for a TAR at
+    FAR 0.1.
+    """
     return write_set(tmp_path_factory.mktemp("val"), people=14)
 
 
@@ -85,7 +91,9 @@ def teacher_folder(tmp_path_factory):
 
 @pytest.fixture
 def make_options(set_folder, teacher_folder, tmp_path):
-    """Return a function that makes options for a run of a few seconds; keyword arguments override."""
+    """Return a function that makes options for a run of a few seconds; keyword arguments
+    override.
+    """
 
     def make(**changes):
         usual = {

@@ -66,7 +66,9 @@ def test_a_run_that_was_killed_ends_like_one_that_was_not(
     def step(self, *arguments):
         if (
             next(counter) == stop
-        ):  # 1: before the first checkpoint; 3: one step after it, in the middle of the second epoch
+            # 1: before the first checkpoint; 3: one step after it, in the middle of the second
+            # epoch
+        ):
             raise Killed
         return real(self, *arguments)
 

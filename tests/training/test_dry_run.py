@@ -47,7 +47,9 @@ def test_the_disk_it_foretells_is_the_disk_it_takes(make_options):
 
 @pytest.mark.slow
 def test_the_config_for_eight_gpus_takes_ten_steps_on_a_set_of_its_shape(tmp_path, teacher_folder):
-    """Many people, records not needed: everything of the config but what only a GPU or a real teacher can do."""
+    """Many people, records not needed: everything of the config but what only a GPU or a real
+    teacher can do.
+    """
     folder = write_set(tmp_path / "set", people=400, shots=2)
     small = {
         "student": "iresnet18",

@@ -80,7 +80,10 @@ def test_there_are_shipped_configs():
 
 def test_listing_the_flags_imports_nothing_heavy():
     heavy = "('torch', 'numpy', 'cv2')"
-    code = f"import sys; from mfr_kit.training.options import distill_options as d; d(); print([m for m in {heavy} if m in sys.modules])"
+    code = (
+        "import sys; from mfr_kit.training.options import distill_options as d; d(); print([m "
+        f"for m in {heavy} if m in sys.modules])"
+    )
     assert (
         subprocess.run(
             [sys.executable, "-c", code], capture_output=True, text=True, check=True

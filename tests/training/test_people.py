@@ -53,7 +53,10 @@ def test_a_name_that_nobody_has_is_named_with_the_nearest_and_refused(
     make_options, tmp_path, capsys
 ):
     (tmp_path / "h").write_text("p01\nP01\nsomebody else\n")
-    wanted = r"--holdout-people .*h: 2 of 3 names match nothing in .*'P01' \(line 2; did you mean 'p01'\?\), 'somebody else' \(line 3\)"
+    wanted = (
+        r"--holdout-people .*h: 2 of 3 names match nothing in .*'P01' \(line 2; did you mean "
+        r"'p01'\?\), 'somebody else' \(line 3\)"
+    )
     for name in ("train_people", "val_people"):
         with pytest.raises(KitError, match=wanted.replace("holdout", name.split("_")[0])):
             split(make_options(**{name: tmp_path / "h"}))
@@ -98,7 +101,10 @@ def test_people_with_skipped_photographs_only_are_found_and_said(
     monkeypatch.setattr("mfr_kit.training.people.FaceSet.open", lambda folder: known)
     (tmp_path / "h").write_text("nora\np01\n")
     split(make_options(holdout_people=[tmp_path / "h"]))
-    wanted = "holdout: 2 names, 2 found, 3 faces left out; 1 of them without a face (skipped photographs only)\n"
+    wanted = (
+        "holdout: 2 names, 2 found, 3 faces left out; 1 of them without a face (skipped "
+        "photographs only)\n"
+    )
     assert capsys.readouterr().err == wanted
 
 

@@ -22,7 +22,9 @@ def no_bank(monkeypatch):
 
 @pytest.fixture
 def make_bare(make_options):
-    """Options of runs without masks, whose library takes longer to load than the rest of a refused start."""
+    """Options of runs without masks, whose library takes longer to load than the rest of a
+    refused start.
+    """
     return lambda **changes: make_options(**{"mask_ratio": 0.0, **changes})
 
 
@@ -34,7 +36,8 @@ def lines(folder, *names):
 REFUSED = [
     (
         {"batch_size": 25},
-        "--batch-size 25 is more than the 24 training faces of a pass: give --batch-size 24 or less",
+        "--batch-size 25 is more than the 24 training faces of a pass: give --batch-size 24 or "
+        "less",
     ),
     (
         {"batch_size": 9, "sampling": "identities"},
@@ -95,7 +98,8 @@ def test_a_folder_without_a_checkpoint_is_reused(make_bare, monkeypatch, capsys)
     assert "learning_rate = 0.001" in (options.out / weights.CONFIG).read_text()
     with pytest.raises(
         KitError,
-        match=r"holds a run already \(finished\): continue it with --resume, or choose another --out",
+        match=r"holds a run already \(finished\): continue it with --resume, or choose another "
+        r"--out",
     ):
         distill(options)
     (options.out / weights.LAST).unlink()

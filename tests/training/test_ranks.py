@@ -18,8 +18,9 @@ ROOT = Path(__file__).parents[2]
 @pytest.mark.slow
 @pytest.mark.parametrize("method", ["coupleface", "rkd"])
 def test_two_ranks_give_what_one_rank_with_the_doubled_batch_gives(make_options, tmp_path, method):
-    # rkd compares the samples of a batch, coupleface divides by its active relations: neither is a mean over samples
-    # SGD: Adam's first steps are the signs of the gradients, and where those are next to nothing, rounding decides.
+    # rkd compares the samples of a batch, coupleface divides by its active relations: neither is a
+    # mean over samples SGD: Adam's first steps are the signs of the gradients, and where those are
+    # next to nothing, rounding decides.
     common = {
         "freeze_bn": True,
         "log_every": 1,
@@ -55,8 +56,9 @@ def test_two_ranks_give_what_one_rank_with_the_doubled_batch_gives(make_options,
         for run in (one, two)
     ]
     assert len(curves[0]) == 3
-    # The first loss is summed in another order, no more; every step after it starts from weights that rounding has moved, and rkd's angles
-    # between samples that the small student can hardly tell apart multiply that about thirtyfold a step, later a thousandfold.
+    # The first loss is summed in another order, no more; every step after it starts from weights
+    # that rounding has moved, and rkd's angles between samples that the small student can hardly
+    # tell apart multiply that about thirtyfold a step, later a thousandfold.
     assert curves[1][0] == pytest.approx(curves[0][0], rel=1e-6)
     assert curves[1] == pytest.approx(curves[0], rel=1e-4)
     first, second = (weights.read_state(run.out / "student.pt") for run in (one, two))

@@ -1,4 +1,6 @@
-"""A teacher that leaves no trace in a student is not its ancestor: which tracks the student may enter hangs on it."""
+"""A teacher that leaves no trace in a student is not its ancestor: which tracks the student may
+enter hangs on it.
+"""
 
 import shutil
 

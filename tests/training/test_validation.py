@@ -27,7 +27,9 @@ def test_the_score_weighs_masked_a_quarter(val_folder, teacher_folder):
     assert validation.about == {"set": val_folder.name, "people": 14, "masks": "drawn here"}
     assert (
         result.far == 0.1
-    )  # 14 people x 3 shots leave 819 clean impostor comparisons: none smaller leaves 30 false accepts
+        # 14 people x 3 shots leave 819 clean impostor comparisons: none smaller leaves 30 false
+        # accepts
+    )
     assert result.score == pytest.approx(0.25 * result.masked + 0.75 * result.clean)
     assert 0 < result.masked < result.clean
 

@@ -1,1 +1,3 @@
-"""Detectors: one file each with `load(model: Path | None) -> Detector`; `--detector` finds them by name."""
+"""Detectors: one file each with `load(model: Path | None) -> Detector`; `--detector` finds them
+by name.
+"""

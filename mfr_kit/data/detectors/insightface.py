@@ -1,6 +1,8 @@
-"""SCRFD of an InsightFace model pack, with the pack's 106 or 68 landmarks. `--detector-model`: the pack's name or folder.
+"""SCRFD of an InsightFace model pack, with the pack's 106 or 68 landmarks. `--detector-model`: the
+pack's name or folder.
 
-Packs lie in `models/` of `INSIGHTFACE_HOME`, else of `~/.insightface`. insightface downloads a pack that is not there; this does not.
+Packs lie in `models/` of `INSIGHTFACE_HOME`, else of `~/.insightface`. insightface downloads a pack
+that is not there; this does not.
 """
 
 import os
@@ -70,12 +72,14 @@ class InsightFace:
 
 
 def load(model: Path | None = None) -> InsightFace:
-    """Load a pack, on the CPU with one thread: processes are the parallelism, and the same bytes come out on every machine.
+    """Load a pack, on the CPU with one thread: processes are the parallelism, and the same bytes
+    come out on every machine.
 
     Args:
         model: a pack's name or folder; by default buffalo_l, or the only pack there is.
     Raises:
-        KitError: no such pack (the message says what fetches it), or one without a detector of five landmarks.
+        KitError: no such pack (the message says what fetches it), or one without a detector of five
+            landmarks.
     """
     folder = _pack(model)
     import onnxruntime
@@ -92,7 +96,8 @@ def load(model: Path | None = None) -> InsightFace:
         )
     except AssertionError:
         raise KitError(
-            f"{folder}: no detector among its .onnx files; if this is an InsightFace pack, remove it and fetch it again"
+            f"{folder}: no detector among its .onnx files; if this is an InsightFace pack, "
+            "remove it and fetch it again"
         ) from None
     except Exception as error:  # noqa: BLE001 - whatever a broken .onnx makes onnx, onnxruntime or insightface raise
         raise KitError(
@@ -101,7 +106,8 @@ def load(model: Path | None = None) -> InsightFace:
     app.prepare(ctx_id=-1, det_thresh=THRESHOLD, det_size=INPUT_SIZE)
     if not app.models["detection"].use_kps:
         raise KitError(
-            f"{folder}: its detector finds boxes without the five landmarks that alignment needs; use another pack"
+            f"{folder}: its detector finds boxes without the five landmarks that alignment "
+            "needs; use another pack"
         )
     return InsightFace(app)
 
@@ -134,5 +140,6 @@ def _with_models(
     )
     others = f" Packs there: {', '.join(there)}." if there else ""
     raise KitError(
-        f"no InsightFace model pack '{name}': {folder} holds no .onnx file; {fetch} --detector yunet.{others}"
+        f"no InsightFace model pack '{name}': {folder} holds no .onnx file; {fetch} --detector "
+        f"yunet.{others}"
     )

@@ -1,4 +1,6 @@
-"""YuNet, OpenCV's small detector: five landmarks, works offline. `--detector-model`: the ONNX file; else the asset 'yunet'."""
+"""YuNet, OpenCV's small detector: five landmarks, works offline. `--detector-model`: the ONNX
+file; else the asset 'yunet'.
+"""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +14,9 @@ from mfr_kit.errors import KitError
 
 _NMS_IOU = 0.3
 _MOST_FACES = 50
-_LEAST_SIDE = 64  # OpenCV pads to multiples of 32, and where one side is 32 its YuNet computes with memory that nobody has written
+# OpenCV pads to multiples of 32, and where one side is 32 its YuNet computes with memory that
+# nobody has written
+_LEAST_SIDE = 64
 
 
 @dataclass(frozen=True)
@@ -23,7 +27,9 @@ class Attempt:
         int  # the photograph is shrunk to this many pixels; never enlarged beyond `enlarge`
     )
     enlarge: float  # greatest magnification of a small photograph
-    border: float  # black border on each side, as a share of the shorter side: a tight crop hides the outline YuNet looks for
+    # black border on each side, as a share of the shorter side: a tight crop hides the outline
+    # YuNet looks for
+    border: float
     threshold: float  # lowest confidence that counts
 
 
@@ -58,7 +64,9 @@ class YuNet:
         self._attempts = attempts
 
     def detect(self, image: np.ndarray) -> list[Detection]:
-        """Find the faces of an (H, W, 3) uint8 RGB photograph with the first attempt that finds any."""
+        """Find the faces of an (H, W, 3) uint8 RGB photograph with the first attempt that finds
+        any.
+        """
         for number, attempt in enumerate(self._attempts):
             repeats = number and max(image.shape[:2]) <= 640 and attempt.longest_side > 640
             found = [] if repeats else self.show(image, attempt)

@@ -1,7 +1,7 @@
 """The shapes of a line in a text file that lists photographs, told from all of its lines together.
 
-`path label` (the kit's own .txt, and others'), `label path`, mxnet's `number label ... path`, and face2rec2's `aligned path label`, where
-four numbers of a box and ten of points may follow.
+`path label` (the kit's own .txt, and others'), `label path`, mxnet's `number label ... path`, and
+face2rec2's `aligned path label`, where four numbers of a box and ten of points may follow.
 """
 
 import math
@@ -11,7 +11,10 @@ from mfr_kit.data.images import SUFFIXES
 from mfr_kit.errors import KitError
 
 MOST_LABEL = 1 << 53  # float64 holds every whole number up to here
-SHAPES = "`path <tab> label`, mxnet's `number <tab> label <tab> path` or face2rec2's `0|1 <tab> path <tab> label`"
+SHAPES = (
+    "`path <tab> label`, mxnet's `number <tab> label <tab> path` or face2rec2's `0|1 <tab> path "
+    "<tab> label`"
+)
 _FACE2REC2 = (3, 7, 17)  # fields without a box, with one, with five points too
 
 
@@ -21,10 +24,11 @@ def split_rows(path: Path, lines: list[str], numeric: bool) -> list[tuple[int, s
     Args:
         path: names the list in errors.
         lines: without their ends.
-        numeric: labels are whole numbers; they come back as "0", "1" ... however they are written, as they do where the shape
-            is a tool's that knows no others.
+        numeric: labels are whole numbers; they come back as "0", "1" ... however they are written,
+            as they do where the shape is a tool's that knows no others.
     Raises:
-        KitError: a line of another shape than the others, or a label that is no person's number; names the line.
+        KitError: a line of another shape than the others, or a label that is no person's number;
+            names the line.
     """
     rows = [(number, _fields(line)) for number, line in enumerate(lines, 1) if line.strip()]
     if not rows:
@@ -84,7 +88,8 @@ def _take(path: Path, number: int, fields: list[str], shape: str) -> tuple[str, 
         return fields[-1], fields[1].strip()
     if any(_value(field) is None for field in fields[3:]):
         raise KitError(
-            f"{path}: line {number}: box and points are numbers, found {' '.join(fields[3:])[:60]!r}"
+            f"{path}: line {number}: box and points are numbers, found "
+            f"{' '.join(fields[3:])[:60]!r}"
         )
     return fields[1], fields[2].strip()
 

@@ -1,7 +1,9 @@
-"""Text files beside a set that holds numbers only: who label 0, 1, 2 ... is, and which photographs show masked faces.
+"""Text files beside a set that holds numbers only: who label 0, 1, 2 ... is, and which photographs
+show masked faces.
 
-`NAME.people.txt` holds a name a line. Beside `train.rec` it is called `train.people.txt`, beside a list `train.txt.people.txt`, so
-that two sets in a folder do not share it. `train.rec.masked.txt` holds `key <tab> key of the clean face` a line, or `key <tab> -`.
+`NAME.people.txt` holds a name a line. Beside `train.rec` it is called `train.people.txt`, beside a
+list `train.txt.people.txt`, so that two sets in a folder do not share it. `train.rec.masked.txt`
+holds `key <tab> key of the clean face` a line, or `key <tab> -`.
 """
 
 from collections.abc import Iterable, Sequence
@@ -56,12 +58,14 @@ def refuse_names(names: Iterable[str], where: object) -> None:
     """Refuse names that do not fit a line of text, before anything is written.
 
     Raises:
-        KitError: a control character or line break in a name, or one that is not UTF-8; `where` names the set.
+        KitError: a control character or line break in a name, or one that is not UTF-8; `where`
+            names the set.
     """
     for name in names:
         if not all(map(fits, name)):
             raise KitError(
-                f"{where}: {name!r} has a control character or a byte that is not UTF-8 in its name, "
+                f"{where}: {name!r} has a control character or a byte that is not UTF-8 in its "
+                "name, "
                 "which a list of names cannot hold; rename it first"
             )
 
@@ -102,7 +106,8 @@ def read_masked(path: Path) -> dict[int, int | None] | None:
             for at, field in enumerate(fields)
         ):
             raise KitError(
-                f"{file}: line {number}: `key <tab> key of the clean face, or -` expected, found {line[:60]!r}"
+                f"{file}: line {number}: `key <tab> key of the clean face, or -` expected, found "
+                f"{line[:60]!r}"
             )
         found[int(fields[0])] = None if fields[1] == "-" else int(fields[1])
     return found
@@ -111,7 +116,8 @@ def read_masked(path: Path) -> dict[int, int | None] | None:
 def mark_masked(
     keys: Sequence[int], labels: np.ndarray, masked: dict[int, int | None], where: Path
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Turn keys of masked faces into (N,) bool and the (N,) int64 rows of their clean faces, -1 for none.
+    """Turn keys of masked faces into (N,) bool and the (N,) int64 rows of their clean faces, -1 for
+    none.
 
     Args:
         keys: (N,) ascending keys of the images.
@@ -119,7 +125,8 @@ def mark_masked(
         masked: from `read_masked`.
         where: names the file in errors.
     Raises:
-        KitError: a key that is no image's, or a clean face that is masked itself or somebody else's.
+        KitError: a key that is no image's, or a clean face that is masked itself or somebody
+            else's.
     """
     flags, clean, rows = np.zeros(len(keys), bool), np.full(len(keys), -1, np.int64), {}
     wanted = np.array(sorted({*masked, *(key for key in masked.values() if key is not None)}))
@@ -135,7 +142,8 @@ def mark_masked(
             continue
         if origin in masked or labels[rows[origin]] != labels[rows[key]]:
             raise KitError(
-                f"{where}: key {key} cannot be the twin of key {origin}, which is masked or of another person; "
+                f"{where}: key {key} cannot be the twin of key {origin}, which is masked or of "
+                "another person; "
                 "the file belongs to another .rec, or was edited"
             )
         clean[rows[key]] = rows[origin]

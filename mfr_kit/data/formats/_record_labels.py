@@ -23,7 +23,9 @@ def _readable(reader: RecordReader, key: int) -> Record | None:
 
 
 def read_header(reader: RecordReader, exact: int) -> tuple[int, int] | None:
-    """Return (first person's key, one past the last), None where record 0 is an image or missing."""
+    """Return (first person's key, one past the last), None where record 0 is an image or
+    missing.
+    """
     if not len(reader) or reader.keys[0] != 0:
         return None
     record = _readable(reader, 0)
@@ -42,7 +44,8 @@ def read_header(reader: RecordReader, exact: int) -> tuple[int, int] | None:
         first, stop = (near[0] if near else first), last
     if not (1 <= first <= stop <= last and first == int(first) and stop == int(stop)):
         raise KitError(
-            f"{reader.path}: key 0: the header record names people's keys {first:g} .. {stop:g}, but the keys end at {last - 1}"
+            f"{reader.path}: key 0: the header record names people's keys {first:g} .. {stop:g}, "
+            f"but the keys end at {last - 1}"
         )
     return int(first), int(stop)
 
@@ -51,7 +54,8 @@ def check_label(reader: RecordReader, key: int, record: Record, limit: int) -> i
     label = record.labels[0]
     if not (0 <= label < limit and label == int(label)):
         raise SetError(
-            f"{reader.path}: key {key}, offset {reader.offset(key)}: label {label:g} is not one of 0 .. {limit - 1}"
+            f"{reader.path}: key {key}, offset {reader.offset(key)}: label {label:g} is not one "
+            f"of 0 .. {limit - 1}"
         )
     return int(label)
 
@@ -59,7 +63,9 @@ def check_label(reader: RecordReader, key: int, record: Record, limit: int) -> i
 def labels_of_ranges(
     reader: RecordReader, first: int, stop: int, limit: int, exact: int
 ) -> np.ndarray | None:
-    """Label images 1 .. first-1 by the per-person (start, end) records; None where these do not cover each exactly once."""
+    """Label images 1 .. first-1 by the per-person (start, end) records; None where these do not
+    cover each exactly once.
+    """
     ranges = []
     for key in range(first, stop):
         record = _readable(reader, key)

@@ -1,4 +1,6 @@
-"""The kit's own face set (`faces.parquet` and `faces/`, or `.rec` files): see mfr_kit/data/faceset.py."""
+"""The kit's own face set (`faces.parquet` and `faces/`, or `.rec` files): see
+mfr_kit/data/faceset.py.
+"""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -43,10 +45,12 @@ def open_set(path: Path) -> TrainingSet:
 
 
 def write_set(path: Path, source: TrainingSet, in_records: bool = False) -> None:
-    """Adopt crops that are aligned already, bytes unchanged: their landmarks are the template's, their score is 1.
+    """Adopt crops that are aligned already, bytes unchanged: their landmarks are the template's,
+    their score is 1.
 
     Raises:
-        KitError: an image that is not 112x112, or (in records) a person's name that a list of names cannot hold.
+        KitError: an image that is not 112x112, or (in records) a person's name that a list of names
+            cannot hold.
     """
     if in_records:
         refuse_names(source.people, source.path)

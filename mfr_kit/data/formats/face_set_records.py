@@ -1,4 +1,6 @@
-"""A face set whose images lie in `.rec` files instead of a file each; `face-set` reads both kinds, this one is for writing."""
+"""A face set whose images lie in `.rec` files instead of a file each; `face-set` reads both
+kinds, this one is for writing.
+"""
 
 from pathlib import Path
 

@@ -1,4 +1,6 @@
-"""A folder of people's folders: `SET/<person>/.../<photo>`, masked faces in `SET/<person>/masked/` or called `photo.masked.jpg`."""
+"""A folder of people's folders: `SET/<person>/.../<photo>`, masked faces in
+`SET/<person>/masked/` or called `photo.masked.jpg`.
+"""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -25,7 +27,8 @@ def recognises(path: Path) -> bool:
 
 
 def open_set(path: Path, level: int | None = None) -> TrainingSet:
-    """List the image files of every person's folder, sorted; everything else that lies there is among the `skipped`.
+    """List the image files of every person's folder, sorted; everything else that lies there is
+    among the `skipped`.
 
     Args:
         path: the folder.
@@ -55,7 +58,9 @@ def open_set(path: Path, level: int | None = None) -> TrainingSet:
 
 @dataclass(frozen=True)
 class _Images:
-    """The `encoded` of a folder; what is no image by its first bytes or its suffix is not read to its end."""
+    """The `encoded` of a folder; what is no image by its first bytes or its suffix is not read
+    to its end.
+    """
 
     folder: Path
     names: list[str]
@@ -76,7 +81,9 @@ def _row(entry: Photo, reason: str, detail: str) -> dict:
 
 
 def write_set(path: Path, source: TrainingSet) -> None:
-    """Write every photograph, bytes unchanged, to `path/<person>/<name>`; masked faces to names that say so."""
+    """Write every photograph, bytes unchanged, to `path/<person>/<name>`; masked faces to names
+    that say so.
+    """
     with files.building(path) as temporary:
         for _, _, name, data in lay_out(source):
             target = temporary / name

@@ -1,7 +1,9 @@
-"""A text file that lists photographs: `path <tab or space> label` a line (.txt), or mxnet's `number <tab> label <tab> path` (.lst).
+"""A text file that lists photographs: `path <tab or space> label` a line (.txt), or mxnet's `number
+<tab> label <tab> path` (.lst).
 
-Paths are relative to the list's folder. Labels of a .lst are numbers, "0" and "0.0" are one person; those of a .txt are names, letter by
-letter, unless `train.txt.people.txt` beside it names the labels 0, 1, 2 ... line by line.
+Paths are relative to the list's folder. Labels of a .lst are numbers, "0" and "0.0" are one person;
+those of a .txt are names, letter by letter, unless `train.txt.people.txt` beside it names the
+labels 0, 1, 2 ... line by line.
 """
 
 import os
@@ -28,7 +30,8 @@ def open_set(path: Path) -> TrainingSet:
     """Read the list.
 
     Raises:
-        KitError: unreadable, empty, a line of another shape, or a number that `train.txt.people.txt` has no line for.
+        KitError: unreadable, empty, a line of another shape, or a number that
+            `train.txt.people.txt` has no line for.
     """
     rows = split_rows(path, read_lines(path, "the image list"), path.suffix.lower() == ".lst")
     names = [
@@ -51,7 +54,8 @@ def outputs(path: Path) -> list[Path]:
 
 
 def write_set(path: Path, source: TrainingSet) -> None:
-    """Write the photographs to `<person>/<name>` in a folder `STEM` beside the list, then the list with labels 0, 1, 2 ...
+    """Write the photographs to `<person>/<name>` in a folder `STEM` beside the list, then the list
+    with labels 0, 1, 2 ...
 
     Raises:
         KitError: a name that a line of text cannot hold.
@@ -88,7 +92,9 @@ def _is_from_windows(path: Path, name: str) -> bool:
 
 
 def _people(path: Path, labels: list[str]) -> list[str] | None:
-    """Find the names of the labels: in the list's own file, or in the one that older lists shared with a .rec."""
+    """Find the names of the labels: in the list's own file, or in the one that older lists
+    shared with a .rec.
+    """
     own = read_names(path)
     shared = path.with_suffix(".rec")
     if own is not None or not shared.with_suffix(".people.txt").is_file():
@@ -99,7 +105,8 @@ def _people(path: Path, labels: list[str]) -> list[str] | None:
         return names
     if all(_is_row(label) and int(label) < count for label in set(labels)):
         raise KitError(
-            f"{path}: {shared.stem}.people.txt belongs to {shared.name} and may name these labels or not: "
+            f"{path}: {shared.stem}.people.txt belongs to {shared.name} and may name these "
+            "labels or not: "
             f"copy it to {people_file(path).name} if it does, else rename the list"
         )
     return None
@@ -112,6 +119,7 @@ def _is_row(label: str) -> bool:
 def _row_of(path: Path, number: int, label: str, people: list[str]) -> int:
     if not _is_row(label) or int(label) >= len(people):
         raise KitError(
-            f"{path}: line {number}: label {label[:40]!r}, but its .people.txt names {len(people)} people (labels 0 .. {len(people) - 1})"
+            f"{path}: line {number}: label {label[:40]!r}, but its .people.txt names "
+            f"{len(people)} people (labels 0 .. {len(people) - 1})"
         )
     return int(label)

@@ -1,7 +1,9 @@
-"""InsightFace's training sets: `NAME.rec`, `NAME.idx`, `property`; with a header record 0 (then one record a person follows the images)
+"""InsightFace's training sets: `NAME.rec`, `NAME.idx`, `property`; with a header record 0 (then one
+record a person follows the images)
 or without.
 
-The format holds numbers only; `NAME.people.txt` beside it, where there is one, names the labels 0, 1, 2 ... line by line.
+The format holds numbers only; `NAME.people.txt` beside it, where there is one, names the labels 0,
+1, 2 ... line by line.
 """
 
 from collections.abc import Sequence
@@ -46,12 +48,14 @@ def recognises(path: Path) -> bool:
 def open_set(path: Path) -> TrainingSet:
     """Open a set of either kind.
 
-    With a header record the labels come from the per-person records where these cover every image once (no image is touched), and each
-    is checked against the image's own when the image is read. Otherwise all images' headers are read, and records that have none (empty,
-    cut) become rows of `skipped`.
+    With a header record the labels come from the per-person records where these cover every image
+    once (no image is touched), and each is checked against the image's own when the image is read.
+    Otherwise all images' headers are read, and records that have none (empty, cut) become rows of
+    `skipped`.
 
     Raises:
-        KitError: damaged file, or a label that is no whole number, negative, or not below the `classes` of `property`.
+        KitError: damaged file, or a label that is no whole number, negative, or not below the
+            `classes` of `property`.
     """
     path = _the_rec(path)
     reader = RecordReader(path)
@@ -81,19 +85,23 @@ def open_set(path: Path) -> TrainingSet:
 
 
 def outputs(path: Path) -> list[Path]:
-    """Name what `write_set` makes of its own (`property` may be there already, if it says the same)."""
+    """Name what `write_set` makes of its own (`property` may be there already, if it says the
+    same).
+    """
     return [path, path.with_suffix(".idx"), people_file(path), masked_file(path)]
 
 
 def write_set(path: Path, source: TrainingSet, header: bool = True) -> None:
-    """Write a set, people in order and numbered anew from 0, images' bytes unchanged; `property` gets the size of the first image.
+    """Write a set, people in order and numbered anew from 0, images' bytes unchanged; `property`
+    gets the size of the first image.
 
     Args:
         path: ends in .rec.
         source: what to write.
         header: write record 0 and the per-person records.
     Raises:
-        KitError: another set's `property` is in the folder, more records than the header can count, or a name that no list can hold.
+        KitError: another set's `property` is in the folder, more records than the header can count,
+            or a name that no list can hold.
     """
     present = np.unique(source.labels)
     people = [source.people[label] for label in present]
@@ -101,7 +109,8 @@ def write_set(path: Path, source: TrainingSet, header: bool = True) -> None:
     order, ends = source.by_person(), np.cumsum(np.unique_counts(source.labels).counts)
     if header and len(order) + len(present) + 1 > EXACT:
         raise KitError(
-            f"{path}: {len(order)} images are more than a header record can count exactly: use --to recordio-plain"
+            f"{path}: {len(order)} images are more than a header record can count exactly: use "
+            "--to recordio-plain"
         )
     shape = (
         decode_rgb(source.encoded(order[0]), f"{source.path}: {source.names[order[0]]}").shape
@@ -162,7 +171,9 @@ def _write_masked(path: Path, source: TrainingSet, order: np.ndarray, key_of: np
 
 
 def _masked(path: Path, keys: Sequence[int], labels: np.ndarray) -> tuple:
-    """Find what lies beside a .rec and says which of its faces are masked: its own list, or the face set that it is a shard of."""
+    """Find what lies beside a .rec and says which of its faces are masked: its own list, or the
+    face set that it is a shard of.
+    """
     found, where = read_masked(path), masked_file(path)
     if found is None:
         found, where = masked_records(path), path.with_name("faces.parquet")
@@ -195,7 +206,8 @@ def read_classes(path: Path) -> int | None:
     """Read how many people `property` beside a .rec announces, None where there is none.
 
     Raises:
-        KitError: its first line is not `classes,height,width`, or a second one is no number of images.
+        KitError: its first line is not `classes,height,width`, or a second one is no number of
+            images.
     """
     file = beside(path, "property")
     if file is None:
@@ -209,7 +221,8 @@ def read_classes(path: Path) -> int | None:
         or not all(field.isascii() and field.isdigit() and len(field) < 19 for field in digits)
     ):
         raise KitError(
-            f"{file}: `classes,height,width` expected, and at most the number of images on a line of its own, "
+            f"{file}: `classes,height,width` expected, and at most the number of images on a "
+            "line of its own, "
             f"found {' '.join(lines)[:60]!r}"
         )
     return int(fields[0])

@@ -1,4 +1,6 @@
-"""A `.rec` without header and per-person records: every key is an image. `recordio` reads both kinds; this one is for writing."""
+"""A `.rec` without header and per-person records: every key is an image. `recordio` reads both
+kinds; this one is for writing.
+"""
 
 from pathlib import Path
 

@@ -24,6 +24,8 @@ def open_pairs(path: Path, images: Path | None = None) -> PairSet:
 
 
 def write_pairs(path: Path, pairs: PairSet) -> None:
-    """Write both images of every pair; what the format has no room for (names, which face is masked) is lost."""
+    """Write both images of every pair; what the format has no room for (names, which face is
+    masked) is lost.
+    """
     rows = np.stack([pairs.left, pairs.right], 1).ravel()
     write_bin(path, (pairs.encoded(row) for row in rows), pairs.same)

@@ -1,4 +1,5 @@
-"""CPLFW's and CALFW's lists: two lines a pair, `image label` each; label 0 for two people, 1 (CALFW: the number of the fold) for one.
+"""CPLFW's and CALFW's lists: two lines a pair, `image label` each; label 0 for two people, 1
+(CALFW: the number of the fold) for one.
 
 Images are names of files that lie side by side in the published `aligned images` folder.
 """
@@ -18,6 +19,7 @@ def open_pairs(path: Path, images: Path | None = None) -> PairSet:
     """Read the file; images are named relative to `images`.
 
     Raises:
-        KitError: a line of another shape, two lines of a pair that contradict each other (named), or an image that is not there.
+        KitError: a line of another shape, two lines of a pair that contradict each other (named),
+            or an image that is not there.
     """
     return from_rows(path, images, read_two_lined(path))

@@ -1,4 +1,6 @@
-"""LFW's `pairs.txt`: `folds <tab> n`, then a fold's n lines `name i j` (one person) and n lines `name i name j` (two people)."""
+"""LFW's `pairs.txt`: `folds <tab> n`, then a fold's n lines `name i j` (one person) and n lines
+`name i name j` (two people).
+"""
 
 from pathlib import Path
 
@@ -12,10 +14,12 @@ def recognises(path: Path) -> bool:
 
 
 def open_pairs(path: Path, images: Path | None = None) -> PairSet:
-    """Read the file; image 3 of Jane_Doe is `Jane_Doe/Jane_Doe_0003` below `images`, whatever its suffix.
+    """Read the file; image 3 of Jane_Doe is `Jane_Doe/Jane_Doe_0003` below `images`, whatever its
+    suffix.
 
     Raises:
-        KitError: a line of another shape (named), or another number of lines than the first line announces.
+        KitError: a line of another shape (named), or another number of lines than the first line
+            announces.
     """
     _, rows = read_lfw(path)
     return from_rows(

@@ -1,8 +1,10 @@
-"""MLFW's list (masked LFW) and others like it: a line a pair, `image image label`, label 1 for one person and 0 for two; no first line.
+"""MLFW's list (masked LFW) and others like it: a line a pair, `image image label`, label 1 for one
+person and 0 for two; no first line.
 
-MLFW's images are names of files that lie side by side in the published `aligned` (or `origin`) folder, as `Aaron_Eckhart_0001_0000.jpg`.
-The list itself was not at hand; three public programs that read it (a tab between the fields, label last, 6,000 lines) agree on this.
-Other lists have the label first, or commas or spaces.
+MLFW's images are names of files that lie side by side in the published `aligned` (or `origin`)
+folder, as `Aaron_Eckhart_0001_0000.jpg`. The list itself was not at hand; three public programs
+that read it (a tab between the fields, label last, 6,000 lines) agree on this. Other lists have the
+label first, or commas or spaces.
 """
 
 from pathlib import Path

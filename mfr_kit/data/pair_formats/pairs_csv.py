@@ -1,4 +1,6 @@
-"""The kit's own pairs: CSV with the header `left,right,same[,left_masked,right_masked]`, the flags 0 or 1."""
+"""The kit's own pairs: CSV with the header `left,right,same[,left_masked,right_masked]`, the
+flags 0 or 1.
+"""
 
 import csv
 import io
@@ -23,7 +25,8 @@ def open_pairs(path: Path, images: Path | None = None) -> PairSet:
     """Read the file; images are named relative to `images`.
 
     Raises:
-        KitError: another header, a row of another length, or a flag that is not 0 or 1; names the line.
+        KitError: another header, a row of another length, or a flag that is not 0 or 1; names the
+            line.
     """
     lines = csv.reader(io.StringIO("\n".join(read_lines(path, "the pairs")), newline=""))
     try:
@@ -62,6 +65,7 @@ def _rows(path: Path, lines: Iterator[list[str]], width: int) -> Iterator[tuple]
         flags = [FLAGS.get(field.strip().lower()) for field in fields[2:]]
         if len(fields) != width or None in flags:
             raise KitError(
-                f"{path}: line {number}: {width} fields expected, the flags 0 or 1; found {','.join(fields)[:80]!r}"
+                f"{path}: line {number}: {width} fields expected, the flags 0 or 1; found "
+                f"{','.join(fields)[:80]!r}"
             )
         yield (number, fields[0].strip(), fields[1].strip(), *flags)

@@ -1,4 +1,6 @@
-"""One set of photographs aligned in two ways: keep what both alignments know, so that models differ in nothing but the alignment."""
+"""One set of photographs aligned in two ways: keep what both alignments know, so that models
+differ in nothing but the alignment.
+"""
 
 from collections import Counter
 
@@ -14,26 +16,31 @@ Photograph = tuple[str, str, bool]  # source, condition, whether it is a drawn t
 def match(old: FaceSet, new: FaceSet) -> tuple[FaceSet, FaceSet, dict]:
     """Keep the photographs that both sets name, with or without a face found.
 
-    A photograph is matched by its source, its condition, and whether its mask was drawn. One whose face only one alignment found is kept:
-    in the other set it is a non-match, which is part of what an alignment does.
+    A photograph is matched by its source, its condition, and whether its mask was drawn. One whose
+    face only one alignment found is kept: in the other set it is a non-match, which is part of what
+    an alignment does.
 
     Returns:
-        Both sets reduced, each in its own order; and for reports `old` and `new` (`set`, `fingerprint`, and of each set `left_out`, the
-        photographs that the other one does not know), and `photographs`, how many are compared.
+        Both sets reduced, each in its own order; and for reports `old` and `new` (`set`,
+        `fingerprint`, and of each set `left_out`, the photographs that the other one does not
+        know), and `photographs`, how many are compared.
     Raises:
-        KitError: a set names a photograph twice, none is in both, or one shows another person in the other set.
+        KitError: a set names a photograph twice, none is in both, or one shows another person in
+            the other set.
     """
     names = _people(old), _people(new)
     both = names[0].keys() & names[1].keys()
     if not both:
         raise KitError(
-            f"no photograph of {old.folder} is in {new.folder}: --realigned wants the same photographs, aligned in another way"
+            f"no photograph of {old.folder} is in {new.folder}: --realigned wants the same "
+            "photographs, aligned in another way"
         )
     for photograph in sorted(both):
         here, there = names[0][photograph], names[1][photograph]
         if here != there:
             raise KitError(
-                f"{photograph[0]} shows {here} in {old.folder} and {there} in {new.folder}: --realigned wants the same people"
+                f"{photograph[0]} shows {here} in {old.folder} and {there} in {new.folder}: "
+                "--realigned wants the same people"
             )
     about = [
         {"set": one.name, "fingerprint": one.fingerprint, "left_out": len(known) - len(both)}
@@ -68,7 +75,8 @@ def _people(faceset: FaceSet) -> dict[Photograph, str]:
     twice = [photograph for photograph, number in Counter(every).items() if number > 1]
     if twice:
         raise KitError(
-            f"{faceset.folder} holds {twice[0][0]} ({twice[0][1]}) more than once: it cannot be matched by its photographs"
+            f"{faceset.folder} holds {twice[0][0]} ({twice[0][1]}) more than once: it cannot be "
+            "matched by its photographs"
         )
     return dict(
         zip(every, [*map(str, faceset.identities), *(row["identity"] for row in lost)], strict=True)

@@ -1,7 +1,9 @@
-"""Masks drawn on the unmasked faces of a set, so that any clean set can be measured with masks, and by everybody with the same ones.
+"""Masks drawn on the unmasked faces of a set, so that any clean set can be measured with masks, and
+by everybody with the same ones.
 
-A face's mask depends on the seed and on the face's key in the set, on nothing else. The digests tell whether two people measured the same:
-that of the parameters is the same on every machine, that of the pixels may also change with the versions of OpenCV and numpy.
+A face's mask depends on the seed and on the face's key in the set, on nothing else. The digests
+tell whether two people measured the same: that of the parameters is the same on every machine, that
+of the pixels may also change with the versions of OpenCV and numpy.
 """
 
 import hashlib
@@ -69,7 +71,9 @@ class MaskedFaces:
         return draw(self.faceset, index, self.seed, self._looks)[0]
 
     def faces(self, embeddings: np.ndarray) -> Faces:
-        """Join their embeddings, (N, D) of any norm, with who they show; a masked face is of the photograph of its unmasked one."""
+        """Join their embeddings, (N, D) of any norm, with who they show; a masked face is of the
+        photograph of its unmasked one.
+        """
         keys = self.faceset.keys
         found, condition = np.ones(len(self), bool), np.full(len(self), MASK, object)
         rows = unit(embeddings, [f"{key} with its drawn mask" for key in keys])
@@ -96,7 +100,8 @@ def draw(
         seed: >= 0.
         looks: the masks to draw from, `library.load()`.
     Returns:
-        (112, 112, 3) uint8 RGB pixels, the mask's parameters, and the share of the face that it covers.
+        (112, 112, 3) uint8 RGB pixels, the mask's parameters, and the share of the face that it
+        covers.
     Raises:
         KitError: the face's landmarks are unusable.
     """

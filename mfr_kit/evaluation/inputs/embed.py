@@ -1,4 +1,6 @@
-"""Embed a face set: files are decoded by threads while the network runs, and the result is kept by content."""
+"""Embed a face set: files are decoded by threads while the network runs, and the result is kept
+by content.
+"""
 
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -35,7 +37,8 @@ def embed_set(
         flip: return f(face) + f(mirrored face), as the feature files of the challenges do.
         batch: faces a run of the network.
         workers: threads that read and decode.
-        cache: folder of stored results (`cache_folder()`), None for none; see models/identity.py and models/stored.py.
+        cache: folder of stored results (`cache_folder()`), None for none; see models/identity.py
+            and models/stored.py.
         progress: told the number of faces of every batch done.
     Returns:
         (len(faceset), D) float32, not normalised.

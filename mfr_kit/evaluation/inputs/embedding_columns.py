@@ -1,8 +1,10 @@
-"""Which columns of a table are its embeddings, without guessing: one column of lists, or the numbered columns of one name.
+"""Which columns of a table are its embeddings, without guessing: one column of lists, or the
+numbered columns of one name.
 
-Numbered columns are `e0`, `e1`, ... or `emb_1`, `emb_2`, ...: one name, all numbers from 0 or 1 on, taken in the order of the numbers.
-Other columns of numbers (a quality, a label) are no part of an embedding: they are left out and named on the screen. Where more than one
-reading is possible the table is refused.
+Numbered columns are `e0`, `e1`, ... or `emb_1`, `emb_2`, ...: one name, all numbers from 0 or 1 on,
+taken in the order of the numbers. Other columns of numbers (a quality, a label) are no part of an
+embedding: they are left out and named on the screen. Where more than one reading is possible the
+table is refused.
 """
 
 import re
@@ -45,7 +47,8 @@ def matrix(path: Path, table) -> np.ndarray:
     """Return the (N, D) float32 embeddings of a pyarrow table.
 
     Raises:
-        KitError: none or more than one reading of the columns, or columns with gaps, empty fields or other than floats.
+        KitError: none or more than one reading of the columns, or columns with gaps, empty fields
+            or other than floats.
     """
     twice = [name for name, number in Counter(table.column_names).items() if number > 1]
     if twice:
@@ -75,7 +78,9 @@ def _is_number(kind) -> bool:
 
 
 def _groups(kinds: dict) -> list[list[str]]:
-    """Return the columns that are numbered under one name, two or more with floats among them, in the order of the numbers."""
+    """Return the columns that are numbered under one name, two or more with floats among them,
+    in the order of the numbers.
+    """
     from pyarrow import types
 
     found: dict[str, list[str]] = {}
@@ -116,7 +121,8 @@ def _from_columns(path: Path, table, names: list[str]) -> np.ndarray:
     first = numbers[0]
     if first > 1 or numbers != list(range(first, first + len(names))):
         raise KitError(
-            f"{path}: the columns {_span(names)} are {len(names)}, not every number once from 0 or 1 on: a dimension is missing or there twice"
+            f"{path}: the columns {_span(names)} are {len(names)}, not every number once from 0 "
+            "or 1 on: a dimension is missing or there twice"
         )
     for name in names:
         kind = table[name].type

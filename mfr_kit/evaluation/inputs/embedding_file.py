@@ -1,4 +1,6 @@
-"""Embeddings that somebody made elsewhere, as a model of `evaluate`: `.npy` in the face set's order, or `.parquet` by key."""
+"""Embeddings that somebody made elsewhere, as a model of `evaluate`: `.npy` in the face set's
+order, or `.parquet` by key.
+"""
 
 from pathlib import Path
 
@@ -30,11 +32,13 @@ class EmbeddingFile:
         """Read a file.
 
         Args:
-            path: `.npy`, an (N, D) matrix of floats in the order of `keys`; or `.parquet`, a column `key` (or `name`) and either one column
-                of lists of D floats or D numbered columns of floats (see embedding_columns.py).
+            path: `.npy`, an (N, D) matrix of floats in the order of `keys`; or `.parquet`, a column
+                `key` (or `name`) and either one column of lists of D floats or D numbered columns
+                of floats (see embedding_columns.py).
             keys: (N,) the keys of the whole face set, before people are chosen.
         Raises:
-            KitError: it cannot be read, is of another shape, or has another number of rows than the set (.npy) or a key twice (.parquet).
+            KitError: it cannot be read, is of another shape, or has another number of rows than the
+                set (.npy) or a key twice (.parquet).
         """
         self.name, self._path = path.name, path
         if path.suffix.lower() == ".npy":
@@ -50,7 +54,8 @@ class EmbeddingFile:
         self.fingerprint = assets.sha256_of(path)
 
     def of(self, faceset: FaceSet) -> np.ndarray:
-        """Return the (len(faceset), D) float32 embeddings of a set's faces, as they stand in the file.
+        """Return the (len(faceset), D) float32 embeddings of a set's faces, as they stand in the
+        file.
 
         Raises:
             KitError: a face of the set is not in the file, or its embedding has no direction.
@@ -58,7 +63,8 @@ class EmbeddingFile:
         missing = [key for key in faceset.keys if key not in self._place]
         if missing:
             raise KitError(
-                f"{self._path}: no embedding of {len(missing)} of the {len(faceset)} faces of {faceset.name}, as {missing[0]}"
+                f"{self._path}: no embedding of {len(missing)} of the {len(faceset)} faces of "
+                f"{faceset.name}, as {missing[0]}"
             )
         rows = np.asarray(self._rows[[self._place[key] for key in faceset.keys]], np.float32)
         sanity.refuse_broken(self.name, rows, faceset.keys, mend="make the file again")
@@ -72,7 +78,8 @@ def is_embedding_file(spec: str) -> bool:
 
 
 def read_rows(path: Path) -> tuple[np.ndarray, list[str]]:
-    """Read the (N, D) embeddings of a file and the keys of its rows, which a `.npy` does not hold: there they are 0, 1, 2, ...
+    """Read the (N, D) embeddings of a file and the keys of its rows, which a `.npy` does not hold:
+    there they are 0, 1, 2, ...
 
     Raises:
         KitError: it cannot be read, is of another shape, or has a key twice.
@@ -87,7 +94,8 @@ def _read_npy(path: Path) -> np.ndarray:
     rows = tables.read_npy(path, ADVICE)
     if rows.ndim != 2 or rows.dtype.kind != "f" or not rows.shape[1]:
         raise KitError(
-            f"{path}: {rows.dtype} of shape {rows.shape}; embeddings are a matrix of floats, a row each face"
+            f"{path}: {rows.dtype} of shape {rows.shape}; embeddings are a matrix of floats, a "
+            "row each face"
         )
     return rows
 

@@ -1,4 +1,6 @@
-"""Embeddings with what a protocol must know of each: who it shows, which photograph it comes from, and whether a face was found."""
+"""Embeddings with what a protocol must know of each: who it shows, which photograph it comes
+from, and whether a face was found.
+"""
 
 from dataclasses import dataclass
 
@@ -15,7 +17,8 @@ class Faces:
     Attributes:
         embeddings: (N, D) float32, unit rows; a row of zeros where no face was found.
         people: (N,) str, the identity.
-        photos: (N,) str, the photograph: equal for a clean face and its masked twins, which are the same picture and so never a pair.
+        photos: (N,) str, the photograph: equal for a clean face and its masked twins, which are the
+            same picture and so never a pair.
         conditions: (N,) str, "nonmask" or "mask".
         found: (N,) bool; False is a failure to acquire, whose every comparison is a non-match.
         keys: (N,) str, how reports name the face.
@@ -45,17 +48,20 @@ class Faces:
 
 
 def from_set(embeddings: np.ndarray, faceset: FaceSet) -> Faces:
-    """Join raw embeddings of a face set with its labels, and append the photos in which no face was found.
+    """Join raw embeddings of a face set with its labels, and append the photos in which no face was
+    found.
 
     Args:
         embeddings: (len(faceset), D) float32 of any norm, in the set's order.
         faceset: whose faces they are.
     Raises:
-        KitError: another number of rows than the set has, or an embedding that is not finite or all zeros.
+        KitError: another number of rows than the set has, or an embedding that is not finite or all
+            zeros.
     """
     if embeddings.ndim != 2 or len(embeddings) != len(faceset):
         raise KitError(
-            f"embeddings of shape {embeddings.shape} for the {len(faceset)} faces of {faceset.name}: embed this very set"
+            f"embeddings of shape {embeddings.shape} for the {len(faceset)} faces of "
+            f"{faceset.name}: embed this very set"
         )
     lost = [row for row in faceset.skipped if row["reason"] == NO_FACE]
     found_photos, lost_photos = _photographs(faceset, lost)
@@ -84,7 +90,8 @@ def concatenate(first: Faces, second: Faces) -> Faces:
 
 
 def strangers_from(embeddings: np.ndarray, keys) -> Faces:
-    """Take each row of embeddings (N, D), of any norm, for an unmasked face of somebody else, of whom only the key is known.
+    """Take each row of embeddings (N, D), of any norm, for an unmasked face of somebody else, of
+    whom only the key is known.
 
     Raises:
         KitError: see `unit`.
@@ -106,9 +113,11 @@ def strangers_from(embeddings: np.ndarray, keys) -> Faces:
 
 
 def _photographs(faceset: FaceSet, lost: list[dict]) -> tuple[list[str], list[str]]:
-    """Name the photograph of every face and of every lost one: the key of the clean face, or the source where that face was lost.
+    """Name the photograph of every face and of every lost one: the key of the clean face, or the
+    source where that face was lost.
 
-    A twin, found or not, whose clean face was not found either is then the same picture as that lost face, and no pair with it.
+    A twin, found or not, whose clean face was not found either is then the same picture as that
+    lost face, and no pair with it.
     """
     sources = {row["source"] for row in lost if not row["clean_key"]}
     known = set(faceset.keys) if sources else set()
@@ -134,7 +143,8 @@ def unit(embeddings: np.ndarray, keys) -> np.ndarray:
     if len(bad):
         what = "all zeros" if norms[bad[0], 0] == 0 else "not finite"
         raise KitError(
-            f"the embedding of {keys[bad[0]]} is {what} ({len(bad)} such): a broken model, or a wrong input range"
+            f"the embedding of {keys[bad[0]]} is {what} ({len(bad)} such): a broken model, or a "
+            "wrong input range"
         )
     return (wide / norms).astype(np.float32)
 

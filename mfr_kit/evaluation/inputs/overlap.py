@@ -1,4 +1,6 @@
-"""People that are measured and that a model was trained on: their figures flatter, so that they are refused unless asked for."""
+"""People that are measured and that a model was trained on: their figures flatter, so that they
+are refused unless asked for.
+"""
 
 from collections.abc import Iterable
 
@@ -11,17 +13,20 @@ NAMED = 3  # people that the refusal names
 
 
 def find_overlap(specs: Iterable[str], measured: Iterable[str], allowed: bool) -> list[dict]:
-    """Look for the people that are measured among those that models were trained on, themselves and by what they descend from.
+    """Look for the people that are measured among those that models were trained on, themselves and
+    by what they descend from.
 
     Args:
         specs: the models as they were given; files of embeddings say nothing.
         measured: names of the people.
         allowed: --allow-overlap.
     Returns:
-        A row each model that was trained on some of them: `model`, `people` (how many), `measured` (of how many), `exact` (False: a
-        Bloom filter counted, which errs for one in 100,000), `trained_on` (the ancestors that were) and `text`, all of it in words.
+        A row each model that was trained on some of them: `model`, `people` (how many), `measured`
+        (of how many), `exact` (False: a Bloom filter counted, which errs for one in 100,000),
+        `trained_on` (the ancestors that were) and `text`, all of it in words.
     Raises:
-        KitError: there are some, and they are not allowed; or what a model says of its people is damaged.
+        KitError: there are some, and they are not allowed; or what a model says of its people is
+            damaged.
     """
     names, rows = sorted(set(measured)), []
     for spec in dict.fromkeys(specs):
@@ -53,7 +58,9 @@ def find_overlap(specs: Iterable[str], measured: Iterable[str], allowed: bool) -
 
 
 def count_trained(spec: str) -> list[dict] | None:
-    """How many people a model (`model` is "") and its ancestors were trained on; None where it does not say."""
+    """How many people a model (`model` is "") and its ancestors were trained on; None where it
+    does not say.
+    """
     if is_embedding_file(spec):
         return None
     try:
@@ -66,7 +73,10 @@ def count_trained(spec: str) -> list[dict] | None:
 def _text(row: dict) -> str:
     how_many = f"{row['people']:,}" if row["exact"] else f"about {row['people']:,}"
     through = f" (through {', '.join(row['trained_on'])})" if row["trained_on"] else ""
-    return f"{row['model']} was trained on {how_many} of the {row['measured']:,} people measured{through}"
+    return (
+        f"{row['model']} was trained on {how_many} of the {row['measured']:,} people "
+        f"measured{through}"
+    )
 
 
 def _refusal(row: dict, found: list[str]) -> str:

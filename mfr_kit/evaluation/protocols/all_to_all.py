@@ -1,6 +1,8 @@
-"""Every face against every other whatever its condition, as the challenge's Children, race and MR-All sets ask; with rows by group.
+"""Every face against every other whatever its condition, as the challenge's Children, race and
+MR-All sets ask; with rows by group.
 
-On a set without masks this is nonmask-nonmask, so it is measured when it is asked for, or when groups are named.
+On a set without masks this is nonmask-nonmask, so it is measured when it is asked for, or when
+groups are named.
 """
 
 from mfr_kit.evaluation.inputs.faces import Faces
@@ -26,7 +28,9 @@ def comparable(faces: Faces, plan: Plan) -> bool:
 
 
 def measure(faces: Faces, plan: Plan) -> Outcome:
-    """Add `by_group` to the result of `verify`: of each group `comparisons`, `faces` and `tar_at_far`, among its own people only."""
+    """Add `by_group` to the result of `verify`: of each group `comparisons`, `faces` and
+    `tar_at_far`, among its own people only.
+    """
     outcome = verify(pairs(faces), plan, MR_ALL_FAR)
     if plan.groups is None:
         return outcome
@@ -37,7 +41,9 @@ def measure(faces: Faces, plan: Plan) -> Outcome:
 
 
 def _group(inside: Pairs, plan: Plan) -> dict:
-    """Measure one group; FARs are shares of its own impostor comparisons, so every group has its own thresholds."""
+    """Measure one group; FARs are shares of its own impostor comparisons, so every group has its
+    own thresholds.
+    """
     count = inside.count
     about = {
         "comparisons": {"genuine": count.genuine, "impostor": count.impostor},

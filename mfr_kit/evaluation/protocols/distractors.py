@@ -1,4 +1,6 @@
-"""MegaFace's way: one enrolled photograph among 10, 100, 1,000 ... strangers: `--protocol distractors`, `--distractors SET`."""
+"""MegaFace's way: one enrolled photograph among 10, 100, 1,000 ... strangers: `--protocol
+distractors`, `--distractors SET`.
+"""
 
 from dataclasses import replace
 
@@ -23,12 +25,15 @@ def comparable(faces: Faces, plan: Plan) -> bool:
 
 
 def measure(faces: Faces, plan: Plan) -> Outcome:
-    """Add `distractors` and `searched` to the result of `verify`, the probes against their gallery and all distractors, one to one.
+    """Add `distractors` and `searched` to the result of `verify`, the probes against their gallery
+    and all distractors, one to one.
 
-    The result of `verify` is that of the masked probes, where there are any. `distractors` holds `photographs`, `people`, `second_set`,
-    `left_out` (see `Chosen`), `probed` (people), and `verification` (TAR at FAR 1e-6, a row each condition of the probes). `searched` has
-    a row each condition and number of distractors: `gallery` in words, `distractors`, `enrolled`, `searches` (`mated`: each pair of
-    photographs in turn, `pairs`: each counted once, `not_found`, `condition`) and `cmc` (a row each rank: `rank`, `rate`, `interval`).
+    The result of `verify` is that of the masked probes, where there are any. `distractors` holds
+    `photographs`, `people`, `second_set`, `left_out` (see `Chosen`), `probed` (people), and
+    `verification` (TAR at FAR 1e-6, a row each condition of the probes). `searched` has a row each
+    condition and number of distractors: `gallery` in words, `distractors`, `enrolled`, `searches`
+    (`mated`: each pair of photographs in turn, `pairs`: each counted once, `not_found`,
+    `condition`) and `cmc` (a row each rank: `rank`, `rate`, `interval`).
     """
     chosen = among.choose(faces, plan.distractors, plan.seed)
     gallery = chosen.probed.under(NONMASK)

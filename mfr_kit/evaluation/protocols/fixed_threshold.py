@@ -1,4 +1,6 @@
-"""NIST's way: the threshold is set on unmasked comparisons and stays, as in a system that does not know who wears a mask."""
+"""NIST's way: the threshold is set on unmasked comparisons and stays, as in a system that does
+not know who wears a mask.
+"""
 
 import numpy as np
 
@@ -20,7 +22,8 @@ def comparable(faces: Faces, plan: Plan) -> bool:
 def measure(faces: Faces, plan: Plan) -> Outcome:
     """Measure mask-nonmask at the thresholds of nonmask-nonmask.
 
-    Rows of `tar_at_far` have the FAR promised on unmasked faces as `far` and what masked probes make of it as `far_measured`.
+    Rows of `tar_at_far` have the FAR promised on unmasked faces as `far` and what masked probes
+    make of it as `far_measured`.
     """
     unmasked = score(nonmask_nonmask.pairs(faces), plan.fars)
     promised = [row(unmasked, far, None) for far in plan.fars]

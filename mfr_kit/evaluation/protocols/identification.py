@@ -1,4 +1,6 @@
-"""Who is it? Probes, some of them of strangers, are searched in a gallery of enrolled people: `--protocol identification`, `--enrol N`."""
+"""Who is it? Probes, some of them of strangers, are searched in a gallery of enrolled people:
+`--protocol identification`, `--enrol N`.
+"""
 
 from mfr_kit.evaluation.inputs.faces import Faces
 from mfr_kit.evaluation.search import identification as one_to_many
@@ -16,11 +18,13 @@ def comparable(faces: Faces, plan: Plan) -> bool:
 
 
 def measure(faces: Faces, plan: Plan) -> Outcome:
-    """Add `identification` to the result of `verify` on the same probes and gallery, compared one to one.
+    """Add `identification` to the result of `verify` on the same probes and gallery, compared one
+    to one.
 
-    `identification` holds `enrolled` (`people`, `photographs`, `each`), `searches` (`mated`, `non_mated`, `not_found` and `condition` of
-    the probes), `cmc` (a row each rank: `rank`, `rate`, `interval`), and `open_set` (a row each FPIR: `fpir`, `fnir`, `interval`,
-    `threshold`, `false_positives`, `note`; `fnir` None where too few searches have no mate).
+    `identification` holds `enrolled` (`people`, `photographs`, `each`), `searches` (`mated`,
+    `non_mated`, `not_found` and `condition` of the probes), `cmc` (a row each rank: `rank`, `rate`,
+    `interval`), and `open_set` (a row each FPIR: `fpir`, `fnir`, `interval`, `threshold`,
+    `false_positives`, `note`; `fnir` None where too few searches have no mate).
     """
     each = max(plan.enrol, 1)
     gallery, probes = one_to_many.divide(faces, each, plan.seed)

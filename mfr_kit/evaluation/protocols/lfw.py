@@ -1,4 +1,6 @@
-"""LFW's or MLFW's 6,000 published pairs in ten folds: `--protocol lfw --pairs pairs.txt`, or any list in one of their formats."""
+"""LFW's or MLFW's 6,000 published pairs in ten folds: `--protocol lfw --pairs pairs.txt`, or any
+list in one of their formats.
+"""
 
 import dataclasses
 
@@ -17,7 +19,9 @@ def comparable(faces: Faces, plan: Plan) -> bool:
 
 
 def measure(faces: Faces, plan: Plan) -> Outcome:
-    """Add `accuracy` (mean, standard deviation, and of each fold) to the result of `verify`; there are no intervals over people."""
+    """Add `accuracy` (mean, standard deviation, and of each fold) to the result of `verify`;
+    there are no intervals over people.
+    """
     if plan.pairs is None:
         raise KitError("give the list of pairs with --pairs (LFW's or MLFW's pairs.txt)")
     pairs, folds = read_list(plan.pairs)

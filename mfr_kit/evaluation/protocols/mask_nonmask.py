@@ -1,4 +1,6 @@
-"""Every masked probe against every unmasked face, the challenge's Mask set; a synthetic twin never meets the photograph it was made of."""
+"""Every masked probe against every unmasked face, the challenge's Mask set; a synthetic twin
+never meets the photograph it was made of.
+"""
 
 from mfr_kit.data.faceset import MASK, NONMASK
 from mfr_kit.evaluation.inputs.faces import Faces

@@ -1,4 +1,6 @@
-"""Unmasked probes of a new model against templates that another model enrolled: what an operator faces who does not enrol anew."""
+"""Unmasked probes of a new model against templates that another model enrolled: what an operator
+faces who does not enrol anew.
+"""
 
 from mfr_kit.data.faceset import NONMASK
 from mfr_kit.evaluation.inputs.faces import Faces
@@ -18,5 +20,7 @@ def comparable(faces: Faces, plan: Plan) -> bool:
 
 
 def measure(faces: Faces, plan: Plan) -> Outcome:
-    """Compare the probes with the gallery; a face never meets the template of the same photograph."""
+    """Compare the probes with the gallery; a face never meets the template of the same
+    photograph.
+    """
     return verify(against(faces.under(NONMASK), plan.gallery and plan.gallery.under(NONMASK)), plan)

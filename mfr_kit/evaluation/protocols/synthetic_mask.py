@@ -1,4 +1,6 @@
-"""Masks drawn on the unmasked faces of the set, against its unmasked faces: `--protocol synthetic-mask`, for sets without masks."""
+"""Masks drawn on the unmasked faces of the set, against its unmasked faces: `--protocol
+synthetic-mask`, for sets without masks.
+"""
 
 from mfr_kit.data.faceset import NONMASK
 from mfr_kit.errors import KitError
@@ -16,10 +18,13 @@ def comparable(faces: Faces, plan: Plan) -> bool:
 
 
 def measure(faces: Faces, plan: Plan) -> Outcome:
-    """Add `draw` to the result of `verify`: the seed and the digests of the masks; no face meets the photograph it was drawn on."""
+    """Add `draw` to the result of `verify`: the seed and the digests of the masks; no face meets
+    the photograph it was drawn on.
+    """
     if plan.masked is None:
         raise KitError(
-            "its masks are drawn and embedded by `kit.py evaluate --protocol synthetic-mask`, embeddings of the set do not hold them"
+            "its masks are drawn and embedded by `kit.py evaluate --protocol synthetic-mask`, "
+            "embeddings of the set do not hold them"
         )
     outcome = verify(Pairs(plan.masked, faces.under(NONMASK)), plan)
     return Outcome({**outcome.result, "draw": plan.draw}, outcome.resampled)

@@ -1,8 +1,10 @@
-"""Verification sets as `.bin` (LFW, CFP-FP, AgeDB-30, CALFW, CPLFW): accuracy in ten folds, as InsightFace's evaluation computes it.
+"""Verification sets as `.bin` (LFW, CFP-FP, AgeDB-30, CALFW, CPLFW): accuracy in ten folds, as
+InsightFace's evaluation computes it.
 
-The embeddings of an image and its mirror image are summed and brought to length one. Two images show one person where the squared
-distance of their embeddings is BELOW a threshold, one of 0, 0.01, ..., 3.99; of thresholds equally good on the other nine folds the
-smallest is taken. Folds are consecutive; the first ones hold a pair more where the number of pairs is not a multiple of ten.
+The embeddings of an image and its mirror image are summed and brought to length one. Two images
+show one person where the squared distance of their embeddings is BELOW a threshold, one of 0, 0.01,
+..., 3.99; of thresholds equally good on the other nine folds the smallest is taken. Folds are
+consecutive; the first ones hold a pair more where the number of pairs is not a multiple of ten.
 """
 
 from collections.abc import Callable
@@ -66,7 +68,8 @@ class BinSet:
         face = decode_rgb(self._images[index], where)
         if face.shape != (SIZE, SIZE, 3):
             raise KitError(
-                f"{where} has {face.shape[1]}x{face.shape[0]} pixels, aligned faces have {SIZE}x{SIZE}"
+                f"{where} has {face.shape[1]}x{face.shape[0]} pixels, aligned faces have "
+                f"{SIZE}x{SIZE}"
             )
         return face
 
@@ -168,7 +171,9 @@ def insightface_accuracy(left: np.ndarray, right: np.ndarray, same: np.ndarray) 
 
 
 def _faces(rows: np.ndarray) -> Faces:
-    """Number the images: nobody is known, so every image is a person and a photograph of its own."""
+    """Number the images: nobody is known, so every image is a person and a photograph of its
+    own.
+    """
     names = np.array([f"image {index}" for index in range(len(rows))], object)
     nothing = np.full(len(rows), "", object)
     return Faces(

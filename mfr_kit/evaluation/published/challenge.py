@@ -1,4 +1,6 @@
-"""The score of the InsightFace challenge, 0.25 TAR@Mask + 0.75 TAR@MR-All, as far as a set can give it."""
+"""The score of the InsightFace challenge, 0.25 TAR@Mask + 0.75 TAR@MR-All, as far as a set can
+give it.
+"""
 
 from mfr_kit.evaluation.verification.bootstrap import interval
 from mfr_kit.evaluation.verification.rates import Outcome, figure
@@ -19,11 +21,13 @@ def challenge_scores(protocols: dict, outcomes: dict[str, dict[str, Outcome]]) -
         protocols: of `compare.side_by_side`.
         outcomes: what it joined, by model and protocol.
     Returns:
-        By model: `value` in [0, 1], or None where the set does not support the challenge's FARs; its `parts` (`part`, `protocol`, `share`,
-        `far` of the challenge, `far_used` and `tar` there, `note` saying why another FAR was used); `instead`, the same sum at the FARs
-        that were used when they are not the challenge's, else None; `interval` of the one that is given, from resamples
-        of the people of both halves at once, None without resamples or where the halves are of different people; and `text`, all in a line.
-        None where a protocol is missing, so that there is nothing to add up.
+        By model: `value` in [0, 1], or None where the set does not support the challenge's FARs;
+        its `parts` (`part`, `protocol`, `share`, `far` of the challenge, `far_used` and `tar`
+        there, `note` saying why another FAR was used); `instead`, the same sum at the FARs that
+        were used when they are not the challenge's, else None; `interval` of the one that is given,
+        from resamples of the people of both halves at once, None without resamples or where the
+        halves are of different people; and `text`, all in a line. None where a protocol is missing,
+        so that there is nothing to add up.
     """
     chosen = [next((name for name in names if name in protocols), None) for names in (MASK, MR_ALL)]
     if None in chosen:
@@ -40,7 +44,9 @@ def challenge_scores(protocols: dict, outcomes: dict[str, dict[str, Outcome]]) -
 
 
 def _part(part: str, protocol: str, share: float, result: dict) -> dict:
-    """Take the row at the challenge's FAR, or that at the smallest larger FAR which the set supports."""
+    """Take the row at the challenge's FAR, or that at the smallest larger FAR which the set
+    supports.
+    """
     wanted = result["challenge"]
     known = [
         row
@@ -78,7 +84,9 @@ def _score(parts: list[dict], outcomes: list[Outcome]) -> dict:
 
 
 def _interval(parts: list[dict], outcomes: list[Outcome]) -> dict | None:
-    """Add the halves up in every resample. Halves of equally many people are of the same ones, for those of one contain the other's."""
+    """Add the halves up in every resample. Halves of equally many people are of the same ones,
+    for those of one contain the other's.
+    """
     if len({outcome.result["faces"]["people"] for outcome in outcomes}) > 1:
         return None
     halves = [
@@ -100,11 +108,15 @@ def _text(found: dict) -> str:
     )
     if found["instead"] is None:
         return f"none, {why}"
-    return f"none, {why}. At larger FARs, so not comparable with the challenge's: {100 * found['instead']:.2f}{between} = {_sum(parts)}"
+    return (
+        f"none, {why}. At larger FARs, so not comparable with the challenge's: "
+        f"{100 * found['instead']:.2f}{between} = {_sum(parts)}"
+    )
 
 
 def _sum(parts: list[dict]) -> str:
     return " + ".join(
-        f"{part['share']:g} x {100 * part['tar']:.2f} ({part['part']}: {part['protocol']} at FAR {part['far_used']:g})"
+        f"{part['share']:g} x {100 * part['tar']:.2f} ({part['part']}: {part['protocol']} at FAR "
+        f"{part['far_used']:g})"
         for part in parts
     )

@@ -1,8 +1,11 @@
-"""IJB-B and IJB-C: templates of many photographs and video frames, compared as the list of pairs says; for 1:N see template_search.py.
+"""IJB-B and IJB-C: templates of many photographs and video frames, compared as the list of pairs
+says; for 1:N see template_search.py.
 
-Feature of a photograph: f(image) + f(mirrored image), not normalised, times the detector's score. A template is the sum over its medias of
-the mean inside each media, brought to length one. TPR is read at the point of the ROC whose FPR is nearest to the one asked for, as the
-published numbers are; beside it the kit's own TAR at FAR, which never exceeds the FAR. Source: insightface, recognition/_evaluation_/ijb.
+Feature of a photograph: f(image) + f(mirrored image), not normalised, times the detector's score. A
+template is the sum over its medias of the mean inside each media, brought to length one. TPR is
+read at the point of the ROC whose FPR is nearest to the one asked for, as the published numbers
+are; beside it the kit's own TAR at FAR, which never exceeds the FAR. Source: insightface,
+recognition/_evaluation_/ijb.
 """
 
 import hashlib
@@ -43,19 +46,22 @@ class TemplatePairs:
         """Open a folder as `data.ijb` describes it.
 
         Raises:
-            KitError: neither or both of the two sets are in it, see `open_layout`, or its pairs are of one kind only.
+            KitError: neither or both of the two sets are in it, see `open_layout`, or its pairs are
+                of one kind only.
         """
         meta = Path(root) / "meta"
         here = [name for name in NAMES if (meta / f"{name}_face_tid_mid.txt").is_file()]
         if len(here) != 1:
             raise KitError(
-                f"{meta} must hold {NAMES[0]}_face_tid_mid.txt or {NAMES[1]}_face_tid_mid.txt; found {len(here)} of them"
+                f"{meta} must hold {NAMES[0]}_face_tid_mid.txt or {NAMES[1]}_face_tid_mid.txt; "
+                f"found {len(here)} of them"
             )
         self.name = self.protocol = here[0]
         self.layout: TemplateSet = open_layout(root, self.name)
         if self.layout.same.all() or not self.layout.same.any():
             raise KitError(
-                f"{meta / f'{self.name}_template_pair_label.txt'}: pairs of one kind only, there is nothing to measure"
+                f"{meta / f'{self.name}_template_pair_label.txt'}: pairs of one kind only, there "
+                "is nothing to measure"
             )
         self.searches = open_searches(root, self.name, self.layout.templates)
         self.fingerprint = self._digest()
@@ -109,7 +115,8 @@ def open_templates(roots: list[Path]) -> list[TemplatePairs]:
     names = [one.name for one in sets]
     if len(set(names)) < len(names):
         raise KitError(
-            f"--ijb: two folders hold {max(names, key=names.count)}; a report tells sets apart by name"
+            f"--ijb: two folders hold {max(names, key=names.count)}; a report tells sets apart "
+            "by name"
         )
     return sets
 
@@ -128,13 +135,14 @@ def measure(
     Args:
         embedder: from `load_embedder`.
         pairs: the set.
-        plan: its FARs, and the resamples of 1:N; pairs have no intervals, because templates of 1:1 do not say who their people are.
+        plan: its FARs, and the resamples of 1:N; pairs have no intervals, because templates of 1:1
+            do not say who their people are.
         batch: images a run of the network, each with its mirror image in a second run.
         cache: folder of stored results, None for none.
         progress: told the number of images of every batch done.
     Returns:
-        The result of `verify` on the listed pairs, with `nearest` (see `tpr_nearest`); and where the set comes with the lists of 1:N
-        `searched` (see `search_templates`).
+        The result of `verify` on the listed pairs, with `nearest` (see `tpr_nearest`); and where
+        the set comes with the lists of 1:N `searched` (see `search_templates`).
     Raises:
         KitError: a photograph cannot be read, or a template has no direction.
     """
@@ -161,9 +169,11 @@ def templates(
         raw: (N, D) float32, image and mirror image summed, of any norm.
         scores: (N,) float32 detector scores.
         names: (N,) int, the template of each photograph.
-        medias: (N,) int, its media; one media may serve several templates, and counts in each by itself.
+        medias: (N,) int, its media; one media may serve several templates, and counts in each by
+            itself.
     Returns:
-        (T,) the templates in ascending order, and (T, D) float32 their sums over medias of the mean inside each, not normalised.
+        (T,) the templates in ascending order, and (T, D) float32 their sums over medias of the mean
+        inside each, not normalised.
     """
     order = np.lexsort((medias, names))
     keys = np.stack([names[order], medias[order]], 1)
@@ -177,9 +187,11 @@ def templates(
 
 
 def tpr_nearest(scores: np.ndarray, same: np.ndarray, fprs: tuple[float, ...] = FPRS) -> list[dict]:
-    """Read the ROC as the published protocol does: at the point whose FPR is nearest, of equally near ones that with the higher TPR.
+    """Read the ROC as the published protocol does: at the point whose FPR is nearest, of equally
+    near ones that with the higher TPR.
 
-    The curve has a point each distinct score, without those in the middle of a straight line, as scikit-learn's `roc_curve` draws it.
+    The curve has a point each distinct score, without those in the middle of a straight line, as
+    scikit-learn's `roc_curve` draws it.
 
     Args:
         scores: (P,) float32.
@@ -204,7 +216,9 @@ def tpr_nearest(scores: np.ndarray, same: np.ndarray, fprs: tuple[float, ...] = 
 
 
 def _faces(rows: np.ndarray) -> Faces:
-    """Number the templates: nobody is known, so every template is a person and a photograph of its own."""
+    """Number the templates: nobody is known, so every template is a person and a photograph of
+    its own.
+    """
     names = np.array([f"template {index}" for index in range(len(rows))], object)
     nothing = np.full(len(rows), "", object)
     return Faces(

@@ -1,8 +1,9 @@
-"""What a score rests on: hide a patch of the probe, look how far the cosine with its partner falls, and move the patch on.
+"""What a score rests on: hide a patch of the probe, look how far the cosine with its partner falls,
+and move the patch on.
 
-The model is a black box: whatever embeds faces can be explained, and two models can be laid side by side.
-Source: Zeiler and Fergus, Visualizing and Understanding Convolutional Networks (arXiv 1311.2901), occlusion sensitivity, with a cosine
-in the place of the class score.
+The model is a black box: whatever embeds faces can be explained, and two models can be laid side by
+side. Source: Zeiler and Fergus, Visualizing and Understanding Convolutional Networks (arXiv
+1311.2901), occlusion sensitivity, with a cosine in the place of the class score.
 """
 
 from dataclasses import dataclass
@@ -23,7 +24,9 @@ GREY = 128
 
 @dataclass(frozen=True)
 class Trio:
-    """Rows of one person: a masked probe, the face without its mask (or another photograph), and the partner of both."""
+    """Rows of one person: a masked probe, the face without its mask (or another photograph), and
+    the partner of both.
+    """
 
     masked: int
     clean: int
@@ -31,14 +34,16 @@ class Trio:
 
 
 def choose(faces: Faces, count: int) -> list[Trio]:
-    """Choose pairs to explain: evenly from the worst to the best score among the masked probes, each with one partner.
+    """Choose pairs to explain: evenly from the worst to the best score among the masked probes,
+    each with one partner.
 
     Args:
         faces: of one model; where several are compared, the first.
         count: at most so many, at least 1.
     Returns:
-        Trios of rows of `faces`, lowest score of the masked probe first. The clean face is the one that the masked twin was made of;
-        where there is none (a real mask), another unmasked photograph of the person.
+        Trios of rows of `faces`, lowest score of the masked probe first. The clean face is the one
+        that the masked twin was made of; where there is none (a real mask), another unmasked
+        photograph of the person.
     Raises:
         KitError: nobody has a masked face and two unmasked photographs in which a face was found.
     """
@@ -55,7 +60,8 @@ def choose(faces: Faces, count: int) -> list[Trio]:
             trios.append(Trio(row, clean, next(other for other in others if other != clean)))
     if not trios:
         raise KitError(
-            "--explain: nobody in this set has a masked face and two unmasked photographs; leave it out, or evaluate more people"
+            "--explain: nobody in this set has a masked face and two unmasked photographs; leave "
+            "it out, or evaluate more people"
         )
     masked, partner = ([getattr(trio, name) for trio in trios] for name in ("masked", "partner"))
     order = np.argsort(
@@ -85,8 +91,10 @@ def explain(
         flip: whether the embedding of the mirrored face is added, as it was for `faces`.
         batch: faces a run of the network.
     Returns:
-        For each trio `clean` and `masked`: `cosine` with the partner, and `falls`, GRID rows of GRID numbers, top to bottom and left to
-        right: the cosine less the cosine with the patch there. Positive where the score rests on what the patch hides.
+        For each trio `clean` and `masked`: `cosine` with the partner, and `falls`, GRID rows of
+        GRID numbers, top to bottom and left to
+        right: the cosine less the cosine with the patch there. Positive where the score rests on
+            what the patch hides.
     """
     explained = []
     for trio in trios:
@@ -110,7 +118,8 @@ def sensitivity(
     flip: bool = False,
     batch: int = 64,
 ) -> tuple[float, np.ndarray]:
-    """Return the cosine of a face with its partner, and how far it falls with a grey patch at each place.
+    """Return the cosine of a face with its partner, and how far it falls with a grey patch at each
+    place.
 
     Args:
         embedder: the model.
@@ -139,7 +148,9 @@ def sensitivity(
 
 
 def occluded(face: np.ndarray) -> np.ndarray:
-    """(H, W, 3) uint8 -> (GRID * GRID, H, W, 3): copies with the patch at each place, row by row; at the edges a part of it hangs over."""
+    """(H, W, 3) uint8 -> (GRID * GRID, H, W, 3): copies with the patch at each place, row by
+    row; at the edges a part of it hangs over.
+    """
     copies = np.repeat(face[None], GRID * GRID, axis=0)
     height, width = face.shape[:2]
     for number, copy in enumerate(copies):
@@ -156,8 +167,9 @@ def concatenate(faces: Faces, trios: list[Trio], by_model: dict[str, list[dict]]
     """Lay the models' explanations of the same pairs side by side, for the report.
 
     Returns:
-        `grid`, `patch` (pixels a side) and `pairs`: of each the keys `masked`, `clean` and `partner`, whether the clean face is the masked
-        one's `twin`, and `models`: by name what `explain` says.
+        `grid`, `patch` (pixels a side) and `pairs`: of each the keys `masked`, `clean` and
+        `partner`, whether the clean face is the masked one's `twin`, and `models`: by name what
+        `explain` says.
     """
     pairs = []
     for at, trio in enumerate(trios):

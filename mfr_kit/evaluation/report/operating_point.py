@@ -1,4 +1,6 @@
-"""What an integrator asks: at a false-match rate, which threshold, and how many people does it turn away with and without a mask?"""
+"""What an integrator asks: at a false-match rate, which threshold, and how many people does it
+turn away with and without a mask?
+"""
 
 from mfr_kit.errors import KitError
 
@@ -12,15 +14,17 @@ def operating_point(protocols: dict, fmr: float) -> dict:
         protocols: of `compare.side_by_side`, measured with `fmr` among the FARs.
         fmr: false-match rate, in (0, 1).
     Returns:
-        By model: `unmasked` and `masked` with the threshold that keeps the FMR there and the FNMR at it, and
-        `masked_at_unmasked_threshold` with FMR and FNMR of masked probes where the system does not know of masks.
+        By model: `unmasked` and `masked` with the threshold that keeps the FMR there and the FNMR
+        at it, and `masked_at_unmasked_threshold` with FMR and FNMR of masked probes where the
+        system does not know of masks.
     Raises:
         KitError: the set has no masked faces to compare, or too few comparisons for this FMR.
     """
     missing = [name for name in (CLEAN, MASKED, FIXED) if name not in protocols]
     if missing:
         raise KitError(
-            f"--operating-point needs the protocols {CLEAN}, {MASKED} and {FIXED}; this set or --protocol leaves out {missing[0]}"
+            f"--operating-point needs the protocols {CLEAN}, {MASKED} and {FIXED}; this set or "
+            f"--protocol leaves out {missing[0]}"
         )
     points = {}
     for model in protocols[CLEAN]["models"]:

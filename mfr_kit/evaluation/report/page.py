@@ -1,4 +1,6 @@
-"""Write a report: JSON for machines, CSV for tables, and one HTML page that needs nothing beside it."""
+"""Write a report: JSON for machines, CSV for tables, and one HTML page that needs nothing beside
+it.
+"""
 
 import csv
 import io
@@ -43,7 +45,9 @@ SEARCH_COLUMNS = (
 
 
 def write(report: dict, folder: Path) -> Path:
-    """Write `report.json`, `report.csv`, `report.html` and, where a gallery was searched, `searches.csv`; return the page's path."""
+    """Write `report.json`, `report.csv`, `report.html` and, where a gallery was searched,
+    `searches.csv`; return the page's path.
+    """
     folder = Path(folder)
     files.write_text(folder / "report.json", json.dumps(report, indent=1, allow_nan=False) + "\n")
     files.write_text(folder / "report.html", page(report), errors="backslashreplace")
@@ -121,7 +125,10 @@ def _where(falls: list[list[float]]) -> str:
         (fall, row, column) for row, line in enumerate(falls) for column, fall in enumerate(line)
     )
     down, across = (("first", "second", "last")[3 * at // len(falls)] for at in (row, column))
-    return f"map: the cosine falls most, by {fall:.3f}, where the {down} third from the top and the {across} third from the left is hidden"
+    return (
+        f"map: the cosine falls most, by {fall:.3f}, where the {down} third from the top and the "
+        f"{across} third from the left is hidden"
+    )
 
 
 def _plots(entry: dict) -> list[dict]:
@@ -157,7 +164,9 @@ def _plots(entry: dict) -> list[dict]:
         {
             "title": "ROC",
             "svg": roc,
-            "note": "Dots: the rates of the table. The curve begins at the first false accept; its left end rests on a few comparisons."
+            "note": "Dots: the rates of the table. The curve begins at the first false accept; its "
+            "left end rests on a few "
+            "comparisons."
             + (
                 f" The upward axis begins at {100 * upward.ticks[0]:.0f} %."
                 if upward.ticks[0]
@@ -181,7 +190,9 @@ def _histogram(name: str, result: dict) -> dict:
     return {
         "title": f"Scores of {name}",
         "svg": svg,
-        "note": "Blue, to the right: same person. Orange, to the left: different people. Dashed lines: thresholds.",
+        "note": "Blue, to the right: same person. Orange, to the left: different people. Dashed "
+        "lines: "
+        "thresholds.",
     }
 
 
@@ -245,7 +256,9 @@ def _count(value: int | None) -> str:
 
 
 def _change(entry: dict, model: str, far: float) -> str:
-    """What a model's TAR is more or less than the first model's, in points, with its paired interval; "" where nothing is claimed."""
+    """What a model's TAR is more or less than the first model's, in points, with its paired
+    interval; "" where nothing is claimed.
+    """
     row = next(
         (row for row in entry["differences"] if row["model"] == model and row["far"] == far), None
     )

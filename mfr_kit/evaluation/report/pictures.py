@@ -34,7 +34,8 @@ class Album:
         missing = sorted(keys - self._row.keys())
         if missing:
             raise KitError(
-                f"{folder}: '{missing[0]}' is not in the set any more, and the report wants its picture"
+                f"{folder}: '{missing[0]}' is not in the set any more, and the report wants its "
+                "picture"
             )
         self._known: dict[str, str] = {}
         self._looks: library.Library | None = None
@@ -46,13 +47,16 @@ class Album:
         return self._known[key]
 
     def drawn(self, key: str, seed: int) -> str:
-        """Return a face under the mask that `--protocol synthetic-mask` drew on it, as a data URI."""
+        """Return a face under the mask that `--protocol synthetic-mask` drew on it, as a data
+        URI.
+        """
         if self._looks is None:
             self._looks = library.load()
         return data_uri(draw(self._set, self._row[key], seed, self._looks)[0])
 
     def heat(self, key: str, falls: list[list[float]], top: float) -> str:
-        """Return a face under its map as a data URI: orange where hiding a part lowers the cosine, blue where it raises it.
+        """Return a face under its map as a data URI: orange where hiding a part lowers the cosine,
+        blue where it raises it.
 
         Args:
             key: of the face.

@@ -1,4 +1,6 @@
-"""Curves as inline SVG: no script, no font, no file beside it. Models differ by colour AND dash, for grey prints and all eyes."""
+"""Curves as inline SVG: no script, no font, no file beside it. Models differ by colour AND dash,
+for grey prints and all eyes.
+"""
 
 import math
 from collections.abc import Callable
@@ -49,7 +51,9 @@ def rates(label: str, smallest: float) -> Axis:
 
 
 def percents(label: str, least: float = 0.0) -> Axis:
-    """A linear axis up to 1, written in percent, from the round share below `least`: curves of good models would lie on one another."""
+    """A linear axis up to 1, written in percent, from the round share below `least`: curves of
+    good models would lie on one another.
+    """
     step = 0.2 if least < 0.5 else 0.1 if least < 0.8 else 0.05 if least < 0.9 else 0.02
     first = min(math.floor(least / step + 1e-9), round(1 / step) - 1)
     return Axis(
@@ -102,15 +106,20 @@ def standalone(
         column, row = divmod(at, half) if numbered else (0, at)
         left, middle = LEFT + column * (WIDTH - LEFT) // 2, HEIGHT + 12 + 16 * row
         key += [
-            f'<polyline class="line s{at % COLOURS}" points="{left},{middle} {left + 26},{middle}"/>',
+            f'<polyline class="line s{at % COLOURS}" points="{left},{middle} '
+            f'{left + 26},{middle}"/>',
             f'<circle class="dot s{at % COLOURS}" cx="{left + 13}" cy="{middle}" r="4"/>',
-            f'<text class="name" x="{left + 34}" y="{middle + 4}">{f"{at + 1}  " if numbered else ""}{escape(name)}</text>',
+            f'<text class="name" x="{left + 34}" '
+            f'y="{middle + 4}">{f"{at + 1}  " if numbered else ""}{escape(name)}</text>',
         ]
         for a, b in (marks.get(name) or points[-1:]) if numbered else ():
             numbers.append(
                 f'<text class="tick" x="{_x(x, a) + 5:.1f}" y="{_y(y, b) - 4:.1f}">{at + 1}</text>'
             )
-    opened = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" role="img" aria-label="{escape(title, quote=True)}">'
+    opened = (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" role="img" '
+        f'aria-label="{escape(title, quote=True)}">'
+    )
     ground = f'<rect width="{WIDTH}" height="{height}" fill="#fff"/>'
     return (
         "".join(
@@ -146,18 +155,21 @@ def chart(
     """
     names = ", ".join(series)
     parts = [
-        f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(f"{title} of {names}", quote=True)}">',
+        f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" '
+        f'aria-label="{escape(f"{title} of {names}", quote=True)}">',
         *(_grid(x, y)),
     ]
     for at, (name, points) in enumerate(series.items()):
         path = " ".join(f"{_x(x, a):.1f},{_y(y, b):.1f}" for a, b in points)
         parts.append(
-            f'<polyline class="line s{at % COLOURS}" points="{path}"><title>{escape(name)}</title></polyline>'
+            f'<polyline class="line s{at % COLOURS}" '
+            f'points="{path}"><title>{escape(name)}</title></polyline>'
         )
         for a, b in marks.get(name, []):
             tip = escape(f"{name}: {y.label} {100 * b:.2f} % at {x.label} {a:.3g}")
             parts.append(
-                f'<circle class="dot s{at % COLOURS}" cx="{_x(x, a):.1f}" cy="{_y(y, b):.1f}" r="4"><title>{tip}</title></circle>'
+                f'<circle class="dot s{at % COLOURS}" cx="{_x(x, a):.1f}" cy="{_y(y, b):.1f}" '
+                f'r="4"><title>{tip}</title></circle>'
             )
     return "".join([*parts, "</svg>"])
 
@@ -169,7 +181,8 @@ def bars(
     counts: dict[str, list[int]],
     lines: list[tuple[float, str]],
 ) -> str:
-    """Draw histograms as shares of their sums, one outline a class, with vertical lines at thresholds.
+    """Draw histograms as shares of their sums, one outline a class, with vertical lines at
+    thresholds.
 
     Args:
         title: read out by screen readers.
@@ -207,7 +220,8 @@ def bars(
         place = f"{_x(x, value):.1f}"
         side = 'dx="4"' if x.share(value) < 0.8 else 'dx="-4" text-anchor="end"'
         parts.append(
-            f'<line class="mark" x1="{place}" x2="{place}" y1="{TOP}" y2="{HEIGHT - BOTTOM}"><title>{escape(what)}</title></line>'
+            f'<line class="mark" x1="{place}" x2="{place}" y1="{TOP}" '
+            f'y2="{HEIGHT - BOTTOM}"><title>{escape(what)}</title></line>'
         )
         parts.append(
             f'<text class="tick" x="{place}" y="{TOP + 11 + 14 * at}" {side}>{escape(what)}</text>'
@@ -229,19 +243,23 @@ def _grid(x: Axis, y: Axis) -> list[str]:
         at = f"{_x(x, tick):.1f}"
         parts.append(f'<line class="grid" x1="{at}" x2="{at}" y1="{TOP}" y2="{foot}"/>')
         parts.append(
-            f'<text class="tick" x="{at}" y="{foot + 16}" text-anchor="middle">{escape(x.text(tick))}</text>'
+            f'<text class="tick" x="{at}" y="{foot + 16}" '
+            f'text-anchor="middle">{escape(x.text(tick))}</text>'
         )
     for tick in y.ticks:
         at = f"{_y(y, tick):.1f}"
         parts.append(f'<line class="grid" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{at}" y2="{at}"/>')
         parts.append(
-            f'<text class="tick" x="{LEFT - 7}" y="{at}" dy="4" text-anchor="end">{escape(y.text(tick))}</text>'
+            f'<text class="tick" x="{LEFT - 7}" y="{at}" dy="4" '
+            f'text-anchor="end">{escape(y.text(tick))}</text>'
         )
     middle_x, middle_y = (LEFT + WIDTH - RIGHT) / 2, (TOP + foot) / 2
     parts.append(
-        f'<text class="name" x="{middle_x}" y="{HEIGHT - 8}" text-anchor="middle">{escape(x.label)}</text>'
+        f'<text class="name" x="{middle_x}" y="{HEIGHT - 8}" '
+        f'text-anchor="middle">{escape(x.label)}</text>'
     )
     parts.append(
-        f'<text class="name" transform="translate(13 {middle_y}) rotate(-90)" text-anchor="middle">{escape(y.label)}</text>'
+        f'<text class="name" transform="translate(13 {middle_y}) rotate(-90)" '
+        f'text-anchor="middle">{escape(y.label)}</text>'
     )
     return parts

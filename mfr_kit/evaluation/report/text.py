@@ -39,15 +39,18 @@ def _set(about: dict) -> list[str]:
     lost, here, sampled = about["not_found"], about["conditions"], about["sampled"]
     part = (
         [
-            f"a sample: {sampled['people']:,} of {sampled['of_people']:,} people, drawn with --seed {sampled['seed']}"
+            f"a sample: {sampled['people']:,} of {sampled['of_people']:,} people, drawn with "
+            f"--seed {sampled['seed']}"
         ]
         if sampled
         else []
     )
     return [
         *part,
-        f"set {about['name']}: {about['people']:,} people, {here['nonmask']:,} unmasked and {here['mask']:,} masked faces",
-        f"no face found in {lost['nonmask']} unmasked and {lost['mask']} masked photographs: their comparisons count as non-matches",
+        f"set {about['name']}: {about['people']:,} people, {here['nonmask']:,} unmasked and "
+        f"{here['mask']:,} masked faces",
+        f"no face found in {lost['nonmask']} unmasked and {lost['mask']} masked photographs: "
+        "their comparisons count as non-matches",
     ]
 
 
@@ -55,7 +58,8 @@ def _alignments(matched: dict) -> list[str]:
     old, new = matched["old"], matched["new"]
     lost = f"left out: {old['left_out']:,} of {old['set']}, {new['left_out']:,} of {new['set']}"
     return [
-        f"{matched['photographs']:,} photographs, old alignment as in {old['set']}, new alignment as in {new['set']}; {lost}"
+        f"{matched['photographs']:,} photographs, old alignment as in {old['set']}, new "
+        f"alignment as in {new['set']}; {lost}"
     ]
 
 
@@ -130,7 +134,8 @@ def _groups(models: dict, notes: dict[str, str]) -> list[str]:
 def _accuracies(models: dict) -> list[str]:
     known = {model: result["accuracy"] for model, result in models.items() if "accuracy" in result}
     return [
-        f"  {model}: accuracy {100 * of['mean']:.2f} +- {100 * of['std']:.2f} % in {len(of['folds'])} folds"
+        f"  {model}: accuracy {100 * of['mean']:.2f} +- {100 * of['std']:.2f} % in "
+        f"{len(of['folds'])} folds"
         for model, of in known.items()
     ]
 
@@ -163,9 +168,13 @@ def _searches(entry: dict, notes: dict[str, str]) -> list[str]:
         return []
     any_of = next(iter(found.values()))
     enrolled, searches = any_of["enrolled"], any_of["searches"]
-    counted = f"{searches['mated']:,} with a mate, {searches['non_mated']:,} without, {searches['not_found']:,} without a face"
+    counted = (
+        f"{searches['mated']:,} with a mate, {searches['non_mated']:,} without, "
+        f"{searches['not_found']:,} without a face"
+    )
     lines = [
-        f"  searches: {counted}; in a gallery of {enrolled['people']:,} people, {enrolled['photographs']:,} photographs"
+        f"  searches: {counted}; in a gallery of {enrolled['people']:,} people, "
+        f"{enrolled['photographs']:,} photographs"
     ]
     rows = [
         [
@@ -231,19 +240,25 @@ def _galleries(entry: dict, notes: dict[str, str]) -> list[str]:
 def _among(about: dict, searched: list[dict]) -> list[str]:
     where = "of a second set" if about["second_set"] else "of people of this set who are not probed"
     lost = about["left_out"]
-    left = f"left out: {lost['people']:,} of people who are probed, {lost['not_found']:,} without a face"
+    left = (
+        f"left out: {lost['people']:,} of people who are probed, {lost['not_found']:,} without a "
+        "face"
+    )
     lines = [
-        f"  {about['probed']:,} people searched for among {about['photographs']:,} photographs {where} ({left})"
+        f"  {about['probed']:,} people searched for among {about['photographs']:,} photographs "
+        f"{where} ({left})"
     ]
     each = {row["searches"]["condition"]: row["searches"] for row in searched}
     ways = {NONMASK: ", each both ways", MASK: ""}
     lines += [
-        f"  {name} probes: {one['pairs']:,} pairs of photographs{ways[name]}: {one['mated']:,} searches"
+        f"  {name} probes: {one['pairs']:,} pairs of photographs{ways[name]}: {one['mated']:,} "
+        "searches"
         for name, one in each.items()
     ]
     rows = [row for row in about["verification"] if row["tar"] is not None]
     return lines + [
-        f"  {row['probes']} probes, one to one: TAR {_rate(row['tar'], row['interval'])} % at FAR {row['far']:g}"
+        f"  {row['probes']} probes, one to one: TAR {_rate(row['tar'], row['interval'])} % at "
+        f"FAR {row['far']:g}"
         for row in rows
     ]
 
@@ -264,7 +279,8 @@ def _draw(models: dict) -> list[str]:
         return []
     digests = f"parameters {draw['parameters_sha256'][:16]}, pixels {draw['pixels_sha256'][:16]}"
     return [
-        f"  masks drawn on {draw['faces']:,} faces with --mask-seed {draw['seed']}: sha256 of {digests}"
+        f"  masks drawn on {draw['faces']:,} faces with --mask-seed {draw['seed']}: sha256 of "
+        f"{digests}"
     ]
 
 

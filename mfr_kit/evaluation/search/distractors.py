@@ -1,8 +1,10 @@
-"""Search one enrolled photograph of a person among a growing number of strangers (distractors), as MegaFace does. Streamed and exact.
+"""Search one enrolled photograph of a person among a growing number of strangers (distractors), as
+MegaFace does. Streamed and exact.
 
-Each pair of photographs of a person in turn: one is enrolled beside the distractors, the other one is the probe. A distractor that scores
-as high as the enrolled photograph stands before it. Other people of the probe set are never in the gallery.
-Source: Kemelmacher-Shlizerman et al., The MegaFace Benchmark (arXiv 1512.00596), section 4.
+Each pair of photographs of a person in turn: one is enrolled beside the distractors, the other one
+is the probe. A distractor that scores as high as the enrolled photograph stands before it. Other
+people of the probe set are never in the gallery. Source: Kemelmacher-Shlizerman et al., The
+MegaFace Benchmark (arXiv 1512.00596), section 4.
 """
 
 from collections.abc import Iterator
@@ -28,8 +30,10 @@ class Chosen:
 
     Attributes:
         probed: all faces of the people searched for, found or not.
-        distractors: unmasked faces that were found, of nobody in `probed`, in the order in which they join the gallery.
-        left_out: unmasked faces that are no distractors: `people`, of people who are probed; `not_found`, without a face.
+        distractors: unmasked faces that were found, of nobody in `probed`, in the order in which
+            they join the gallery.
+        left_out: unmasked faces that are no distractors: `people`, of people who are probed;
+            `not_found`, without a face.
     """
 
     probed: Faces
@@ -40,17 +44,20 @@ class Chosen:
 def choose(faces: Faces, others: Faces | None, seed: int) -> Chosen:
     """Choose by names and the seed alone whom to search for and among whom.
 
-    Only people with an unmasked photograph and another one can be searched for. With `others` that is everybody of the set, and the
-    distractors are the unmasked faces of `others`; without it a hash of seed and name picks about every second one, and the
-    distractors are the unmasked faces of all other people of the set. A hash of seed and key gives the distractors their order, so that a
-    small gallery is part of every larger one.
+    Only people with an unmasked photograph and another one can be searched for. With `others` that
+    is everybody of the set, and the distractors are the unmasked faces of `others`; without it a
+    hash of seed and name picks about every second one, and the distractors are the unmasked faces
+    of all other people of the set. A hash of seed and key gives the distractors their order, so
+    that a small gallery is part of every larger one.
 
     Args:
         faces: the set.
-        others: faces of a second set, from the same model; a name that is also in the set is taken for the same person.
+        others: faces of a second set, from the same model; a name that is also in the set is taken
+            for the same person.
         seed: of the hashes, >= 0.
     Raises:
-        KitError: nobody can be searched for, no distractor is left, or the two sets' embeddings differ in size.
+        KitError: nobody can be searched for, no distractor is left, or the two sets' embeddings
+            differ in size.
     """
     able = _able(faces)
     names = (
@@ -60,13 +67,15 @@ def choose(faces: Faces, others: Faces | None, seed: int) -> Chosen:
     )
     if not names:
         raise KitError(
-            f"nobody to search for: {len(able)} people have an unmasked photograph and another one, the seed picks 0 of them"
+            f"nobody to search for: {len(able)} people have an unmasked photograph and another "
+            "one, the seed picks 0 of them"
         )
     mine = np.isin(faces.people.astype(str), names)
     pool = faces.under(NONMASK) if others is None else _elsewhere(others.under(NONMASK))
     if pool.embeddings.shape[1] != faces.embeddings.shape[1]:
         raise KitError(
-            f"distractors of {pool.embeddings.shape[1]} numbers a face, the set's faces have {faces.embeddings.shape[1]}"
+            f"distractors of {pool.embeddings.shape[1]} numbers a face, the set's faces have "
+            f"{faces.embeddings.shape[1]}"
         )
     known = np.isin(
         pool.people.astype(str), names if others is None else np.unique(faces.people.astype(str))
@@ -77,7 +86,8 @@ def choose(faces: Faces, others: Faces | None, seed: int) -> Chosen:
             "this set; give a second one with --distractors" if others is None else "the second set"
         )
         raise KitError(
-            f"no distractors: of {len(pool)} unmasked faces {int(known.sum())} are of people who are probed, in {where}"
+            f"no distractors: of {len(pool)} unmasked faces {int(known.sum())} are of people who "
+            f"are probed, in {where}"
         )
     order = sorted(
         rows.tolist(),
@@ -91,7 +101,9 @@ def choose(faces: Faces, others: Faces | None, seed: int) -> Chosen:
 
 
 def _elsewhere(others: Faces) -> Faces:
-    """Name the photographs of a second set apart from those of the first, where another file may have the same path."""
+    """Name the photographs of a second set apart from those of the first, where another file may
+    have the same path.
+    """
     return replace(
         others, photos=np.array([f"second set: {photo}" for photo in others.photos], object)
     )
@@ -124,7 +136,9 @@ class Trials:
 
 
 def pair_up(probes: Faces, gallery: Faces) -> Trials:
-    """Pair every probe with every other photograph of the same person in the gallery; with a twin's own photograph never."""
+    """Pair every probe with every other photograph of the same person in the gallery; with a
+    twin's own photograph never.
+    """
     places: dict[str, np.ndarray] = _rows_by_person(gallery)
     rows, people, own = [np.empty(0, np.int64)], [np.empty(0, str)], [np.empty(0, np.float32)]
     for name, mine in _rows_by_person(probes).items():
@@ -163,7 +177,8 @@ def sizes(total: int) -> list[int]:
 def ranks(
     trials: Trials, distractors: np.ndarray, wanted: list[int]
 ) -> Iterator[tuple[int, np.ndarray]]:
-    """Score every probe against every distractor once, block by block, and tell the ranks on the way.
+    """Score every probe against every distractor once, block by block, and tell the ranks on the
+    way.
 
     Memory: a block of scores and a few bytes a trial, whatever the number of distractors.
 
@@ -172,8 +187,8 @@ def ranks(
         distractors: (N, D) float32, unit rows, in their order.
         wanted: ascending numbers of distractors, each at most N.
     Yields:
-        each of `wanted`, and (T,) int64 ranks: how many of the first so many distractors score at least `own`, plus one; 0 where `own` is
-        -inf: never found.
+        each of `wanted`, and (T,) int64 ranks: how many of the first so many distractors score at
+        least `own`, plus one; 0 where `own` is -inf: never found.
     """
     searched = np.flatnonzero(np.isfinite(trials.own))
     order = searched[
@@ -202,9 +217,11 @@ def ranks(
 def hit_rates(
     trials: Trials, rank: np.ndarray, within: tuple[int, ...], count: int, seed: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return (R,) the share of trials whose rank is at most each of `within`, and (count, R) the same in resamples over people.
+    """Return (R,) the share of trials whose rank is at most each of `within`, and (count, R) the
+    same in resamples over people.
 
-    A person who is drawn twice counts with all their trials twice; the gallery stays as it is. A resample without trials gives NaN.
+    A person who is drawn twice counts with all their trials twice; the gallery stays as it is. A
+    resample without trials gives NaN.
     """
     names, codes = np.unique(trials.people, return_inverse=True)
     reached = np.stack([(rank >= 1) & (rank <= limit) for limit in within], 1)

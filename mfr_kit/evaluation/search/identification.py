@@ -1,7 +1,9 @@
-"""Search a gallery of enrolled people (1:N): the rank of the right person, and what a threshold turns away. Streamed and exact.
+"""Search a gallery of enrolled people (1:N): the rank of the right person, and what a threshold
+turns away. Streamed and exact.
 
-The score of a person is the highest cosine of the probe with that person's enrolled faces. A tie counts against the system: a stranger
-whose score equals the right person's stands before them. All results equal a full sort of the same float32 scores.
+The score of a person is the highest cosine of the probe with that person's enrolled faces. A tie
+counts against the system: a stranger whose score equals the right person's stands before them. All
+results equal a full sort of the same float32 scores.
 """
 
 from dataclasses import dataclass
@@ -29,9 +31,11 @@ class Search:
     Attributes:
         people: (P,) str, whom each probe shows.
         mated: (P,) bool, whether that person is enrolled.
-        own: (P,) float32, the score of that person; -inf where not enrolled, or a face was not found.
+        own: (P,) float32, the score of that person; -inf where not enrolled, or a face was not
+            found.
         best: (P,) float32, the highest score of anybody else; -inf where there is none.
-        rank: (P,) int, how many others score at least `own`, plus one; 0 where `own` is -inf: never found.
+        rank: (P,) int, how many others score at least `own`, plus one; 0 where `own` is -inf: never
+            found.
     """
 
     people: np.ndarray
@@ -44,9 +48,11 @@ class Search:
 def divide(faces: Faces, enrol: int, seed: int) -> tuple[Faces, Faces]:
     """Divide a set into a gallery and probes, by rules that look at names and the seed alone.
 
-    A hash of seed and name enrols about every second person who has an unmasked photograph; of their unmasked photographs, in the order of
-    a hash of seed and source, the first `enrol` go into the gallery, found or not. Probes are all masked faces of the set, or where
-    it has none all other unmasked ones; a masked twin of an enrolled photograph is no probe. Those of the enrolled are mated searches.
+    A hash of seed and name enrols about every second person who has an unmasked photograph; of
+    their unmasked photographs, in the order of a hash of seed and source, the first `enrol` go into
+    the gallery, found or not. Probes are all masked faces of the set, or where it has none all
+    other unmasked ones; a masked twin of an enrolled photograph is no probe. Those of the enrolled
+    are mated searches.
 
     Args:
         faces: the set.
@@ -83,7 +89,8 @@ def divide(faces: Faces, enrol: int, seed: int) -> tuple[Faces, Faces]:
     )
     if not (len(gallery) and np.isin(probes.people, gallery.people).any()):
         raise KitError(
-            f"nobody to identify: {len(gallery)} enrolled photographs, {len(probes)} probes, none of an enrolled person"
+            f"nobody to identify: {len(gallery)} enrolled photographs, {len(probes)} probes, "
+            "none of an enrolled person"
         )
     return gallery, probes
 
@@ -122,7 +129,8 @@ def hits(found: Search, rank: int) -> np.ndarray:
 
 
 def threshold_at(found: Search, fpir: float) -> np.float32:
-    """Return the lowest threshold whose FPIR is at most `fpir`: the share of searches without a mate that return anybody.
+    """Return the lowest threshold whose FPIR is at most `fpir`: the share of searches without a
+    mate that return anybody.
 
     Args:
         found: from `search`.
@@ -135,7 +143,9 @@ def threshold_at(found: Search, fpir: float) -> np.float32:
 
 
 def _threshold(best: np.ndarray, reached: np.ndarray, fpir: float) -> np.float32:
-    """Take the highest scores of strangers, highest first, and how many searches there are down to each."""
+    """Take the highest scores of strangers, highest first, and how many searches there are down
+    to each.
+    """
     allowed = int(Fraction(repr(float(fpir))) * int(reached[-1])) if len(reached) else 0
     place = np.searchsorted(reached, allowed, "right")
     refused = best[place] if place < len(best) else NOBODY
@@ -143,7 +153,9 @@ def _threshold(best: np.ndarray, reached: np.ndarray, fpir: float) -> np.float32
 
 
 def returned(found: Search, threshold: np.float32) -> np.ndarray:
-    """(M,) bool, of each mated search whether the right person comes first and reaches the threshold."""
+    """(M,) bool, of each mated search whether the right person comes first and reaches the
+    threshold.
+    """
     return hits(found, 1) & (found.own[found.mated] >= threshold)
 
 
@@ -156,7 +168,8 @@ def false_positives(found: Search, threshold: np.float32) -> int:
 def resample(
     found: Search, ranks: tuple[int, ...], fpirs: list[float], count: int, seed: int
 ) -> dict[str, np.ndarray]:
-    """Return, by figure, (count,) rates of resamples over the people of the probes; the threshold is set anew in each, the gallery stays.
+    """Return, by figure, (count,) rates of resamples over the people of the probes; the threshold
+    is set anew in each, the gallery stays.
 
     A resample without any mated search gives NaN.
     """
@@ -192,18 +205,24 @@ def figure_of_fpir(fpir: float) -> str:
 
 
 def figure_in(figure: str, gallery: str) -> str:
-    """Name a figure of one of several galleries; the only gallery of a protocol has no name, "" ."""
+    """Name a figure of one of several galleries; the only gallery of a protocol has no name, ""
+    .
+    """
     return f"{figure} in {gallery}" if gallery else figure
 
 
 def searches_of(result: dict) -> list[tuple[str, dict]]:
-    """List the searches of a protocol's result: (name of the gallery, what `figures` and `counts` say of it); none without a gallery."""
+    """List the searches of a protocol's result: (name of the gallery, what `figures` and
+    `counts` say of it); none without a gallery.
+    """
     alone = [("", result["identification"])] if "identification" in result else []
     return alone + [(row["gallery"], row) for row in result.get("searched", ())]
 
 
 def counts(found: Search, probes: Faces) -> dict:
-    """Count the searches as reports do: `mated`, `non_mated`, and `not_found`, those whose probe has no face."""
+    """Count the searches as reports do: `mated`, `non_mated`, and `not_found`, those whose probe
+    has no face.
+    """
     mated = int(found.mated.sum())
     return {
         "mated": mated,
@@ -223,8 +242,9 @@ def figures(
         resamples: over the people of the probes; 0 for no intervals.
         seed: of the resamples.
     Returns:
-        `cmc` (a row each rank: `rank`, `rate`, `interval`) and `open_set` (a row each FPIR: `fpir`, `fnir`, `interval`, `threshold`,
-        `false_positives`, `note`; `fnir` None where too few searches have no mate); and (resamples,) values by figure.
+        `cmc` (a row each rank: `rank`, `rate`, `interval`) and `open_set` (a row each FPIR: `fpir`,
+        `fnir`, `interval`, `threshold`, `false_positives`, `note`; `fnir` None where too few
+        searches have no mate); and (resamples,) values by figure.
     """
     resampled = resample(found, RANKS, _supported(found, fpirs), resamples, seed)
     cmc = [
@@ -252,7 +272,9 @@ def _span(resampled: dict, figure: str) -> dict | None:
 
 
 def _open_set(found: Search, fpir: float, span: dict | None) -> dict:
-    """Return one line of FNIR at FPIR: with `fnir` None and `note` saying why, where the set has too few searches without a mate."""
+    """Return one line of FNIR at FPIR: with `fnir` None and `note` saying why, where the set has
+    too few searches without a mate.
+    """
     nothing = {
         "fpir": fpir,
         "fnir": None,
@@ -269,7 +291,8 @@ def _open_set(found: Search, fpir: float, span: dict | None) -> dict:
         )
         return {
             **nothing,
-            "note": f"FPIR {fpir:g} cannot be measured on {searches:,} searches without a mate: {smallest}",
+            "note": f"FPIR {fpir:g} cannot be measured on {searches:,} searches without a mate: "
+            f"{smallest}",
         }
     threshold = threshold_at(found, fpir)
     false = false_positives(found, threshold)

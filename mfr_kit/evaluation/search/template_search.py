@@ -1,8 +1,9 @@
 """IJB-B and IJB-C, 1:N: mixed templates searched in each of the two galleries, and in both at once.
 
-The subjects of the other gallery are the strangers that FPIR counts. In both galleries at once everybody has a mate: ranks only.
-Source: insightface, recognition/_evaluation_/ijb/ijb_1n.py for the union; Maze et al., IARPA Janus Benchmark-C (ICB 2018) for the two
-galleries. A search counts for FNIR where the right subject comes first and reaches the threshold.
+The subjects of the other gallery are the strangers that FPIR counts. In both galleries at once
+everybody has a mate: ranks only. Source: insightface, recognition/_evaluation_/ijb/ijb_1n.py for
+the union; Maze et al., IARPA Janus Benchmark-C (ICB 2018) for the two galleries. A search counts
+for FNIR where the right subject comes first and reaches the threshold.
 """
 
 from dataclasses import replace
@@ -43,8 +44,9 @@ def search_templates(
         resamples: over the subjects of the probes; 0 for no intervals.
         seed: of the resamples.
     Returns:
-        a row each gallery, of their mean, and of both galleries at once: `gallery`, `enrolled`, `searches`, `cmc` and `open_set` (see
-        `identification.figures`); and (resamples,) values by figure.
+        a row each gallery, of their mean, and of both galleries at once: `gallery`, `enrolled`,
+        `searches`, `cmc` and `open_set` (see `identification.figures`); and (resamples,) values by
+        figure.
     Raises:
         KitError: no probe shows anybody of a gallery.
     """
@@ -78,7 +80,9 @@ def _side(faces: Faces, numbers: np.ndarray, some: Enrolment) -> Faces:
 def _mean(
     rows: list[dict], name: str, resampled: dict[str, np.ndarray]
 ) -> tuple[dict, dict[str, np.ndarray]]:
-    """Average the figures of two galleries, whose resamples draw the same subjects; None where one of the two is not claimed."""
+    """Average the figures of two galleries, whose resamples draw the same subjects; None where
+    one of the two is not claimed.
+    """
     values = {}
 
     def average(figure: str, pair: tuple[dict, dict], rate: str) -> dict:

@@ -1,7 +1,9 @@
-"""How sure a TAR is: resample the PEOPLE, set the threshold anew in every resample, and compare models on the same resamples.
+"""How sure a TAR is: resample the PEOPLE, set the threshold anew in every resample, and compare
+models on the same resamples.
 
-Comparisons of one person are not independent, so resampling pairs would give intervals that are far too narrow. A person drawn twice
-counts as two people: its genuine comparisons weigh twice, the two copies are not compared, impostor comparisons weigh the product.
+Comparisons of one person are not independent, so resampling pairs would give intervals that are far
+too narrow. A person drawn twice counts as two people: its genuine comparisons weigh twice, the two
+copies are not compared, impostor comparisons weigh the product.
 """
 
 import numpy as np
@@ -16,7 +18,9 @@ CELLS = 20_000_000  # weights held at a time
 
 
 def draws(people: int, count: int, seed: int) -> np.ndarray:
-    """Return (count, people) how often each person is drawn in each resample; the same for every model and protocol of that many people."""
+    """Return (count, people) how often each person is drawn in each resample; the same for every
+    model and protocol of that many people.
+    """
     return rng_for(seed, key_of("bootstrap")).multinomial(
         people, np.full(people, 1 / people), size=count
     )
@@ -50,7 +54,9 @@ def _floor(scores: Scores, share: float) -> np.float32:
 
 
 def _tail(pairs: Pairs, floor: np.float32) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Collect the impostor scores >= floor, highest first, and whose they are (indices into `pairs.people`)."""
+    """Collect the impostor scores >= floor, highest first, and whose they are (indices into
+    `pairs.people`).
+    """
     parts = []
     for block in pairs.blocks():
         rows, columns = np.nonzero(block.impostors >= max(floor, np.nextafter(SKIP, np.float32(0))))
@@ -68,7 +74,9 @@ def _tail(pairs: Pairs, floor: np.float32) -> tuple[np.ndarray, np.ndarray, np.n
 
 
 def _thresholds(pairs: Pairs, tail: tuple, weights: np.ndarray, fars: list[float]) -> np.ndarray:
-    """Return (FARs, resamples) the highest score that is refused; -inf where all of the tail is accepted."""
+    """Return (FARs, resamples) the highest score that is refused; -inf where all of the tail is
+    accepted.
+    """
     values, probe, gallery = tail
     probes, others, _ = pairs.per_person()
     own = (

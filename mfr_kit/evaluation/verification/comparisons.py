@@ -1,4 +1,6 @@
-"""All comparisons of probes with a gallery, or of a set with itself: counted exactly, scored in blocks, never held."""
+"""All comparisons of probes with a gallery, or of a set with itself: counted exactly, scored in
+blocks, never held.
+"""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -19,7 +21,8 @@ class Block:
     """Scores of rows x columns, and the genuine comparisons among them.
 
     Attributes:
-        impostors: (R, C) float32 cosines, SKIP where the comparison is not an impostor's; valid until the next block.
+        impostors: (R, C) float32 cosines, SKIP where the comparison is not an impostor's; valid
+            until the next block.
         first: (row, column) of its corner, in the order of `Pairs.probe` and `Pairs.gallery`.
         genuine: (n,) float32 cosines.
         rows, columns: (n,) where the genuine ones stand in `Pairs.probe` and `Pairs.gallery`.
@@ -43,10 +46,12 @@ class Count:
 
 
 class Pairs:
-    """The comparisons of `probe` with `gallery`, or the unordered ones of `probe` with itself where `gallery` is None.
+    """The comparisons of `probe` with `gallery`, or the unordered ones of `probe` with itself where
+    `gallery` is None.
 
-    Same person is genuine, unless both are the same photograph (a clean face and its masked twin): that comparison is left out.
-    Everybody serves as an impostor, people with a single photograph too.
+    Same person is genuine, unless both are the same photograph (a clean face and its masked twin):
+    that comparison is left out. Everybody serves as an impostor, people with a single photograph
+    too.
     """
 
     def __init__(self, probe: Faces, gallery: Faces | None = None) -> None:
@@ -72,7 +77,9 @@ class Pairs:
 
     @property
     def possible(self) -> bool:
-        """Whether there is anything to measure: a genuine and an impostor comparison of faces that were found."""
+        """Whether there is anything to measure: a genuine and an impostor comparison of faces
+        that were found.
+        """
         return bool(self.count.genuine_found and self.count.impostor_found)
 
     def _sorted(self, faces: Faces) -> tuple[Faces, np.ndarray]:
@@ -95,7 +102,9 @@ class Pairs:
         return Count(*numbers)
 
     def per_person(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Return (probes, gallery faces, genuine comparisons) of each of `people`, with those not found."""
+        """Return (probes, gallery faces, genuine comparisons) of each of `people`, with those
+        not found.
+        """
         codes = [np.searchsorted(self.people, side.people.astype(str)) for side in self.given]
         probes, gallery = (np.bincount(code, minlength=len(self.people)) for code in codes)
         pairs = probes * (probes - 1) // 2 if self.symmetric else probes * gallery
@@ -152,7 +161,9 @@ class Pairs:
         return Block(scores, (top, left), genuine[fair], rows[fair], columns[fair])
 
     def sample(self, rng: np.random.Generator, side: int = 1500) -> tuple[np.ndarray, np.ndarray]:
-        """Draw (impostor, genuine) scores to guess from: a random side x side corner, and one genuine comparison a row."""
+        """Draw (impostor, genuine) scores to guess from: a random side x side corner, and one
+        genuine comparison a row.
+        """
         rows = rng.permutation(len(self.probe))[:side]
         columns = rng.permutation(len(self.gallery))[:side]
         scores = self.probe.embeddings[rows] @ self.gallery.embeddings[columns].T
@@ -179,7 +190,8 @@ def against(probe: Faces, gallery: Faces | None) -> Pairs:
     sizes = probe.embeddings.shape[1], gallery.embeddings.shape[1]
     if sizes[0] != sizes[1]:
         raise KitError(
-            f"embeddings of {sizes[0]} numbers cannot be compared with a gallery of {sizes[1]}: train the student with a projector"
+            f"embeddings of {sizes[0]} numbers cannot be compared with a gallery of {sizes[1]}: "
+            "train the student with a projector"
         )
     return Pairs(probe, gallery)
 

@@ -17,7 +17,8 @@ def predict(pairs: Pairs, sweeps: int = 1) -> tuple[int, float]:
         pairs: the comparisons.
         sweeps: how often each comparison is made: once, and once more for intervals.
     Returns:
-        how many comparisons of found faces there are, and the minutes that all sweeps over them will take.
+        how many comparisons of found faces there are, and the minutes that all sweeps over them
+        will take.
     """
     count = pairs.count.genuine_found + pairs.count.impostor_found
     start, done = perf_counter(), 0
@@ -32,4 +33,7 @@ def cost_line(pairs: Pairs, sweeps: int = 1) -> str | None:
     if pairs.count.genuine_found + pairs.count.impostor_found < LARGE:
         return None
     count, minutes = predict(pairs, sweeps)
-    return f"{count:,} comparisons, about {minutes:.1f} minutes; --sample-people measures a part of the set with an interval"
+    return (
+        f"{count:,} comparisons, about {minutes:.1f} minutes; --sample-people measures a part of "
+        "the set with an interval"
+    )

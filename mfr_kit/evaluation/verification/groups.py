@@ -1,4 +1,6 @@
-"""TAR of parts of a set: of the probes by mask and pose, at the thresholds of the whole; and of groups of people among themselves."""
+"""TAR of parts of a set: of the probes by mask and pose, at the thresholds of the whole; and of
+groups of people among themselves.
+"""
 
 import csv
 import io
@@ -44,12 +46,14 @@ def coverage(mask: str) -> str:
 
 
 def read_groups(path: Path) -> dict[str, str]:
-    """Read a CSV of people's groups, with a first line that names the columns `identity` and `group`; others are ignored.
+    """Read a CSV of people's groups, with a first line that names the columns `identity` and
+    `group`; others are ignored.
 
     Returns:
         The group by identity.
     Raises:
-        KitError: it cannot be read, a column is missing, a field is empty, or a person is in two groups.
+        KitError: it cannot be read, a column is missing, a field is empty, or a person is in two
+            groups.
     """
     return {name: group for _, name, group in _rows(path)}
 
@@ -58,7 +62,8 @@ def groups_among(path: Path, faces: FaceSet, allow_unknown: bool = False) -> dic
     """Read a CSV of people's groups by the names that a set has; what it did is said on stderr.
 
     Raises:
-        KitError: see `read_groups`; or a person is not in the set (unless `allow_unknown`): the first ones are named.
+        KitError: see `read_groups`; or a person is not in the set (unless `allow_unknown`): the
+            first ones are named.
     """
     spelled: dict[str, list[str]] = {}
     for person in faces.people:
@@ -105,11 +110,13 @@ def _rows(path: Path) -> Iterator[tuple[int, str, str]]:
             name, group = row["identity"], (row["group"] or "").strip()
             if not (name and name.strip() and group):
                 raise KitError(
-                    f"{path} line {reader.line_num}: an empty field: every line needs an identity and a group"
+                    f"{path} line {reader.line_num}: an empty field: every line needs an "
+                    "identity and a group"
                 )
             if name in groups and groups[name] != group:
                 raise KitError(
-                    f"{path} line {reader.line_num}: {name} is in '{groups[name]}' and in '{group}': one group a person"
+                    f"{path} line {reader.line_num}: {name} is in '{groups[name]}' and in "
+                    f"'{group}': one group a person"
                 )
             if name not in groups:
                 groups[name] = group
@@ -125,7 +132,8 @@ def _delimiter(text: str) -> str:
 
 
 def by_person(faces: Faces, groups: dict[str, str]) -> Iterator[tuple[str, Faces]]:
-    """Split a table by the group of the person; people without one come last, as the group "(none named)".
+    """Split a table by the group of the person; people without one come last, as the group "(none
+    named)".
 
     Raises:
         KitError: nobody of the table is in a group.
@@ -133,14 +141,17 @@ def by_person(faces: Faces, groups: dict[str, str]) -> Iterator[tuple[str, Faces
     names = np.array([groups.get(str(person), "") for person in faces.people], object)
     if not any(names):
         raise KitError(
-            f"--groups names none of the people of this set ({faces.people[0]}, ...): its identities are the set's"
+            f"--groups names none of the people of this set ({faces.people[0]}, ...): its "
+            "identities are the set's"
         )
     for name in sorted(set(names), key=lambda name: (not name, name)):
         yield name or "(none named)", faces.select(names == name)
 
 
 def turn(yaw: float | None) -> str:
-    """Name the range that a head's turn to either side lies in; `yaw` in degrees, None where it is not known."""
+    """Name the range that a head's turn to either side lies in; `yaw` in degrees, None where it
+    is not known.
+    """
     if yaw is None:
         return "not known"
     low = max(limit for limit in TURNS if limit <= abs(yaw))
@@ -151,7 +162,9 @@ def turn(yaw: float | None) -> str:
 
 
 def head_turns(faceset: FaceSet) -> dict[str, float]:
-    """Estimate the yaw of every face of a set, in degrees, by key; faces whose landmarks allow none are left out."""
+    """Estimate the yaw of every face of a set, in degrees, by key; faces whose landmarks allow
+    none are left out.
+    """
     yaws = {}
     for row, key in enumerate(faceset.keys):
         try:
@@ -162,14 +175,16 @@ def head_turns(faceset: FaceSet) -> dict[str, float]:
 
 
 def by_probe(scores: Scores, rows: list[dict], yaws: dict[str, float] | None = None) -> list[dict]:
-    """Split the genuine comparisons of a probe x gallery protocol by the probe's mask and, where it is known, by its pose.
+    """Split the genuine comparisons of a probe x gallery protocol by the probe's mask and, where it
+    is known, by its pose.
 
     Args:
         scores: of the protocol; not of a symmetric one, whose comparisons have two masks.
         rows: its `tar_at_far`, whose thresholds are used.
         yaws: from `head_turns`; None for no rows by pose.
     Returns:
-        A row each group: `by`, `group`, how many `genuine` comparisons, and `tar` at each FAR (None where the whole makes no claim).
+        A row each group: `by`, `group`, how many `genuine` comparisons, and `tar` at each FAR (None
+        where the whole makes no claim).
     """
     namers: dict[str, Callable[[str, str], str]] = {
         "mask kind": lambda _, mask: mask_kind(mask),

@@ -1,4 +1,6 @@
-"""Comparisons that somebody listed, with the interface of `Pairs`; and the lists of LFW and MLFW."""
+"""Comparisons that somebody listed, with the interface of `Pairs`; and the lists of LFW and
+MLFW.
+"""
 
 import sys
 from pathlib import Path
@@ -66,7 +68,9 @@ FOLDS = 10  # of a list that does not say into how many it falls
 
 
 def read_list(path: Path) -> tuple[list[tuple[str, str, bool]], int]:
-    """Read LFW's pairs.txt or a list in the format of MLFW or CPLFW, told apart by their first line; see `read_lfw` and `read_mlfw`."""
+    """Read LFW's pairs.txt or a list in the format of MLFW or CPLFW, told apart by their first
+    line; see `read_lfw` and `read_mlfw`.
+    """
     path = Path(path)
     if not path.is_file():
         raise KitError(f"cannot read the list of pairs {path}: there is no such file")
@@ -74,13 +78,16 @@ def read_list(path: Path) -> tuple[list[tuple[str, str, bool]], int]:
 
 
 def read_mlfw(path: Path) -> tuple[list[tuple[str, str, bool]], int]:
-    """Read a list of `image image label` lines, or of two lines `image label` a pair, and lay its ten folds out one after the other.
+    """Read a list of `image image label` lines, or of two lines `image label` a pair, and lay its
+    ten folds out one after the other.
 
-    A fold is a tenth of the pairs of one person with the same tenth of the pairs of two, in the list's order: so a list that is written
-    fold by fold keeps its folds, and one with all pairs of one person first falls into folds that hold both kinds.
+    A fold is a tenth of the pairs of one person with the same tenth of the pairs of two, in the
+    list's order: so a list that is written fold by fold keeps its folds, and one with all pairs of
+    one person first falls into folds that hold both kinds.
 
     Returns:
-        the comparisons as (photograph, photograph, same person), a photograph being its path without suffix; and how many folds.
+        the comparisons as (photograph, photograph, same person), a photograph being its path
+        without suffix; and how many folds.
     Raises:
         KitError: a line of another shape, or pairs of a kind that ten folds cannot share equally.
     """
@@ -91,7 +98,8 @@ def read_mlfw(path: Path) -> tuple[list[tuple[str, str, bool]], int]:
     if any(len(some) % FOLDS or not some for some in kinds):
         counted = f"{len(kinds[0])} pairs of one person and {len(kinds[1])} of two"
         raise KitError(
-            f"{path}: {counted} cannot be shared equally by {FOLDS} folds; the file was cut or edited"
+            f"{path}: {counted} cannot be shared equally by {FOLDS} folds; the file was cut or "
+            "edited"
         )
     return [
         pair
@@ -110,9 +118,11 @@ def read_lfw(path: Path) -> tuple[list[tuple[str, str, bool]], int]:
     """Read LFW's pairs.txt.
 
     Returns:
-        the comparisons as (photograph, photograph, same person), a photograph being `Name_0001`; and how many folds (consecutive, equal).
+        the comparisons as (photograph, photograph, same person), a photograph being `Name_0001`;
+        and how many folds (consecutive, equal).
     Raises:
-        KitError: it cannot be read, a line is neither `name i j` nor `name i name j`, or the count is not what the first line says.
+        KitError: it cannot be read, a line is neither `name i j` nor `name i name j`, or the count
+            is not what the first line says.
     """
     folds, rows = pair_rows.read_lfw(Path(path))
     if folds < 2:
@@ -132,9 +142,11 @@ def pair_up(
     path: Path,
     allow_unknown: bool = False,
 ) -> tuple[PairList, np.ndarray]:
-    """Look the photographs of a list up in a set, by path or name without suffix, in Unicode's form NFC.
+    """Look the photographs of a list up in a set, by path or name without suffix, in Unicode's form
+    NFC.
 
-    A drawn twin is never taken for its photograph, and a masked photograph only where no unmasked one has the name.
+    A drawn twin is never taken for its photograph, and a masked photograph only where no unmasked
+    one has the name.
 
     Args:
         faces: the set.
@@ -144,7 +156,8 @@ def pair_up(
     Returns:
         the comparisons, and (n,) their places in the list.
     Raises:
-        KitError: photographs of the list are not in the set, not even as ones without a face; or a name is that of several photographs.
+        KitError: photographs of the list are not in the set, not even as ones without a face; or a
+            name is that of several photographs.
     """
     named = [(_plain(left), _plain(right), same) for left, right, same in pairs]
     wanted = {name for left, right, _ in named for name in (left, right)}
@@ -164,7 +177,8 @@ def pair_up(
     several = sorted(name for name, found in rows.items() if len(found) > 1)
     if several:
         raise KitError(
-            f"{several[0]} of {path} is the name of {len(rows[several[0]])} photographs of the set: list them with their folders"
+            f"{several[0]} of {path} is the name of {len(rows[several[0]])} photographs of the "
+            "set: list them with their folders"
         )
     places = [n for n, pair in enumerate(named) if pair[0] in rows and pair[1] in rows]
     if len({named[place][2] for place in places}) < 2:
@@ -187,7 +201,8 @@ def _refuse_missing(
     line = f"--pairs {path}: {len(missing):,} of {every:,} photographs are not in the set: {named}"
     if not allow_unknown:
         raise KitError(
-            f"{line}. Augment all people of the list, or measure the other pairs with --allow-unknown"
+            f"{line}. Augment all people of the list, or measure the other pairs with "
+            "--allow-unknown"
         )
     print(f"warning: {line} (--allow-unknown)", file=sys.stderr)
 
@@ -195,7 +210,8 @@ def _refuse_missing(
 def fold_accuracy(
     scores: np.ndarray, same: np.ndarray, folds: int, fold_of: np.ndarray | None = None
 ) -> dict:
-    """Accuracy of each fold at the threshold that is best on all others (of equally good ones the middle one).
+    """Accuracy of each fold at the threshold that is best on all others (of equally good ones the
+    middle one).
 
     Args:
         scores: (n,) float, -inf where a face was not found: never accepted.

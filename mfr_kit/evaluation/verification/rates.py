@@ -1,8 +1,9 @@
-"""TAR at FAR, thresholds, EER, d' and ROC: exact, ties included, whatever the number of comparisons.
+"""TAR at FAR, thresholds, EER, d' and ROC: exact, ties included, whatever the number of
+comparisons.
 
-A threshold t accepts every score >= t. FAR(t) is accepted impostors / impostors, TAR(t) accepted genuine / genuine; both denominators
-hold the comparisons of faces that were not found, which no threshold accepts. TAR at FAR = f is the greatest TAR over the thresholds whose
-FAR is <= f.
+A threshold t accepts every score >= t. FAR(t) is accepted impostors / impostors, TAR(t) accepted
+genuine / genuine; both denominators hold the comparisons of faces that were not found, which no
+threshold accepts. TAR at FAR = f is the greatest TAR over the thresholds whose FAR is <= f.
 """
 
 from collections.abc import Callable
@@ -69,7 +70,9 @@ def at_far(scores: Scores, far: float) -> Point:
 
 
 def equal_error(scores: Scores) -> tuple[float, np.float32]:
-    """Return the EER, the mean of FAR and FRR at the threshold where they differ least, and that threshold (of equals the lowest mean)."""
+    """Return the EER, the mean of FAR and FRR at the threshold where they differ least, and that
+    threshold (of equals the lowest mean).
+    """
     number = crossing_bin(scores)
     low, high = edges()[max(number, 1)], edges()[number + 1]
     inside = [
@@ -88,10 +91,12 @@ def equal_error(scores: Scores) -> tuple[float, np.float32]:
 
 
 def separation(scores: Scores) -> float | None:
-    """Return d', the distance of the two means in units of the pooled standard deviation, over faces that were found.
+    """Return d', the distance of the two means in units of the pooled standard deviation, over
+    faces that were found.
 
-    The impostors' moments are those of the bins, 3.2e-5 wide: d' is good to four decimals. None where the standard
-    deviation is below a bin's width: of a model that gives all faces nearly one embedding nothing is left but rounding.
+    The impostors' moments are those of the bins, 3.2e-5 wide: d' is good to four decimals. None
+    where the standard deviation is below a bin's width: of a model that gives all faces nearly one
+    embedding nothing is left but rounding.
     """
     numbers = -np.diff(scores.above)[1:]
     centres = (edges()[1:-1] + 0.5 / SCALE).astype(np.float64)
@@ -103,7 +108,9 @@ def separation(scores: Scores) -> float | None:
 
 
 def curve(scores: Scores, points: int = 400) -> list[tuple[float, float, float]]:
-    """Return (threshold, FAR, TAR) along the ROC, exact at every point, spaced evenly in log FAR from the first false accept to all."""
+    """Return (threshold, FAR, TAR) along the ROC, exact at every point, spaced evenly in log FAR
+    from the first false accept to all.
+    """
     count = scores.pairs.count
     bins = np.flatnonzero(np.diff(scores.above))
     far = scores.above[bins] / count.impostor
@@ -122,18 +129,23 @@ class Plan:
 
     Attributes:
         fars: false-accept rates, each in (0, 1).
-        resamples: how many bootstrap resamples over people the intervals rest on; 0 for no intervals.
+        resamples: how many bootstrap resamples over people the intervals rest on; 0 for no
+            intervals.
         seed: of the resamples.
         pairs: a list of pairs, for the protocols that need one.
         gallery: the set as another model embedded it, for the protocols that need one.
         groups: the group of each person by name, for the protocols that report by group.
-        masked: the unmasked faces of the set under drawn masks, for the protocol that measures them.
+        masked: the unmasked faces of the set under drawn masks, for the protocol that measures
+            them.
         draw: how those masks were drawn, as reports tell it.
-        tell: is given one line with the cost of every large sweep before it starts; None for silence.
+        tell: is given one line with the cost of every large sweep before it starts; None for
+            silence.
         yaws: of each face by key how far the head is turned, in degrees; None for no rows by pose.
         worst: how many of the worst errors of each kind to list by name; 0 to name none.
-        enrol: how many photographs of a person a searched gallery holds; 0 where nothing is searched unless asked for by name.
-        distractors: faces of a second set, from the same model, for the protocol that searches among strangers.
+        enrol: how many photographs of a person a searched gallery holds; 0 where nothing is
+            searched unless asked for by name.
+        distractors: faces of a second set, from the same model, for the protocol that searches
+            among strangers.
         allow_unknown: leave pairs of `pairs` out whose photographs are not in the set.
     """
 
@@ -159,7 +171,8 @@ class Outcome:
 
     Attributes:
         result: plain values for JSON.
-        resampled: of each figure that models are compared by, its name and (resamples,) values; the same draws for every model.
+        resampled: of each figure that models are compared by, its name and (resamples,) values; the
+            same draws for every model.
     """
 
     result: dict
@@ -172,11 +185,11 @@ def verify(pairs: Pairs | PairList, plan: Plan, challenge: float | None = None) 
     Args:
         pairs: the comparisons.
         plan: what to measure on them.
-        challenge: the FAR at which the challenge's score takes its TAR from this protocol; its row is returned as `challenge`, whatever
-            the plan's FARs are.
+        challenge: the FAR at which the challenge's score takes its TAR from this protocol; its row
+            is returned as `challenge`, whatever the plan's FARs are.
     Returns:
-        comparisons, faces, `tar_at_far` (a row each FAR, also where no claim is possible), `eer`, `d_prime`, `roc`; and `worst`, the worst
-        errors, where the plan asks for them.
+        comparisons, faces, `tar_at_far` (a row each FAR, also where no claim is possible), `eer`,
+        `d_prime`, `roc`; and `worst`, the worst errors, where the plan asks for them.
     """
     cost = (
         cost_line(pairs, 1 + bool(plan.resamples))
@@ -246,7 +259,9 @@ def figure(far: float) -> str:
 
 
 def row(scores: Scores, far: float, resampled: np.ndarray | None) -> dict:
-    """Return one line of TAR at FAR: with `tar` None and `note` saying why, where the set is too small for that FAR."""
+    """Return one line of TAR at FAR: with `tar` None and `note` saying why, where the set is too
+    small for that FAR.
+    """
     nothing = dict.fromkeys(
         ("tar", "tar_macro", "interval", "threshold", "false_accepts", "true_accepts")
     )
@@ -279,7 +294,9 @@ def row(scores: Scores, far: float, resampled: np.ndarray | None) -> dict:
 
 
 def macro(scores: Scores, threshold: np.float32) -> float:
-    """Return the TAR at a threshold averaged over the people who have a genuine comparison, so that no person outweighs another."""
+    """Return the TAR at a threshold averaged over the people who have a genuine comparison, so
+    that no person outweighs another.
+    """
     possible = scores.pairs.per_person()[2]
     accepted = scores.genuine_people[len(scores.genuine) - int(scores.genuine_from(threshold)) :]
     counts = np.bincount(accepted, minlength=len(possible))

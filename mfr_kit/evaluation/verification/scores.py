@@ -1,9 +1,11 @@
-"""One sweep over millions to billions of comparisons that leaves what a full sort would tell about the thresholds, without the sort.
+"""One sweep over millions to billions of comparisons that leaves what a full sort would tell about
+the thresholds, without the sort.
 
-The sweep counts the impostors in 65,000 equal bins and keeps those of a few narrow bands, where a small sample expects the thresholds.
-The bins say exactly how many scores lie above a band, the band says the rest; a threshold that falls outside every band costs a second
-sweep. So all results equal a full sort of the same float32 scores, ties included.
-Memory: the bins, the distinct scores of the bands, and a few bytes a genuine comparison.
+The sweep counts the impostors in 65,000 equal bins and keeps those of a few narrow bands, where a
+small sample expects the thresholds. The bins say exactly how many scores lie above a band, the band
+says the rest; a threshold that falls outside every band costs a second sweep. So all results equal
+a full sort of the same float32 scores, ties included. Memory: the bins, the distinct scores of the
+bands, and a few bytes a genuine comparison.
 """
 
 import functools
@@ -49,7 +51,9 @@ class Scores:
         return self.pairs.probe_people[self.genuine_rows]
 
     def impostors_from(self, threshold: np.float32) -> int:
-        """Count the impostor scores >= threshold, which must lie in a band or on the edge of a bin."""
+        """Count the impostor scores >= threshold, which must lie in a band or on the edge of a
+        bin.
+        """
         number = int(bin_of(np.array([threshold], np.float32))[0])
         if threshold <= edges()[number]:
             return int(self.above[number])
@@ -71,14 +75,18 @@ class Scores:
 
 
 def bin_of(scores: np.ndarray) -> np.ndarray:
-    """Return the bin of each float32 score; never decreasing in the score, and SKIP falls into bin 0, which holds nothing else."""
+    """Return the bin of each float32 score; never decreasing in the score, and SKIP falls into
+    bin 0, which holds nothing else.
+    """
     shifted = np.subtract(scores, SKIP)
     return np.multiply(shifted, SCALE, out=shifted).astype(np.uint16)
 
 
 @functools.cache
 def edges() -> np.ndarray:
-    """Return the smallest float32 score of every bin; one more than there are bins, since nothing lies above the last."""
+    """Return the smallest float32 score of every bin; one more than there are bins, since
+    nothing lies above the last.
+    """
     number = np.arange(1, BINS)
     low, high = (np.full(BINS - 1, _ordered(value)) for value in (SKIP, TOP))
     while (
@@ -102,10 +110,12 @@ def _float32(number: np.ndarray) -> np.ndarray:
 
 
 def allowed(far: float, impostors: int) -> int:
-    """Return how many false accepts FAR <= far allows among so many impostor comparisons: floor(far * impostors), free of rounding.
+    """Return how many false accepts FAR <= far allows among so many impostor comparisons: floor(far
+    * impostors), free of rounding.
 
     Raises:
-        KitError: not in (0, 1), or so small that not even one false accept is allowed; the message names the smallest FAR supported.
+        KitError: not in (0, 1), or so small that not even one false accept is allowed; the message
+            names the smallest FAR supported.
     """
     if not 0 < far < 1:
         raise KitError(f"FAR {far:g} is not between 0 and 1")
@@ -123,7 +133,8 @@ def allowed(far: float, impostors: int) -> int:
 
 
 def score(pairs: Pairs, fars: Sequence[float], thresholds: Sequence[float] = ()) -> Scores:
-    """Sweep all comparisons, so that `at_far` for `fars`, `equal_error` and the rates at `thresholds` can be answered exactly.
+    """Sweep all comparisons, so that `at_far` for `fars`, `equal_error` and the rates at
+    `thresholds` can be answered exactly.
 
     Raises:
         KitError: there is no genuine or no impostor comparison between faces that were found.
@@ -131,13 +142,15 @@ def score(pairs: Pairs, fars: Sequence[float], thresholds: Sequence[float] = ())
     count = pairs.count
     if not (count.genuine_found and count.impostor_found):
         raise KitError(
-            f"nothing to measure: {count.genuine_found:,} genuine and {count.impostor_found:,} impostor comparisons between found faces"
+            f"nothing to measure: {count.genuine_found:,} genuine and {count.impostor_found:,} "
+            "impostor comparisons between found faces"
         )
     ranks = [rank for rank in (_rank(far, count.impostor) for far in fars) if rank is not None]
     scores = _sweep(pairs, _guess(pairs, ranks))
     if scores.above[1] != count.impostor_found or len(scores.genuine) != count.genuine_found:
         raise RuntimeError(
-            f"counted {scores.above[1]} impostors and {len(scores.genuine)} genuine comparisons, expected {count}"
+            f"counted {scores.above[1]} impostors and {len(scores.genuine)} genuine comparisons, "
+            f"expected {count}"
         )
     asked = bin_of(np.array(thresholds, np.float32)).tolist()
     needed = sorted({*(bin_holding(scores, rank) for rank in ranks), crossing_bin(scores), *asked})
@@ -147,12 +160,16 @@ def score(pairs: Pairs, fars: Sequence[float], thresholds: Sequence[float] = ())
 
 
 def bin_holding(scores: Scores, rank: int) -> int:
-    """Return the bin of the impostor score with `rank` scores above it or equal before it (0: the highest), or 0 when fewer were found."""
+    """Return the bin of the impostor score with `rank` scores above it or equal before it (0:
+    the highest), or 0 when fewer were found.
+    """
     return int(np.searchsorted(-scores.above, -rank, "left")) - 1 if rank < scores.above[1] else 0
 
 
 def crossing_bin(scores: Scores) -> int:
-    """Return the highest bin at whose lower edge FAR >= FRR; 0 where even accepting everything leaves FAR below FRR."""
+    """Return the highest bin at whose lower edge FAR >= FRR; 0 where even accepting everything
+    leaves FAR below FRR.
+    """
     count = scores.pairs.count
     false, true = (
         numbers.astype(object) for numbers in (scores.above, scores.genuine_from(edges()))
@@ -188,14 +205,18 @@ def _sweep(pairs: Pairs, bands: np.ndarray) -> Scores:
 
 
 def histogram(bins: np.ndarray) -> np.ndarray:
-    """Count uint16 values. OpenCV does it five times as fast as np.bincount; its float32 counts are exact below 2^24 scores a block."""
+    """Count uint16 values. OpenCV does it five times as fast as np.bincount; its float32 counts
+    are exact below 2^24 scores a block.
+    """
     import cv2
 
     return cv2.calcHist([bins], [0], None, [BINS], [0, BINS])[:, 0].astype(np.int64)
 
 
 class _Kept:
-    """The impostor scores inside the bands: a buffer, merged into distinct values and their numbers whenever it is full."""
+    """The impostor scores inside the bands: a buffer, merged into distinct values and their
+    numbers whenever it is full.
+    """
 
     def __init__(self, bands: np.ndarray) -> None:
         self._limits = [(edges()[low], edges()[high]) for low, high in bands]
@@ -222,7 +243,9 @@ class _Kept:
 
 
 def _guess(pairs: Pairs, ranks: list[int]) -> np.ndarray:
-    """Say from a sample in which bins the thresholds will lie; disjoint ascending bands. A wrong guess costs time, never exactness."""
+    """Say from a sample in which bins the thresholds will lie; disjoint ascending bands. A wrong
+    guess costs time, never exactness.
+    """
     impostor = pairs.count.impostor
     if impostor <= WHOLE:
         return np.array([[1, BINS]])

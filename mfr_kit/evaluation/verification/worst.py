@@ -1,4 +1,6 @@
-"""The errors that went furthest wrong: strangers with the highest scores, and the same person with the lowest; streamed and exact."""
+"""The errors that went furthest wrong: strangers with the highest scores, and the same person
+with the lowest; streamed and exact.
+"""
 
 import numpy as np
 
@@ -10,18 +12,21 @@ STRIP = 64  # rows of a block that are searched together
 
 
 def worst(pairs: Pairs | PairList, rows: list[dict], shown: int = SHOWN) -> dict | None:
-    """List the worst false matches and false non-matches at the threshold of the smallest FAR that is claimed.
+    """List the worst false matches and false non-matches at the threshold of the smallest FAR that
+    is claimed.
 
-    Comparisons are scored once more, block by block; besides a block only the `shown` worst of each kind are held. Comparisons with a
-    face that was not found are non-matches of which there is nothing to show: they are not listed.
+    Comparisons are scored once more, block by block; besides a block only the `shown` worst of each
+    kind are held. Comparisons with a face that was not found are non-matches of which there is
+    nothing to show: they are not listed.
 
     Args:
         pairs: the comparisons.
         rows: their `tar_at_far`.
         shown: at most so many of each kind, at least 1.
     Returns:
-        `far`, `threshold`, and `false_matches` (highest score first) and `false_non_matches` (lowest first), each a list of `score`,
-        `probe` and `gallery` (keys of the face set); of equal scores those that stand first among the comparisons. None without a claim.
+        `far`, `threshold`, and `false_matches` (highest score first) and `false_non_matches`
+        (lowest first), each a list of `score`, `probe` and `gallery` (keys of the face set); of
+        equal scores those that stand first among the comparisons. None without a claim.
     """
     claimed = [row for row in rows if row["tar"] is not None]
     if not claimed:
@@ -55,7 +60,9 @@ def _named(score: float, probe: str, gallery: str) -> dict:
 
 
 def _scored(pairs: Pairs | PairList):
-    """Yield impostor scores, as strips for `_above`, and (n,) genuine scores with their rows and columns."""
+    """Yield impostor scores, as strips for `_above`, and (n,) genuine scores with their rows and
+    columns.
+    """
     if isinstance(pairs, PairList):
         other, same = (
             (pairs.scores[some], pairs.left[some], pairs.right[some])
@@ -83,7 +90,8 @@ def _above(
     """Pick the scores >= cutoff, with their rows and columns.
 
     Args:
-        strip: either (n,) scores with their rows and columns, or an (R, C) table of scores with its (R,) rows and (C,) columns.
+        strip: either (n,) scores with their rows and columns, or an (R, C) table of scores with its
+            (R,) rows and (C,) columns.
         cutoff: a cosine.
     """
     scores, rows, columns = strip

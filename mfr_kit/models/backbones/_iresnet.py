@@ -1,6 +1,8 @@
-"""IResNet as InsightFace's arcface_torch names it, so that its published state dicts load as they are.
+"""IResNet as InsightFace's arcface_torch names it, so that its published state dicts load as they
+are.
 
-Source: Duta et al., *Improved Residual Networks for Image and Video Recognition* (arXiv 2004.04989), in ArcFace's variant.
+Source: Duta et al., *Improved Residual Networks for Image and Video Recognition* (arXiv
+    2004.04989), in ArcFace's variant.
 """
 
 import torch
@@ -13,7 +15,9 @@ STAGES = ((64, 2), (128, 2), (256, 2), (512, 2))  # channels, stride of the firs
 
 
 class Block(nn.Module):
-    """BN, 3x3, BN, PReLU, 3x3 with the stride, BN; added to the input (through 1x1 and BN where the shape changes)."""
+    """BN, 3x3, BN, PReLU, 3x3 with the stride, BN; added to the input (through 1x1 and BN where
+    the shape changes).
+    """
 
     def __init__(self, before: int, after: int, stride: int):
         super().__init__()
@@ -50,8 +54,8 @@ class IResNet(nn.Module):
         width: float = 1.0,
     ):
         super().__init__()
-        # Never 8: oneDNN 3.12 (torch 2.13 on AVX-512) writes past its memory in the backward pass of the 1x1 stride-2 convolution of 8
-        # channels-last channels.
+        # Never 8: oneDNN 3.12 (torch 2.13 on AVX-512) writes past its memory in the backward pass
+        # of the 1x1 stride-2 convolution of 8 channels-last channels.
         wide = [max(16, round(channels * width / 8) * 8) for channels, _ in STAGES]
         self.conv1 = nn.Conv2d(3, wide[0], 3, 1, 1, bias=False)
         self.bn1 = nn.BatchNorm2d(wide[0], eps=1e-5)
@@ -90,6 +94,7 @@ def build(blocks: tuple[int, int, int, int], embedding_size: int, width: float) 
     """
     if width > 4:
         raise KitError(
-            f"--width is a factor on the channels; {width} would make an IResNet of {round(512 * width)} channels"
+            f"--width is a factor on the channels; {width} would make an IResNet of "
+            f"{round(512 * width)} channels"
         )
     return IResNet(blocks, embedding_size, width)

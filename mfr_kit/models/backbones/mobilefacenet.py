@@ -1,7 +1,9 @@
 """MobileFaceNet: inverted residuals and a global depthwise convolution instead of a pooling.
 
-Source: Chen, Liu, Gao, Han, *MobileFaceNets: Efficient CNNs for Accurate Real-Time Face Verification on Mobile Devices*
-(arXiv 1804.07573), table 1; the width factor multiplies every channel count, rounded to a multiple of 8.
+Source: Chen, Liu, Gao, Han, *MobileFaceNets: Efficient CNNs for Accurate Real-Time Face
+    Verification on Mobile Devices*
+(arXiv 1804.07573), table 1; the width factor multiplies every channel count, rounded to a multiple
+of 8.
 """
 
 import torch
@@ -18,7 +20,9 @@ STAGES = (
 
 
 class Bottleneck(nn.Module):
-    """Expand 1x1, filter 3x3 depthwise, project 1x1 without activation; a shortcut where the shape stays."""
+    """Expand 1x1, filter 3x3 depthwise, project 1x1 without activation; a shortcut where the
+    shape stays.
+    """
 
     def __init__(self, before: int, after: int, expansion: int, stride: int):
         super().__init__()

@@ -1,6 +1,8 @@
-"""MobileNetV2 for 112x112 faces: stride 1 in the stem and a depthwise convolution over the last map instead of a pooling.
+"""MobileNetV2 for 112x112 faces: stride 1 in the stem and a depthwise convolution over the last map
+instead of a pooling.
 
-Source: Sandler et al., *MobileNetV2: Inverted Residuals and Linear Bottlenecks* (arXiv 1801.04381), table 2, with the 7x7 global
+Source: Sandler et al., *MobileNetV2: Inverted Residuals and Linear Bottlenecks* (arXiv 1801.04381),
+    table 2, with the 7x7 global
 depthwise convolution of MobileFaceNet; the usual student of the face-distillation papers.
 """
 
@@ -20,7 +22,9 @@ STAGES = (
 
 
 class InvertedResidual(nn.Module):
-    """Expand 1x1, filter 3x3 depthwise, project 1x1 without activation; a shortcut where the shape stays."""
+    """Expand 1x1, filter 3x3 depthwise, project 1x1 without activation; a shortcut where the
+    shape stays.
+    """
 
     def __init__(self, before: int, after: int, expansion: int, stride: int):
         super().__init__()

@@ -1,6 +1,8 @@
-"""SFace: a MobileNetV1 with PReLU and a full-map linear layer, with the OpenCV Zoo's weights on request.
+"""SFace: a MobileNetV1 with PReLU and a full-map linear layer, with the OpenCV Zoo's weights on
+request.
 
-Source: Zhong et al., *SFace: Sigmoid-Constrained Hypersphere Loss for Robust Face Recognition* (IEEE TIP 2021);
+Source: Zhong et al., *SFace: Sigmoid-Constrained Hypersphere Loss for Robust Face Recognition*
+    (IEEE TIP 2021);
 the architecture is read off the published graph.
 """
 
@@ -69,9 +71,11 @@ def build(embedding_size: int = EMBEDDING_SIZE, width: float = 1.0) -> nn.Module
 
 
 def state_from_onnx(path: Path) -> dict[str, Tensor]:
-    """Read the float32 ONNX of SFace into our names, its pixel scale folded into the first convolution.
+    """Read the float32 ONNX of SFace into our names, its pixel scale folded into the first
+    convolution.
 
-    The graph's `Sub 127.5` needs no counterpart (our input is centred already); its `Mul 1/128` becomes a factor 127.5/128.
+    The graph's `Sub 127.5` needs no counterpart (our input is centred already); its `Mul 1/128`
+    becomes a factor 127.5/128.
 
     Raises:
         KitError: a tensor is missing, that is, the file is another model or the quantised one.
@@ -87,7 +91,8 @@ def state_from_onnx(path: Path) -> dict[str, Tensor]:
         )
         if found is None:
             raise KitError(
-                f"{path} is not the float32 SFace: it has no tensor '{name}' (wanted for {key}). Use the asset 'sface'."
+                f"{path} is not the float32 SFace: it has no tensor '{name}' (wanted for {key}). "
+                "Use the asset 'sface'."
             )
         return torch.from_numpy(numpy_helper.to_array(found).copy())
 

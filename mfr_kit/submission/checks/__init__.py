@@ -1,1 +1,3 @@
-"""The rules of `kit.py check`, one family a file, each with `rows(subject) -> list[Row]`; found by folder."""
+"""The rules of `kit.py check`, one family a file, each with `rows(subject) -> list[Row]`; found
+by folder.
+"""

@@ -1,4 +1,6 @@
-"""Rules about what the graph does to the batch: no face mirrored, repeated or joined with another inside."""
+"""Rules about what the graph does to the batch: no face mirrored, repeated or joined with
+another inside.
+"""
 
 from collections.abc import Iterator
 
@@ -20,7 +22,8 @@ NOTE = "implicit batch inference is forbidden (note of 2021-07-16)"
 
 
 def rows(subject: Subject) -> list[Row]:
-    """Look for a flip test or another batch inside the graph: operations on the faces that repeat, join or mirror them.
+    """Look for a flip test or another batch inside the graph: operations on the faces that repeat,
+    join or mirror them.
 
     Indices, counts and axes that the graph computes are known by running it on one face.
     """
@@ -79,7 +82,9 @@ def _reads(node: onnx.NodeProto) -> set[str]:
 
 
 def _wanted(nodes: list[onnx.NodeProto], subject: Subject) -> tuple[set[str], set[str]]:
-    """Names of values (indices, counts, axes, steps) and of tensors whose shapes are to be observed; none in a plain chain of layers."""
+    """Names of values (indices, counts, axes, steps) and of tensors whose shapes are to be
+    observed; none in a plain chain of layers.
+    """
     values, shapes, moved = set(), set(), False
     for node in nodes:
         places = _parameters(node)

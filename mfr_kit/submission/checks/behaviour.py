@@ -1,4 +1,6 @@
-"""Rules about what the model does: run in a batch, finite, the same twice, one face at a time, like the run it came from."""
+"""Rules about what the model does: run in a batch, finite, the same twice, one face at a time,
+like the run it came from.
+"""
 
 import numpy as np
 
@@ -116,7 +118,9 @@ def _tells_apart(subject: Subject, faces: np.ndarray) -> Row:
 
 
 def _sees_mirroring(subject: Subject, faces: np.ndarray) -> Row:
-    """Find a flip test however it is built: summed, joined or compared, a face and its mirror image then give the same numbers."""
+    """Find a flip test however it is built: summed, joined or compared, a face and its mirror
+    image then give the same numbers.
+    """
     same = []
     for face in faces[:3]:
         plain, mirrored = (
@@ -128,12 +132,15 @@ def _sees_mirroring(subject: Subject, faces: np.ndarray) -> Row:
         "other numbers",
         "the same numbers" if all(same) else "other numbers",
         not all(same),
-        "the graph embeds the face and its mirror image: a flip test inside is forbidden (note of 2021-07-16)",
+        "the graph embeds the face and its mirror image: a flip test inside is forbidden (note "
+        "of 2021-07-16)",
     )
 
 
 def _agrees(subject: Subject, faces: np.ndarray) -> Row:
-    """Compare with the torch run on colour faces: a swapped channel or another scale cannot be seen on grey ones."""
+    """Compare with the torch run on colour faces: a swapped channel or another scale cannot be
+    seen on grey ones.
+    """
     import torch
 
     from mfr_kit.models import preprocess

@@ -140,7 +140,9 @@ def _output(subject: Subject) -> list[Row]:
 
 
 def _weight_types(subject: Subject) -> list[Row]:
-    """Narrow types, types that ONNX does not know, and tensors whose bytes do not fill their shape."""
+    """Narrow types, types that ONNX does not know, and tensors whose bytes do not fill their
+    shape.
+    """
     least, kinds = subject.track.limits.element_bytes, []
     for item in subject.proto.graph.initializer:
         size = _element_bytes(item.data_type)
@@ -211,7 +213,9 @@ def _finite_weights(subject: Subject) -> list[Row]:
 
 
 def _element_bytes(data_type: int) -> int:
-    """Bytes of an element; 0 for a type that ONNX does not know, or whose elements have no fixed size."""
+    """Bytes of an element; 0 for a type that ONNX does not know, or whose elements have no fixed
+    size.
+    """
     if data_type == TensorProto.STRING:
         return 0
     try:

@@ -1,4 +1,6 @@
-"""How long one image takes: measured here, and estimated for the challenge's V100. Never a verdict: both are advice."""
+"""How long one image takes: measured here, and estimated for the challenge's V100. Never a
+verdict: both are advice.
+"""
 
 from mfr_kit.models.signature import FLOATS
 from mfr_kit.submission import v100_time
@@ -34,7 +36,10 @@ def _here(subject: Subject) -> Row:
         else "none: a CPU is not comparable"
     )
     cores = "one thread" if one_thread else "all cores"
-    note = f"CPU, {cores}, half the runs within {timed.low:.1f} to {timed.high:.1f} ms: measured here, not comparable"
+    note = (
+        f"CPU, {cores}, half the runs within {timed.low:.1f} to {timed.high:.1f} ms: measured "
+        "here, not comparable"
+    )
     return Row(
         "time for one image, here", limit, f"{timed.fast:.1f} ms", "", ADVISORY, note, measured=True
     )
@@ -43,8 +48,10 @@ def _here(subject: Subject) -> Row:
 def _on_v100(subject: Subject) -> Row:
     limit, found = subject.track.limits.time_ms, v100_time.timed_here(subject.path)
     note = (
-        f"an estimate: {found.by_work:.2f} ms by the work (half within {found.work_low:.2f} to {found.work_high:.2f}), timed in turns with "
-        f"{v100_time.REFERENCE}, which took {v100_time.V100_MS[v100_time.REFERENCE]} ms there; {found.by_nodes:.2f} ms by the number of nodes"
+        f"an estimate: {found.by_work:.2f} ms by the work (half within {found.work_low:.2f} to "
+        f"{found.work_high:.2f}), timed in turns with "
+        f"{v100_time.REFERENCE}, which took {v100_time.V100_MS[v100_time.REFERENCE]} ms there; "
+        f"{found.by_nodes:.2f} ms by the number of nodes"
     )
     shown = f"{found.low:.1f} to {found.high:.1f} ms"
     return Row(

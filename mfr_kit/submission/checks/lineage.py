@@ -1,4 +1,6 @@
-"""Whether everything the model descends from was trained on what the track allows. Declared by the file, not provable from it."""
+"""Whether everything the model descends from was trained on what the track allows. Declared by
+the file, not provable from it.
+"""
 
 import re
 
@@ -26,7 +28,8 @@ def rows(subject: Subject) -> list[Row]:
     if not told:
         holds, note = (
             allowed is None,
-            "a track with given training data needs to know what the model descends from; export it from its run folder",
+            "a track with given training data needs to know what the model descends from; export "
+            "it from its run folder",
         )
         return [requirement("lineage", limit, "unknown", holds, note)]
     result = [_ancestor("trained on", limit, allowed, None, _own(told))]

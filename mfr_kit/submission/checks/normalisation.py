@@ -1,4 +1,6 @@
-"""Whether the organisers' checker, which guesses the normalisation from node names, would feed what the network wants."""
+"""Whether the organisers' checker, which guesses the normalisation from node names, would feed
+what the network wants.
+"""
 
 from mfr_kit.models import preprocess
 from mfr_kit.submission.rules import Row, Subject, requirement
@@ -24,7 +26,8 @@ def rows(subject: Subject) -> list[Row]:
             f"{SHOWN.get(wanted, wanted)} (by {source})",
             SHOWN[fed],
             fed == wanted,
-            "the checker guesses from the names of the first 8 nodes, wrongly here: the input would be normalised twice or not at all",
+            "the checker guesses from the names of the first 8 nodes, wrongly here: the input "
+            "would be normalised twice or not at all",
         )
     ]
     if stored is not None:
@@ -32,7 +35,10 @@ def rows(subject: Subject) -> list[Row]:
         agrees = stored == inside or (
             stored == "raw_0_255" and not subject.normalises_itself
         )  # a folded shift cannot be seen
-        note = "the graph shifts its input by a constant although its metadata says that this happened outside"
+        note = (
+            "the graph shifts its input by a constant although its metadata says that this "
+            "happened outside"
+        )
         result.append(
             requirement(
                 "normalisation in the graph", SHOWN.get(stored, stored), SHOWN[inside], agrees, note
@@ -42,7 +48,8 @@ def rows(subject: Subject) -> list[Row]:
 
 
 def guess(subject: Subject) -> str:
-    """What the organisers' checker feeds: raw pixels where early node names look like a subtraction and a scaling.
+    """What the organisers' checker feeds: raw pixels where early node names look like a subtraction
+    and a scaling.
 
     A track with side files (cfat) is told instead, by our package.
     """

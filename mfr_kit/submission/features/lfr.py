@@ -1,4 +1,6 @@
-"""The LFR 2019 matrix: four little-endian int32 `rows, cols, cols * 4, 5`, then the float32 rows; image and mirror summed, unit length."""
+"""The LFR 2019 matrix: four little-endian int32 `rows, cols, cols * 4, 5`, then the float32
+rows; image and mirror summed, unit length.
+"""
 
 from pathlib import Path
 
@@ -28,7 +30,8 @@ def read(path: Path, names: list[str]) -> np.ndarray:
     header = np.fromfile(path, "<i4", 4)
     if len(header) < 4 or header[2] != header[1] * 4 or header[3] != FLOAT32 or header.min() < 1:
         raise KitError(
-            f"{path}: header {header.tolist()} is not that of an LFR matrix (rows, cols, cols * 4, 5)"
+            f"{path}: header {header.tolist()} is not that of an LFR matrix (rows, cols, cols * "
+            "4, 5)"
         )
     wanted = 16 + int(header[0]) * int(header[2])
     if path.stat().st_size != wanted:

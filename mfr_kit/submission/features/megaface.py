@@ -1,4 +1,6 @@
-"""MegaFace: a folder with one file an image, `<image>_<algorithm>.bin`, folders kept: int32 `D, 1, 4, 5`, then D float32."""
+"""MegaFace: a folder with one file an image, `<image>_<algorithm>.bin`, folders kept: int32 `D,
+1, 4, 5`, then D float32.
+"""
 
 from pathlib import Path, PurePosixPath
 
@@ -45,7 +47,8 @@ def _vector(file: Path) -> np.ndarray:
     header = np.frombuffer(data[:16], "<i4") if len(data) >= 16 else np.zeros(4, "<i4")
     if header[1:].tolist() != [1, 4, FLOAT32] or len(data) != 16 + 4 * int(header[0]):
         raise KitError(
-            f"{file}: {len(data)} bytes with header {header.tolist()}, not a MegaFace vector (D, 1, 4, 5)"
+            f"{file}: {len(data)} bytes with header {header.tolist()}, not a MegaFace vector (D, "
+            "1, 4, 5)"
         )
     return np.frombuffer(data[16:], "<f4")
 

@@ -11,7 +11,9 @@ MODEL = None  # none is sent
 
 
 def inspect(folder: Path) -> list[Row]:
-    """What a receiver sees of the features: the LFR matrix is read, other formats only by their hash."""
+    """What a receiver sees of the features: the LFR matrix is read, other formats only by their
+    hash.
+    """
     matrix = folder / f"features{lfr.SUFFIX}"
     if not matrix.is_file():
         return []
@@ -34,7 +36,8 @@ def files(request: Request) -> dict[str, Path | bytes]:
     """
     if request.features is None:
         raise KitError(
-            f"track {request.track.name} takes features, not a model: add --features LIST (the track's images, in its order)"
+            f"track {request.track.name} takes features, not a model: add --features LIST (the "
+            "track's images, in its order)"
         )
     if request.features.is_dir():
         return {

@@ -1,4 +1,6 @@
-"""WebFace260M: detector, recogniser and the code that the server imports, tried in a fresh process on one thread."""
+"""WebFace260M: detector, recogniser and the code that the server imports, tried in a fresh
+process on one thread.
+"""
 
 import json
 import os
@@ -38,7 +40,9 @@ def files(request: Request) -> dict[str, Path | bytes]:
 
 
 def inspect(folder: Path) -> list[Row]:
-    """Load the package as the organisers would and time it over photographs. The package's code is RUN for this."""
+    """Load the package as the organisers would and time it over photographs. The package's code
+    is RUN for this.
+    """
     with tempfile.TemporaryDirectory() as scratch:
         photos = Path(scratch) / "photos.npz"
         np.savez(photos, **photographs())
@@ -71,7 +75,8 @@ def _broken(reason: str) -> Row:
 
 
 def photographs() -> dict[str, np.ndarray]:
-    """(H, W, 3) uint8 BGR photographs by name: faces of the asset orl-faces, enlarged by the border a photograph has.
+    """(H, W, 3) uint8 BGR photographs by name: faces of the asset orl-faces, enlarged by the border
+    a photograph has.
 
     Raises:
         KitError: the asset is not on this machine.
@@ -89,7 +94,10 @@ def _judge(told: dict) -> list[Row]:
     likeness = told["self_similarity"]
     times = np.array(told["time_ms"])
     slow = float(times.max())
-    note = f"median {np.median(times):.0f} ms, slowest {slow:.0f} ms of {len(times)} on one thread here; the server is another machine"
+    note = (
+        f"median {np.median(times):.0f} ms, slowest {slow:.0f} ms of {len(times)} on one thread "
+        "here; the server is another machine"
+    )
     return [
         requirement(
             "loads as the organisers load it", "PyWebFace260M", f"{told['size']}-d features", True
@@ -134,7 +142,9 @@ def _judge(told: dict) -> list[Row]:
 
 
 def _detector() -> bytes:
-    """YuNet with plain float32 weights: the shipped file's block-quantised ones need an onnxruntime of 2024."""
+    """YuNet with plain float32 weights: the shipped file's block-quantised ones need an
+    onnxruntime of 2024.
+    """
     with tempfile.TemporaryDirectory() as folder:
         made = Path(folder) / "yunet.onnx"
         try:

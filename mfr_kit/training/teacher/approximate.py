@@ -1,4 +1,6 @@
-"""Nearest identities by faiss, where exact search takes too long: past a million identities. The kit itself does not need faiss."""
+"""Nearest identities by faiss, where exact search takes too long: past a million identities. The
+kit itself does not need faiss.
+"""
 
 import numpy as np
 import torch
@@ -13,7 +15,8 @@ CELLS_PER_ROOT, PROBED = (
 
 
 def nearest(prototypes: Tensor, count: int) -> Tensor:
-    """Find about every identity's `count` nearest other identities with an inverted file (`IndexIVFFlat`, inner product).
+    """Find about every identity's `count` nearest other identities with an inverted file
+    (`IndexIVFFlat`, inner product).
 
     `python benchmarks/mining.py --faiss` measures its recall against `mining.nearest`.
 
@@ -21,7 +24,8 @@ def nearest(prototypes: Tensor, count: int) -> Tensor:
         prototypes: (C, D) unit rows.
         count: K, capped at C - 1.
     Returns:
-        (C, min(K, C - 1)) int32, nearest first. Where the cells visited hold too few, the last one found is repeated.
+        (C, min(K, C - 1)) int32, nearest first. Where the cells visited hold too few, the last one
+        found is repeated.
     Raises:
         KitError: faiss is not installed.
     """
@@ -46,7 +50,9 @@ def nearest(prototypes: Tensor, count: int) -> Tensor:
 
 
 def _without_self(found: np.ndarray, count: int) -> np.ndarray:
-    """Drop each row's own number (or, where it is missing, the last entry), and fill gaps (-1) with the last identity found."""
+    """Drop each row's own number (or, where it is missing, the last entry), and fill gaps (-1)
+    with the last identity found.
+    """
     own = found == np.arange(len(found))[:, None]
     own[~own.any(axis=1), -1] = True
     others = found[~own].reshape(len(found), count)

@@ -1,4 +1,6 @@
-"""A teacher's embeddings of every picture of a set and of its mirror image, computed once and kept on disk as a memory map."""
+"""A teacher's embeddings of every picture of a set and of its mirror image, computed once and
+kept on disk as a memory map.
+"""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -23,7 +25,9 @@ DECODERS = (
 
 
 class Pictures(Protocol):
-    """What a bank is made of: a face set, or views drawn of one (adapt/masked_views.py). `fingerprint` names the pictures."""
+    """What a bank is made of: a face set, or views drawn of one (adapt/masked_views.py).
+    `fingerprint` names the pictures.
+    """
 
     name: str
     fingerprint: str
@@ -38,7 +42,9 @@ class Pictures(Protocol):
 
 @dataclass(frozen=True)
 class Bank:
-    """`embeddings` (N, 2, D): row i holds f(x_i) and f(mirrored x_i), as the teacher gave them, in the order of the face set."""
+    """`embeddings` (N, 2, D): row i holds f(x_i) and f(mirrored x_i), as the teacher gave them,
+    in the order of the face set.
+    """
 
     folder: Path
     embeddings: np.ndarray
@@ -84,11 +90,13 @@ def store(
     dtype: str = "float32",
     progress: bool = True,
 ) -> Bank:
-    """Open the bank of these pictures and this teacher under `root`, computing what is missing of it.
+    """Open the bank of these pictures and this teacher under `root`, computing what is missing of
+    it.
 
-    A bank is named by what it depends on (models/identity.py), so several share a root, and several runs one bank: the first one fills
-    it while the others wait. Every block of rows has a checksum; one that was interrupted is continued where it stopped, and of one that
-    is damaged the damaged blocks are made again.
+    A bank is named by what it depends on (models/identity.py), so several share a root, and several
+    runs one bank: the first one fills it while the others wait. Every block of rows has a checksum;
+    one that was interrupted is continued where it stopped, and of one that is damaged the damaged
+    blocks are made again.
 
     Args:
         root: folder of banks.
@@ -98,7 +106,8 @@ def store(
         dtype: "float32" or "float16" on disk.
         progress: show a bar.
     Raises:
-        KitError: a face that cannot be read, or a teacher that gives what is no embedding (models/sanity.py).
+        KitError: a face that cannot be read, or a teacher that gives what is no embedding
+            (models/sanity.py).
     """
     table = _table(root, faces, teacher, dtype, batch)
     if table.spans_missing():
@@ -165,7 +174,8 @@ def _cast(name: str, both: np.ndarray, dtype: np.dtype) -> np.ndarray:
         cast = both.astype(dtype).reshape(2, len(both) // 2, -1)
     if not np.isfinite(cast).all():
         raise KitError(
-            f"the embeddings of {name} reach {np.abs(both).max():.0f}, float16 holds 65504: use --bank-dtype float32"
+            f"the embeddings of {name} reach {np.abs(both).max():.0f}, float16 holds 65504: use "
+            "--bank-dtype float32"
         )
     return cast
 
@@ -173,7 +183,9 @@ def _cast(name: str, both: np.ndarray, dtype: np.dtype) -> np.ndarray:
 def _images(
     faces: Pictures, spans: list[tuple[int, int]], batch: int
 ) -> Iterator[tuple[int, np.ndarray]]:
-    """Yield (first row, (B, 112, 112, 3) uint8) with the next batch being read meanwhile; no batch crosses the end of a span."""
+    """Yield (first row, (B, 112, 112, 3) uint8) with the next batch being read meanwhile; no
+    batch crosses the end of a span.
+    """
 
     def read(part: range) -> np.ndarray:
         return np.stack([faces.image(index) for index in part])

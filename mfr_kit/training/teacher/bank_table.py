@@ -1,4 +1,6 @@
-"""The file of a bank: a memory map that is filled block by block, each with a checksum, by one process at a time."""
+"""The file of a bank: a memory map that is filled block by block, each with a checksum, by one
+process at a time.
+"""
 
 import hashlib
 import json
@@ -16,7 +18,8 @@ EMBEDDINGS, ABOUT, LOCK = "embeddings.npy", "bank.json", ".lock"
 
 
 class Table:
-    """`embeddings.npy` in a folder, with `bank.json` beside it: what it depends on, and the checksum of every block that is whole.
+    """`embeddings.npy` in a folder, with `bank.json` beside it: what it depends on, and the
+    checksum of every block that is whole.
 
     Args:
         folder: of the bank.
@@ -39,7 +42,9 @@ class Table:
         self._told: set[str] = set()
 
     def spans_missing(self) -> list[tuple[int, int]]:
-        """Read what is there, and return the (first row, one past the last) of every block that is missing or damaged, in order."""
+        """Read what is there, and return the (first row, one past the last) of every block that
+        is missing or damaged, in order.
+        """
         found = self._read()
         if found is None:
             self._about["blocks"] = {}
@@ -63,7 +68,9 @@ class Table:
         return [span for span in spans if str(span[0]) not in self._about["blocks"]]
 
     def open(self, mode: str) -> np.ndarray:
-        """Map the (N, 2, D) embeddings: "r" to read, "r+" to fill, which makes the file where it is not there."""
+        """Map the (N, 2, D) embeddings: "r" to read, "r+" to fill, which makes the file where it
+        is not there.
+        """
         path = self.folder / EMBEDDINGS
         if mode == "r+" and not self._fits(path):
             with files.replacing(path) as part:
@@ -89,7 +96,9 @@ class Table:
         )
 
     def _read(self) -> dict[str, Any] | None:
-        """Return what `bank.json` says; None where there is no bank, or what lies there is none of this description."""
+        """Return what `bank.json` says; None where there is no bank, or what lies there is none
+        of this description.
+        """
         about = self.folder / ABOUT
         if not about.exists():
             return None
@@ -121,9 +130,11 @@ def _sum(rows: np.ndarray, span: tuple[int, int]) -> str:
 
 @contextmanager
 def exclusive(folder: Path, task: str) -> Iterator[None]:
-    """Be the only process that works in a folder, which is made; whoever comes later waits and says so.
+    """Be the only process that works in a folder, which is made; whoever comes later waits and says
+    so.
 
-    The lock goes with the process, however that ends. Where the file system knows no locks there is none.
+    The lock goes with the process, however that ends. Where the file system knows no locks there is
+    none.
 
     Args:
         folder: to work in.

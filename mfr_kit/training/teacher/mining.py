@@ -1,4 +1,6 @@
-"""Who is hard for whom: class prototypes, each identity's nearest other identities, and the partners a sample is related to."""
+"""Who is hard for whom: class prototypes, each identity's nearest other identities, and the
+partners a sample is related to.
+"""
 
 import hashlib
 from dataclasses import dataclass
@@ -17,7 +19,9 @@ from mfr_kit.training.teacher.bank import Bank
 
 BLOCK_VALUES = 1 << 25  # similarities held at a time: 128 MiB
 GROUP = 16  # columns that are first compared by their maximum
-PARTNER_STREAM = 1  # keeps the draw of partners apart from the draw of the view, which has the same (seed, epoch, index)
+# keeps the draw of partners apart from the draw of the view, which has the same (seed, epoch,
+# index)
+PARTNER_STREAM = 1
 
 
 def prototypes(bank: Bank, labels: np.ndarray, block: int = 8192) -> Tensor:
@@ -39,7 +43,8 @@ def prototypes(bank: Bank, labels: np.ndarray, block: int = 8192) -> Tensor:
 
 
 def nearest(prototypes: Tensor, count: int, *, progress: bool = False) -> Tensor:
-    """Find every identity's `count` nearest other identities, exactly, in row blocks; the C x C similarities are never stored.
+    """Find every identity's `count` nearest other identities, exactly, in row blocks; the C x C
+    similarities are never stored.
 
     Args:
         prototypes: (C, D) unit rows, on any device.
@@ -66,10 +71,11 @@ def nearest(prototypes: Tensor, count: int, *, progress: bool = False) -> Tensor
 
 
 def _largest(values: Tensor, count: int) -> Tensor:
-    """Return the columns of the `count` largest values of each row, largest first: what `topk` returns, several times faster for wide rows.
+    """Return the columns of the `count` largest values of each row, largest first: what `topk`
+    returns, several times faster for wide rows.
 
-    Columns are put into groups; the `count` groups with the highest maxima hold the `count` largest values, since each of these groups
-    has at least one value as large as anything in the others.
+    Columns are put into groups; the `count` groups with the highest maxima hold the `count` largest
+    values, since each of these groups has at least one value as large as anything in the others.
     """
     rows, width = values.shape
     groups = width // GROUP
@@ -113,7 +119,8 @@ def cached_nearest(bank: Bank, prototypes: Tensor, count: int, search: str = "ex
 
 @dataclass(frozen=True)
 class Draw:
-    """How partners are chosen: `kind` "image" or "prototype", `mining` "teacher", "student" or "both", K = `count`.
+    """How partners are chosen: `kind` "image" or "prototype", `mining` "teacher", "student" or
+    "both", K = `count`.
 
     `search` "exact" or "faiss" is for the teacher's side, found once.
     """
@@ -133,8 +140,9 @@ class Partners:
         labels: (N,) int64 identity of each row of the bank.
         prototypes: (C, D) unit rows, on the training device.
         draw: how.
-    Source: docs/method.md, 2 and 3. The student's neighbours are searched for with the student of this very step, which is
-        exact where a search once an epoch would be stale, and leaves nothing to keep in a checkpoint.
+    Source: docs/method.md, 2 and 3. The student's neighbours are searched for with the student of
+        this very step, which is exact where a search once an epoch would be stale, and leaves
+        nothing to keep in a checkpoint.
     """
 
     def __init__(self, bank: Bank, labels: np.ndarray, prototypes: Tensor, draw: Draw):
@@ -151,7 +159,8 @@ class Partners:
     def of(
         self, student: Tensor, labels: Tensor, epochs: np.ndarray, indices: np.ndarray
     ) -> Tensor:
-        """Return (B, K, D) partners of a batch; the same for the same (epoch, index) and neighbours, in whatever batch.
+        """Return (B, K, D) partners of a batch; the same for the same (epoch, index) and
+        neighbours, in whatever batch.
 
         Args:
             student: (B, D) embeddings, for mining by the student's own neighbours.

@@ -19,8 +19,9 @@ CUTS = (
 def degrade(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Degrade an aligned face; at least one of the steps is taken.
 
-    A tight photograph ends inside the aligned frame: what lies beyond its (tilted) edges is black, as `data.align.warp` leaves it. Then
-    the picture is shrunk to 20 to 60 pixels and back, blurred, made grey, compressed, in the order of a poor camera.
+    A tight photograph ends inside the aligned frame: what lies beyond its (tilted) edges is black,
+    as `data.align.warp` leaves it. Then the picture is shrunk to 20 to 60 pixels and back, blurred,
+    made grey, compressed, in the order of a poor camera.
 
     Args:
         image: (112, 112, 3) uint8 RGB, not written to.

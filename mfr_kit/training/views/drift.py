@@ -1,7 +1,9 @@
-"""Alignment drift: how far a mask moves a detector's alignment, measured on a face set's own twins, or drawn from constants.
+"""Alignment drift: how far a mask moves a detector's alignment, measured on a face set's own twins,
+or drawn from constants.
 
-A drift is a similarity of the aligned frame, kept as four numbers that are all 0 for none, so that an amount scales them:
-(logarithm of the scale, rotation in rad, shift of the frame's centre in x and in y, in pixels).
+A drift is a similarity of the aligned frame, kept as four numbers that are all 0 for none, so that
+an amount scales them: (logarithm of the scale, rotation in rad, shift of the frame's centre in x
+and in y, in pixels).
 """
 
 import hashlib
@@ -12,7 +14,8 @@ import numpy as np
 from mfr_kit.data.align import SIZE
 from mfr_kit.data.faceset import FaceSet
 
-# Measured between the alignment of masked photographs and of the same photographs clean (docs/method.md): mean and spread.
+# Measured between the alignment of masked photographs and of the same photographs clean
+# (docs/method.md): mean and spread.
 SCALE_MEAN, SCALE_SPREAD, ROTATION_DEG, SHIFT_PX = 1.04, 0.10, 4.3, 4.0
 WIDEST = 2.5  # spreads at which a draw is cut off
 FEWEST = 200  # twins that make a table
@@ -20,12 +23,14 @@ CENTRE = (SIZE - 1) / 2 * (1 + 1j)
 
 
 def measure_twins(faces: FaceSet) -> np.ndarray | None:
-    """Collect the drifts of the twins whose mask was drawn on the photograph, which was then detected again.
+    """Collect the drifts of the twins whose mask was drawn on the photograph, which was then
+    detected again.
 
     Args:
         faces: clean and masked faces of the training people and of nobody else.
     Returns:
-        (M, 4) float64 drifts, from the clean face's alignment to the twin's; None with fewer than `FEWEST`.
+        (M, 4) float64 drifts, from the clean face's alignment to the twin's; None with fewer than
+        `FEWEST`.
     """
     if faces.about.get("options", {}).get("mask_on") != "photo":
         return None
@@ -45,7 +50,8 @@ def from_clean_to_twin(clean: np.ndarray, twin: np.ndarray) -> np.ndarray:
     """Return the drifts between two alignments of photographs.
 
     Args:
-        clean: (M, 4) a, b, tx, ty of the matrices [[a, -b, tx], [b, a, ty]] from photographs to aligned frames.
+        clean: (M, 4) a, b, tx, ty of the matrices [[a, -b, tx], [b, a, ty]] from photographs to
+            aligned frames.
         twin: (M, 4) the same of the same photographs with masks.
     """
     (turn, shift), (masked_turn, masked_shift) = (
@@ -58,29 +64,44 @@ def from_clean_to_twin(clean: np.ndarray, twin: np.ndarray) -> np.ndarray:
 
 
 def from_constants(rng: np.random.Generator, amount: float) -> np.ndarray:
-    """Draw the (2, 3) similarity from the constants; `amount` 1 is the drift they describe, 0 the identity."""
+    """Draw the (2, 3) similarity from the constants; `amount` 1 is the drift they describe, 0
+    the identity.
+    """
     spread = np.clip(rng.normal(size=4), -WIDEST, WIDEST) * amount
     scale = 1 + amount * (SCALE_MEAN - 1) + SCALE_SPREAD * spread[0]
     return _matrix(max(scale, 0.1), math.radians(ROTATION_DEG * spread[1]), SHIFT_PX * spread[2:])
 
 
 def from_twins(rng: np.random.Generator, amount: float, table: np.ndarray) -> np.ndarray:
-    """Draw one of the (M, 4) measured drifts; returns the (2, 3) similarity `amount` of the way from the identity to it."""
+    """Draw one of the (M, 4) measured drifts; returns the (2, 3) similarity `amount` of the way
+    from the identity to it.
+    """
     log_scale, angle_rad, *shift = table[rng.integers(len(table))] * amount
     return _matrix(math.exp(log_scale), angle_rad, np.array(shift))
 
 
 def describe(table: np.ndarray | None) -> str:
-    """Say in a line where the drift of masked faces comes from; a run's lineage keeps it, so that a resumed run has the same."""
+    """Say in a line where the drift of masked faces comes from; a run's lineage keeps it, so
+    that a resumed run has the same.
+    """
     if table is None:
-        return f"the kit's constants, since the face set has fewer than {FEWEST} twins of training people drawn on photographs"
+        return (
+            f"the kit's constants, since the face set has fewer than {FEWEST} twins of training "
+            "people drawn on photographs"
+        )
     degrees, digest = (
         np.degrees(table[:, 1]),
         hashlib.sha256(np.ascontiguousarray(table)).hexdigest()[:8],
     )
     scale = f"scale {np.exp(table[:, 0].mean()):.3f} +- {table[:, 0].std():.3f}"
-    shift = f"shift ({table[:, 2].mean():.1f}, {table[:, 3].mean():.1f}) +- ({table[:, 2].std():.1f}, {table[:, 3].std():.1f}) px"
-    return f"measured on {len(table)} twins of training people ({digest}): {scale}, rotation +- {degrees.std():.1f} degrees, {shift}"
+    shift = (
+        f"shift ({table[:, 2].mean():.1f}, {table[:, 3].mean():.1f}) +- "
+        f"({table[:, 2].std():.1f}, {table[:, 3].std():.1f}) px"
+    )
+    return (
+        f"measured on {len(table)} twins of training people ({digest}): {scale}, rotation +- "
+        f"{degrees.std():.1f} degrees, {shift}"
+    )
 
 
 def _matrix(scale: float, angle_rad: float, shift: np.ndarray) -> np.ndarray:

@@ -1,4 +1,6 @@
-"""Batches of student views as functions of (seed, step, rank): the same for any number of workers, and from any step on."""
+"""Batches of student views as functions of (seed, step, rank): the same for any number of
+workers, and from any step on.
+"""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -44,15 +46,18 @@ Order = tuple[
 
 
 def every_face(faces: int, seed: int) -> Order:
-    """A pass shows every one of `faces` faces once, in an order of its own: people with many photographs are seen often."""
+    """A pass shows every one of `faces` faces once, in an order of its own: people with many
+    photographs are seen often.
+    """
     return faces, lambda epoch: rng_for(seed, epoch, ORDER_STREAM).permutation(faces)
 
 
 def every_person(labels: np.ndarray, seed: int) -> Order:
-    """A pass shows every person once, in an order of its own; a person's faces take turns from pass to pass.
+    """A pass shows every person once, in an order of its own; a person's faces take turns from pass
+    to pass.
 
-    Somebody with one face is seen as often as everybody else, each time in another view of that one face (the view follows from the
-    pass); nobody is left out.
+    Somebody with one face is seen as often as everybody else, each time in another view of that one
+    face (the view follows from the pass); nobody is left out.
 
     Args:
         labels: (N,) identities 0 .. C-1, each with at least one face.
@@ -71,14 +76,16 @@ def every_person(labels: np.ndarray, seed: int) -> Order:
 
 
 class BatchPlan(Sampler):
-    """Which samples make which batch, from a given batch on; the last, incomplete batch of a pass is left out.
+    """Which samples make which batch, from a given batch on; the last, incomplete batch of a pass
+    is left out.
 
     Args:
         order: from `every_face` or `every_person`.
         batch: faces a batch and rank.
         total: batches in all.
         start: first batch wanted.
-        rank: (rank, world size); the ranks' batches together are the one-rank batch of the combined size.
+        rank: (rank, world size); the ranks' batches together are the one-rank batch of the combined
+            size.
     """
 
     def __init__(
@@ -94,7 +101,8 @@ class BatchPlan(Sampler):
         self.per_epoch = shown // (batch * rank[1])
         if self.per_epoch == 0:
             raise KitError(
-                f"--batch-size {batch} x {rank[1]} rank(s) is more than the {shown} training faces or people of a pass"
+                f"--batch-size {batch} x {rank[1]} rank(s) is more than the {shown} training "
+                "faces or people of a pass"
             )
         self._batch, self._total, self._start, self._rank = batch, total, start, rank
 
@@ -113,7 +121,8 @@ class BatchPlan(Sampler):
 
 
 class StudentViews(Dataset):
-    """Views by (epoch, index). The mask library and the transforms are never pickled: forked workers share those of `prepare`, spawned ones
+    """Views by (epoch, index). The mask library and the transforms are never pickled: forked
+    workers share those of `prepare`, spawned ones
     make their own.
 
     Args:
@@ -163,7 +172,9 @@ class StudentViews(Dataset):
 
 
 def next_batch(views: Iterator[ViewBatch]) -> ViewBatch:
-    """Take the next batch; an error of ours in a loader process comes out as it was raised there, not as torch's report of it."""
+    """Take the next batch; an error of ours in a loader process comes out as it was raised
+    there, not as torch's report of it.
+    """
     try:
         return next(views)
     except KitError as error:
@@ -176,7 +187,9 @@ def next_batch(views: Iterator[ViewBatch]) -> ViewBatch:
 
 
 def batches(dataset: StudentViews, plan: BatchPlan, workers: int, pin: bool = False) -> DataLoader:
-    """Return an iterable of `ViewBatch` over the rest of the plan; workers live from its start to its end."""
+    """Return an iterable of `ViewBatch` over the rest of the plan; workers live from its start
+    to its end.
+    """
     if workers and multiprocessing.get_start_method() == "fork":
         dataset.prepare()  # once, and shared, instead of in every worker
     return DataLoader(

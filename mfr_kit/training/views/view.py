@@ -1,4 +1,6 @@
-"""The student's view of a clean face: a mask or none, the mirror draw it shares with the teacher, alignment drift, photometry."""
+"""The student's view of a clean face: a mask or none, the mirror draw it shares with the
+teacher, alignment drift, photometry.
+"""
 
 import os
 import random
@@ -36,12 +38,14 @@ class View:
 
 
 class Views:
-    """Draw views. One object per loader process; everything random comes from the sample's own generator.
+    """Draw views. One object per loader process; everything random comes from the sample's own
+    generator.
 
     Args:
         recipe: probabilities and strengths.
         library: the masks; None only with `mask_ratio` 0.
-        drifts: (M, 4) measured drifts (training/views/drift.py) that masked faces draw from; None: the constants there.
+        drifts: (M, 4) measured drifts (training/views/drift.py) that masked faces draw from; None:
+            the constants there.
     """
 
     def __init__(
@@ -53,7 +57,8 @@ class Views:
     def draw(self, face: np.ndarray, landmarks: np.ndarray, rng: np.random.Generator) -> View:
         """Draw one view of a clean aligned face; the face itself is left alone.
 
-        The mask goes on first, on the well-aligned face with its own landmarks; then the mirror and the drift move both together.
+        The mask goes on first, on the well-aligned face with its own landmarks; then the mirror and
+        the drift move both together.
 
         Args:
             face: (112, 112, 3) uint8 RGB.
@@ -85,7 +90,9 @@ class Views:
 
 
 def move(image: np.ndarray, matrix: np.ndarray, mirrored: bool) -> np.ndarray:
-    """Apply a mirror, then a similarity, in one interpolation; what lies beyond the crop is its reflection. Returns a new image."""
+    """Apply a mirror, then a similarity, in one interpolation; what lies beyond the crop is its
+    reflection. Returns a new image.
+    """
     if np.array_equal(matrix, np.eye(2, 3)):
         return np.ascontiguousarray(image[:, ::-1]) if mirrored else image.copy()
     if mirrored:
@@ -96,12 +103,14 @@ def move(image: np.ndarray, matrix: np.ndarray, mirrored: bool) -> np.ndarray:
 
 
 def photometry(probability: float):
-    """Build the photometric part: light, colour, blur, low resolution, noise, compression; geometry is left alone.
+    """Build the photometric part: light, colour, blur, low resolution, noise, compression; geometry
+    is left alone.
 
     Args:
         probability: factor on the probability of each, >= 0.
     Returns:
-        An albumentations Compose; seed it per sample with `set_random_state` (its own seed would repeat per worker).
+        An albumentations Compose; seed it per sample with `set_random_state` (its own seed would
+        repeat per worker).
     """
     os.environ["NO_ALBUMENTATIONS_UPDATE"] = (
         "1"  # it asks the network for a newer version on import

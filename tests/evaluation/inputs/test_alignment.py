@@ -1,4 +1,6 @@
-"""Two alignments of the same photographs: matched by photograph, measured under every model, compared in pairs."""
+"""Two alignments of the same photographs: matched by photograph, measured under every model,
+compared in pairs.
+"""
 
 import csv
 import json
@@ -28,7 +30,9 @@ GONE = (("p00/3.jpg", "mask"), ("p00/3.jpg", "nonmask"), ("p02/0.jpg", "mask"))
 
 
 def realigned(folder: Path, old: fs.FaceSet) -> fs.FaceSet:
-    """Write the set again, three pixels lower, in reverse order and under other keys; without a face in LOST and without GONE."""
+    """Write the set again, three pixels lower, in reverse order and under other keys; without a
+    face in LOST and without GONE.
+    """
     rows, skipped = [], []
     for index, row in reversed(list(enumerate(old.table.to_pylist()))):
         names = {name: row[name] for name in ("source", "identity", "condition")}
@@ -110,7 +114,9 @@ def evaluate(monkeypatch, tmp_path, sets, capsys):
 
 
 def test_two_by_two(evaluate, sets, tmp_path) -> None:
-    """Each of the four is what the model does on that set's matched faces alone; all differences are to the teacher, old alignment."""
+    """Each of the four is what the model does on that set's matched faces alone; all differences
+    are to the teacher, old alignment.
+    """
     code, text = evaluate(*FARS, "--out", str(tmp_path / "out"))
     assert code == 0, text
     report = json.loads((tmp_path / "out" / "report.json").read_text())

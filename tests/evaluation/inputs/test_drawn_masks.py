@@ -1,4 +1,6 @@
-"""Masks drawn for a measurement: the same for everybody who has the seed, and their digests say so."""
+"""Masks drawn for a measurement: the same for everybody who has the seed, and their digests say
+so.
+"""
 
 import json
 
@@ -59,7 +61,9 @@ def test_masked_faces_of_the_set_are_left_out(tmp_path, clean) -> None:
 def test_the_command_measures_drawn_masks_against_unmasked_faces(
     clean, monkeypatch, tmp_path, capsys
 ) -> None:
-    """Genuine: 5 people x 4 masked x 3 others; the figures are those of a full sort; a second run takes them from the cache."""
+    """Genuine: 5 people x 4 masked x 3 others; the figures are those of a full sort; a second
+    run takes them from the cache.
+    """
     monkeypatch.setenv("MFR_KIT_HOME", str(tmp_path / "home"))
     models = {name: ColourEmbedder(name, upper=name == "upper") for name in ("whole", "upper")}
     monkeypatch.setattr(run, "load_embedder", lambda spec, **_: models[spec])

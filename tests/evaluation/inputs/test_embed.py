@@ -1,4 +1,6 @@
-"""Embedding a set: the right row for every face, whatever the batch and threads, and found again only when nothing changed."""
+"""Embedding a set: the right row for every face, whatever the batch and threads, and found again
+only when nothing changed.
+"""
 
 import os
 import shutil

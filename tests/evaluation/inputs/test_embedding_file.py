@@ -1,4 +1,6 @@
-"""A file of embeddings as a model: the same figures as from the model itself, and one clear line where it does not fit the set."""
+"""A file of embeddings as a model: the same figures as from the model itself, and one clear line
+where it does not fit the set.
+"""
 
 import json
 

@@ -1,4 +1,6 @@
-"""Verification sets: InsightFace's accuracy computed a second, slow way; nothing but one batch of images in memory; errors by name."""
+"""Verification sets: InsightFace's accuracy computed a second, slow way; nothing but one batch
+of images in memory; errors by name.
+"""
 
 import json
 import tracemalloc
@@ -38,7 +40,9 @@ def packed(tmp_path):
 
 
 def slow_accuracies(rows: np.ndarray, same: list[bool]) -> list[float]:
-    """InsightFace's loop in plain Python: KFold without shuffling, thresholds 0..4 in steps of 0.01, the first best one."""
+    """InsightFace's loop in plain Python: KFold without shuffling, thresholds 0..4 in steps of
+    0.01, the first best one.
+    """
     distances = []
     for pair in range(len(same)):
         one, other = ([float(v) for v in rows[2 * pair + side]] for side in (0, 1))
@@ -61,7 +65,9 @@ def slow_accuracies(rows: np.ndarray, same: list[bool]) -> list[float]:
 
 
 def test_accuracy_is_insightfaces(packed) -> None:
-    """Through the file, the embedder and the mirror image; 64 pairs, so that the folds are not equal."""
+    """Through the file, the embedder and the mirror image; 64 pairs, so that the folds are not
+    equal.
+    """
     path, faces, same = packed
     embedder = ColourEmbedder()
     result = measure(

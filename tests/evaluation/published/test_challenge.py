@@ -1,4 +1,6 @@
-"""All against all with groups, and the challenge's score: equal to a full sort, and refused where the set cannot carry it."""
+"""All against all with groups, and the challenge's score: equal to a full sort, and refused
+where the set cannot carry it.
+"""
 
 import dataclasses
 import json

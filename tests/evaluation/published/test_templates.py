@@ -1,4 +1,6 @@
-"""IJB's templates, recomputed with dictionaries and scikit-learn's ROC, and measured from photographs."""
+"""IJB's templates, recomputed with dictionaries and scikit-learn's ROC, and measured from
+photographs.
+"""
 
 import json
 
@@ -51,7 +53,9 @@ def test_the_nearest_point_is_that_of_scikit_learn(seed: int) -> None:
 
 @pytest.fixture
 def ijb(tmp_path):
-    """Six people, two templates each of two medias, one of them two frames; photographs larger than a face, landmarks to match."""
+    """Six people, two templates each of two medias, one of them two frames; photographs larger
+    than a face, landmarks to match.
+    """
     root = tmp_path / "IJBC"
     for name in ("meta", "loose_crop"):
         (root / name).mkdir(parents=True)
@@ -62,7 +66,8 @@ def ijb(tmp_path):
         photo[10:234, 10:234] = head(person, take, 224)
         (root / "loose_crop" / f"{number}.jpg").write_bytes(encode(photo))
         members.append(
-            f"{number}.jpg {2 * person + take // 3 + 1} {100 * number if take % 3 < 2 else 100 * (number - 1)}"
+            f"{number}.jpg {2 * person + take // 3 + 1} "
+            f"{100 * number if take % 3 < 2 else 100 * (number - 1)}"
         )
         points.append(f"{number}.jpg {where} 0.9{take}")
     pairs = [

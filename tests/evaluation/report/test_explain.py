@@ -1,4 +1,6 @@
-"""Occlusion maps against a slow loop over patches, and the choice of pairs against what it promises."""
+"""Occlusion maps against a slow loop over patches, and the choice of pairs against what it
+promises.
+"""
 
 import numpy as np
 import pytest

@@ -1,4 +1,6 @@
-"""`kit.py evaluate` from flags to files: the page says what the JSON says, needs nothing beside it, and opens in a browser."""
+"""`kit.py evaluate` from flags to files: the page says what the JSON says, needs nothing beside
+it, and opens in a browser.
+"""
 
 import base64
 import csv
@@ -319,7 +321,9 @@ MEASURE = """<script>window.addEventListener("load", () => {
 
 
 def measured(browse, folder, *flags: str, printed: bool = False) -> dict:
-    """Open a copy of a page that measures itself, on the screen or laid out for paper: pictures, keyboard, colours, width."""
+    """Open a copy of a page that measures itself, on the screen or laid out for paper: pictures,
+    keyboard, colours, width.
+    """
     copy = folder / "measured.html"
     page = (folder / "report.html").read_text().replace("</body>", MEASURE + "</body>")
     copy.write_text(page.replace("@media print", "@media screen") if printed else page)
@@ -452,7 +456,9 @@ def test_an_operating_point_with_and_without_masks(evaluated, tmp_path) -> None:
 
 
 def test_probes_against_the_templates_of_another_model(evaluated, tmp_path) -> None:
-    """A model against its own templates is the plain protocol, with unmasked comparisons counted from both sides."""
+    """A model against its own templates is the plain protocol, with unmasked comparisons counted
+    from both sides.
+    """
     code, text = evaluated(
         "whole", "--gallery", "whole", "--far", "0.4", "--out", str(tmp_path / "out")
     )

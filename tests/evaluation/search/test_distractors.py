@@ -1,4 +1,6 @@
-"""Searches among distractors, recomputed pair by pair with a full sort; who is a distractor; and all of it in the report."""
+"""Searches among distractors, recomputed pair by pair with a full sort; who is a distractor; and
+all of it in the report.
+"""
 
 import csv
 import json
@@ -169,7 +171,8 @@ def test_without_distractors_there_is_one_clear_line() -> None:
     for others, words in (
         (
             faces,
-            "no distractors: of 60 unmasked faces 60 are of people who are probed, in the second set",
+            "no distractors: of 60 unmasked faces 60 are of people who are probed, in the second "
+            "set",
         ),
         (
             coarse(rng_for(1), 9, 8, size=5),

@@ -1,4 +1,6 @@
-"""Searches in a gallery, recomputed by sorting all scores of a probe; the gallery's rule; and both in the report."""
+"""Searches in a gallery, recomputed by sorting all scores of a probe; the gallery's rule; and
+both in the report.
+"""
 
 import json
 from fractions import Fraction
@@ -29,7 +31,9 @@ from tests.evaluation.tables import coarse, table
 
 
 def sorted_lists(gallery: Faces, probes: Faces) -> list[list[tuple[float, bool, str]]]:
-    """Of each probe all enrolled people, best first, and of equal scores the strangers first; empty for a probe without a face."""
+    """Of each probe all enrolled people, best first, and of equal scores the strangers first;
+    empty for a probe without a face.
+    """
     lists = []
     for probe in range(len(probes)):
         scores: dict[str, float] = {}
@@ -156,7 +160,9 @@ def test_masked_probes_never_meet_their_own_photograph(tmp_path) -> None:
 
 
 def test_resamples_equal_searches_of_the_people_drawn() -> None:
-    """Each resample is measured anew on the probes of the people drawn, a person drawn twice with all probes twice."""
+    """Each resample is measured anew on the probes of the people drawn, a person drawn twice
+    with all probes twice.
+    """
     faces = coarse(rng_for(5), 200, 30)
     gallery, probes = divide(faces, 1, 5)
     found = search(gallery, probes)

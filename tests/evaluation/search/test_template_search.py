@@ -1,4 +1,6 @@
-"""IJB's 1:N: the two galleries, their mean and their union, recomputed by sorting; the lists; and all of it in the report."""
+"""IJB's 1:N: the two galleries, their mean and their union, recomputed by sorting; the lists;
+and all of it in the report.
+"""
 
 import csv
 import json
@@ -24,7 +26,9 @@ __all__ = ["ijb"]  # a fixture
 
 
 def made_up(seed: int):
-    """60 subjects, half of them in each gallery, with coarse embeddings that tie; 400 probes; templates numbered with holes."""
+    """60 subjects, half of them in each gallery, with coarse embeddings that tie; 400 probes;
+    templates numbered with holes.
+    """
     rng = rng_for(seed)
     subjects = np.concatenate([np.arange(60), rng.integers(0, 60, 400)])
     centres = rng.integers(-2, 3, (60, 5))
@@ -117,7 +121,9 @@ def test_what_rests_on_too_few_strangers_is_not_claimed() -> None:
 def lists(
     root, gallery: str = "ijbc_1N_gallery_G{}.csv", probes: str = "ijbc_1N_probe_mixed.csv"
 ) -> None:
-    """Enrol the first template of each of the six people, three in each gallery; a line each photograph, as published."""
+    """Enrol the first template of each of the six people, three in each gallery; a line each
+    photograph, as published.
+    """
     header = "TEMPLATE_ID,SUBJECT_ID,FILENAME,SIGHTING_ID,FACE_X,FACE_Y,FACE_WIDTH,FACE_HEIGHT"
     for number, people in ((1, range(3)), (2, range(3, 6))):
         lines = [

@@ -1,4 +1,6 @@
-"""Which comparisons there are: unordered, never a face with itself, never a twin with its own photograph, everybody an impostor."""
+"""Which comparisons there are: unordered, never a face with itself, never a twin with its own
+photograph, everybody an impostor.
+"""
 
 import numpy as np
 import pytest
@@ -108,7 +110,9 @@ def test_embeddings_without_a_direction_are_refused_by_name(twins) -> None:
 def test_a_twin_whose_clean_face_was_lost_is_still_the_same_picture(
     twins, twin_found: bool
 ) -> None:
-    """The lost clean face has no key, so its photograph is named by its source; the twin must not become a genuine pair with it."""
+    """The lost clean face has no key, so its photograph is named by its source; the twin must
+    not become a genuine pair with it.
+    """
     whole = from_set(random(twins), twins)
     twin = int(np.flatnonzero(twins.conditions == "mask")[5])
     clean = int(np.flatnonzero(twins.keys == twins.clean_keys[twin])[0])

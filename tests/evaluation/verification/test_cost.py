@@ -1,4 +1,6 @@
-"""What a large set costs is said before; a sample of its people answers with an interval that holds the whole set's figure."""
+"""What a large set costs is said before; a sample of its people answers with an interval that
+holds the whole set's figure.
+"""
 
 import itertools
 import json
@@ -19,7 +21,9 @@ from tests.evaluation.tables import coarse, table
 
 
 def test_the_prediction_extrapolates_from_timed_blocks(monkeypatch) -> None:
-    """By a clock that says two seconds a look: 9 million comparisons of 3,000 x 3,000, five blocks of 1,024 x 3,000 at the most (three)."""
+    """By a clock that says two seconds a look: 9 million comparisons of 3,000 x 3,000, five
+    blocks of 1,024 x 3,000 at the most (three).
+    """
     monkeypatch.setattr(cost, "perf_counter", itertools.count(0, 2).__next__)
     probe, gallery = coarse(rng_for(1), 3000, 50, lost=0), coarse(rng_for(2), 3000, 50, lost=0)
     pairs = Pairs(probe, gallery)
@@ -38,7 +42,9 @@ def test_the_cost_of_a_large_sweep_is_told_first(monkeypatch) -> None:
 
 
 def test_the_interval_of_a_sample_holds_the_figure_of_the_whole() -> None:
-    """30 samples of 60 of 400 people: a 95 % interval misses the whole set's TAR rarely, and is not idle."""
+    """30 samples of 60 of 400 people: a 95 % interval misses the whole set's TAR rarely, and is
+    not idle.
+    """
     rng = rng_for(17)
     people = np.repeat(np.arange(400), 4)
     raw = rng.standard_normal((400, 16))[people] + 1.1 * rng.standard_normal((1600, 16))

@@ -13,7 +13,9 @@ from tests.conftest import write_faceset
 
 
 def slow_accuracy(scores: list[float], same: list[bool], folds: int) -> list[tuple[float, float]]:
-    """(lowest, highest) accuracy of each fold over all thresholds that are best on the other folds."""
+    """(lowest, highest) accuracy of each fold over all thresholds that are best on the other
+    folds.
+    """
     size, out = len(scores) // folds, []
     for fold in range(folds):
         test = range(fold * size, (fold + 1) * size)
@@ -41,7 +43,9 @@ def test_fold_accuracy_equals_the_slow_way(seed: int) -> None:
 
 
 def test_a_fold_never_sees_its_own_threshold() -> None:
-    """The last fold is shifted: the threshold of the others gets it all wrong, its own would get it all right."""
+    """The last fold is shifted: the threshold of the others gets it all wrong, its own would get
+    it all right.
+    """
     scores = np.array([0.9, 0.1] * 10 + [0.45, 0.2] * 2, np.float32)
     same = np.array([True, False] * 12)
     same[-4:] = [False, True, False, True]
@@ -62,7 +66,8 @@ def lfw(tmp_path):
     faceset.table = faceset.table.from_pylist(rows, faceset.table.schema)
     listed = tmp_path / "pairs.txt"
     listed.write_text(
-        "2 2\np00\t1\t2\np01\t1\t3\np00\t1\tp01\t1\np02\t2\tp03\t1\np02\t1\t2\np03\t1\t2\np00\t3\tp02\t3\np01\t2\tp03\t3\n"
+        "2 "
+        "2\np00\t1\t2\np01\t1\t3\np00\t1\tp01\t1\np02\t2\tp03\t1\np02\t1\t2\np03\t1\t2\np00\t3\tp02\t3\np01\t2\tp03\t3\n"
     )
     return faceset, listed
 
@@ -116,7 +121,9 @@ def test_a_photograph_without_a_face_is_a_wrong_answer(lfw) -> None:
 
 
 def masked_list(tmp_path, positives_first: bool) -> tuple:
-    """A set of really masked photographs and a list of ten folds, each of one pair of one person and one of two."""
+    """A set of really masked photographs and a list of ten folds, each of one pair of one person
+    and one of two.
+    """
     faceset = write_faceset(tmp_path / "set", people=4, takes=3, twins=False)
     rows = [
         {**row, "condition": "mask", "source": row["source"].replace("/", "_000")}
@@ -137,7 +144,9 @@ def masked_list(tmp_path, positives_first: bool) -> tuple:
 
 
 def test_a_list_of_masked_photographs_is_measured_in_ten_folds_whatever_its_order(tmp_path) -> None:
-    """Embeddings that mistake p00 for p01; the folds with such a pair are half right, at the threshold that is best on the others."""
+    """Embeddings that mistake p00 for p01; the folds with such a pair are half right, at the
+    threshold that is best on the others.
+    """
     results = []
     for folder, first in (("a", True), ("b", False)):
         (tmp_path / folder).mkdir()
@@ -199,7 +208,9 @@ def test_the_published_list_holds_six_thousand_pairs(real_data) -> None:
 
 
 def test_photographs_that_are_not_there_are_named_or_their_pairs_left_out(tmp_path, capsys) -> None:
-    """Of ten folds with a pair of each kind one loses a pair: it rests on the other, and the other folds stay as they were."""
+    """Of ten folds with a pair of each kind one loses a pair: it rests on the other, and the
+    other folds stay as they were.
+    """
     faceset, path = masked_list(tmp_path, True)
     rows = np.eye(4, dtype=np.float32)[[int(name[1:]) for name in faceset.identities]]
     faces = from_set(rows, faceset)

@@ -85,7 +85,9 @@ def test_probe_against_gallery_equals_a_full_sort(
 def test_many_blocks_and_kept_bands_change_nothing(
     monkeypatch: pytest.MonkeyPatch, symmetric: bool, wrong_guess: bool
 ) -> None:
-    """Small blocks, merged buffers, and bands guessed from a sample (or guessed wrong, which costs a second sweep) give the same counts."""
+    """Small blocks, merged buffers, and bands guessed from a sample (or guessed wrong, which
+    costs a second sweep) give the same counts.
+    """
     monkeypatch.setattr(pairs_module, "ROWS", 7)
     monkeypatch.setattr(pairs_module, "COLUMNS", 16)
     monkeypatch.setattr(scores_module, "WHOLE", 0)
@@ -132,7 +134,9 @@ def test_random_embeddings_agree_with_scikit_learn() -> None:
 
 
 def test_far_below_one_false_accept_is_refused_with_the_smallest_supported() -> None:
-    """What users of other kits ask for (peers.md, 13): a FAR without a single false accept is no measurement."""
+    """What users of other kits ask for (peers.md, 13): a FAR without a single false accept is no
+    measurement.
+    """
     rng = rng_for(8)
     scores = score(Pairs(coarse(rng, 50, 10, lost=0)), [1e-2])
     impostors = scores.pairs.count.impostor

@@ -17,7 +17,9 @@ from tests.evaluation.tables import coarse, table
 
 
 def sorted_errors(pairs: Pairs, threshold: float) -> tuple[list, list]:
-    """All false matches and false non-matches of found faces, worst first, those that stand first in front of their equals."""
+    """All false matches and false non-matches of found faces, worst first, those that stand
+    first in front of their equals.
+    """
     probe, gallery = pairs.probe, pairs.gallery
     false, missed = [], []
     for i in range(len(probe)):
@@ -114,7 +116,9 @@ def test_listed_pairs_name_both_photographs() -> None:
 
 
 def test_memory_does_not_grow_with_the_comparisons() -> None:
-    """Nine million comparisons of which two thirds are errors: the peak stays near what one block needs."""
+    """Nine million comparisons of which two thirds are errors: the peak stays near what one
+    block needs.
+    """
     rng = rng_for(5)
     faces = table(rng.normal(size=(4000, 4)).astype(np.float32) / 4, rng.integers(0, 40, 4000))
     pairs = Pairs(faces)

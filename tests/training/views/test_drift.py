@@ -66,7 +66,9 @@ def test_the_constants_have_the_spread_they_say_and_none_at_zero():
 
 
 def twins_of(*counts, mask_on="photo"):
-    """A set without images: person p00, p01, ... has so many faces, each with a twin that is moved by as many px as the person's number."""
+    """A set without images: person p00, p01, ... has so many faces, each with a twin that is
+    moved by as many px as the person's number.
+    """
     rows = []
     for person, count in enumerate(counts):
         for shot in range(count):

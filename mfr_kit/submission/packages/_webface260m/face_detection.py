@@ -1,4 +1,6 @@
-"""Find the face of a photograph with YuNet and align it to 112x112. Needs onnxruntime, OpenCV and NumPy, nothing else."""
+"""Find the face of a photograph with YuNet and align it to 112x112. Needs onnxruntime, OpenCV
+and NumPy, nothing else.
+"""
 
 import cv2
 import numpy as np
@@ -31,7 +33,9 @@ class FaceDetector:
         self.outputs = [item.name for item in self.session.get_outputs()]
 
     def detect(self, image):
-        """(H, W, 3) uint8 BGR -> (N, 15) float: left, top, width, height, five points, score; in the image's pixels."""
+        """(H, W, 3) uint8 BGR -> (N, 15) float: left, top, width, height, five points, score; in
+        the image's pixels.
+        """
         rows = self.look(image, 1.0)
         return rows if len(rows) else self.look(image, 2.0)
 
@@ -90,7 +94,9 @@ def pick(rows, shape):
 
 
 def align(image, points):
-    """Cut out the 112x112 face by the similarity that brings the five points nearest to the template."""
+    """Cut out the 112x112 face by the similarity that brings the five points nearest to the
+    template.
+    """
     source, target = points @ (1, 1j), TEMPLATE @ (1, 1j)
     centred = source - source.mean()
     turn = np.vdot(centred, target - target.mean()) / np.vdot(centred, centred).real

@@ -1,4 +1,6 @@
-"""Load an unpacked package as the organisers would, in a fresh process: `python harness.py FOLDER PHOTOS.npz`. Prints JSON. Not packed."""
+"""Load an unpacked package as the organisers would, in a fresh process: `python harness.py
+FOLDER PHOTOS.npz`. Prints JSON. Not packed.
+"""
 
 import json
 import sys

@@ -1,4 +1,6 @@
-"""What the WebFace260M server imports: detection, alignment and embedding of one photograph on one CPU thread."""
+"""What the WebFace260M server imports: detection, alignment and embedding of one photograph on
+one CPU thread.
+"""
 
 import json
 import os
