@@ -4,48 +4,30 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
 from mfr_kit.data import faceset
-from mfr_kit.data.align import (
-    NARROW,
-    SIZE,
-    TEMPLATE,
-    as_crop,
-    chain,
-    estimate_similarity,
-    transform_points,
-    warp,
+from mfr_kit.data.align import NARROW, SIZE, as_crop, chain, warp
+from mfr_kit.data.align_photo import (
+    AlignedFace,
+    View,
+    align,
+    align_again,
+    find,
+    find_in_crop,
+    take_as_aligned,
 )
-from mfr_kit.data.detection import Detection, Detector, pick_face, same_face
+from mfr_kit.data.detection import Detection, Detector
 from mfr_kit.data.folder_tree import readable
-from mfr_kit.data.images import NoImage, Picture, read_picture
+from mfr_kit.data.images import NoImage, read_picture
 from mfr_kit.data.photos import TWIN, Photo
-from mfr_kit.data.upright import find_upright, turn, turn_matrix
 from mfr_kit.seeding import key_of, rng_for
 
 PutOn = Callable[[np.ndarray, np.ndarray, np.random.Generator], tuple[np.ndarray, np.ndarray, dict]]
 """A face or photograph, landmarks, generator -> the same with a mask on, (H, W) uint8 coverage,
 what was drawn (JSON-able).
 """
-
-
-class Frame(NamedTuple):
-    """A face in the aligned frame."""
-
-    image: np.ndarray  # (112, 112, 3) uint8 RGB
-    points: np.ndarray  # (K, 2) landmarks in its pixels
-    matrix: np.ndarray  # (2, 3), from the view to here
-
-
-class View(NamedTuple):
-    """A photograph as the detector sees it."""
-
-    image: np.ndarray  # (H, W, 3) uint8 RGB
-    matrix: np.ndarray  # (2, 3), from the photograph's own pixels to these
-    note: str = ""  # what was done to it
 
 
 @dataclass(frozen=True)
@@ -81,15 +63,18 @@ class FaceMaker:
         if self.detector is None and as_crop(picture.image) is None:
             wanted = f"--aligned takes {SIZE}x{SIZE} and {NARROW}x{SIZE}"
             return [], [_skipped(photo, "not_aligned", f"{size}; {wanted}")]
-        view, face = self._find(picture)
+        if self.detector is None:
+            view, face = find_in_crop(picture, self.finder)
+        else:
+            view, face = find(picture, self.detector, self.upright)
         if face is None:
             return [], [_skipped(photo, faceset.NO_FACE, size)]
-        frame = self._align(view.image, face)
-        clean = self._row(photo, f"faces/{photo.stem}{self.suffix}", view, frame, face.score)
+        aligned = (take_as_aligned if self.detector is None else align)(view.image, face)
+        clean = self._row(photo, f"faces/{photo.stem}{self.suffix}", view, aligned)
         rng = rng_for(self.seed, key_of(photo.source))
         if photo.condition == faceset.MASK or rng.random() >= self.ratio:
             return [clean], []
-        twin, lost = self._twin(photo, view, face, frame, clean, rng)
+        twin, lost = self._twin(photo, view, face, aligned, clean["key"], rng)
         return [clean, *twin], lost
 
     def _twin(
@@ -97,73 +82,39 @@ class FaceMaker:
         photo: Photo,
         view: View,
         face: Detection,
-        frame: Frame,
-        clean: dict,
+        aligned: AlignedFace,
+        clean_key: str,
         rng: np.random.Generator,
     ) -> tuple[list[dict], list[dict]]:
         """Draw a mask, on the photograph before it is detected again or on the aligned face."""
         if self.on_photo and self.detector is not None:
             masked, coverage, parameters = self.put_on(view.image, face.points, rng)
-            again = same_face(self.detector.detect(masked), face)
+            again = align_again(masked, face, self.detector)
             if again is None:
-                lost = _skipped(
-                    photo, faceset.NO_FACE, "not found again under its mask", clean["key"]
-                )
+                detail = "not found again under its mask"
+                lost = _skipped(photo, faceset.NO_FACE, detail, clean_key)
                 return [], [{**lost, "condition": faceset.MASK}]
-            again = self.detector.settle(masked, again)
-            worn = self._align(masked, again)
-            covered, score = warp(coverage, worn.matrix), again.score
+            covered = warp(coverage, again.matrix)
         else:
-            aligned, covered, parameters = self.put_on(frame.image, frame.points, rng)
-            worn, score = frame._replace(image=aligned), face.score
+            masked, covered, parameters = self.put_on(aligned.image, aligned.landmarks, rng)
+            again = aligned._replace(image=masked)
         share = round(float(covered.mean()) / 255, 3)
-        row = self._row(photo, f"faces/{photo.stem}{TWIN}{self.suffix}", view, worn, score)
+        row = self._row(photo, f"faces/{photo.stem}{TWIN}{self.suffix}", view, again)
         row["note"] = ""  # said of its clean face
-        drawn = json.dumps({**parameters, "coverage": share}, sort_keys=True)
-        return [{**row, "condition": faceset.MASK, "clean_key": clean["key"], "mask": drawn}], []
+        mask = json.dumps({**parameters, "coverage": share}, sort_keys=True)
+        return [{**row, "condition": faceset.MASK, "clean_key": clean_key, "mask": mask}], []
 
-    def _find(self, picture: Picture) -> tuple[View, Detection | None]:
-        """Show a photograph as it has to be seen, and pick the face it is about."""
-        if self.detector is None:
-            view = View(*as_crop(picture.image), picture.note)
-            return view, self._find_in_crop(view.image)
-        matrix = picture.matrix
-        if not self.upright:
-            picked = pick_face(self.detector.detect(picture.image), picture.image.shape[:2])
-            view = View(picture.image, matrix, picture.note)
-        else:
-            turns, picked = find_upright(self.detector, picture.image)
-            turned = turn_matrix(turns, picture.image.shape[:2])
-            note = f"turned by {turns * 90} degrees" if turns else ""
-            note = ", ".join(filter(None, (picture.note, note)))
-            view = View(turn(picture.image, turns), chain(matrix, turned), note)
-        return view, None if picked is None else self.detector.settle(view.image, picked)
-
-    def _find_in_crop(self, image: np.ndarray) -> Detection:
-        """Take the template's landmarks for a crop's, or find better ones for the masks."""
-        found = None if self.finder is None else pick_face(self.finder.detect(image), (SIZE, SIZE))
-        better = None if found is None else self.finder.settle(image, found).points
-        box = np.array([0, 0, SIZE, SIZE], np.float32)
-        return Detection(box, TEMPLATE, 1.0, better)
-
-    def _align(self, image: np.ndarray, face: Detection) -> Frame:
-        """Bring a face into the aligned frame; an aligned face stays as it is."""
-        if self.detector is None:
-            return Frame(image, face.points, np.eye(2, 3))
-        matrix = estimate_similarity(face.landmarks)
-        return Frame(warp(image, matrix), transform_points(face.points, matrix), matrix)
-
-    def _row(self, photo: Photo, key: str, view: View, frame: Frame, score: float) -> dict:
-        matrix = chain(view.matrix, frame.matrix)
+    def _row(self, photo: Photo, key: str, view: View, face: AlignedFace) -> dict:
+        matrix = chain(view.matrix, face.matrix)
         return {
-            "image": frame.image,
+            "image": face.image,
             "key": key,
             "source": photo.source,
             "identity": photo.identity,
             "condition": photo.condition,
-            "landmarks": frame.points.ravel().tolist(),
+            "landmarks": face.landmarks.ravel().tolist(),
             "similarity": [*matrix[:, 0].tolist(), *matrix[:, 2].tolist()],
-            "score": score,
+            "score": face.score,
             "clean_key": "",
             "mask": "",
             "note": view.note,
