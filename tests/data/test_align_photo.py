@@ -60,7 +60,7 @@ def test_what_gives_no_face_is_said(tmp_path, photo):
         align_photo(np.zeros_like(photo), Fixed())
     with pytest.raises(KitError, match=r"shape \(260, 250\)"):
         align_photo(cv2.cvtColor(photo, cv2.COLOR_RGB2GRAY), Fixed())
-    with pytest.raises(KitError, match="nowhere.jpg"):
+    with pytest.raises(KitError, match=r"nowhere\.jpg"):
         align_photo(str(tmp_path / "nowhere.jpg"), Fixed())
     face = Fixed().detect(photo)[0]
     assert align_again(np.zeros_like(photo), face, Fixed()) is None
