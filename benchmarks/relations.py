@@ -1,5 +1,5 @@
 """How much RAD weighs beside FCD, and how far masks move the alignment: the tables of
-docs/method.md. No promises, only figures.
+docs/reference/method.md. No promises, only figures.
 
     python benchmarks/relations.py SET --bank FOLDER [--views 96]
         gradient norm of RAD over that of FCD, by mining and K

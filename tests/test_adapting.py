@@ -1,4 +1,4 @@
-"""The commands of docs/adapting.md are run as they stand there, on the ORL faces and somebody
+"""The commands of docs/guides/adapting.md are run as they stand there, on the ORL faces and somebody
 else's ONNX file.
 """
 
@@ -46,7 +46,7 @@ def workplace(tmp_path_factory) -> Path:
 def test_the_commands_adapt_what_the_reader_brings(workplace, monkeypatch, capfd):
     monkeypatch.chdir(workplace)
     monkeypatch.setenv("COLUMNS", "200")
-    ran = run_commands("docs/adapting.md", SHORT, capfd)
+    ran = run_commands("docs/guides/adapting.md", SHORT, capfd)
     assert ran == ["augment", "distill", "adapt", "evaluate", "check", "make-submission"]
     made = onnx.load(workplace / "runs/adapted/student.onnx")
     assert {item.key for item in made.metadata_props} >= {

@@ -1,4 +1,4 @@
-"""The commands of docs/submitting.md are run as they stand there, from photographs and from an
+"""The commands of docs/guides/submitting.md are run as they stand there, from photographs and from an
 InsightFace .rec, to accepted zips.
 """
 
@@ -16,7 +16,7 @@ from mfr_kit.data.faceset import FaceSet
 from .conftest import write_faceset
 from .test_readme import SHORTER, run_commands
 
-DOCUMENT = "docs/submitting.md"
+DOCUMENT = "docs/guides/submitting.md"
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ from mfr_kit.data.lists import ListOptions
 from mfr_kit.evaluation.options import EvaluateOptions
 from mfr_kit.options import like, option
 
-RECORDS = Path("docs/results")
+RECORDS = Path("results")
 
 
 @dataclass(frozen=True)
@@ -15,7 +15,8 @@ class AblateOptions:
     """Which table, and where runs and records lie."""
 
     table: Path = option(
-        argument=True, help="TOML with the settings, seeds and face sets (docs/ablations.md)."
+        argument=True,
+        help="TOML with the settings, seeds and face sets (docs/guides/ablations.md).",
     )
     work: Path = option(
         writes="folder",
@@ -40,7 +41,7 @@ class ResultsOptions:
 
     records: Path = option(RECORDS, help="Folder of the records.")
     out: Path = option(
-        Path("docs/results.md"),
+        Path("docs/reference/results.md"),
         writes="file",
-        help="Page to write; its plots go beside the records.",
+        help="Page to write; its plots go into a folder of its name beside it.",
     )

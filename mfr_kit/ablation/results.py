@@ -39,8 +39,9 @@ def write(options: ResultsOptions) -> str:
     """
     refuse_other(options.out, ".md", "--out")
     tables = _read(options.records)
+    plots = options.out.with_suffix("")
     for name in tables:
-        check_output(options.records / name, "folder", "--records")
+        check_output(plots / name, "folder", "--out")
     lines = [
         "# Results",
         "",
@@ -58,7 +59,7 @@ def write(options: ResultsOptions) -> str:
         f"Fewer than {CLAIM} false accepts: no figure; fewer than {COMPARE}: no difference.",
     ]
     for name, records in sorted(tables.items()):
-        lines += ["", *_section(name, records, options.records / name, options.out.parent)]
+        lines += ["", *_section(name, records, plots / name, options.out.parent)]
     write_text(options.out, "\n".join(lines) + "\n")
     cells = sum(map(len, tables.values()))
     return f"{options.out}: {cells} records of {len(tables)} table(s)"

@@ -17,7 +17,7 @@ TOP = {"title", "config", "seeds", "teacher", "resamples", "common", "sets", "se
 SET = {"name", "data", "people", "fars", "protocols", "flip"}
 DERIVED = {"name", "of", "keep", "average"}
 OWN = ("out", "bank", "seed")  # the table's own business, not a setting's
-ADVICE = "docs/ablations.md shows a table"
+ADVICE = "docs/guides/ablations.md shows a table"
 SETTING_SHAPE = {"name": str, "of?": str, "keep?": float, "average?": bool}
 SET_SHAPE = {"name": str, "data": str, "people?": str, "fars": [float], "protocols?": [str]}
 SHAPE = {
@@ -123,7 +123,7 @@ def read(path: Path) -> Table:
     _known(raw, TOP, f"{path}")
     for key in ("title", "sets", "setting"):
         if not raw.get(key):
-            raise KitError(f"{path}: '{key}' is missing (docs/ablations.md shows a table)")
+            raise KitError(f"{path}: '{key}' is missing (docs/guides/ablations.md shows a table)")
     raw = check(_expanded(raw, path), SHAPE, str(path), ADVICE)
     _refuse_values(raw, path)
     settings = tuple(_setting(entry, path) for entry in raw["setting"])

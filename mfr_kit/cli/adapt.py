@@ -14,7 +14,7 @@ def adapt(options: AdaptOptions) -> None:
     as they are.
 
     Where the recogniser's weights load into one of the kit's networks, `distill --init teacher`
-    trains all of it: docs/adapting.md.
+    trains all of it: docs/guides/adapting.md.
     """
     from mfr_kit.adapt.run import adapt as run
 

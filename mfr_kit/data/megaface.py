@@ -53,7 +53,9 @@ def _part(root: Path, part: str) -> list[str]:
         root / f"{part}_noises.txt",
     )
     if not folder.is_dir():
-        raise KitError(f"{folder} is missing: MegaFace's layout is described in docs/formats.md")
+        raise KitError(
+            f"{folder} is missing: MegaFace's layout is described in docs/reference/formats.md"
+        )
     if listing.exists():
         names = _lines(listing)
     else:

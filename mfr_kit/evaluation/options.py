@@ -52,7 +52,7 @@ class EvaluateOptions:
         None,
         help="Protocol, may be repeated; default: all that the set allows but what is asked for "
         "by name (see "
-        "docs/evaluating.md).",
+        "docs/guides/evaluating.md).",
     )
     mask_seed: int = option(0, help="Seed of the masks that --protocol synthetic-mask draws, >= 0.")
     pairs: Path | None = option(

@@ -1,5 +1,5 @@
 """CoupleFace in our reading: FCD plus relation-aware distillation (RAD) towards mined
-neighbours. docs/method.md has the equations.
+neighbours. docs/reference/method.md has the equations.
 """
 
 from dataclasses import dataclass
@@ -25,7 +25,8 @@ class Options:
 
     fcd_weight: float = fcd_weight()
     alpha_neg: float = option(
-        0.5, help="Weight of RAD on negative relations, >= 0; see docs/method.md for why 0.5."
+        0.5,
+        help="Weight of RAD on negative relations, >= 0; see docs/reference/method.md for why 0.5.",
     )
     alpha_pos: float = option(
         0.0, help="Weight of RAD on the relation to one's own prototype, >= 0."
@@ -140,7 +141,7 @@ def relation_aware_loss(
         agree.
     Raises:
         KitError: D differs between student and partners, or K < 1.
-    Source: CoupleFace (arXiv 2204.05502), RAD in our reading; docs/method.md, equation 5.
+    Source: CoupleFace (arXiv 2204.05502), RAD in our reading; docs/reference/method.md, equation 5.
     """
     if partners.ndim != 3 or partners.shape[1] < 1 or partners.shape[2] != student.shape[1]:
         raise KitError(

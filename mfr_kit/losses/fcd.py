@@ -30,7 +30,7 @@ def feature_consistency_loss(student: "Tensor", teacher: "Tensor") -> "Tensor":
         teacher: (B, D) embeddings, any norm; receives no gradient.
     Returns:
         Scalar in [0, 4], the mean over the batch of 2 (1 - cos).
-    Source: CoupleFace (arXiv 2204.05502), FCD; docs/method.md, equation 1.
+    Source: CoupleFace (arXiv 2204.05502), FCD; docs/reference/method.md, equation 1.
     """
     return (unit(student) - unit(teacher.detach())).square().sum(dim=1).mean()
 

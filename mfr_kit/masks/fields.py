@@ -1,7 +1,7 @@
 """What a mask's TOML and mix.toml may say: every key with its type and range, declared here and
 checked when a file is read.
 
-`docs/add_a_mask.md` shows the same ranges (`table`, compared by a test).
+`docs/extend/add_a_mask.md` shows the same ranges (`table`, compared by a test).
 """
 
 import math
@@ -275,7 +275,7 @@ def check_range(values: Any, name: str, where: str) -> tuple[float, float, float
 
 
 def table() -> str:
-    """List every key and its range as a table for docs/add_a_mask.md."""
+    """List every key and its range as a table for docs/extend/add_a_mask.md."""
     lines = ["| where | key | range |", "| --- | --- | --- |"]
     tables = {"": MASK, "`[fit]`": FIT, "`[[look]]`": LOOK, "`[look.colours]`": COLOURS}
     tables |= {"`[recipe]`": RECIPE, "`[ranges]` of mix.toml": RANGES}

@@ -193,5 +193,7 @@ def _tomls(folder: Path) -> list[Path]:
         if path.suffix.lower() == ".toml" and path.name != MIX and not path.name.startswith(".")
     )
     if not paths:
-        raise KitError(f"{folder} holds no mask: a mask is a TOML in it, see docs/add_a_mask.md")
+        raise KitError(
+            f"{folder} holds no mask: a mask is a TOML in it, see docs/extend/add_a_mask.md"
+        )
     return paths

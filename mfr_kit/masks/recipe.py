@@ -78,7 +78,7 @@ def draw(
     """Draw a texture.
 
     Args:
-        recipe: the `[recipe]` table of a mask's TOML; docs/add_a_mask.md explains every key.
+        recipe: the `[recipe]` table of a mask's TOML; docs/extend/add_a_mask.md explains every key.
         pattern: the print, one of `patterns.names()`.
         pattern_size: its repeat in mm.
         where: names the recipe in errors; also seeds its wrinkles, so that a recipe always gives

@@ -74,7 +74,7 @@ def options(folder, monkeypatch):
     return AblateOptions(
         table=folder / "small.toml",
         work=folder / "work",
-        records=folder / "docs" / "results",
+        records=folder / "results",
         workers=0,
     )
 
@@ -84,7 +84,7 @@ def records(folder, options):
     ablate(options)
     return {
         path.stem: json.loads(path.read_text())
-        for path in (folder / "docs" / "results" / "small").glob("*.json")
+        for path in (folder / "results" / "small").glob("*.json")
     }
 
 
@@ -114,7 +114,7 @@ def test_every_cell_is_recorded_once(options, records, monkeypatch):
 
 
 def test_a_record_is_json_of_a_line_for_each_part(folder, records):
-    text = (folder / "docs" / "results" / "small" / "bare-0.json").read_text()
+    text = (folder / "results" / "small" / "bare-0.json").read_text()
     assert (
         len(text.splitlines()) == len(records["bare-0"]) + 2
         and json.loads(text) == records["bare-0"]
@@ -230,9 +230,7 @@ def test_an_option_that_came_later_outdates_nothing_and_a_changed_default_does(
 
 def test_the_page_says_what_the_records_say(folder, records):
     page = folder / "docs" / "results.md"
-    assert "7 records of 1 table(s)" in write(
-        ResultsOptions(records=folder / "docs" / "results", out=page)
-    )
+    assert "7 records of 1 table(s)" in write(ResultsOptions(records=folder / "results", out=page))
     row = next(
         line
         for line in page.read_text().splitlines()
@@ -262,7 +260,7 @@ def test_the_page_says_what_the_records_say(folder, records):
 
 def test_a_page_may_lie_anywhere_and_names_its_plots_from_there(folder, records, tmp_path):
     page = tmp_path / "page.md"
-    write(ResultsOptions(records=folder / "docs" / "results", out=page))
+    write(ResultsOptions(records=folder / "results", out=page))
     plots = re.findall(r"\((\S+\.svg)\)", page.read_text())
     assert plots and all((tmp_path / plot).is_file() for plot in plots)
 
@@ -292,7 +290,10 @@ def test_mask_ratios_are_plotted_though_a_record_is_older_than_an_option(records
         (folder / f"{ratio}.json").write_text(json.dumps(record))
     write(ResultsOptions(records=tmp_path / "results", out=tmp_path / "page.md"))
     page = (tmp_path / "page.md").read_text()
-    assert "against mask ratio on others" in page and (folder / "mask-ratio-0.svg").is_file()
+    assert (
+        "against mask ratio on others" in page
+        and (tmp_path / "page" / "small" / "mask-ratio-0.svg").is_file()
+    )
     assert "| ratio 0.7 | 0 | mask_ratio = 0.7 |" in page
     tar = 100 * records["bare-0"]["sets"]["others"]["protocols"]["nonmask-nonmask"][1]["tar"]
     assert "| setting | others, nonmask-nonmask @ 0.2 | others, mask-nonmask @ 0.2 |" in page

@@ -1,4 +1,4 @@
-"""A new mask is one new file: what docs/add_a_mask.md promises, in a folder of its own."""
+"""A new mask is one new file: what docs/extend/add_a_mask.md promises, in a folder of its own."""
 
 import re
 from pathlib import Path
@@ -15,7 +15,9 @@ from mfr_kit.masks.render import render
 from mfr_kit.seeding import rng_for
 from tests.conftest import head
 
-DOCUMENT = (Path(__file__).parents[2] / "docs" / "add_a_mask.md").read_text(encoding="utf-8")
+DOCUMENT = (Path(__file__).parents[2] / "docs" / "extend" / "add_a_mask.md").read_text(
+    encoding="utf-8"
+)
 EXAMPLE = re.search(r"```toml\n(.*?)```", DOCUMENT, re.S).group(1)
 RECIPE = """
 kind = "own"

@@ -10,7 +10,7 @@ from mfr_kit.submission import survey, tracks, v100_time
 from mfr_kit.submission.checks.graph import multiply_adds
 from mfr_kit.submission.export import export_module
 
-PAGE = Path(__file__).resolve().parents[2] / "docs" / "tracks.md"
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "reference" / "tracks.md"
 
 
 @pytest.fixture(scope="module")
@@ -95,7 +95,7 @@ def test_the_page_in_docs_is_of_these_backbones_and_tracks(small):
     for line in made:
         if line.startswith("| mobilefacenet"):
             assert any(other.startswith(line.removesuffix(measured)) for other in shipped), (
-                f"run `kit.py fit --table docs/tracks.md`: {line}"
+                f"run `kit.py fit --table docs/reference/tracks.md`: {line}"
             )
 
 

@@ -33,7 +33,7 @@ def prototypes(bank: Bank, labels: np.ndarray, block: int = 8192) -> Tensor:
         block: rows read at a time.
     Returns:
         (C, D) float32 with unit rows.
-    Source: docs/method.md, equation 2.
+    Source: docs/reference/method.md, equation 2.
     """
     sums = torch.zeros(int(labels.max()) + 1, bank.embeddings.shape[2])
     for start in range(0, len(labels), block):
@@ -140,7 +140,7 @@ class Partners:
         labels: (N,) int64 identity of each row of the bank.
         prototypes: (C, D) unit rows, on the training device.
         draw: how.
-    Source: docs/method.md, 2 and 3. The student's neighbours are searched for with the student of
+    Source: docs/reference/method.md, 2 and 3. The student's neighbours are searched for with the student of
         this very step, which is exact where a search once an epoch would be stale, and leaves
         nothing to keep in a checkpoint.
     """

@@ -15,7 +15,7 @@ from mfr_kit.data.align import SIZE
 from mfr_kit.data.faceset import FaceSet
 
 # Measured between the alignment of masked photographs and of the same photographs clean
-# (docs/method.md): mean and spread.
+# (docs/reference/method.md): mean and spread.
 SCALE_MEAN, SCALE_SPREAD, ROTATION_DEG, SHIFT_PX = 1.04, 0.10, 4.3, 4.0
 WIDEST = 2.5  # spreads at which a draw is cut off
 FEWEST = 200  # twins that make a table
