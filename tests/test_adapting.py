@@ -1,5 +1,5 @@
-"""The commands of docs/guides/adapting.md are run as they stand there, on the ORL faces and somebody
-else's ONNX file.
+"""The commands of docs/guides/adapting.md are run as they stand there, on the ORL faces and
+somebody else's ONNX file.
 """
 
 import shutil

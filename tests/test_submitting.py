@@ -1,5 +1,5 @@
-"""The commands of docs/guides/submitting.md are run as they stand there, from photographs and from an
-InsightFace .rec, to accepted zips.
+"""The commands of docs/guides/submitting.md are run as they stand there, from photographs and from
+an InsightFace .rec, to accepted zips.
 """
 
 import json

@@ -1,12 +1,12 @@
 """RecordIO `.rec` files and their `.idx`, read and written with the standard library and numpy
 alone.
 
-The bytes (all little-endian), as dmlc-core writes them and docs/reference/formats.md spells out: a record is
-`uint32 magic, uint32 word, payload, zeros up to 4 bytes`; the word holds a continuation flag (3
-bits) and a length (29 bits). A payload that has the magic number at a multiple of 4 is cut there,
-the 4 bytes are left out, and the parts carry flags 1 (first), 2 (middle), 3 (last); 0 is a whole
-record. An image's payload is `<IfQQ` (flag, label, id, id2), then `flag` float32 labels if flag >
-0, then the encoded image.
+The bytes (all little-endian), as dmlc-core writes them and docs/reference/formats.md spells out: a
+record is `uint32 magic, uint32 word, payload, zeros up to 4 bytes`; the word holds a continuation
+flag (3 bits) and a length (29 bits). A payload that has the magic number at a multiple of 4 is cut
+there, the 4 bytes are left out, and the parts carry flags 1 (first), 2 (middle), 3 (last); 0 is a
+whole record. An image's payload is `<IfQQ` (flag, label, id, id2), then `flag` float32 labels if
+flag > 0, then the encoded image.
 """
 
 import contextlib

@@ -140,9 +140,9 @@ class Partners:
         labels: (N,) int64 identity of each row of the bank.
         prototypes: (C, D) unit rows, on the training device.
         draw: how.
-    Source: docs/reference/method.md, 2 and 3. The student's neighbours are searched for with the student of
-        this very step, which is exact where a search once an epoch would be stale, and leaves
-        nothing to keep in a checkpoint.
+    Source: docs/reference/method.md, 2 and 3. The student's neighbours are searched for with
+        the student of this very step, which is exact where a search once an epoch would be stale,
+        and leaves nothing to keep in a checkpoint.
     """
 
     def __init__(self, bank: Bank, labels: np.ndarray, prototypes: Tensor, draw: Draw):
