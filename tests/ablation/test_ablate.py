@@ -98,7 +98,9 @@ def test_every_cell_is_recorded_once(options, records, monkeypatch):
         "slow-1",
         "teacher",
     ]
-    monkeypatch.setattr(module, "run_cell", lambda *_: pytest.fail("a recorded cell was done again"))
+    monkeypatch.setattr(
+        module, "run_cell", lambda *_: pytest.fail("a recorded cell was done again")
+    )
     assert ablate(options).splitlines() == [
         f"{name}: recorded"
         for name in [
