@@ -80,9 +80,8 @@ def main() -> int:
 
     with tempfile.TemporaryDirectory() as folder:
         faces = make_set(Path(folder), given.faces)
-        shown = np.stack(
-            [faces.image(row) for row in range(given.batch)]
-        )  # how long a network takes depends on what it sees
+        # how long a network takes depends on what it sees
+        shown = np.stack([faces.image(row) for row in range(given.batch)])
         planes = to_input(np.concatenate([shown, shown[:, :, ::-1]]), "raw_0_255")
 
         def bare() -> None:

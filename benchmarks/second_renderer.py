@@ -46,10 +46,8 @@ BORDERS = (
     ((0.0, 0.75), (0.6, 0.85), (1.5, 0.8), (1.6, 2.2), (1.2, 2.9), (0.0, 3.05)),
     ((0.0, 0.5), (0.4, 0.75), (0.9, 1.15), (1.45, 1.5), (1.3, 2.3), (0.75, 3.0), (0.0, 3.3)),
 )
-TIGHT_SIZE, TIGHT = (
-    (160, 192),
-    (0.9, 1.1),
-)  # pixels across and down; height of the crop over the detector's box
+# pixels across and down; height of the crop over the detector's box
+TIGHT_SIZE, TIGHT = (160, 192), (0.9, 1.1)
 PALETTE = (
     (214, 228, 236),
     (120, 170, 205),

@@ -10,9 +10,8 @@ class KitError(Exception):
     exit_code = 2
 
     def __str__(self) -> str:
-        return " ".join(
-            super().__str__().splitlines()
-        )  # a name or value in it may hold line breaks
+        # a name or value in it may hold line breaks
+        return " ".join(super().__str__().splitlines())
 
 
 class RuleError(KitError):

@@ -61,9 +61,8 @@ def test_the_commands_lead_to_accepted_zips(workplace, monkeypatch, capfd):
     }
     assert wanted <= set(ran)
     taken = FaceSet.open(workplace / "ms1mv3")
-    assert (
-        len(taken) == 20 and not (workplace / "ms1mv3" / "faces").exists()
-    )  # records, not a file a face
+    # records, not a file a face
+    assert len(taken) == 20 and not (workplace / "ms1mv3" / "faces").exists()
     for name, trained_on, people in (("submission.zip", "faces", 4), ("ms1m.zip", "ms1mv3", 5)):
         with zipfile.ZipFile(workplace / name) as archive:
             told = json.loads(archive.read("manifest.json"))

@@ -34,6 +34,7 @@ from mfr_kit.training.options import AverageOptions, RunOptions, distill_options
 
 TEACHER = "teacher"  # the row that is not trained
 MEAN = "mean"  # the "seed" of an average over seeds
+# not part of a key
 UNTOLD = (
     "out",
     "bank",
@@ -46,7 +47,7 @@ UNTOLD = (
     "save_every",
     "tensorboard",
     "allow_unknown",
-)  # not part of a key
+)
 SAVE_EVERY = 50  # steps that a stop costs at most
 POINTS = 60  # of a training curve in a record
 

@@ -20,15 +20,8 @@ from mfr_kit.files import write_text
 from mfr_kit.paths import check_output, refuse_other
 
 BARE, MASKED = "nonmask-nonmask", "mask-nonmask"
-HIDDEN = (
-    "seed",
-    "workers",
-    "threads",
-    "device",
-    "log_every",
-    "save_every",
-    "tensorboard",
-)  # options that tell settings apart for nobody
+# options that tell settings apart for nobody
+HIDDEN = ("seed", "workers", "threads", "device", "log_every", "save_every", "tensorboard")
 
 
 def write(options: ResultsOptions) -> str:

@@ -44,9 +44,8 @@ class MaskedViews:
             drifts,
             number,
         )
-        self._own = (
-            threading.local()
-        )  # albumentations' transforms carry the generator of the sample they are at
+        # albumentations' transforms carry the generator of the sample they are at
+        self._own = threading.local()
         self.name, self.keys = f"masked view {number + 1} of {faces.name}", faces.keys
 
     def __len__(self) -> int:

@@ -61,9 +61,8 @@ class Scan:
     source: TrainingSet
     files: np.ndarray  # (N,) uint64 hash of the file
     pixels: np.ndarray  # (N,) uint64 hash of the decoded pixels
-    embeddings: (
-        np.ndarray | None
-    )  # (N, D) float32, unit length; None where the photographs are not aligned
+    # (N, D) float32, unit length; None where the photographs are not aligned
+    embeddings: np.ndarray | None
     unreadable: tuple[tuple[str, str], ...] = ()  # (person, photograph) of what is no image
     turned: tuple[tuple[int, int], ...] = ()  # (row, quarter turns that bring it upright)
 

@@ -36,9 +36,8 @@ class FaceMaker:
 
     source: Path  # the folder of people's folders
     detector: Detector | None  # None: the photographs are aligned faces
-    finder: (
-        Detector | None
-    )  # finds landmarks in aligned faces, for the masks alone; None: the template's
+    # finds landmarks in aligned faces, for the masks alone; None: the template's
+    finder: Detector | None
     put_on: PutOn
     ratio: float  # share of faces that get a twin, 0..1
     seed: int

@@ -28,15 +28,8 @@ from mfr_kit.masks import library
 from mfr_kit.options import as_dict
 
 TRIED = 32  # photographs that a dry run measures
-_NOT_TOLD = (
-    "src",
-    "dst",
-    "people",
-    "exclude",
-    "allow_unknown",
-    "workers",
-    "dry_run",
-)  # options that faceset.json need not tell
+# options that faceset.json need not tell
+_NOT_TOLD = ("src", "dst", "people", "exclude", "allow_unknown", "workers", "dry_run")
 
 
 @dataclass

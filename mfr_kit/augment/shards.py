@@ -178,9 +178,8 @@ def crew(options: AugmentOptions, maker=None) -> Iterator[Submit]:
         maker = maker or load_maker(options)
         yield lambda chunk: _done(make_chunk(maker, options, chunk))
         return
-    context = multiprocessing.get_context(
-        "spawn"
-    )  # the same everywhere: fork does not exist on Windows and is unsafe beside threads
+    # the same everywhere: fork does not exist on Windows and is unsafe beside threads
+    context = multiprocessing.get_context("spawn")
     with concurrent.futures.ProcessPoolExecutor(workers, context, _initialise, (options,)) as pool:
         try:
             yield lambda chunk: pool.submit(_make_here, chunk)
@@ -201,9 +200,8 @@ def load_maker(options: AugmentOptions):
     from mfr_kit.masks.render import from_library
 
     needed = not options.aligned or options.detect
-    robust = (
-        options.alignment == "robust" or options.detect
-    )  # one look at a tight crop is no better than the template
+    # one look at a tight crop is no better than the template
+    robust = options.alignment == "robust" or options.detect
     detector = load_detector(options.detector, options.detector_model, robust) if needed else None
     return FaceMaker(
         source=options.src,

@@ -11,9 +11,8 @@ class Detection:
     """One face in a photograph, in the photograph's pixels."""
 
     box: np.ndarray  # (4,) float32: left, top, width, height; may reach over the photograph's edge
-    landmarks: (
-        np.ndarray
-    )  # (5, 2) float32: viewer's left eye, right eye, nose tip, left and right mouth corner
+    # (5, 2) float32: viewer's left eye, right eye, nose tip, left and right mouth corner
+    landmarks: np.ndarray
     score: float  # detector confidence in [0, 1]
     dense: np.ndarray | None = (
         # (68, 2) iBUG or (106, 2) InsightFace landmarks, float32, where the detector knows them

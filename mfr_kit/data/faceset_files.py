@@ -36,10 +36,8 @@ SCHEMA = pa.schema(
     ]
 )
 ALIGNED = (1.0, 0.0, 0.0, 0.0)  # the `similarity` of a face that was aligned already
-RECORD_COLUMNS = (
-    pa.field("shard", pa.int32()),
-    pa.field("record", pa.int64()),
-)  # only in a set of records: see storage.py
+# only in a set of records: see storage.py
+RECORD_COLUMNS = (pa.field("shard", pa.int32()), pa.field("record", pa.int64()))
 SKIPPED_COLUMNS = ("source", "identity", "condition", "clean_key", "reason", "detail")
 CONDITIONS = (NONMASK, MASK)
 FARTHEST = 1e5  # pixels: a landmark or a shift beyond is no measurement

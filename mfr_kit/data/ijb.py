@@ -189,9 +189,8 @@ def _triples(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Read millions of lines `int int 0|1` at once."""
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter(
-                "error", DeprecationWarning
-            )  # what numpy says of text that is no number
+            # what numpy says of text that is no number
+            warnings.simplefilter("error", DeprecationWarning)
             with path.open("rb") as file:
                 if file.read(3) != codecs.BOM_UTF8:
                     file.seek(0)

@@ -54,9 +54,8 @@ class KeyTable:
         return zip(memoryview(keys), memoryview(self._offsets[order]), strict=True)
 
     def _prepare(self) -> None:
-        self._at = memoryview(
-            self._offsets
-        )  # indexing it gives a plain int, twice as fast as an array would
+        # indexing it gives a plain int, twice as fast as an array would
+        self._at = memoryview(self._offsets)
         self._key_at = None if self._keys is None else memoryview(self._keys)
         self._last = self._count - 1
         self.find = self._find_in_order if self._in_order else self._find_any

@@ -69,9 +69,8 @@ def _scaled_distances(x: "Tensor") -> "Tensor":
     if len(x) < 2:
         raise KitError("relations within a batch need at least two samples: raise --batch-size")
     squares = (x.unsqueeze(1) - x.unsqueeze(0)).square().sum(dim=2)
-    distances = squares.clamp_min(1e-12).sqrt() * (
-        squares > 0
-    )  # the root's gradient stays finite on the diagonal
+    # the root's gradient stays finite on the diagonal
+    distances = squares.clamp_min(1e-12).sqrt() * (squares > 0)
     return distances / distances.sum() * (len(x) * (len(x) - 1))
 
 

@@ -12,15 +12,10 @@ _SKIN_GRAIN = 2.2  # what clean, sharp skin measures
 # mean |Laplacian| of rounding to whole levels: what is left of the finest detail once all of it is
 # blurred away
 _ROUNDING = 1.2
-_SHARP_RATIO, _BLURRED_RATIO, _BLUR_SLOPE = (
-    0.485,
-    0.315,
-    6.5,
-)  # fitted on LFW faces of known sharpness, blurred by 0.5, 0.8 and 1 pixels
-_SOFT_RATIO, _SOFT_BLUR = (
-    (0.313, 0.328, 0.345, 0.37, 0.40, 0.46),
-    (4.0, 3.0, 2.5, 2.0, 1.5, 1.0),
-)  # and by more, at half the size
+# fitted on LFW faces of known sharpness, blurred by 0.5, 0.8 and 1 pixels
+_SHARP_RATIO, _BLURRED_RATIO, _BLUR_SLOPE = 0.485, 0.315, 6.5
+# and by more, at half the size
+_SOFT_RATIO, _SOFT_BLUR = (0.313, 0.328, 0.345, 0.37, 0.40, 0.46), (4.0, 3.0, 2.5, 2.0, 1.5, 1.0)
 _EXCESS, _QUALITY = (1.12, 1.2, 1.5, 1.85), (90, 75, 40, 20)
 _TILE = 192
 _GRAIN_STRENGTH = 32.0
@@ -48,10 +43,8 @@ def measure(region: np.ndarray) -> Grade:
     grain from the Laplacian's lower quartile, where the face is smooth.
     """
     height, width = region.shape[:2]
-    rows, columns = (
-        min(height, _SPAN),
-        min(width, _SPAN),
-    )  # the middle of a large region says enough
+    # the middle of a large region says enough
+    rows, columns = min(height, _SPAN), min(width, _SPAN)
     top, left = (height - rows) // 2, (width - columns) // 2
     green = cv2.extractChannel(region[top : top + rows, left : left + columns], 1)
     detail = cv2.Laplacian(green, cv2.CV_16S)

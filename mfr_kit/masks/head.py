@@ -77,9 +77,8 @@ class Sections:
         return _widened(self, round(100 * jaw))
 
 
-@lru_cache(
-    maxsize=1024
-)  # jaws are 85 to 120 %: what `surface.py` tabulates for a head serves all faces of its kind
+# jaws are 85 to 120 %: what `surface.py` tabulates for a head serves all faces of its kind
+@lru_cache(maxsize=1024)
 def _widened(head: Sections, percent: int) -> Sections:
     if percent == 100:
         return head

@@ -49,15 +49,13 @@ def measure(region: np.ndarray, coverage: np.ndarray) -> Light:
     small = cv2.resize(region, (_GRID, _GRID), interpolation=cv2.INTER_LINEAR)
     luma = cv2.cvtColor(small, cv2.COLOR_RGB2GRAY)
     brightest = cv2.minMaxLoc(luma)[1]
-    weights = np.empty(
-        (2, _GRID * _GRID), np.float32
-    )  # of each cell, and the same times its brightness
+    # of each cell, and the same times its brightness
+    weights = np.empty((2, _GRID * _GRID), np.float32)
     weight = cv2.resize(coverage, (_GRID, _GRID), interpolation=cv2.INTER_LINEAR)
     np.add(weight.reshape(-1), _LEAST, out=weights[0])
     np.multiply(weights[0], luma.reshape(-1), out=weights[1])
-    colours = (
-        cv2.cvtColor(small, cv2.COLOR_RGB2RGBA).reshape(-1, 4).astype(np.float32)
-    )  # the fourth channel, 255, adds up the weights
+    # the fourth channel, 255, adds up the weights
+    colours = cv2.cvtColor(small, cv2.COLOR_RGB2RGBA).reshape(-1, 4).astype(np.float32)
     red, green, blue, total = (weights[0] @ colours).tolist()
     skin = red, green, blue = 255 * red / total, 255 * green / total, 255 * blue / total
     level = max(0.299 * red + 0.587 * green + 0.114 * blue, 8.0)

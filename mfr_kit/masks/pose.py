@@ -17,11 +17,8 @@ _CENTRED = (head.LANDMARKS - head.LANDMARKS.mean(axis=0)).tolist()
 _AFFINE = np.linalg.pinv(
     np.array(_CENTRED)
 ).tolist()  # (3, 5): least squares from five image points to an affine projection
-_WIDTH_PRIOR, _LENGTH_PRIOR, _PITCH_PRIOR = (
-    25.0,
-    25.0,
-    7.0,
-)  # landmark noise in mm (1.8) over the usual spread (7 %, 7 %, 0.26 rad)
+# landmark noise in mm (1.8) over the usual spread (7 %, 7 %, 0.26 rad)
+_WIDTH_PRIOR, _LENGTH_PRIOR, _PITCH_PRIOR = 25.0, 25.0, 7.0
 _BIN = 0.04  # radians within which the normal equations count as constant
 
 
@@ -144,9 +141,8 @@ def _closed_form(axes: list[complex]) -> tuple[list[complex], float]:
     """
     x, y, z = axes
     total = abs(x) ** 2 + abs(y) ** 2 + abs(z) ** 2
-    skew = (
-        x * x + y * y + z * z
-    )  # 0 for a rotation: its rows are as long as each other and perpendicular
+    # 0 for a rotation: its rows are as long as each other and perpendicular
+    skew = x * x + y * y + z * z
     root = 0.5 * sqrt(max(total * total - abs(skew) ** 2, 1e-12))
     square = max(total + 2 * root, 1e-12)
     trace = sqrt(square)

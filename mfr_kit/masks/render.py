@@ -129,9 +129,8 @@ def _sample(
     sampled = cv2.remap(
         texture, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=(0, 0, 128, 0)
     )
-    silhouette = cv2.addWeighted(
-        miss, -255 * scale, miss, 0, 127.5, dtype=cv2.CV_8U
-    )  # one pixel wide
+    # one pixel wide
+    silhouette = cv2.addWeighted(miss, -255 * scale, miss, 0, 127.5, dtype=cv2.CV_8U)
     return cv2.cvtColor(sampled, cv2.COLOR_RGBA2RGB), cv2.min(
         cv2.extractChannel(sampled, 3), silhouette, dst=silhouette
     )
@@ -157,9 +156,8 @@ def _compose(
         )
         grade.add_grain(colour, grain, rng)
         reach = max(3, int(2 * _MARGIN_MM * scale) | 1)
-        shadow = cv2.blur(
-            alpha, (reach, reach)
-        )  # from how much mask is near to how much of the light still reaches the skin there
+        # from how much mask is near to how much of the light still reaches the skin there
+        shadow = cv2.blur(alpha, (reach, reach))
         cv2.convertScaleAbs(shadow, dst=shadow, alpha=-values["shadow"], beta=255)
         cv2.multiply(clear, shadow, dst=clear, scale=1 / 255)
     if look.noise:

@@ -20,9 +20,8 @@ _BLEND = 5.0  # mm over which nose and cheek run into each other
 # radians of turn to the side within which the head counts as seen from the same direction: 0.2 mm
 # at the ears
 _TURN = 0.005
-_NOTHING, _HALF, _ONE, _SMOOTH, _ARC = np.float32(
-    [0, 0.5, 1, _BLEND, ARC]
-)  # NumPy takes its own scalars faster than Python's
+# NumPy takes its own scalars faster than Python's
+_NOTHING, _HALF, _ONE, _SMOOTH, _ARC = np.float32([0, 0.5, 1, _BLEND, ARC])
 _BEND = 0.012**0.5  # seen from above a face is roughly the parabola z = 8 - (_BEND x)^2, in mm
 
 
@@ -61,9 +60,8 @@ def solve(pose: Pose, model: Sections, box: tuple[int, int, int, int], nodes: in
         nodes: nodes along the longer side; more is finer and slower (see benchmarks/masks.py).
     """
     left, top, right, bottom = box
-    rim = max(right - left, bottom - top) // (
-        2 * nodes
-    )  # half a cell: the outermost nodes lie at the edge of the box or beyond
+    # half a cell: the outermost nodes lie at the edge of the box or beyond
+    rim = max(right - left, bottom - top) // (2 * nodes)
     left, top, right, bottom = left - rim, top - rim, right + rim, bottom + rim
     width, height = right - left, bottom - top
     cell = max(1, -(-max(width, height) // nodes))
@@ -137,9 +135,8 @@ def _intersect(
     return chart, miss
 
 
-@lru_cache(
-    maxsize=2048
-)  # 8 KiB each; faces turned by up to 15 degrees need about a hundred for each kind of mask
+# 8 KiB each; faces turned by up to 15 degrees need about a hundred for each kind of mask
+@lru_cache(maxsize=2048)
 def _seen_from(model: Sections, turn: int) -> np.ndarray:
     """(17, rows) float32: all that `_meet` needs to know of the sections when the rays come from so
     many _TURNs to the side.

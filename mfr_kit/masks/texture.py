@@ -108,9 +108,8 @@ def levels(look) -> list[np.ndarray]:
     pyramid, factor = [image], 1.0
     while min(image.shape[:2]) * factor > _SMALLEST:
         factor /= 2 ** (1 / LEVELS_PER_OCTAVE)
-        source = (
-            pyramid[-2] if len(pyramid) > 1 else image
-        )  # always from twice the size, so that nothing is blurred more than once
+        # always from twice the size, so that nothing is blurred more than once
+        source = pyramid[-2] if len(pyramid) > 1 else image
         pyramid.append(
             _shrink(source, round(image.shape[1] * factor), round(image.shape[0] * factor))
         )

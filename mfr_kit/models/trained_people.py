@@ -35,11 +35,8 @@ from mfr_kit.models.spec import ASSET_NORMALISATION, parse_specs
 TRAINED, ANCESTORS = "train_people.txt", "ancestor_people.json"
 META_PEOPLE = "mfr_kit.people"
 MOST_BYTES = 1 << 16  # of a group's digests as text
-BITS, HASHES, FALSE_POSITIVES = (
-    24,
-    17,
-    1e-5,
-)  # of a Bloom filter: bits a person; (1 - exp(-17 / 24)) ** 17 = 1e-5
+# of a Bloom filter: bits a person; (1 - exp(-17 / 24)) ** 17 = 1e-5
+BITS, HASHES, FALSE_POSITIVES = 24, 17, 1e-5
 Group = dict  # as above; of a run's own people {"model", "people", "names": [...]}
 
 

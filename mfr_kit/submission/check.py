@@ -11,15 +11,8 @@ from mfr_kit.submission import tracks
 from mfr_kit.submission.rules import FAIL, Row, Subject, judge
 
 CHECKS = "mfr_kit.submission.checks"
-ORDER = (
-    "file",
-    "graph",
-    "batch",
-    "behaviour",
-    "normalisation",
-    "lineage",
-    "latency",
-)  # how a person reads them; others follow by name
+# how a person reads them; others follow by name
+ORDER = ("file", "graph", "batch", "behaviour", "normalisation", "lineage", "latency")
 
 
 def check(model: Path, track: str, run: Path | None = None, latency: bool = True) -> list[Row]:

@@ -239,9 +239,8 @@ def _trace(model: nn.Module, opset: int) -> onnx.ModelProto:
     buffer = io.BytesIO()
     example = torch.zeros(2, 3, 112, 112)
     with torch.inference_mode(), warnings.catch_warnings():
-        warnings.simplefilter(
-            "ignore"
-        )  # torch recommends its newer exporter, which writes opset 18 and external data
+        # torch recommends its newer exporter, which writes opset 18 and external data
+        warnings.simplefilter("ignore")
         torch.onnx.export(
             model,
             (example,),

@@ -76,10 +76,8 @@ def _fold_batch_norms(graph: onnx.GraphProto) -> int:
 def _fold_into_previous(graph, norm, tensors, scale, shift) -> bool:
     node, read = _writer(graph, norm.input[0]), norm
     if node is not None and node.op_type == "Flatten" and _readers(graph, node.output[0]) == [norm]:
-        node, read = (
-            _writer(graph, node.input[0]),
-            node,
-        )  # harmless only behind a 1x1 map, which the sizes tell
+        # harmless only behind a 1x1 map, which the sizes tell
+        node, read = _writer(graph, node.input[0]), node
     if (
         node is None
         or node.op_type not in ("Conv", "Gemm")

@@ -24,12 +24,8 @@ from mfr_kit.submission.export import export_graph
 from mfr_kit.submission.rules import FAIL, Row, Subject, at_most
 from mfr_kit.submission.timing import single_image_ms
 
-STATIC = (
-    "file",
-    "graph",
-    "batch",
-    "normalisation",
-)  # the checks that read the file without running it
+# the checks that read the file without running it
+STATIC = ("file", "graph", "batch", "normalisation")
 OPSET = 11  # what export-onnx writes unless asked otherwise
 # single images timed, of which the lower quartile counts: other work on the machine only ever adds
 RUNS = 12

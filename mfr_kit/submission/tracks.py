@@ -55,9 +55,8 @@ class Track:
     sources: list[str]
     notes: list[str] = field(default_factory=list)
     features: str | None = None
-    side_files: dict[str, str] = field(
-        default_factory=dict
-    )  # text put beside the model; {mean} and {std} are filled in
+    # text put beside the model; {mean} and {std} are filled in
+    side_files: dict[str, str] = field(default_factory=dict)
     limits: Limits = field(default_factory=Limits)
     lineage: Ancestry = field(default_factory=Ancestry)
 

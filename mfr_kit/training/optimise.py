@@ -11,11 +11,8 @@ from torch import Tensor, nn
 from mfr_kit.errors import KitError
 from mfr_kit.training.options import RunOptions
 
-STEP_AT = (
-    0.4,
-    0.7,
-    0.9,
-)  # shares of the run at which the step schedule divides by ten; 10, 18, 22 of 26 epochs as usual
+# shares of the run at which the step schedule divides by ten; 10, 18, 22 of 26 epochs as usual
+STEP_AT = (0.4, 0.7, 0.9)
 
 
 def make_optimiser(

@@ -222,9 +222,8 @@ def test_the_run_folder_is_read_like_any_model(make_adapt, teacher_folder):
     weights.load_state(made, weights.read_state(options.out / "adapter.pt"), "adapter.pt")
     faces, teacher = export.colour_faces(3), load_embedder(teacher_folder)
     wanted = made(torch.from_numpy(teacher.embed(faces))).detach().numpy()
-    assert (
-        np.abs(wanted - teacher.embed(faces)).max() > 1e-3 * np.abs(wanted).max()
-    )  # it has learnt something
+    # it has learnt something
+    assert np.abs(wanted - teacher.embed(faces)).max() > 1e-3 * np.abs(wanted).max()
     for spec in (options.out, done.path):
         np.testing.assert_allclose(
             load_embedder(spec).embed(faces), wanted, rtol=1e-4, atol=1e-5 * np.abs(wanted).max()
@@ -285,9 +284,8 @@ def test_any_onnx_recogniser_takes_an_adapter(tmp_path, make_adapt, graph):
         "raw_0_255",
         "5",
     )
-    twice = adapt(
-        make_adapt(teacher=str(done.path), out=tmp_path / "twice")
-    )  # an adapted one is a recogniser too
+    # an adapted one is a recogniser too
+    twice = adapt(make_adapt(teacher=str(done.path), out=tmp_path / "twice"))
     faces = export.colour_faces(5)
     assert load_embedder(twice.path).embed(faces).shape == (5, 5)
 

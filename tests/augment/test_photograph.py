@@ -18,11 +18,8 @@ from mfr_kit.evaluation.protocols import mask_nonmask, nonmask_nonmask
 from mfr_kit.seeding import rng_for
 from tests.conftest import head
 
-BLIND = (
-    255,
-    0,
-    255,
-)  # a corner pixel of this colour hides the bare face from the detector, MUTE the masked one
+# a corner pixel of this colour hides the bare face from the detector, MUTE the masked one
+BLIND = (255, 0, 255)
 MUTE = (0, 255, 255)
 
 

@@ -74,9 +74,8 @@ def test_the_similarity_of_a_row_is_how_its_photograph_was_aligned(photos):
     for index in range(len(made)):
         a, b, tx, ty = made.similarities[index]
         again = warp(read_rgb(photos / made.sources[index]), np.array([[a, -b, tx], [b, a, ty]]))
-        assert (
-            np.abs(again.astype(int) - made.image(index)).mean() < 0.1
-        )  # stored as float32: a thirty-second of a pixel here or there
+        # stored as float32: a thirty-second of a pixel here or there
+        assert np.abs(again.astype(int) - made.image(index)).mean() < 0.1
     moved = run(photos, "photo", mask_on="photo").similarities
     assert len(np.unique(moved, axis=0)) > len(made)  # a twin has an alignment of its own
 

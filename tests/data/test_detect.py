@@ -62,9 +62,10 @@ def test_a_narrow_picture_gives_the_same_answer_every_time(detector):
     for shape in ((1, 3000), (20, 640), (640, 24), (32, 32)):
         narrow, answers = rng.integers(0, 256, (*shape, 3), dtype=np.uint8), set()
         for _ in range(8):
+            # other numbers in its memory
             detector.show(
                 rng.integers(0, 256, (*rng.integers(64, 300, 2), 3), dtype=np.uint8), ATTEMPTS[0]
-            )  # other numbers in its memory
+            )
             found = detector.show(narrow, Attempt(640, 1.0, 0.0, 0.01))
             assert all(np.isfinite(face.landmarks).all() for face in found)
             answers.add(tuple((face.score, face.box.tobytes()) for face in found))

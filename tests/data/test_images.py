@@ -25,9 +25,8 @@ def test_png_keeps_every_bit_and_jpeg_does_not_subsample_colour():
     stripes = np.zeros((32, 32, 3), np.uint8)
     stripes[:, ::2] = (255, 0, 0)
     stripes[:, 1::2] = (0, 0, 255)
-    assert (
-        np.abs(decode_rgb(encode(stripes), "x").astype(int) - stripes).mean() < 12
-    )  # 4:2:0 would blend neighbours to purple
+    # 4:2:0 would blend neighbours to purple
+    assert np.abs(decode_rgb(encode(stripes), "x").astype(int) - stripes).mean() < 12
 
 
 def test_every_kind_of_pixel_becomes_8_bit_rgb(tmp_path):

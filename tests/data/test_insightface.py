@@ -80,9 +80,8 @@ def write_detector(path: Path, landmarks: bool = True) -> None:
 def write_dense(path: Path) -> None:
     """106 points, all in the middle of the crop but for the five that the mask renderer reads."""
     points = np.zeros((106, 2), np.float32)
-    points[[38, 88, 86, 52, 61]] = (
-        SHAPE / 90
-    )  # the crop shows 1.5 boxes of 120 pixels: 90 to each side
+    # the crop shows 1.5 boxes of 120 pixels: 90 to each side
+    points[[38, 88, 86, 52, 61]] = SHAPE / 90
     image = helper.make_tensor_value_info("data", TensorProto.FLOAT, [1, 3, 192, 192])
     output = helper.make_tensor_value_info("fc1", TensorProto.FLOAT, [1, 212])
     nodes = [helper.make_node("Identity", ["points"], ["fc1"])]

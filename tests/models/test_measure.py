@@ -25,9 +25,10 @@ def test_a_count_by_hand_agrees():
     assert cost_of("sface").flops == total + 2 * 1024 * 49 * 128
 
 
+# slow, and iresnet50 but deeper
 @pytest.mark.parametrize(
     "name", sorted(set(registry.names(BACKBONES)) - {"iresnet100", "iresnet200"})
-)  # slow, and iresnet50 but deeper
+)
 def test_every_backbone_is_counted_and_grows_with_width(name):
     half, whole = cost_of(name, 64, 0.5), cost_of(name, 64)
     assert whole.embedding_size == 64

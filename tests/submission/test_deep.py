@@ -48,9 +48,8 @@ def test_a_deep_network_is_exported_as_it_is(depth, tmp_path):
     assert path.stat().st_size < 1024 * 2**20  # the challenge's limit
     onnx.checker.check_model(str(path), full_check=True)
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
-    planes = (
-        np.random.default_rng(depth).uniform(-1, 1, (32, 3, 112, 112)).astype(np.float32)
-    )  # other inputs than the export's own
+    # other inputs than the export's own
+    planes = np.random.default_rng(depth).uniform(-1, 1, (32, 3, 112, 112)).astype(np.float32)
     for batch in (1, 2, 32):
         found = session.run(None, {"input": planes[:batch]})[0]
         with torch.inference_mode():

@@ -82,9 +82,8 @@ def test_a_file_for_a_cpu_is_the_same_function_without_prelu(tmp_path):
     nodes = onnx.load(tmp_path / "m.onnx").graph.node
     assert done.counts["nodes_after"] == len(nodes) == 12 + 2 * 3
     assert "PRelu" not in {node.op_type for node in nodes}
-    assert not any(
-        node.name.startswith(("Sub", "_minus", "Mul", "_mul", "Div")) for node in nodes
-    )  # the organisers' guess
+    # the organisers' guess
+    assert not any(node.name.startswith(("Sub", "_minus", "Mul", "_mul", "Div")) for node in nodes)
 
 
 def test_a_shared_value_is_not_folded_away(tmp_path):

@@ -51,9 +51,8 @@ def test_it_sees_what_the_kit_sees(packed, run, tmp_path, monkeypatch):
 
     entry = PyWebFace260M()
     entry.load(str(tmp_path))
-    photo = cv2.resize(
-        webface260m.photographs()["s1"][10:222], (640, 640)
-    )  # neither detector scales this
+    # neither detector scales this
+    photo = cv2.resize(webface260m.photographs()["s1"][10:222], (640, 640))
     row = pick(entry.detector.detect(photo), photo.shape)
     rgb = np.ascontiguousarray(photo[:, :, ::-1])
     ours = pick_face(load_detector().detect(rgb), rgb.shape[:2])

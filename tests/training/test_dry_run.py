@@ -40,9 +40,8 @@ def test_the_disk_it_foretells_is_the_disk_it_takes(make_options):
     foretold = number(r"disk: about (\d+) MiB", estimate(options))
     distill(options)
     taken = sum(path.stat().st_size for path in options.out.rglob("*") if path.is_file()) / 2**20
-    assert taken == pytest.approx(
-        foretold, rel=0.25, abs=1.5
-    )  # best.pt is counted and not there without validation
+    # best.pt is counted and not there without validation
+    assert taken == pytest.approx(foretold, rel=0.25, abs=1.5)
 
 
 @pytest.mark.slow

@@ -69,9 +69,8 @@ def _searches(
 ) -> tuple[list[dict], dict[str, np.ndarray]]:
     """Return a row each number of distractors, and (resamples,) values by figure."""
     mated = len(trials.own)
-    pairs = (
-        mated // 2 if condition == NONMASK else mated
-    )  # an unmasked photograph is once the probe and once the enrolled one
+    # an unmasked photograph is once the probe and once the enrolled one
+    pairs = mated // 2 if condition == NONMASK else mated
     counted = {
         "mated": mated,
         "non_mated": 0,

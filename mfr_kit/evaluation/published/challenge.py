@@ -8,10 +8,8 @@ from mfr_kit.evaluation.verification.rates import Outcome, figure
 MASK_FAR, MR_ALL_FAR = 1e-4, 1e-6
 MASK_SHARE, MR_ALL_SHARE = 0.25, 0.75
 MASK = ("mask-nonmask",)
-MR_ALL = (
-    "nonmask-nonmask",
-    "all-to-all",
-)  # MR-All has no masked faces; the first of these that was measured stands for it
+# MR-All has no masked faces; the first of these that was measured stands for it
+MR_ALL = ("nonmask-nonmask", "all-to-all")
 
 
 def challenge_scores(protocols: dict, outcomes: dict[str, dict[str, Outcome]]) -> dict | None:

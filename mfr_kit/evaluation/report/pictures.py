@@ -12,10 +12,8 @@ from mfr_kit.evaluation.inputs.drawn_masks import draw
 from mfr_kit.masks import library
 
 QUALITY = 80  # of the JPEGs: about 3 KB a face
-LOWERS, RAISES = (
-    np.array([230, 97, 1], np.float32),
-    np.array([38, 108, 222], np.float32),
-)  # orange and blue: told apart by all eyes
+# orange and blue: told apart by all eyes
+LOWERS, RAISES = np.array([230, 97, 1], np.float32), np.array([38, 108, 222], np.float32)
 
 
 class Album:

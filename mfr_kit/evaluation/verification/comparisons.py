@@ -11,9 +11,8 @@ from mfr_kit.errors import KitError
 from mfr_kit.evaluation.inputs.faces import Faces
 
 ROWS, COLUMNS = 1024, 4096  # a block of scores is 16 MiB
-SKIP = np.float32(
-    -1.03125
-)  # below every cosine: marks what is not an impostor comparison in a block
+# below every cosine: marks what is not an impostor comparison in a block
+SKIP = np.float32(-1.03125)
 
 
 @dataclass(frozen=True)

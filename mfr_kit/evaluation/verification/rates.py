@@ -82,9 +82,8 @@ def equal_error(scores: Scores) -> tuple[float, np.float32]:
     count = scores.pairs.count
     best = None
     for threshold in np.unique(np.concatenate([*inside, [low, high]])):
-        false = (
-            scores.impostors_from(threshold) * count.genuine
-        )  # both rates in units of 1 / (genuine * impostor), free of rounding
+        # both rates in units of 1 / (genuine * impostor), free of rounding
+        false = scores.impostors_from(threshold) * count.genuine
         missed = (count.genuine - int(scores.genuine_from(threshold))) * count.impostor
         best = min(best or (np.inf,), (abs(false - missed), false + missed, threshold))
     return best[1] / 2 / count.genuine / count.impostor, best[2]

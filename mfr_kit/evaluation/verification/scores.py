@@ -171,9 +171,10 @@ def crossing_bin(scores: Scores) -> int:
     leaves FAR below FRR.
     """
     count = scores.pairs.count
+    # products may pass 2^63
     false, true = (
         numbers.astype(object) for numbers in (scores.above, scores.genuine_from(edges()))
-    )  # products may pass 2^63
+    )
     ahead = np.flatnonzero(false * count.genuine >= (count.genuine - true) * count.impostor)
     return int(ahead[-1]) if len(ahead) else 0
 

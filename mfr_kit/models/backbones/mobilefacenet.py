@@ -10,13 +10,8 @@ import torch
 from torch import Tensor, nn
 
 EMBEDDING_SIZE = 128
-STAGES = (
-    (2, 64, 5, 2),
-    (4, 128, 1, 2),
-    (2, 128, 6, 1),
-    (4, 128, 1, 2),
-    (2, 128, 2, 1),
-)  # expansion, channels, blocks, first stride
+# expansion, channels, blocks, first stride
+STAGES = ((2, 64, 5, 2), (4, 128, 1, 2), (2, 128, 6, 1), (4, 128, 1, 2), (2, 128, 2, 1))
 
 
 class Bottleneck(nn.Module):

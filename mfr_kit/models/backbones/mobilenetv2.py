@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 EMBEDDING_SIZE = 512
+# t, c, n, s
 STAGES = (
     (1, 16, 1, 1),
     (6, 24, 2, 2),
@@ -18,7 +19,7 @@ STAGES = (
     (6, 96, 3, 1),
     (6, 160, 3, 2),
     (6, 320, 1, 1),
-)  # t, c, n, s
+)
 
 
 class InvertedResidual(nn.Module):

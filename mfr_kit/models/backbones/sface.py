@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from mfr_kit.errors import KitError
 
 EMBEDDING_SIZE = 128
+# (width, stride)
 BLOCKS = (
     (64, 1),
     (128, 2),
@@ -24,15 +25,11 @@ BLOCKS = (
     *((512, 1),) * 5,
     (1024, 2),
     (1024, 1),
-)  # (width, stride)
-GRAPH_SCALE = (
-    127.5 / 128
-)  # the graph computes (x - 127.5) / 128 from raw pixels, our networks take (x - 127.5) / 127.5
-SUFFIXES = (
-    "",
-    "_reshaped",
-    "_dequantized",
-)  # the Zoo's own float32 file; ours, derived from the quantised one
+)
+# the graph computes (x - 127.5) / 128 from raw pixels, our networks take (x - 127.5) / 127.5
+GRAPH_SCALE = 127.5 / 128
+# the Zoo's own float32 file; ours, derived from the quantised one
+SUFFIXES = ("", "_reshaped", "_dequantized")
 BATCH_NORM = {
     "weight": "gamma",
     "bias": "beta",

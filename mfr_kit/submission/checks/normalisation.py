@@ -32,9 +32,8 @@ def rows(subject: Subject) -> list[Row]:
     ]
     if stored is not None:
         inside = "raw_0_255" if subject.normalises_itself else "minus1_to_1"
-        agrees = stored == inside or (
-            stored == "raw_0_255" and not subject.normalises_itself
-        )  # a folded shift cannot be seen
+        # a folded shift cannot be seen
+        agrees = stored == inside or (stored == "raw_0_255" and not subject.normalises_itself)
         note = (
             "the graph shifts its input by a constant although its metadata says that this "
             "happened outside"

@@ -8,10 +8,8 @@ from torch import Tensor
 
 from mfr_kit.errors import KitError
 
-CELLS_PER_ROOT, PROBED = (
-    4,
-    64,
-)  # faiss's own advice: 4 sqrt(C) cells; what a query visits of them decides the recall
+# faiss's own advice: 4 sqrt(C) cells; what a query visits of them decides the recall
+CELLS_PER_ROOT, PROBED = 4, 64
 
 
 def nearest(prototypes: Tensor, count: int) -> Tensor:
@@ -38,9 +36,8 @@ def nearest(prototypes: Tensor, count: int) -> Tensor:
     rows = np.ascontiguousarray(prototypes.cpu().numpy(), np.float32)
     classes, size = rows.shape
     count = min(count, classes - 1)
-    cells = max(
-        1, min(classes // 39, round(CELLS_PER_ROOT * classes**0.5))
-    )  # faiss wants 39 points a cell to train on
+    # faiss wants 39 points a cell to train on
+    cells = max(1, min(classes // 39, round(CELLS_PER_ROOT * classes**0.5)))
     index = faiss.IndexIVFFlat(faiss.IndexFlatIP(size), size, cells, faiss.METRIC_INNER_PRODUCT)
     index.train(rows)
     index.add(rows)

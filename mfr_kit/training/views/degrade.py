@@ -8,12 +8,8 @@ from mfr_kit.data.align import SIZE
 # Probability of each, given that a view is degraded; ranges in pixels of the aligned face.
 BORDER, SMALL, JPEG, BLUR, GREY = 0.5, 0.5, 0.5, 0.25, 0.15
 SIDES, QUALITIES, SIGMAS, TILT_DEG = (20, 60), (20, 60), (0.5, 2.0), 8.0
-CUTS = (
-    (0, 24),
-    (0, 24),
-    (0, 16),
-    (0, 24),
-)  # left, right, top, bottom: how much of the crop a photograph's edge may take
+# left, right, top, bottom: how much of the crop a photograph's edge may take
+CUTS = ((0, 24), (0, 24), (0, 16), (0, 24))
 
 
 def degrade(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:

@@ -17,10 +17,8 @@ from mfr_kit.masks import library
 from mfr_kit.seeding import rng_for
 from mfr_kit.training.views.view import ViewRecipe, Views
 
-ORDER_STREAM, TURN_STREAM = (
-    2,
-    4,
-)  # keep the order of an epoch, and whose face is first, apart from the views of the samples
+# keep the order of an epoch, and whose face is first, apart from the views of the samples
+ORDER_STREAM, TURN_STREAM = 2, 4
 
 
 @dataclass(frozen=True)

@@ -22,10 +22,8 @@ from tests.evaluation.fakes import ColourEmbedder
 FARS = ["--far", "0.4", "--far", "0.2"]
 
 
-LOST = (
-    ("p01/2.jpg", "mask"),
-    ("p02/0.jpg", "nonmask"),
-)  # a twin, and a photograph, which then has no twin
+# a twin, and a photograph, which then has no twin
+LOST = (("p01/2.jpg", "mask"), ("p02/0.jpg", "nonmask"))
 GONE = (("p00/3.jpg", "mask"), ("p00/3.jpg", "nonmask"), ("p02/0.jpg", "mask"))
 
 

@@ -43,9 +43,8 @@ def naive(
                     float(probes.embeddings[i].astype(float) @ row)
                     for row in strangers.embeddings[:size]
                 ]
-                scores = sorted(
-                    [(-own, 1), *((-score, 0) for score in others)]
-                )  # of equal scores the stranger stands first
+                # of equal scores the stranger stands first
+                scores = sorted([(-own, 1), *((-score, 0) for score in others)])
                 rank = scores.index((-own, 1)) + 1
             found.append((probes.people[i], probes.keys[i], gallery.keys[j], rank))
     return sorted(found)
@@ -237,9 +236,8 @@ def sets(tmp_path, monkeypatch):
     monkeypatch.setattr(
         run, "load_embedder", lambda spec, **_: ColourEmbedder(spec, upper=spec == "upper")
     )
-    second = write_faceset(
-        tmp_path / "second", people=14
-    )  # the heads of the first five are those of the set
+    # the heads of the first five are those of the set
+    second = write_faceset(tmp_path / "second", people=14)
     rows = [
         {**row, "identity": row["identity"].replace("p", "q")}
         for row in second.table.to_pylist()

@@ -73,9 +73,8 @@ def test_an_interrupted_bank_goes_on_where_it_was_written(tmp_path, faces, teach
         bank.fill(tmp_path, faces, Counting(teacher, stop_after=32), batch=2, progress=False)
     rest = Counting(teacher)
     stored = bank.fill(tmp_path, faces, rest, batch=2, progress=False)
-    assert (
-        rest.seen == 2 * len(faces) - 24
-    )  # 32 images were embedded, the last written save was after 24
+    # 32 images were embedded, the last written save was after 24
+    assert rest.seen == 2 * len(faces) - 24
     np.testing.assert_array_equal(stored.embeddings, whole)
 
 

@@ -43,9 +43,8 @@ def test_an_amount_goes_part_of_the_way_and_zero_nowhere():
     table = drift.from_clean_to_twin(similarities(0), similarities(1))
     np.testing.assert_allclose(drift.from_twins(Always(2), 0.0, table), np.eye(2, 3), atol=1e-12)
     whole, half = drift.from_twins(Always(2), 1.0, table), drift.from_twins(Always(2), 0.5, table)
-    np.testing.assert_allclose(
-        half[:, :2] @ half[:, :2], whole[:, :2], atol=1e-12
-    )  # half the turn and half the zoom, twice
+    # half the turn and half the zoom, twice
+    np.testing.assert_allclose(half[:, :2] @ half[:, :2], whole[:, :2], atol=1e-12)
     moved = [matrix[:, :2] @ CENTRE + matrix[:, 2] - CENTRE for matrix in (whole, half)]
     np.testing.assert_allclose(moved[1], moved[0] / 2, atol=1e-9)
 
