@@ -45,9 +45,8 @@ ROW |= {
 }
 NOTE = {"photos": [str], "count": int, "position": ([int], None), "faces": [ROW]}
 NOTE |= {"skipped": [{name: str for name in faceset.SKIPPED_COLUMNS}]}
-Made = tuple[
-    list[dict], list[dict]
-]  # rows for faces.parquet, for records with their `data`, and rows for skipped.csv
+# rows for faces.parquet, for records with their `data`, and rows for skipped.csv
+Made = tuple[list[dict], list[dict]]
 Submit = Callable[[list[Photo]], "Future[Made]"]
 
 
@@ -413,9 +412,8 @@ def _hold(journal, building: Path) -> None:
     """Keep a second run away from this shard until the file is closed, by whatever end."""
     try:
         import fcntl
-    except (
-        ImportError
-    ):  # Windows keeps no advisory locks; nothing but the user's care is between two runs there
+    # Windows keeps no advisory locks; nothing but the user's care is between two runs there
+    except ImportError:
         return
     try:
         fcntl.flock(journal, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -8,13 +8,8 @@ import sys
 from mfr_kit import __version__, registry, system_errors
 from mfr_kit.errors import KitError
 
-PANELS = [
-    "Set up",
-    "Data",
-    "Train",
-    "Measure",
-    "Submit",
-]  # of the help page, in the order of the work
+# of the help page, in the order of the work
+PANELS = ["Set up", "Data", "Train", "Measure", "Submit"]
 
 
 def build_app():

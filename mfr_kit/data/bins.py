@@ -289,9 +289,8 @@ _ACTIONS: dict[bytes, Callable[[_Machine], Any]] = {
     pickle.BININT: lambda machine: machine.push(machine.number("<i")),
     pickle.BININT1: lambda machine: machine.push(machine.number("<B")),
     pickle.BININT2: lambda machine: machine.push(machine.number("<H")),
-    pickle.INT: lambda machine: machine.push(
-        int(machine.line())
-    ),  # protocols 0 and 1 write bools as I00 and I01
+    # protocols 0 and 1 write bools as I00 and I01
+    pickle.INT: lambda machine: machine.push(int(machine.line())),
     pickle.LONG: lambda machine: machine.push(int(machine.line().rstrip("L"))),
     pickle.LONG1: lambda machine: machine.push(
         int.from_bytes(machine.take(machine.number("<B")), "little", signed=True)

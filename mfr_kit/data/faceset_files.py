@@ -17,18 +17,14 @@ NO_FACE = "no_face"  # the reason of a skipped row that an evaluation must count
 ROWS, SKIPPED, ABOUT = "faces.parquet", "skipped.csv", "faceset.json"
 SCHEMA = pa.schema(
     [
-        (
-            "key",
-            pa.string(),
-        ),  # the image's path inside the set; its name, where the images are records
+        # the image's path inside the set; its name, where the images are records
+        ("key", pa.string()),
         ("source", pa.string()),  # the photograph's path inside the folder it came from
         ("identity", pa.string()),
         ("condition", pa.string()),  # NONMASK or MASK (a twin, or a really masked photograph)
         ("landmarks", pa.list_(pa.float32())),  # x0, y0, x1, y1, ... in the aligned frame
-        (
-            "similarity",
-            pa.list_(pa.float32(), 4),
-        ),  # a, b, tx, ty of [[a, -b, tx], [b, a, ty]], from the photograph to the aligned frame
+        # a, b, tx, ty of [[a, -b, tx], [b, a, ty]], from the photograph to the aligned frame
+        ("similarity", pa.list_(pa.float32(), 4)),
         ("score", pa.float32()),  # detector confidence in [0, 1]; 1 where nobody detected
         ("clean_key", pa.string()),  # of a masked twin: the key of its clean face; else ""
         ("mask", pa.string()),  # JSON of the drawn mask's parameters; "" without one

@@ -157,9 +157,8 @@ def _images(root: Path) -> tuple[Callable, Callable, Callable]:
     if not (root / "faces.parquet").exists():
         return _Files(root), lambda name: read_file(root / name, root), str
     faces, rows = FaceSet.open(root), {}
-    for row in np.argsort(
-        faces.conditions != NONMASK, kind="stable"
-    ):  # a photograph's name means its clean face; a key means itself
+    # a photograph's name means its clean face; a key means itself
+    for row in np.argsort(faces.conditions != NONMASK, kind="stable"):
         for name in (
             faces.keys[row],
             faces.sources[row],

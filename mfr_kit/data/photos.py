@@ -55,9 +55,8 @@ class People:
 
     folder: Path
     level: int  # folder levels above a person's folder
-    homes: dict[
-        str, tuple[str, ...]
-    ]  # name -> the person's folders inside `folder`; sorted by name
+    # name -> the person's folders inside `folder`; sorted by name
+    homes: dict[str, tuple[str, ...]]
     beside: tuple[Lost, ...]  # what is in nobody's folder
 
     def entries_of(self, person: str) -> Iterator[Photo]:

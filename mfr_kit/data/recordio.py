@@ -332,9 +332,8 @@ class RecordWriter:
                 self._finish()
         finally:
             for file, temporary in zip((self._records, self._index), self._temporary, strict=True):
-                with contextlib.suppress(
-                    OSError
-                ):  # a full disk refuses what is still to be flushed
+                # a full disk refuses what is still to be flushed
+                with contextlib.suppress(OSError):
                     file.close()
                 temporary.unlink(missing_ok=True)
 

@@ -8,9 +8,8 @@ from mfr_kit.errors import KitError
 if TYPE_CHECKING:
     from torch import Tensor
 
-Terms = tuple[
-    dict[str, "Tensor"], dict[str, float]
-]  # weighted terms, whose sum is the loss; figures to log
+# weighted terms, whose sum is the loss; figures to log
+Terms = tuple[dict[str, "Tensor"], dict[str, float]]
 
 
 @dataclass(frozen=True)

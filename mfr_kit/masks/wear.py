@@ -44,11 +44,8 @@ class Wear:
         matrix = [
             (across * body_u, 0.0, across * (-self.shift * body_u - left) - 0.5),
             (-down * lean, down * rate, down * (body_v - top) - 0.5),
-            (
-                across * (1 - body_u),
-                0.0,
-                across * self.shift * body_u,
-            ),  # from here to where the loops' ends are held, in texels
+            # from here to where the loops' ends are held, in texels
+            (across * (1 - body_u), 0.0, across * self.shift * body_u),
             (down * lean, down * (1 - rate), -down * body_v),
             (held, 0.0, -held * self.shift),
         ]

@@ -11,9 +11,8 @@ from mfr_kit.registry import unknown
 
 ADAPTED = "student.onnx"  # the result in a run folder of `kit.py adapt`
 WEIGHTS = (".pt", ".pth", ".ckpt", ".tar", ".bin", ".safetensors")  # suffixes of weights files
-ASSET_NORMALISATION = {
-    "sface": "raw_0_255"
-}  # the assets that are recognisers; sface-int8 is what OpenCV alone can run
+# the assets that are recognisers; sface-int8 is what OpenCV alone can run
+ASSET_NORMALISATION = {"sface": "raw_0_255"}
 
 
 class ModelSpec(NamedTuple):

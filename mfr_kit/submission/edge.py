@@ -177,9 +177,8 @@ def _float16(proto: onnx.ModelProto) -> onnx.ModelProto:
     ]
     for tensor in constants:
         if tensor.data_type == TensorProto.FLOAT:
-            with np.errstate(
-                over="ignore"
-            ):  # an infinity shows in the embeddings, which are looked at
+            # an infinity shows in the embeddings, which are looked at
+            with np.errstate(over="ignore"):
                 tensor.CopyFrom(
                     numpy_helper.from_array(
                         numpy_helper.to_array(tensor).astype(np.float16), tensor.name
@@ -249,9 +248,8 @@ def _tar(plain, small, faceset: FaceSet) -> list[TarPair]:
         results = [
             evaluate_set(embed_set(embedder, faceset), faceset) for embedder in (plain, small)
         ]
-    except (
-        KitError
-    ):  # nobody has two photographs: nothing to compare, and the cosines stand all the same
+    # nobody has two photographs: nothing to compare, and the cosines stand all the same
+    except KitError:
         return []
     return [
         TarPair(protocol, ours["far"], ours["tar"], theirs["tar"])

@@ -58,9 +58,8 @@ def _name_products(graph: onnx.GraphProto) -> None:
 def _fold_batch_norms(graph: onnx.GraphProto) -> int:
     folded = 0
     for norm in [node for node in graph.node if node.op_type == "BatchNormalization"]:
-        tensors = {
-            item.name: item for item in graph.initializer
-        }  # read when wanted: hundreds of megabytes in a deep network
+        # read when wanted: hundreds of megabytes in a deep network
+        tensors = {item.name: item for item in graph.initializer}
         if not all(name in tensors for name in norm.input[1:5]):
             continue
         gamma, beta, mean, variance = (_read(tensors[name]) for name in norm.input[1:5])
@@ -121,9 +120,8 @@ def _fold_into_next(graph, norm, tensors, scale, shift) -> bool:
         return False
     weight = _read(tensors[node.input[1]])
     if node.op_type == "Conv":
-        if weight.shape[1] != len(
-            scale
-        ):  # grouped: the input channels of a group are not the batch norm's channels in order
+        # grouped: the input channels of a group are not the batch norm's channels in order
+        if weight.shape[1] != len(scale):
             return False
         scaled, added = weight * scale.reshape(1, -1, 1, 1), np.einsum("oikl,i->o", weight, shift)
     else:

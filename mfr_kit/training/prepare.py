@@ -105,9 +105,8 @@ def open_folder(options: RunOptions, size: int, lineage: dict) -> None:
         files.write_json(options.out / weights.LINEAGE, lineage)
         files.write_text(path, weights.to_toml(config))
         return
-    since = {
-        entry.name: entry.default for entry in fields(options)
-    }  # options that came after the run was begun had their defaults
+    # options that came after the run was begun had their defaults
+    since = {entry.name: entry.default for entry in fields(options)}
     before = {**since, **weights.read_config(options.out)}
     changed = [
         name

@@ -25,9 +25,8 @@ class Stepper:
     """Everything a step looks at and does not change; `State` is what it changes."""
 
     options: RunOptions
-    network: Callable[
-        [Tensor], Tensor
-    ]  # student, then projector; wrapped for several ranks or compiled
+    # student, then projector; wrapped for several ranks or compiled
+    network: Callable[[Tensor], Tensor]
     terms: Callable[[Batch, nn.Module], Terms]
     relations: Relations
     teacher: Embedder | None  # only where it sees the student's views

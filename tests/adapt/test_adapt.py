@@ -35,12 +35,8 @@ def make_adapt(set_folder, teacher_folder, tmp_path):
             "hidden": 8,
             "threads": 1,
         }
-        short = {
-            "batch_size": 12,
-            "epochs": 3,
-            "masks": ["cloth"],
-            "bank": tmp_path / "bank",
-        }  # one kind is read faster than all
+        # one kind is read faster than all
+        short = {"batch_size": 12, "epochs": 3, "masks": ["cloth"], "bank": tmp_path / "bank"}
         return AdaptOptions(**{**usual, **short, **changes})
 
     return make

@@ -11,12 +11,8 @@ BLOCKS = {
     100: (3, 13, 30, 3),
     200: (6, 26, 60, 6),
 }
-MILLIONS = {
-    18: 24.0,
-    34: 34.1,
-    50: 43.6,
-    100: 65.2,
-}  # published file sizes (91.7, 130.2, 166.3, 248.6 MB) / 4 bytes
+# published file sizes (91.7, 130.2, 166.3, 248.6 MB) / 4 bytes
+MILLIONS = {18: 24.0, 34: 34.1, 50: 43.6, 100: 65.2}
 
 
 def published_state(depth):

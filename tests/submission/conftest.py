@@ -24,9 +24,8 @@ def write_run(folder, lineage=MS1M_LINEAGE, **config):
     torch.manual_seed(0)
     model = weights.build_backbone(config["student"], config["embedding_size"], config["width"])
     for module in model.modules():
-        if isinstance(
-            module, torch.nn.Conv2d
-        ):  # torch's own start lets all faces collapse to one embedding
+        # torch's own start lets all faces collapse to one embedding
+        if isinstance(module, torch.nn.Conv2d):
             torch.nn.init.kaiming_normal_(module.weight)
         if isinstance(module, torch.nn.BatchNorm2d | torch.nn.BatchNorm1d):
             torch.nn.init.uniform_(module.weight, 0.5, 1.5)

@@ -109,9 +109,8 @@ def test_every_backbone_is_exported(name, tmp_path):
     model = shake(weights.build_backbone(name, 32, 0.25))
     done = export.export_module(model, tmp_path / "model.onnx", {})
     proto = onnx.load(tmp_path / "model.onnx")
-    assert [item.name for item in tmp_path.iterdir()] == [
-        "model.onnx"
-    ]  # no external data, no leftovers
+    # no external data, no leftovers
+    assert [item.name for item in tmp_path.iterdir()] == ["model.onnx"]
     assert proto.opset_import[0].version == 11 and proto.ir_version == 6
     assert max(done.parity.values()) <= export.TOLERANCE
     session = onnxruntime.InferenceSession(

@@ -114,11 +114,8 @@ def test_kill_9_at_any_moment_is_survived(make_options, tmp_path):
 
 @pytest.mark.parametrize("method", METHODS)
 def test_every_method_trains_and_says_how_it_went(make_options, method):
-    still = {
-        "mask_ratio": 0.0,
-        "drift_clean": 0.0,
-        "photometric": 0.0,
-    }  # and the whole set in every batch: only the weights change
+    # and the whole set in every batch: only the weights change
+    still = {"mask_ratio": 0.0, "drift_clean": 0.0, "photometric": 0.0}
     options = make_options(
         method=method, steps=8, batch_size=24, learning_rate=3e-3, warmup=0.0, **still
     )

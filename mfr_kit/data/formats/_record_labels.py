@@ -33,9 +33,8 @@ def read_header(reader: RecordReader, exact: int) -> tuple[int, int] | None:
         return None
     first, stop = record.labels
     last = reader.keys[-1] + 1
-    if all(
-        exact <= number < 1 << 40 for number in (first, stop)
-    ):  # rounded when it was written (Glint360K has 17 million images): the true keys are near
+    # rounded when it was written (Glint360K has 17 million images): the true keys are near
+    if all(exact <= number < 1 << 40 for number in (first, stop)):
         near = [
             key
             for key in range(int(first) - 2, min(int(first) + 3, last))

@@ -38,9 +38,8 @@ def measure(faces: Faces, plan: Plan) -> Outcome:
     chosen = among.choose(faces, plan.distractors, plan.seed)
     gallery = chosen.probed.under(NONMASK)
     enrolled = concatenate(gallery, chosen.distractors)
-    if (
-        plan.distractors is not None
-    ):  # its pictures are not in the set whose pictures a report shows
+    # its pictures are not in the set whose pictures a report shows
+    if plan.distractors is not None:
         plan = replace(plan, worst=0)
     rows, resampled, outcomes = [], {}, {}
     for condition in (NONMASK, MASK):

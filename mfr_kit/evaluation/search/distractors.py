@@ -191,9 +191,8 @@ def ranks(
         least `own`, plus one; 0 where `own` is -inf: never found.
     """
     searched = np.flatnonzero(np.isfinite(trials.own))
-    order = searched[
-        np.lexsort((trials.own[searched], trials.rows[searched]))
-    ]  # by probe, and there by score
+    # by probe, and there by score
+    order = searched[np.lexsort((trials.own[searched], trials.rows[searched]))]
     rows, starts = np.unique(trials.rows[order], return_index=True)
     stops, own = np.append(starts[1:], len(order)), trials.own[order]
     above, done = np.zeros(len(order), np.int64), 0

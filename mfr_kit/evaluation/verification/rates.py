@@ -55,16 +55,14 @@ def at_far(scores: Scores, far: float) -> Point:
     """
     rank = allowed(far, scores.pairs.count.impostor)
     number = bin_holding(scores, rank)
-    if (
-        number == 0
-    ):  # more false accepts allowed than impostors were found: accept every face that was
+    # more false accepts allowed than impostors were found: accept every face that was
+    if number == 0:
         return Point(edges()[1], int(scores.above[1]), len(scores.genuine))
     values, numbers = scores.kept
     inside = slice(*np.searchsorted(values, [edges()[number], edges()[number + 1]]))
     from_here = numbers[inside][::-1].cumsum()[::-1] + scores.above[number + 1]
-    refused = values[inside][
-        np.flatnonzero(from_here > rank)[-1]
-    ]  # the highest score that would bring one false accept too many
+    # the highest score that would bring one false accept too many
+    refused = values[inside][np.flatnonzero(from_here > rank)[-1]]
     threshold = np.nextafter(refused, np.float32(np.inf))
     return Point(threshold, scores.impostors_from(threshold), int(scores.genuine_from(threshold)))
 

@@ -38,9 +38,8 @@ class ViewBatch:
         )
 
 
-Order = tuple[
-    int, Callable[[int], np.ndarray]
-]  # rows a pass shows, and which rows pass 0, 1, ... shows, in order
+# rows a pass shows, and which rows pass 0, 1, ... shows, in order
+Order = tuple[int, Callable[[int], np.ndarray]]
 
 
 def every_face(faces: int, seed: int) -> Order:
