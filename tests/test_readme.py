@@ -79,7 +79,7 @@ def test_the_readmes_commands_run_in_their_order(workplace, monkeypatch, capfd):
     "path", sorted((ROOT / "configs").glob("*.toml")), ids=lambda path: path.name
 )
 def test_shipped_configs_are_options_that_exist(path):
-    # peers.md B5: a config nobody instantiates rots.
+    # A config nobody instantiates rots.
     made = options.load(distill_options(), path, {"data": Path("set"), "out": Path("run")})
     assert made.student
     assert f"configs/{path.name}" in path.read_text(), "its header says how it is run"

@@ -81,7 +81,7 @@ def test_the_similarity_of_a_row_is_how_its_photograph_was_aligned(photos):
 
 
 def test_clean_faces_are_the_same_with_and_without_twins(photos):
-    # peers.md B1: the clean picture must never be painted on.
+    # The clean picture must never be painted on.
     with_twins, without = run(photos, "a"), run(photos, "b", ratio=0.0)
     assert (
         list(with_twins.clean().table["digest"].to_pylist()) == without.table["digest"].to_pylist()

@@ -5,7 +5,7 @@ from mfr_kit.data.align import SIZE, TEMPLATE, estimate_similarity, transform_po
 
 
 def test_the_template_is_the_published_112_one():
-    # peers.md B3: the 96x112 template (x smaller by 8) shifts everything.
+    # The 96x112 template (x smaller by 8) shifts everything.
     from insightface.utils.face_align import arcface_dst
 
     np.testing.assert_array_equal(TEMPLATE, arcface_dst)

@@ -9,7 +9,7 @@ from mfr_kit.errors import KitError
 
 
 def test_red_is_the_first_channel_all_the_way(tmp_path):
-    # peers.md #19: RGB or BGR?
+    # RGB or BGR?
     red = np.zeros((16, 16, 3), np.uint8)
     red[..., 0] = 250
     for suffix in (".jpg", ".png"):

@@ -29,7 +29,7 @@ def test_exact_landmarks_give_the_exact_pose(yaw, pitch, roll):
 @pytest.mark.parametrize("yaw", [0, 15, 30, 45])
 def test_yaw_on_other_heads_with_noisy_landmarks(yaw):
     """Heads up to 10 % wider, longer and deeper than the model, one pixel of noise: median error
-    within 5 degrees (issue 4).
+    within 5 degrees.
     """
     rng = np.random.default_rng(yaw)
     errors = []

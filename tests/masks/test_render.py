@@ -19,7 +19,7 @@ def drawn(name: str, index: int = 0, **changes) -> Mask:
     return Mask(mask.look, mask.parameters | changes)
 
 
-def test_render_never_touches_its_input_and_returns_a_new_image():  # peers.md B1
+def test_render_never_touches_its_input_and_returns_a_new_image():
     face, landmarks = head(1), TEMPLATE.copy()
     before, points = face.copy(), landmarks.copy()
     face.setflags(write=False)
@@ -60,7 +60,7 @@ def test_same_sample_same_bytes_and_another_sample_differs():
     )
 
 
-def test_a_black_mask_stays_black_and_a_white_one_bright():  # peers.md B7
+def test_a_black_mask_stays_black_and_a_white_one_bright():
     face = np.full((112, 112, 3), (200, 160, 140), np.uint8)
     quiet = {"shadow": 0.0, "dirt": 0.0, "crumple": 0.0}
     black, covered = render(

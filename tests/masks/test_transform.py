@@ -72,7 +72,7 @@ class Faces(torch.utils.data.Dataset):
         return self.pipeline(**sample(index, mask_seed=(3, 1, index)))["image"]
 
 
-def test_mask_seed_makes_samples_equal_for_0_and_2_workers():  # peers.md: albumentations 2473
+def test_mask_seed_makes_samples_equal_for_0_and_2_workers():  # albumentations 2473
     batches = [
         np.concatenate(
             [batch.numpy() for batch in torch.utils.data.DataLoader(Faces(), 3, num_workers=n)]

@@ -31,7 +31,7 @@ def one_by_one(faceset, flip: bool = False) -> np.ndarray:
 
 @pytest.mark.parametrize(("batch", "workers"), [(1, 1), (5, 2), (7, 4), (64, 2)])
 def test_every_face_gets_its_own_row(drawn_set, batch: int, workers: int) -> None:
-    """A set smaller than a batch, and a last batch that is not full, too (peers.md, B12)."""
+    """A set smaller than a batch, and a last batch that is not full, too."""
     done = []
     result = embed_set(
         ColourEmbedder(), drawn_set, batch=batch, workers=workers, progress=done.append

@@ -1,8 +1,12 @@
 """Listed pairs and ten folds, recomputed a second way."""
 
+from collections.abc import Callable
+from pathlib import Path
+
 import numpy as np
 import pytest
 
+from mfr_kit.data.pairs import open_pairs
 from mfr_kit.errors import KitError
 from mfr_kit.evaluation.compare import evaluate_set, measure
 from mfr_kit.evaluation.inputs.faces import from_set
@@ -199,6 +203,45 @@ def test_odd_lists_are_refused_by_line(tmp_path, text: str, words: str) -> None:
     (tmp_path / "pairs.txt").write_text(text)
     with pytest.raises(KitError, match=words):
         read_lfw(tmp_path / "pairs.txt")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "2\t1\nAnn_Lee\t1\t2\nAnn_Lee\t1\tBob\t2\nBob\t1\t2\nBob\t2\tAnn_Lee\t2\n",
+        "2 1\r\nAnn_Lee 1 2\r\n\r\nAnn_Lee 01 Bob 2\r\nBob 1 2 \r\nBob 2 Ann_Lee 2",
+        "\ufeff\n2 1\nAnn_Lee\t1\t2\t\nAnn_Lee\t 1\tBob\t2\n",
+        "2 1\nAnn_Lee\t1\t2\n",
+        "2 1\nAnn_Lee 1 2\nAnn Lee 1 Bob 2\nBob 1 2\nBob 2 Ann_Lee 2\n",
+        "2 1\nAnn_Lee 1 2\n1 2\nBob 1 2\nBob 2 Ann_Lee 2\n",
+    ],
+)
+def test_a_list_of_lfw_means_the_same_to_evaluation_and_to_pairs(tmp_path, text: str) -> None:
+    """Both read the same pairs from it, or refuse it in the same words."""
+    for person in ("Ann_Lee", "Bob"):
+        (tmp_path / person).mkdir()
+        for photo in (1, 2):
+            (tmp_path / person / f"{person}_{photo:04d}.jpg").write_bytes(b"")
+    path = tmp_path / "pairs.txt"
+    path.write_text(text, encoding="utf-8", newline="")
+
+    def listed() -> list[tuple[str, str, bool]]:
+        return read_list(path)[0]
+
+    def opened() -> list[tuple[str, str, bool]]:
+        pairs = open_pairs(path)
+        sides = (
+            [Path(pairs.names[row]).stem for row in rows] for rows in (pairs.left, pairs.right)
+        )
+        return list(zip(*sides, pairs.same.tolist(), strict=True))
+
+    def outcome(read: Callable) -> list | str:
+        try:
+            return read()
+        except KitError as error:
+            return str(error)
+
+    assert outcome(listed) == outcome(opened)
 
 
 def test_the_published_list_holds_six_thousand_pairs(real_data) -> None:

@@ -134,9 +134,7 @@ def test_random_embeddings_agree_with_scikit_learn() -> None:
 
 
 def test_far_below_one_false_accept_is_refused_with_the_smallest_supported() -> None:
-    """What users of other kits ask for (peers.md, 13): a FAR without a single false accept is no
-    measurement.
-    """
+    """What users of other kits ask for: a FAR without a single false accept is no measurement."""
     rng = rng_for(8)
     scores = score(Pairs(coarse(rng, 50, 10, lost=0)), [1e-2])
     impostors = scores.pairs.count.impostor

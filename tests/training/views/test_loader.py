@@ -124,11 +124,8 @@ def test_by_identities_everybody_is_seen_once_a_pass_and_ones_faces_take_turns()
     assert all(sorted(seen) == [0, 1, 2, 3, 4, 5] for seen in people)
     assert len({tuple(seen) for seen in people}) > 25  # each pass in an order of its own
     assert set(faces_of[0]) == {0}
-    for (
-        person,
-        seen,
-        # 30 passes are a multiple of 1, 2, 3 and 15: every face as often as any other of its person
-    ) in faces_of.items():
+    # 30 passes are a multiple of 1, 2, 3 and 15: every face as often as any other of its person
+    for person, seen in faces_of.items():
         assert len(set(np.unique(seen, return_counts=True)[1])) == 1
         assert len(set(seen)) == (person == LABELS).sum()
 
