@@ -174,17 +174,16 @@ def fetch(name: str) -> Path:
     if target.exists():
         return check(entry, target)
     check_output(target, "file", f"asset '{name}' goes to")
-    temporary = target.with_suffix(".part")
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with urllib.request.urlopen(entry.url, timeout=60) as answer, temporary.open("wb") as file:
-            shutil.copyfileobj(answer, file)
-        check(entry, temporary)
-        os.replace(temporary, target)
+        with files.replacing(target) as temporary:
+            with (
+                urllib.request.urlopen(entry.url, timeout=60) as answer,
+                temporary.open("wb") as file,
+            ):
+                shutil.copyfileobj(answer, file)
+            check(entry, temporary)
     except OSError as error:
         raise KitError(f"could not fetch asset '{name}' from {entry.url}: {error}") from None
-    finally:
-        temporary.unlink(missing_ok=True)
     return target
 
 

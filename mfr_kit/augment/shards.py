@@ -412,8 +412,8 @@ def _hold(journal, building: Path) -> None:
     """Keep a second run away from this shard until the file is closed, by whatever end."""
     try:
         import fcntl
-    # Windows keeps no advisory locks; nothing but the user's care is between two runs there
     except ImportError:
+        # Windows keeps no advisory locks; nothing but the user's care is between two runs there
         return
     try:
         fcntl.flock(journal, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -4,7 +4,6 @@ everything else reads.
 
 import functools
 import hashlib
-import json
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -13,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from mfr_kit import files
 from mfr_kit.data import content, lists, skipped_list
 from mfr_kit.data.faceset_files import (
     ABOUT,
@@ -352,7 +352,5 @@ def write_rows(
                 waiting = waiting[GROUP_ROWS:]
         rows.write_table(pa.Table.from_pylist(waiting, schema))
     about = {**about, "counts": counts}
-    (folder / ABOUT).write_text(
-        json.dumps(about, indent=2, sort_keys=True) + "\n", encoding="utf-8"
-    )
+    files.write_json(folder / ABOUT, about, sort_keys=True)
     return about

@@ -248,8 +248,8 @@ def _tar(plain, small, faceset: FaceSet) -> list[TarPair]:
         results = [
             evaluate_set(embed_set(embedder, faceset), faceset) for embedder in (plain, small)
         ]
-    # nobody has two photographs: nothing to compare, and the cosines stand all the same
     except KitError:
+        # nobody has two photographs: nothing to compare, and the cosines stand all the same
         return []
     return [
         TarPair(protocol, ours["far"], ours["tar"], theirs["tar"])

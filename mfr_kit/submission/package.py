@@ -157,7 +157,7 @@ def _manifest(
         }
         if written
         else None,
-        "files": {name: _sha256(content) for name, content in files.items()},
+        "files": {name: _digest(content) for name, content in files.items()},
         "rules": [_lasting(row) for row in rows],
         "lineage": told,
         "licences": licences(told),
@@ -189,7 +189,7 @@ def _lasting(row: Row) -> dict:
     }
 
 
-def _sha256(content: Path | bytes) -> str:
+def _digest(content: Path | bytes) -> str:
     return (
         hashlib.sha256(content).hexdigest()
         if isinstance(content, bytes)

@@ -3,7 +3,6 @@ check on what it holds.
 """
 
 import dataclasses
-import hashlib
 import json
 import lzma
 import stat
@@ -16,6 +15,7 @@ from pathlib import Path, PurePosixPath
 
 from mfr_kit import registry
 from mfr_kit.errors import KitError
+from mfr_kit.files import sha256_of
 from mfr_kit.models.onnx_file import one_line
 from mfr_kit.submission import check, tracks
 from mfr_kit.submission.package import MANIFEST, PACKAGES
@@ -179,7 +179,7 @@ def _contents(folder: Path) -> list[Row]:
     found.pop(MANIFEST)
     missing, extra = sorted(set(claimed) - set(found)), sorted(set(found) - set(claimed))
     changed = sorted(
-        name for name in set(claimed) & set(found) if _sha256(found[name]) != claimed[name]
+        name for name in set(claimed) & set(found) if sha256_of(found[name]) != claimed[name]
     )
     rows = [
         requirement("manifest", "kept by make-submission", f"for track {track.name}", True),
@@ -212,8 +212,3 @@ def _contents(folder: Path) -> list[Row]:
 
 def _shown(names: list[str]) -> str:
     return "none" if not names else f"{len(names)}: {', '.join(names[:3])}"
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

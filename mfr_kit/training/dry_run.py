@@ -164,8 +164,8 @@ def _seconds(work: Callable[[], object]) -> float:
 def _peak_mib() -> float:
     try:
         import resource
-    # Windows keeps no such count; this is what torch and a small student take elsewhere
     except ImportError:
+        # Windows keeps no such count; this is what torch and a small student take elsewhere
         return 1500.0
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (
         2**20 if sys.platform == "darwin" else 2**10
