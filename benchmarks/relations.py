@@ -78,7 +78,7 @@ def _ratio(
     student: torch.Tensor, target: torch.Tensor, partners: torch.Tensor, normalise: str
 ) -> tuple[float, float]:
     leaf = student.clone().requires_grad_()
-    loss, active = coupleface.relation_aware_loss(
+    loss, active = coupleface.compare_relations(
         leaf, target, partners, tolerance=0.03, form="hinge", normalise=normalise
     )
     ours = torch.autograd.grad(loss, leaf)[0].norm()

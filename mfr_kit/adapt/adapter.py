@@ -214,9 +214,8 @@ def _terms(
     if options.method != "srt":
         terms["fcd"] = feature_consistency_loss(moved, clean)
     if options.method != "fcd":
-        terms["srt"] = (
-            options.srt_weight
-            * self_restrained_triplet_loss(moved, clean, labels, options.srt_margin)[0]
+        terms["srt"] = options.srt_weight * self_restrained_triplet_loss(
+            moved, clean, labels, options.srt_margin
         )
     if options.clean_weight:
         terms["clean"] = options.clean_weight * feature_consistency_loss(adapter(clean), clean)

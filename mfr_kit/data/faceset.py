@@ -5,8 +5,9 @@ everything else reads.
 import functools
 import hashlib
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -51,49 +52,76 @@ __all__ = [
 
 
 class FaceSet:
-    """Rows of a face set, or a selection of them; images are read when asked for.
+    """The faces of a set, or a selection of them; images are read when asked for.
+
+    A map-style dataset: `torch.utils.data.DataLoader(FaceSet(folder), batch_size=64)` gives
+    batches of (B, 112, 112, 3) uint8 images and (B,) labels, with any number of workers.
 
     Args:
-        folder: where the images lie.
-        table: rows in `SCHEMA`.
+        folder: of the set, as `augment` writes it; path or text.
+        table: rows in `SCHEMA`; None to read the set's own, with all that lies beside them.
         skipped: rows in `SKIPPED_COLUMNS` of the photographs that gave no face.
         about: what `faceset.json` says.
         records: of a set of records, what reads them; shared by the selections of a set.
+        transform: is given each (112, 112, 3) uint8 RGB face that is indexed; what it returns
+            stands in the item's place of the image.
+    Raises:
+        KitError: no `faces.parquet` there, or a file of the set that is damaged, of another shape,
+            or of another set.
+    Example:
+        >>> faces = FaceSet(demo_faces)             # doctest: +SKIP
+        >>> image, label = faces[0]                 # doctest: +SKIP
+        >>> faces.clean().of_people(["ann", "bo"])  # doctest: +SKIP
     """
 
     def __init__(
         self,
-        folder: Path,
-        table: pa.Table,
-        skipped: list[dict],
-        about: dict,
+        folder: str | Path,
+        table: pa.Table | None = None,
+        skipped: list[dict] | None = None,
+        about: dict | None = None,
         records: Records | None = None,
+        *,
+        transform: Callable[[np.ndarray], Any] | None = None,
     ) -> None:
-        self.folder, self.table, self.skipped, self.about = folder, table, skipped, about
+        self.folder, self.transform = Path(folder), transform
+        if table is None:
+            table, skipped, about, records = _read(self.folder)
+        self.table, self.skipped, self.about = table, skipped or [], about or {}
         self._records = records
 
     @classmethod
-    def open(cls, folder: Path) -> "FaceSet":
-        """Open a face set.
-
-        Raises:
-            KitError: no `faces.parquet` there, or a file of the set that is damaged, of another
-                shape, or of another set.
-        """
-        folder = Path(folder)
-        if not (folder / ROWS).is_file():
-            raise KitError(
-                f"{folder} is not a face set (no {ROWS} in it): make one with `python kit.py "
-                f"augment PHOTOS {folder}`"
-            )
-        skipped, about = read_skipped(folder), read_about(folder)
-        table = read_faces(folder, skipped)
-        in_records = RECORD_COLUMNS[0].name in table.column_names
-        compare_counts(folder, table, skipped, about)
-        return cls(folder, table, skipped, about, Records(folder) if in_records else None)
+    def open(cls, folder: str | Path) -> "FaceSet":
+        """Open a face set; the same as `FaceSet(folder)`."""
+        return cls(folder)
 
     def __len__(self) -> int:
         return self.table.num_rows
+
+    def __getitem__(self, index: int) -> tuple[Any, int]:
+        """Return a face and its label.
+
+        Args:
+            index: from -len to len - 1.
+        Returns:
+            (112, 112, 3) uint8 RGB, or what `transform` makes of it; and the label.
+        Raises:
+            IndexError: out of range, as loops over a sequence need it.
+            KitError: the image is gone or damaged.
+        """
+        if not -len(self) <= index < len(self):
+            raise IndexError(f"face {index} of a set of {len(self)}")
+        row = int(index) % len(self)
+        image = self.image(row)
+        return image if self.transform is None else self.transform(image), int(self.labels[row])
+
+    @functools.cached_property
+    def labels(self) -> np.ndarray:
+        """(N,) int64 0 .. C-1: the people of this selection who have a face, numbered in
+        alphabetical order.
+        """
+        _, labels = np.unique(self.identities.astype(str), return_inverse=True)
+        return labels.astype(np.int64)
 
     @property
     def name(self) -> str:
@@ -251,6 +279,7 @@ class FaceSet:
             self.skipped,
             self.about,
             self._records,
+            transform=self.transform,
         )
 
     def clean(self) -> "FaceSet":
@@ -308,6 +337,20 @@ class FaceSet:
             if len(column)
             else np.empty(0, object)
         )
+
+
+def _read(folder: Path) -> tuple[pa.Table, list[dict], dict, Records | None]:
+    """Read what lies in a set's folder, as `FaceSet` keeps it."""
+    if not (folder / ROWS).is_file():
+        raise KitError(
+            f"{folder} is not a face set (no {ROWS} in it): make one with `python kit.py "
+            f"augment PHOTOS {folder}`"
+        )
+    skipped, about = read_skipped(folder), read_about(folder)
+    table = read_faces(folder, skipped)
+    in_records = RECORD_COLUMNS[0].name in table.column_names
+    compare_counts(folder, table, skipped, about)
+    return table, skipped, about, Records(folder) if in_records else None
 
 
 def write_rows(

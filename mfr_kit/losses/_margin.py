@@ -9,6 +9,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mfr_kit.losses._batch import unit
+from mfr_kit.losses._checks import (
+    check_centres,
+    check_embeddings,
+    check_labels,
+    check_positive,
+    check_range,
+)
 
 LIMIT = 1 - 1e-6  # cosines are clamped to it, so that acos keeps a finite gradient
 
@@ -43,32 +50,93 @@ class MarginHead(nn.Module):
 
     def forward(self, student: Tensor, labels: Tensor) -> Tensor:
         """(B, D) raw embeddings and (B,) labels -> scalar cross-entropy."""
-        with torch.autocast(student.device.type, enabled=False):
-            dtype = torch.promote_types(student.dtype, torch.float32)
-            student = student.to(dtype)
-            cosine = (unit(student) @ unit(self.weight.to(dtype)).T).clamp(-LIMIT, LIMIT)
-            rows = torch.arange(len(labels), device=labels.device)
-            own = self._with_margin(cosine[rows, labels], student)
-            logits = cosine.index_put((rows, labels), own)
-            return F.cross_entropy(self.scale * logits, labels)
+        spread = self._track(student) if self.kind == "adaface" else None
+        return margin_softmax(
+            student, labels, self.weight, self.kind, self.scale, self.margin, spread
+        )
 
-    def _with_margin(self, own: Tensor, student: Tensor) -> Tensor:
-        if self.kind == "cosface":
-            return own - self.margin
-        angle, shift = torch.acos(own), 0.0
-        if self.kind == "arcface":
-            angular = torch.full_like(own, self.margin)
-        else:
-            quality = self._quality(student.detach().norm(dim=1))
-            angular, shift = -self.margin * quality, self.margin * quality + self.margin
-        return torch.cos((angle + angular).clamp(1e-3, math.pi - 1e-3)) - shift
-
-    def _quality(self, norms: Tensor) -> Tensor:
-        norms = norms.clamp(0.001, 100)
+    def _track(self, student: Tensor) -> tuple[Tensor, Tensor]:
+        """Follow the mean and deviation of the feature norms, while training."""
         if self.training:
-            self.norm_mean.lerp_(norms.mean().to(self.norm_mean.dtype), 0.01)
-            self.norm_std.lerp_(norms.std(correction=0).to(self.norm_std.dtype), 0.01)
-        return (0.333 * (norms - self.norm_mean) / (self.norm_std + 1e-3)).clamp(-1, 1)
+            mean, std = measure_norms(student)
+            self.norm_mean.lerp_(mean.to(self.norm_mean.dtype), 0.01)
+            self.norm_std.lerp_(std.to(self.norm_std.dtype), 0.01)
+        return self.norm_mean, self.norm_std
+
+
+def margin_softmax(
+    student: Tensor,
+    labels: Tensor,
+    centres: Tensor,
+    kind: str,
+    scale: float,
+    margin: float,
+    spread: tuple[Tensor, Tensor] | None = None,
+) -> Tensor:
+    """Cross-entropy over s * cosine to the centres, the own one pushed by a margin.
+
+    Args:
+        student: (B, D) raw embeddings.
+        labels: (B,) int64, 0 .. C-1.
+        centres: (C, D), any norm.
+        kind: see `MarginHead`.
+        scale: s > 0.
+        margin: m.
+        spread: for "adaface", mean and deviation of the feature norms; None for the batch's own.
+    """
+    with torch.autocast(student.device.type, enabled=False):
+        dtype = torch.promote_types(student.dtype, torch.float32)
+        student = student.to(dtype)
+        cosine = (unit(student) @ unit(centres.to(dtype)).T).clamp(-LIMIT, LIMIT)
+        rows = torch.arange(len(labels), device=labels.device)
+        own = cosine[rows, labels]
+        if kind == "cosface":
+            pushed = own - margin
+        elif kind == "arcface":
+            pushed = _turn(own, torch.full_like(own, margin))
+        else:
+            quality = _quality(student, spread or measure_norms(student))
+            pushed = _turn(own, -margin * quality) - (margin * quality + margin)
+        logits = cosine.index_put((rows, labels), pushed)
+        return F.cross_entropy(scale * logits, labels)
+
+
+def measure_norms(student: Tensor) -> tuple[Tensor, Tensor]:
+    """Return mean and deviation of a batch's feature norms, which are clipped to 0.001 .. 100."""
+    norms = _norms(student)
+    return norms.mean(), norms.std(correction=0)
+
+
+def _turn(cosine: Tensor, angle: Tensor) -> Tensor:
+    """Add an angle in rad to that of a cosine."""
+    return torch.cos((torch.acos(cosine) + angle).clamp(1e-3, math.pi - 1e-3))
+
+
+def _quality(student: Tensor, spread: tuple[Tensor, Tensor]) -> Tensor:
+    """Place each feature norm among the others, in [-1, 1]."""
+    mean, std = spread
+    return (0.333 * (_norms(student) - mean) / (std + 1e-3)).clamp(-1, 1)
+
+
+def _norms(student: Tensor) -> Tensor:
+    dtype = torch.promote_types(student.dtype, torch.float32)
+    return student.detach().to(dtype).norm(dim=1).clamp(0.001, 100)
+
+
+def classify(
+    student: Tensor, labels: Tensor, centres: Tensor, kind: str, scale: float, margin: float
+) -> Tensor:
+    """Check what a stranger's loop gives, and return `margin_softmax`.
+
+    Raises:
+        KitError: the tensors do not belong together, a label without a centre, or s <= 0.
+    """
+    check_embeddings(student=student)
+    check_labels(labels, student)
+    check_centres(centres, student)
+    check_range(labels, len(centres))
+    check_positive(scale=scale)
+    return margin_softmax(student, labels, centres, kind, scale, margin)
 
 
 MARGINS = {"arcface": 0.5, "cosface": 0.4, "adaface": 0.4}

@@ -10,7 +10,7 @@ from mfr_kit.losses.fcd import add_fcd, fcd_weight
 from mfr_kit.options import option
 
 if TYPE_CHECKING:
-    from torch import nn
+    from torch import Tensor, nn
 
 BY_LABELS = True  # its own term does not look at the teacher
 
@@ -39,3 +39,33 @@ def terms(batch: Batch, options: Options, head: "nn.Module") -> Terms:
         batch,
         options.fcd_weight,
     ), {}
+
+
+def adaface_loss(
+    student: "Tensor",
+    labels: "Tensor",
+    centres: "Tensor",
+    scale: float = 64.0,
+    margin: float = 0.4,
+) -> "Tensor":
+    """Classify the training identities with AdaFace's margin.
+
+    The feature norms are placed among those of this batch; `head` follows them over many batches,
+    as published.
+
+    Args:
+        student: (B, D) raw embeddings.
+        labels: (B,) int64 identities, 0 .. C-1.
+        centres: (C, D) learnt centres, any norm: an `nn.Parameter` of your own.
+        scale: s > 0, factor on the cosines.
+        margin: m, in rad and cosine.
+    Returns:
+        Scalar >= 0, in float32 at least.
+    Raises:
+        KitError: the tensors do not belong together, or a label has no centre (on a GPU this check
+            waits for the labels).
+    Source: AdaFace (arXiv 2204.00964), equations 12 to 14.
+    """
+    from mfr_kit.losses import _margin
+
+    return _margin.classify(student, labels, centres, "adaface", scale, margin)

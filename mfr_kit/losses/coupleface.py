@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from mfr_kit.errors import KitError
 from mfr_kit.losses._batch import Batch, Terms, unit
+from mfr_kit.losses._checks import check_choice, check_embeddings, check_partners
 from mfr_kit.losses.fcd import add_fcd, fcd_weight
 from mfr_kit.options import option
 
@@ -87,7 +88,7 @@ def head(options: Options, classes: int, size: int) -> "nn.Module | None":
 
 def terms(batch: Batch, options: Options, head: "nn.Module | None") -> Terms:
     """L = FCD + alpha_neg RAD- + alpha_pos RAD+ + beta L_cls."""
-    negative, active = relation_aware_loss(
+    negative, active = compare_relations(
         batch.student,
         batch.teacher,
         batch.partners,
@@ -98,7 +99,7 @@ def terms(batch: Batch, options: Options, head: "nn.Module | None") -> Terms:
     own = {"rad_neg": options.alpha_neg * negative}
     if options.alpha_pos:
         prototype = batch.prototypes[batch.labels].unsqueeze(1)
-        positive, _ = relation_aware_loss(
+        positive, _ = compare_relations(
             batch.student,
             batch.teacher,
             prototype,
@@ -122,7 +123,7 @@ def relation_aware_loss(
     form: str = "hinge",
     normalise: str = "active",
     sign: int = 1,
-) -> "tuple[Tensor, Tensor]":
+) -> "Tensor":
     """Penalise a student whose cosines to its partners are worse than its teacher's.
 
     Args:
@@ -137,17 +138,47 @@ def relation_aware_loss(
         sign: 1 for partners to keep away from (negatives), -1 for partners to stay near to
             (positives).
     Returns:
-        Scalar >= 0, and the share of active relations in [0, 1]; both 0 when student and teacher
-        agree.
+        Scalar >= 0; 0 when student and teacher agree.
     Raises:
-        KitError: D differs between student and partners, or K < 1.
+        KitError: the tensors do not belong to one batch, type and device, D differs between
+            student and partners, K < 1, or a form that there is not.
+    Example:
+        >>> import torch
+        >>> teacher, partners = torch.tensor([[1.0, 0.0]]), torch.tensor([[[0.0, 1.0]]])
+        >>> relation_aware_loss(teacher, teacher, partners)
+        tensor(0.)
+        >>> nearer_to_the_stranger = torch.tensor([[0.8, 0.6]])
+        >>> relation_aware_loss(nearer_to_the_stranger, teacher, partners)
+        tensor(0.5700)
+
     Source: CoupleFace (arXiv 2204.05502), RAD in our reading; docs/reference/method.md, equation 5.
     """
-    if partners.ndim != 3 or partners.shape[1] < 1 or partners.shape[2] != student.shape[1]:
-        raise KitError(
-            f"partners must be (B, K >= 1, {student.shape[1]}), found {tuple(partners.shape)}: "
-            "where sizes differ a projector is needed"
-        )
+    return compare_relations(
+        student,
+        teacher,
+        partners,
+        tolerance=tolerance,
+        form=form,
+        normalise=normalise,
+        sign=sign,
+    )[0]
+
+
+def compare_relations(
+    student: "Tensor",
+    teacher: "Tensor",
+    partners: "Tensor",
+    *,
+    tolerance: float = 0.03,
+    form: str = "hinge",
+    normalise: str = "active",
+    sign: int = 1,
+) -> "tuple[Tensor, Tensor]":
+    """Return `relation_aware_loss`, and the share of relations in [0, 1] that cost something."""
+    check_embeddings(student=student, teacher=teacher)
+    check_partners(partners, student)
+    check_choice("form", form, FORMS)
+    check_choice("normalise", normalise, NORMALISE)
     towards = unit(partners.detach()).transpose(1, 2)  # (B, D, K)
     difference = ((unit(student) - unit(teacher.detach())).unsqueeze(1) @ towards).squeeze(1)
     if form == "hinge":

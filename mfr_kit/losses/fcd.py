@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mfr_kit.losses._batch import Batch, Terms, unit
+from mfr_kit.losses._checks import check_embeddings
 from mfr_kit.options import option
 
 if TYPE_CHECKING:
@@ -30,8 +31,17 @@ def feature_consistency_loss(student: "Tensor", teacher: "Tensor") -> "Tensor":
         teacher: (B, D) embeddings, any norm; receives no gradient.
     Returns:
         Scalar in [0, 4], the mean over the batch of 2 (1 - cos).
+    Raises:
+        KitError: the two are not (B, D) tensors of one shape, type and device.
+    Example:
+        >>> import torch
+        >>> teacher = torch.eye(3)
+        >>> feature_consistency_loss(2 * teacher, teacher)
+        tensor(0.)
+
     Source: CoupleFace (arXiv 2204.05502), FCD; docs/reference/method.md, equation 1.
     """
+    check_embeddings(student=student, teacher=teacher)
     return (unit(student) - unit(teacher.detach())).square().sum(dim=1).mean()
 
 

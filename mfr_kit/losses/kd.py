@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mfr_kit.losses._batch import Batch, Terms, unit
+from mfr_kit.losses._checks import check_embeddings, check_positive
 from mfr_kit.losses.fcd import add_fcd, fcd_weight
 from mfr_kit.options import option
 
@@ -43,8 +44,14 @@ def distillation_loss(student: "Tensor", teacher: "Tensor", temperature: float =
         student: (B, C) logits.
         teacher: (B, C) logits; receives no gradient.
         temperature: T > 0.
+    Returns:
+        Scalar >= 0.
+    Raises:
+        KitError: the two are not (B, C) tensors of one shape, type and device, or T <= 0.
     Source: Hinton et al., *Distilling the Knowledge in a Neural Network* (arXiv 1503.02531).
     """
+    check_embeddings(student=student, teacher=teacher)
+    check_positive(temperature=temperature)
     wanted = (teacher.detach() / temperature).log_softmax(dim=1)
     found = (student / temperature).log_softmax(dim=1)
     return temperature**2 * (wanted.exp() * (wanted - found)).sum(dim=1).mean()

@@ -5,8 +5,8 @@ relation alike.
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from mfr_kit.errors import KitError
 from mfr_kit.losses._batch import Batch, Terms, unit
+from mfr_kit.losses._checks import check_embeddings
 from mfr_kit.losses.fcd import add_fcd, fcd_weight
 from mfr_kit.options import option
 
@@ -37,11 +37,14 @@ def batch_relation_loss(student: "Tensor", teacher: "Tensor") -> "Tensor":
     Args:
         student: (B, D) embeddings, any norm; B >= 2.
         teacher: (B, D) embeddings, any norm; receives no gradient.
+    Returns:
+        Scalar >= 0.
+    Raises:
+        KitError: the two are not (B, D) tensors of one shape, type and device, or B < 2.
     Source: CoupleFace (arXiv 2204.05502), its MRD before mining and RAD, in our reading.
     """
+    check_embeddings(least=2, student=student, teacher=teacher)
     count = len(student)
-    if count < 2:
-        raise KitError("relations within a batch need at least two samples: raise --batch-size")
     teacher = unit(teacher.detach())
     difference = (unit(student) - teacher) @ teacher.T
     return (difference - difference.diag().diag()).square().sum() / (count * (count - 1))

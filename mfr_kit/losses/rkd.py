@@ -5,8 +5,8 @@ a batch.
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from mfr_kit.errors import KitError
 from mfr_kit.losses._batch import Batch, Terms, unit
+from mfr_kit.losses._checks import check_embeddings
 from mfr_kit.losses.fcd import add_fcd, fcd_weight
 from mfr_kit.options import option
 
@@ -44,10 +44,13 @@ def distance_loss(student: "Tensor", teacher: "Tensor") -> "Tensor":
         teacher: (B, D') embeddings, not normalised; receives no gradient.
     Returns:
         Scalar, the mean over all B * B entries, as published.
+    Raises:
+        KitError: the two are not embeddings of one batch, type and device, or B < 2.
     Source: Park et al., *Relational Knowledge Distillation* (arXiv 1904.05068), equations 5 to 8.
     """
     from torch.nn import functional as F
 
+    check_embeddings(same_size=False, least=2, student=student, teacher=teacher)
     return F.smooth_l1_loss(_scaled_distances(student), _scaled_distances(teacher.detach()))
 
 
@@ -58,16 +61,19 @@ def angle_loss(student: "Tensor", teacher: "Tensor") -> "Tensor":
     Args:
         student: (B, D) embeddings, not normalised.
         teacher: (B, D') embeddings, not normalised; receives no gradient.
+    Returns:
+        Scalar >= 0.
+    Raises:
+        KitError: the two are not embeddings of one batch, type and device.
     Source: Park et al., *Relational Knowledge Distillation* (arXiv 1904.05068), equations 9 and 10.
     """
     from torch.nn import functional as F
 
+    check_embeddings(same_size=False, student=student, teacher=teacher)
     return F.smooth_l1_loss(_angles(student), _angles(teacher.detach()))
 
 
 def _scaled_distances(x: "Tensor") -> "Tensor":
-    if len(x) < 2:
-        raise KitError("relations within a batch need at least two samples: raise --batch-size")
     squares = (x.unsqueeze(1) - x.unsqueeze(0)).square().sum(dim=2)
     # the root's gradient stays finite on the diagonal
     distances = squares.clamp_min(1e-12).sqrt() * (squares > 0)

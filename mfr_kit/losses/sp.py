@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mfr_kit.losses._batch import Batch, Terms, unit
+from mfr_kit.losses._checks import check_embeddings
 from mfr_kit.losses.fcd import add_fcd, fcd_weight
 from mfr_kit.options import option
 
@@ -34,9 +35,14 @@ def similarity_preserving_loss(student: "Tensor", teacher: "Tensor") -> "Tensor"
     Args:
         student: (B, D) embeddings, not normalised.
         teacher: (B, D') embeddings, not normalised; receives no gradient.
+    Returns:
+        Scalar >= 0.
+    Raises:
+        KitError: the two are not embeddings of one batch, type and device.
     Source: Tung, Mori, *Similarity-Preserving Knowledge Distillation* (arXiv 1907.09682), equations
         2 to 4.
     """
+    check_embeddings(same_size=False, student=student, teacher=teacher)
     teacher = teacher.detach()
     return (unit(student @ student.T) - unit(teacher @ teacher.T)).square().sum() / len(
         student

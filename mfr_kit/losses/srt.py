@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from mfr_kit.errors import KitError
 from mfr_kit.losses._batch import Batch, Terms, unit
+from mfr_kit.losses._checks import check_embeddings, check_labels
 from mfr_kit.losses.fcd import add_fcd, fcd_weight
 from mfr_kit.options import option
 
@@ -34,7 +35,7 @@ class Options:
 
 def terms(batch: Batch, options: Options, head: None) -> Terms:
     """FCD plus the self-restrained triplet; the figure says whether the batch was restrained."""
-    loss, restrained = self_restrained_triplet_loss(
+    loss, restrained = restrain_triplets(
         batch.student, batch.teacher, batch.labels, options.srt_margin
     )
     return add_fcd({"srt": options.srt_weight * loss}, batch, options.fcd_weight), {
@@ -44,7 +45,7 @@ def terms(batch: Batch, options: Options, head: None) -> Terms:
 
 def self_restrained_triplet_loss(
     student: "Tensor", teacher: "Tensor", labels: "Tensor", margin: float = 2.0
-) -> "tuple[Tensor, Tensor]":
+) -> "Tensor":
     """Triplet loss whose negative side stops pulling once anchors are as far from their negatives
     as the positives are.
 
@@ -64,13 +65,23 @@ def self_restrained_triplet_loss(
         labels: (B,) identities.
         margin: m >= 0.
     Returns:
-        Scalar >= 0, and whether the batch was restrained.
+        Scalar >= 0.
     Raises:
-        KitError: a batch of one person, where nobody has a negative.
+        KitError: the tensors do not belong to one batch, or it shows one person only, where
+            nobody has a negative.
     Source: Boutros, Damer, Kirchbuchner, Kuijper, *Self-restrained Triplet Loss for Accurate Masked
         Face Recognition* (Pattern Recognition 124, 2022; arXiv 2103.01716), in the form of the
         authors' code (github.com/fdbtrs/Self-restrained-Triplet-Loss).
     """
+    check_embeddings(student=student, teacher=teacher)
+    check_labels(labels, student)
+    return restrain_triplets(student, teacher, labels, margin)[0]
+
+
+def restrain_triplets(
+    student: "Tensor", teacher: "Tensor", labels: "Tensor", margin: float = 2.0
+) -> "tuple[Tensor, Tensor]":
+    """Return the self-restrained triplet loss, and whether the batch was restrained."""
     anchor, positive = unit(student), unit(teacher.detach())
     negative = positive[_next_of_another(labels)]
     near, far, given = (

@@ -6,7 +6,7 @@ import torch
 
 from mfr_kit.errors import KitError
 from mfr_kit.losses._batch import unit
-from mfr_kit.losses.coupleface import FORMS, Options, relation_aware_loss, terms
+from mfr_kit.losses.coupleface import FORMS, Options, compare_relations, terms
 from mfr_kit.losses.fcd import feature_consistency_loss
 
 
@@ -36,7 +36,7 @@ def naive(student, teacher, partners, q, form, normalise, sign):
 @pytest.mark.parametrize("form", FORMS)
 def test_it_equals_a_loop_over_all_relations(batch, arrays, form, normalise, sign):
     student, teacher, _, _, partners = arrays
-    found, share = relation_aware_loss(
+    found, share = compare_relations(
         batch.student,
         batch.teacher,
         batch.partners,
@@ -54,7 +54,7 @@ def test_it_equals_a_loop_over_all_relations(batch, arrays, form, normalise, sig
 @pytest.mark.parametrize("tolerance", [0.0, 0.03, 1.0])
 @pytest.mark.parametrize("form", FORMS)
 def test_agreement_costs_nothing_and_pulls_nowhere(agreeing, form, tolerance):
-    loss, share = relation_aware_loss(
+    loss, share = compare_relations(
         agreeing.student,
         agreeing.teacher,
         agreeing.partners,
@@ -69,7 +69,7 @@ def test_agreement_costs_nothing_and_pulls_nowhere(agreeing, form, tolerance):
 
 
 def test_no_active_relation_gives_zero_not_nan(batch):
-    loss, share = relation_aware_loss(batch.student, batch.teacher, batch.partners, tolerance=2.0)
+    loss, share = compare_relations(batch.student, batch.teacher, batch.partners, tolerance=2.0)
     loss.backward()
     assert (loss.item(), share.item()) == (0, 0)
     assert batch.student.grad.abs().sum() == 0
@@ -77,10 +77,10 @@ def test_no_active_relation_gives_zero_not_nan(batch):
 
 @pytest.mark.parametrize("form", FORMS)
 def test_active_is_the_plain_form_times_relations_over_active_ones(batch, form):
-    plain, share = relation_aware_loss(
+    plain, share = compare_relations(
         batch.student, batch.teacher, batch.partners, form=form, normalise="all"
     )
-    active, _ = relation_aware_loss(
+    active, _ = compare_relations(
         batch.student, batch.teacher, batch.partners, form=form, normalise="active"
     )
     torch.testing.assert_close(active, plain / share)
@@ -92,7 +92,7 @@ def test_no_relation_differs_by_more_than_the_embeddings_do(batch):
         one = slice(i, i + 1)
         distance = feature_consistency_loss(batch.student[one], batch.teacher[one]).sqrt()
         for k in range(batch.partners.shape[1]):
-            cost, _ = relation_aware_loss(
+            cost, _ = compare_relations(
                 batch.student[one], batch.teacher[one], batch.partners[one, k : k + 1], form="l1"
             )
             assert cost <= distance + 1e-12
@@ -100,7 +100,7 @@ def test_no_relation_differs_by_more_than_the_embeddings_do(batch):
 
 def test_the_gradient_of_one_relation_is_the_textbook_one(batch):
     student, partner = batch.student[:1].detach().requires_grad_(), batch.partners[:1, :1]
-    loss, _ = relation_aware_loss(
+    loss, _ = compare_relations(
         student,
         -student.detach() @ torch.zeros(8, 8).double() + batch.teacher[:1],
         partner,
@@ -119,18 +119,18 @@ def test_it_sees_the_direction_of_an_error_that_fcd_does_not():
     towards, away = torch.tensor([[0.9, 0.3, 0]]), torch.tensor([[0.9, -0.3, 0]])
     neighbour = torch.tensor([[[0.6, 0.8, 0]]])
     assert feature_consistency_loss(towards, teacher) == feature_consistency_loss(away, teacher)
-    assert relation_aware_loss(towards, teacher, neighbour)[0] > 0
-    assert relation_aware_loss(away, teacher, neighbour)[0] == 0
+    assert compare_relations(towards, teacher, neighbour)[0] > 0
+    assert compare_relations(away, teacher, neighbour)[0] == 0
 
 
 def test_the_total_is_the_weighted_sum(batch):
     options = Options(alpha_neg=2.0, alpha_pos=3.0, fcd_weight=0.5, rad_normalise="all")
     losses, figures = terms(batch, options, None)
-    negative, share = relation_aware_loss(
+    negative, share = compare_relations(
         batch.student, batch.teacher, batch.partners, normalise="all"
     )
     own = batch.prototypes[batch.labels].unsqueeze(1)
-    positive, _ = relation_aware_loss(batch.student, batch.teacher, own, normalise="all", sign=-1)
+    positive, _ = compare_relations(batch.student, batch.teacher, own, normalise="all", sign=-1)
     torch.testing.assert_close(losses["rad_neg"], 2 * negative)
     torch.testing.assert_close(losses["rad_pos"], 3 * positive)
     torch.testing.assert_close(

@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from mfr_kit.errors import KitError
-from mfr_kit.losses.srt import self_restrained_triplet_loss
+from mfr_kit.losses.srt import restrain_triplets
 
 
 def naive(student, teacher, labels, margin):
@@ -39,11 +39,11 @@ def test_it_equals_the_loop_in_both_forms_with_right_gradients(arrays, share, re
     assert form == restrained
     moving = torch.tensor(student, requires_grad=True)
     given, known = torch.tensor(teacher), torch.tensor(labels)
-    loss, told = self_restrained_triplet_loss(moving, given, known, margin)
+    loss, told = restrain_triplets(moving, given, known, margin)
     np.testing.assert_allclose(loss.item(), wanted, rtol=1e-12)
     assert bool(told) == restrained
     assert torch.autograd.gradcheck(
-        lambda rows: self_restrained_triplet_loss(rows, given, known, margin)[0], (moving,)
+        lambda rows: restrain_triplets(rows, given, known, margin)[0], (moving,)
     )
 
 
@@ -54,7 +54,7 @@ def test_restrained_it_is_fcd_up_to_a_constant(arrays):
     moving, given = torch.tensor(student, requires_grad=True), torch.tensor(teacher)
     gradients = []
     for loss in (
-        self_restrained_triplet_loss(moving, given, torch.tensor(labels), 9.0)[0],
+        restrain_triplets(moving, given, torch.tensor(labels), 9.0)[0],
         feature_consistency_loss(moving, given),
     ):
         gradients.append(torch.autograd.grad(loss, moving)[0])
@@ -63,4 +63,4 @@ def test_restrained_it_is_fcd_up_to_a_constant(arrays):
 
 def test_one_person_has_no_negatives(batch):
     with pytest.raises(KitError, match="one person"):
-        self_restrained_triplet_loss(batch.student, batch.teacher, torch.zeros(6, dtype=torch.long))
+        restrain_triplets(batch.student, batch.teacher, torch.zeros(6, dtype=torch.long))
