@@ -68,10 +68,6 @@ class FaceSet:
     Raises:
         KitError: no `faces.parquet` there, or a file of the set that is damaged, of another shape,
             or of another set.
-    Example:
-        >>> faces = FaceSet(demo_faces)             # doctest: +SKIP
-        >>> image, label = faces[0]                 # doctest: +SKIP
-        >>> faces.clean().of_people(["ann", "bo"])  # doctest: +SKIP
     """
 
     def __init__(

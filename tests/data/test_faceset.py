@@ -69,3 +69,17 @@ def test_a_missing_image_is_named(drawn_set):
     (drawn_set.folder / drawn_set.keys[3]).unlink()
     with pytest.raises(KitError, match=drawn_set.keys[3]):
         drawn_set.image(3)
+
+
+def test_it_is_indexed_like_a_dataset(tmp_path):
+    write_faceset(tmp_path, people=3, takes=2)
+    faces = FaceSet(str(tmp_path))
+    image, label = faces[-1]
+    assert (len(faces), label, faces.labels.tolist()) == (12, 2, [0] * 4 + [1] * 4 + [2] * 4)
+    np.testing.assert_array_equal(image, faces.image(11))
+    assert len(list(faces)) == 12
+    with pytest.raises(IndexError, match="face 12 of a set of 12"):
+        _ = faces[12]
+    small = FaceSet(tmp_path, transform=np.mean).of_people(["p01", "p02"]).clean()
+    assert small.labels.tolist() == [0, 0, 1, 1]
+    assert small[3] == (faces.image(10).mean(), 1)
