@@ -394,7 +394,7 @@ def make_journal(folder: Path) -> None:
         "reason": "unreadable",
     }
     note = {"photos": ["p/1.jpg", "p/2.jpg", "00"], "count": 2, "position": [90, 9, 2]}
-    line = json.dumps({**note, "faces": [row], "skipped": [lost]})
+    line = json.dumps({**note, "faces": [row], "skipped": [lost]}, separators=(",", ":"))
     (work / "00000.jsonl").write_text(f"{line}\n{line}\n", "utf-8")
     (work / "plan.json").write_text(json.dumps({"found": "ab", "options": {}}), "utf-8")
 

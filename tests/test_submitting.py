@@ -21,11 +21,12 @@ DOCUMENT = "docs/guides/submitting.md"
 
 @pytest.fixture(scope="module")
 def workplace(tmp_path_factory) -> Path:
-    """What the reader has: photos/, and ms1m-retinaface-t1/ with train.rec, train.idx and
-    property.
+    """What the reader has: photos/, holdout.txt, and ms1m-retinaface-t1/ with train.rec,
+    train.idx and property.
     """
     folder = tmp_path_factory.mktemp("submitter")
-    for person in ("s1", "s2", "s3", "s4"):
+    (folder / "holdout.txt").write_text("s5\ns6\n", encoding="utf-8")
+    for person in ("s1", "s2", "s3", "s4", "s5", "s6"):
         (folder / "photos" / person).mkdir(parents=True)
         for take in (1, 2, 3, 4):
             shutil.copy(

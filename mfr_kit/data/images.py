@@ -162,6 +162,7 @@ def decode_picture(data: bytes, where: str) -> Picture:
     Raises:
         NoImage: empty, not an image, cut short, or too large to be decoded in `MOST_BYTES`.
     """
+    data = bytes(data)  # of a memoryview, as .bin sets hand over
     if len(data) == 0:
         raise NoImage(f"{where}: the file is empty")
     header = read_header(data) or Header("unknown")

@@ -412,7 +412,7 @@ def test_people_can_be_chosen(evaluated, tmp_path) -> None:
     )
     (tmp_path / "some.txt").write_text("nobody\n")
     code, text = evaluated("whole", "--people", str(tmp_path / "some.txt"))
-    assert code == 2 and "none of the 1 people" in text
+    assert code == 2 and "1 of 1 names match nothing" in text
 
 
 @pytest.mark.parametrize(
