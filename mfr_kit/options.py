@@ -76,6 +76,16 @@ def from_table(cls: type[T], table: dict[str, Any], where: str) -> T:
         raise KitError(str(error) if where in str(error) else f"{where}: {error}") from None
 
 
+def from_python(cls: type[T], given: dict[str, Any], where: str) -> T:
+    """Turn a call's keywords into a checked options object; paths may be text or `Path`.
+
+    Raises:
+        KitError: as `from_table`.
+    """
+    plain = {name: _plain(value) for name, value in given.items() if value is not None}
+    return from_table(cls, plain, where)
+
+
 def _checked(cls: type[T], values: dict[str, Any], where: str) -> T:
     for field in dataclasses.fields(cls):
         if field.name not in values and field.default is dataclasses.MISSING:

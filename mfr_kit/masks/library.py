@@ -1,5 +1,6 @@
 """The mask library: every TOML in a folder, drawn from with the frequencies of its mix.toml."""
 
+import functools
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -104,6 +105,28 @@ def load(
             raise KitError(f"{folder}: every kind has frequency 0 in {MIX}: nothing to draw from")
         chosen = {name: look for name, look in chosen.items() if shares[name] > 0}
     return Library(chosen, {name: share for name, share in shares.items() if name in chosen}, mix)
+
+
+def load_cached(names: list[str] | None = None, folder: str | Path | None = None) -> Library:
+    """Load a library, or take the one of before if no file of it changed: a replay builds its
+    transforms anew each time.
+
+    Raises:
+        KitError: as `load`.
+    """
+    home = Path(folder) if folder else FOLDER
+    stamps = []
+    for path in [*sorted(home.rglob("*")), FOLDER / MIX]:
+        found = path.lstat()
+        stamps.append((str(path), found.st_mtime_ns, found.st_size))
+    return _load_as_of(None if names is None else tuple(names), home, tuple(stamps))
+
+
+@functools.lru_cache(maxsize=4)
+def _load_as_of(
+    names: tuple[str, ...] | None, folder: Path, stamps: tuple[tuple[str, int, int], ...]
+) -> Library:
+    return load(None if names is None else list(names), folder)
 
 
 def _read_mixes(folder: Path, chosen: dict[str, Look], own: Path | None) -> variation.Mix:

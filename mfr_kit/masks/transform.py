@@ -5,7 +5,6 @@ The only file of the kit that knows albumentations' interface to masks; the rend
 none of it.
 """
 
-import functools
 import os
 import warnings
 from pathlib import Path
@@ -94,7 +93,7 @@ class MaskAugment(albumentations.DualTransform):
         super().__init__(p=p)
         self.masks = [masks] if isinstance(masks, str) else masks and list(masks)
         self.folder = None if folder is None else str(folder)
-        self._library = _load(self.masks, self.folder)
+        self._library = library.load_cached(self.masks, self.folder)
         self._available_keys.add("mask_seed")
 
     def get_params_dependent_on_data(
@@ -154,7 +153,7 @@ class MaskAugment(albumentations.DualTransform):
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Read the library again."""
         self.__dict__.update(state)
-        self._library = _load(self.masks, self.folder)
+        self._library = library.load_cached(self.masks, self.folder)
 
     def get_transform_init_args_names(self) -> tuple[str, ...]:
         """Name what `to_dict` keeps."""
@@ -230,25 +229,6 @@ class MaskAugment(albumentations.DualTransform):
             stacklevel=2,
         )
         return None
-
-
-def _load(masks: list[str] | None, folder: str | None) -> library.Library:
-    """Load a library, or take the one of before if no file of it changed: a replay builds its
-    transforms anew each time.
-    """
-    home = Path(folder) if folder else library.FOLDER
-    stamps = []
-    for path in [*sorted(home.rglob("*")), library.FOLDER / library.MIX]:
-        found = path.lstat()
-        stamps.append((str(path), found.st_mtime_ns, found.st_size))
-    return _load_as_of(None if masks is None else tuple(masks), home, tuple(stamps))
-
-
-@functools.lru_cache(maxsize=4)
-def _load_as_of(
-    masks: tuple[str, ...] | None, folder: Path, stamps: tuple[tuple[str, int, int], ...]
-) -> library.Library:
-    return library.load(None if masks is None else list(masks), folder)
 
 
 def _seeds(given: Any) -> tuple[int, ...]:

@@ -98,8 +98,9 @@ def load_run(path: Path | str) -> Run:
     path = Path(path)
     folder, file = (path, path / STUDENT) if path.is_dir() else (path.parent, path)
     if not (folder / CONFIG).is_file():
+        what = f"it has no {CONFIG}" if path.exists() else "there is no such file or folder"
         raise KitError(
-            f"{folder} is not a run folder: it has no {CONFIG}. Give the --out folder of a "
+            f"{folder if path.exists() else path} is not a run folder: {what}. Give the --out folder of a "
             "`kit.py distill` run."
         )
     if not file.is_file() and (folder / ADAPTED).is_file():

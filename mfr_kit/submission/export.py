@@ -80,6 +80,30 @@ def export_run(
     return export_module(run.model, path, metadata, opset, faces, for_cpu)
 
 
+def export_own(
+    model: nn.Module,
+    out: Path | None,
+    opset: int = 11,
+    faces: np.ndarray | None = None,
+    for_cpu: bool = False,
+) -> Exported:
+    """Export a network that no run of ours trained: nothing is known of its lineage.
+
+    Raises:
+        KitError: no network, no file named to write, or what `export_module` raises.
+    """
+    if not isinstance(model, nn.Module):
+        raise KitError(
+            f"a model to export is a run folder or a torch.nn.Module, not {type(model).__name__}"
+        )
+    if out is None:
+        raise KitError("out is missing: name the .onnx file to write")
+    refuse_other(out, ".onnx", "--out")
+    check_output(out, "file", "--out")
+    metadata = {preprocess.META_NORMALISATION: "minus1_to_1"}
+    return export_module(model, out, metadata, opset, faces, for_cpu)
+
+
 def export_module(
     model: nn.Module,
     path: Path,
