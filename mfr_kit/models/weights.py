@@ -100,8 +100,8 @@ def load_run(path: Path | str) -> Run:
     if not (folder / CONFIG).is_file():
         what = f"it has no {CONFIG}" if path.exists() else "there is no such file or folder"
         raise KitError(
-            f"{folder if path.exists() else path} is not a run folder: {what}. Give the --out folder of a "
-            "`kit.py distill` run."
+            f"{folder if path.exists() else path} is not a run folder: {what}. "
+            "Give the --out folder of a `kit.py distill` run."
         )
     if not file.is_file() and (folder / ADAPTED).is_file():
         raise KitError(
