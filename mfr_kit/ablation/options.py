@@ -43,5 +43,12 @@ class ResultsOptions:
     out: Path = option(
         Path("docs/reference/results.md"),
         writes="file",
-        help="Page to write; its plots go into a folder of its name beside it.",
+        help="Summary to write; a page a table, and its plots, go into a folder of its name beside "
+        "it.",
+    )
+    readme: Path | None = option(
+        None,
+        writes="file",
+        help="Page whose block between `<!-- results of TABLE: SETTING -->` and `<!-- end of "
+        "results -->` is written anew.",
     )

@@ -1,61 +1,98 @@
-"""The page of tables and plots made from records; every figure in it is one of theirs or
+"""The pages of tables and plots made from records; every figure in them is one of theirs or
 computed from them here.
 """
 
 import json
-import os
 from collections import Counter, defaultdict
 from pathlib import Path
 
 import numpy as np
 
+from mfr_kit import files
 from mfr_kit.ablation.ablate import TEACHER, default_options
+from mfr_kit.ablation.figures import BARE, MASKED, mean_tar, overview, rates_table
 from mfr_kit.ablation.options import ResultsOptions
 from mfr_kit.ablation.record import read_record, refuse_other_layout
+from mfr_kit.ablation.summary import fill_block, summarise
 from mfr_kit.errors import KitError
 from mfr_kit.evaluation.report import plot
 from mfr_kit.evaluation.verification.bootstrap import LEVEL
 from mfr_kit.evaluation.verification.rates import CLAIM, COMPARE
-from mfr_kit.files import write_text
 from mfr_kit.paths import check_output, refuse_other
+from mfr_kit.records import read_text
+from mfr_kit.shipped import folder as folder_of_data
 
-BARE, MASKED = "nonmask-nonmask", "mask-nonmask"
 # options that tell settings apart for nobody
 HIDDEN = ("seed", "workers", "threads", "device", "log_every", "save_every", "tensorboard")
 
 
 def write(options: ResultsOptions) -> str:
-    """Write the page; returns a line about it.
+    """Write the summary, a page a table beside it, and a README's block; returns a line about
+    them.
 
     Raises:
-        KitError: no records, or one that cannot be read.
+        KitError: no records, or one that cannot be read; a README without a block to fill.
     """
     refuse_other(options.out, ".md", "--out")
-    tables = _read(options.records)
-    plots = options.out.with_suffix("")
-    for name in tables:
-        check_output(plots / name, "folder", "--out")
-    lines = [
+    folder = options.out.with_suffix("")
+    check_output(folder, "folder", "--out")
+    tables = {name: _by_setting(records) for name, records in _read(options.records).items()}
+    if options.readme is not None:
+        refuse_other(options.readme, ".md", "--readme")
+        readme = read_text(options.readme, "give a page that is there")
+        files.write_text(options.readme, fill_block(readme, tables, str(options.readme)))
+    lines = _lead()
+    for name, by_setting in sorted(tables.items()):
+        page = folder / f"{name}.md"
+        files.write_text(page, "\n".join(_page(name, by_setting, folder / name)) + "\n")
+        title = next(iter(by_setting.values()))[0]["title"]
+        link = f"[{title}]({folder.name}/{name}.md)"
+        lines += ["", f"## {link}", "", _origin(name, by_setting), "", *summarise(by_setting)]
+    files.write_text(options.out, "\n".join(lines) + "\n")
+    cells = sum(len(records) for table in tables.values() for records in table.values())
+    return f"{options.out}: {cells} records of {len(tables)} table(s)"
+
+
+def _lead() -> list[str]:
+    return [
         "# Results",
         "",
         "Made by `python kit.py results` from the records of `python kit.py ablate TABLE.toml`; "
-        "nothing here is typed by hand. TAR in %.",
-        "A figure of several seeds is their mean, the least and the greatest in brackets. "
-        "Differences are to the teacher, in points, with",
-        f"{LEVEL:.0%} intervals: people are resampled, the same ones for both, and the mean over "
-        "the seeds is taken in each resample; so",
-        "they tell what other people would change, not what other seeds would. Hours are the "
-        "cells' own: weights made from other cells'",
-        "runs count none of those runs' training.",
-        "After a table's settings all sets stand side by side, each at the least FAR that gives "
-        "all of them a figure.",
+        "nothing here is typed by hand.",
+        "TAR in %; after the comma the difference to the teacher in points, with its "
+        f"{LEVEL:.0%} interval.",
+        "Each row stands at the least FAR that gives all settings of its table a figure.",
+        "A title leads to its table's page: every setting, every FAR, the options, the curves.",
+        "",
+        *_reading(),
+    ]
+
+
+def _reading() -> list[str]:
+    return [
+        "A figure of several seeds is their mean. The intervals resample people, the same ones "
+        "for student and teacher,",
+        "and take the mean over the seeds in each resample: they tell what other people would "
+        "change, not what other seeds would.",
         f"Fewer than {CLAIM} false accepts: no figure; fewer than {COMPARE}: no difference.",
     ]
-    for name, records in sorted(tables.items()):
-        lines += ["", *_section(name, records, plots / name, options.out.parent)]
-    write_text(options.out, "\n".join(lines) + "\n")
-    cells = sum(map(len, tables.values()))
-    return f"{options.out}: {cells} records of {len(tables)} table(s)"
+
+
+def _by_setting(records: list[dict]) -> dict[str, list[dict]]:
+    found = defaultdict(list)
+    for record in sorted(records, key=lambda record: record["setting"] != TEACHER):
+        found[record["setting"]].append(record)
+    return dict(found)
+
+
+def _origin(name: str, by_setting: dict[str, list[dict]]) -> str:
+    """The command that made a table's records, how many they are, and what they cost."""
+    records = [record for several in by_setting.values() for record in several]
+    hours = sum(sum(record["seconds"].values()) for record in records) / 3600
+    is_shipped = (folder_of_data("configs") / "ablations" / f"{name}.toml").is_file()
+    table = f"configs/ablations/{name}.toml" if is_shipped else f"{name}.toml"
+    command = f"`python kit.py ablate {table} --work runs/ablations`"
+    return f"{command}: {len(records)} cells, {hours:.1f} h."
 
 
 def _read(folder: Path) -> dict[str, list[dict]]:
@@ -73,29 +110,32 @@ def _read(folder: Path) -> dict[str, list[dict]]:
     return tables
 
 
-def _section(name: str, records: list[dict], folder: Path, page: Path) -> list[str]:
-    by_setting = defaultdict(list)
-    for record in sorted(records, key=lambda record: record["setting"] != TEACHER):
-        by_setting[record["setting"]].append(record)
-    hours = sum(sum(record["seconds"].values()) for record in records) / 3600
+def _page(name: str, by_setting: dict[str, list[dict]], plots: Path) -> list[str]:
+    """The page of one table; its plots are written into a folder beside it."""
+    records = [record for several in by_setting.values() for record in several]
     commits = sorted({(record["commit"] or "unknown")[:8] for record in records})
     lines = [
-        f"## {records[0]['title']}",
+        f"# {records[0]['title']}",
         "",
-        f"`{name}`: {len(records)} cells, {hours:.1f} h, at commit {', '.join(commits)}.",
+        _origin(name, by_setting),
+        f"Measured at commit {', '.join(commits)}; written by `python kit.py results`.",
+        "",
+        "TAR in %, of several seeds the mean, with the least and the greatest in brackets. "
+        "Differences are in points.",
+        *_reading(),
+        "Hours are the cells' own: weights made from other cells' runs count none of those "
+        "runs' training.",
     ]
-    lines += ["", *_changes(by_setting), "", *_overview(by_setting)]
+    lines += ["", "## Settings", "", *_changes(by_setting)]
+    lines += ["", "## All sets, at the least FAR with a figure", "", *overview(by_setting)]
     for set_name, shape in records[0]["sets"].items():
         for protocol in shape["protocols"]:
-            lines += [
-                "",
-                f"**{set_name}, {protocol}** ({shape['faces']} faces of {shape['people']} people)",
-                "",
-            ]
-            lines += _figures(by_setting, set_name, protocol)
+            people = f"{shape['faces']} faces of {shape['people']} people"
+            lines += ["", f"## {set_name}, {protocol}", "", f"{people}.", ""]
+            lines += rates_table(by_setting, set_name, protocol)
     for title, file, svg in _plots(by_setting):
-        write_text(folder / file, svg)
-        lines += ["", f"![{title}]({Path(os.path.relpath(folder / file, page)).as_posix()})"]
+        files.write_text(plots / file, svg)
+        lines += ["", f"![{title}]({plots.name}/{file})"]
     return lines
 
 
@@ -146,85 +186,6 @@ def _plain(value: object) -> str:
     )
 
 
-def _overview(by_setting: dict[str, list[dict]]) -> list[str]:
-    """All settings and sets in one table: the mean TAR at the least FAR that every setting can
-    be given a figure for.
-    """
-    columns = []
-    for set_name, shape in next(iter(by_setting.values()))[0]["sets"].items():
-        for protocol, rows in shape["protocols"].items():
-            for place, row in sorted(enumerate(rows), key=lambda entry: entry[1]["far"]):
-                tars = {
-                    name: _tar(records, set_name, protocol, place)
-                    for name, records in by_setting.items()
-                }
-                if None not in tars.values():
-                    columns.append((f"{set_name}, {protocol} @ {row['far']:g}", tars))
-                    break
-    if not columns:
-        return []
-    lines = [
-        "| setting | " + " | ".join(title for title, _ in columns) + " |",
-        "| --- |" + " --- |" * len(columns),
-    ]
-    return lines + [
-        f"| {name} | " + " | ".join(f"{tars[name]:.2f}" for _, tars in columns) + " |"
-        for name in by_setting
-    ]
-
-
-def _figures(by_setting: dict[str, list[dict]], set_name: str, protocol: str) -> list[str]:
-    teacher = by_setting.get(TEACHER)
-    fars = [
-        row["far"]
-        for row in next(iter(by_setting.values()))[0]["sets"][set_name]["protocols"][protocol]
-    ]
-    lines = [
-        "| setting | " + " | ".join(f"TAR @ {far:g} | less the teacher" for far in fars) + " |",
-        "| --- |" + " --- | --- |" * len(fars),
-    ]
-    for name, records in by_setting.items():
-        cells = []
-        for place in range(len(fars)):
-            rows = [record["sets"][set_name]["protocols"][protocol][place] for record in records]
-            base = (
-                teacher[0]["sets"][set_name]["protocols"][protocol][place]
-                if teacher and name != TEACHER
-                else None
-            )
-            cells += [_mean(rows), _difference(rows, base)]
-        lines.append(f"| {name} | " + " | ".join(cells) + " |")
-    return lines
-
-
-def _claimed(rows: list[dict], least: int) -> bool:
-    return all(row["tar"] is not None and (row["false_accepts"] or 0) >= least for row in rows)
-
-
-def _mean(rows: list[dict]) -> str:
-    if not _claimed(rows, CLAIM):
-        return "-"
-    values = [100 * row["tar"] for row in rows]
-    return f"{np.mean(values):.2f}" + (
-        f" ({min(values):.2f} to {max(values):.2f})" if len(values) > 1 else ""
-    )
-
-
-def _difference(rows: list[dict], base: dict | None) -> str:
-    """The mean over seeds less the teacher, with the interval of that very figure over people."""
-    if base is None or not _claimed([*rows, base], COMPARE) or not base["resampled"]:
-        return "-"
-    if len({len(row["resampled"]) for row in [*rows, base]}) != 1:
-        return "-"
-    ours = np.mean([np.array(row["resampled"], float) for row in rows], axis=0)
-    change = 100 * (ours - np.array(base["resampled"], float))
-    low, high = np.nanquantile(change, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    return (
-        f"{100 * (np.mean([row['tar'] for row in rows]) - base['tar']):+.2f} ({low:+.2f} to "
-        f"{high:+.2f})"
-    )
-
-
 def _plots(by_setting: dict[str, list[dict]]) -> list[tuple[str, str, str]]:
     """Title, file name and SVG of each plot that the records can give."""
     made = []
@@ -249,7 +210,7 @@ def _plots(by_setting: dict[str, list[dict]]) -> list[tuple[str, str, str]]:
             continue
         far = shape["protocols"][BARE][0]["far"]
         points = {
-            name: (_tar(records, set_name, BARE), _tar(records, set_name, MASKED))
+            name: (mean_tar(records, set_name, BARE), mean_tar(records, set_name, MASKED))
             for name, records in by_setting.items()
         }
         points = {name: point for name, point in points.items() if None not in point}
@@ -296,11 +257,6 @@ def _mean_curve(records: list[dict]) -> list[tuple[float, float]]:
     return [(column[0][0], float(np.mean([loss for _, loss in column]))) for column in columns]
 
 
-def _tar(records: list[dict], set_name: str, protocol: str, place: int = 0) -> float | None:
-    rows = [record["sets"][set_name]["protocols"][protocol][place] for record in records]
-    return 100 * float(np.mean([row["tar"] for row in rows])) if _claimed(rows, CLAIM) else None
-
-
 def _ends(values: list[float]) -> tuple[float, float]:
     return min(values) - 0.5, max(values) + 0.5
 
@@ -311,7 +267,7 @@ def _by_ratio(by_setting: dict[str, list[dict]], set_name: str) -> list[tuple[fl
     for records in by_setting.values():
         options = records[0].get("options") if records[0].get("curve") else None
         tar = (
-            _tar(records, set_name, MASKED)
+            mean_tar(records, set_name, MASKED)
             if MASKED in records[0]["sets"][set_name]["protocols"]
             else None
         )

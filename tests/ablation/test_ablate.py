@@ -231,8 +231,8 @@ def test_an_option_that_came_later_outdates_nothing_and_a_changed_default_does(
 
 
 def test_the_page_says_what_the_records_say(folder, records):
-    page = folder / "docs" / "results.md"
-    assert "7 records of 1 table(s)" in write(ResultsOptions(records=folder / "results", out=page))
+    out, page = folder / "docs" / "results.md", folder / "docs" / "results" / "small.md"
+    assert "7 records of 1 table(s)" in write(ResultsOptions(records=folder / "results", out=out))
     row = next(
         line
         for line in page.read_text().splitlines()
@@ -261,10 +261,10 @@ def test_the_page_says_what_the_records_say(folder, records):
 
 
 def test_a_page_may_lie_anywhere_and_names_its_plots_from_there(folder, records, tmp_path):
-    page = tmp_path / "page.md"
-    write(ResultsOptions(records=folder / "results", out=page))
-    plots = re.findall(r"\((\S+\.svg)\)", page.read_text())
-    assert plots and all((tmp_path / plot).is_file() for plot in plots)
+    write(ResultsOptions(records=folder / "results", out=tmp_path / "page.md"))
+    assert "## [A small table](page/small.md)" in (tmp_path / "page.md").read_text()
+    plots = re.findall(r"\((\S+\.svg)\)", (tmp_path / "page" / "small.md").read_text())
+    assert plots and all((tmp_path / "page" / plot).is_file() for plot in plots)
 
 
 def test_mask_ratios_are_plotted_though_a_record_is_older_than_an_option(records, tmp_path):
@@ -291,7 +291,7 @@ def test_mask_ratios_are_plotted_though_a_record_is_older_than_an_option(records
                 row["false_accepts"] = 100
         (folder / f"{ratio}.json").write_text(json.dumps(record))
     write(ResultsOptions(records=tmp_path / "results", out=tmp_path / "page.md"))
-    page = (tmp_path / "page.md").read_text()
+    page = (tmp_path / "page" / "small.md").read_text()
     assert (
         "against mask ratio on others" in page
         and (tmp_path / "page" / "small" / "mask-ratio-0.svg").is_file()
