@@ -18,7 +18,7 @@ from typing import Any
 
 from mfr_kit.errors import KitError
 from mfr_kit.paths import beside, is_device, refuse_existing
-from mfr_kit.system_errors import disk_error, remedy, shown
+from mfr_kit.system_errors import disk_error, shown
 
 
 def write_bytes(path: Path, data: bytes) -> None:
@@ -56,33 +56,6 @@ def write_json(path: Path, value: Any, **style: Any) -> None:
     `json.dumps`.
     """
     write_text(path, json.dumps(value, **{"indent": 2, **style}) + "\n")
-
-
-def read_text(path: Path, what: str = "") -> str:
-    """Read a text file, UTF-8 with or without BOM; CR LF becomes LF.
-
-    Args:
-        path: the file.
-        what: its kind, for the error: "the image list".
-    Raises:
-        KitError: it cannot be read, or is not UTF-8; names the line and the byte.
-    """
-    path = Path(path)
-    try:
-        data = path.read_bytes()
-    except (OSError, ValueError) as error:
-        why = remedy(getattr(error, "errno", None)) or getattr(error, "strerror", None) or error
-        raise KitError(f"cannot read {what + ' ' if what else ''}{shown(path)}: {why}") from None
-    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
-        raise KitError(f"{shown(path)} is UTF-16 text: save it as UTF-8")
-    try:
-        return data.decode("utf-8-sig").replace("\r\n", "\n")
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        raise KitError(
-            f"{shown(path)} is not UTF-8 text: line {line}, byte {error.start} is "
-            f"0x{data[error.start]:02x}; save it as UTF-8"
-        ) from None
 
 
 def sha256_of(path: Path) -> str:

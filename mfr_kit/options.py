@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 from mfr_kit.errors import KitError
-from mfr_kit.files import read_text
 from mfr_kit.paths import check_output
 from mfr_kit.records import NUMBER, WHOLE, is_text, parse_toml, shown
 from mfr_kit.registry import unknown
+from mfr_kit.text import read_text
 
 T = TypeVar("T")
 
@@ -173,7 +173,7 @@ def read_toml(path: Path, what: str) -> dict[str, Any]:
     """Read a TOML file; `what` names its kind in the error.
 
     Raises:
-        KitError: it cannot be read, is not UTF-8 (a BOM may stand before it), or is no TOML.
+        KitError: it cannot be read, is no text, or is no TOML.
     """
     return parse_toml(read_text(path, what), str(path), f"mend {what}")
 

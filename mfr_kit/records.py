@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from mfr_kit.errors import KitError
+from mfr_kit.text import decode
 
 WORDS = {str: "a text", bool: "true or false", int: "a whole number", float: "a finite number"}
 WORDS |= {dict: "a table", list: "a list", None: "nothing"}
@@ -32,24 +33,20 @@ SHOWN = 60  # characters of a wrong value that an error shows
 
 
 def read_text(path: Path, advice: str) -> str:
-    """Read a UTF-8 text file, with or without byte order mark.
+    """Read a text file in whatever encoding an editor saved it (text.py).
 
     Args:
         path: of the file.
         advice: what to do about a damaged one, the end of the error.
     Raises:
-        KitError: it cannot be read, is not UTF-8, or holds a NUL byte.
+        KitError: it cannot be read, or is no text.
     """
     try:
-        text = Path(path).read_bytes().decode("utf-8-sig")
+        return decode(Path(path).read_bytes())
     except OSError as error:
         raise KitError(f"{path}: cannot be read ({error.strerror}); {advice}") from None
-    except UnicodeDecodeError as error:
-        raise KitError(f"{path}: byte {error.start} is not UTF-8 text; {advice}") from None
-    if "\0" in text:
-        line = text.count("\n", 0, text.index("\0")) + 1
-        raise KitError(f"{path}: line {line} holds a NUL byte, the file is damaged; {advice}")
-    return text
+    except ValueError as error:
+        raise KitError(f"{path}: {error}; {advice}") from None
 
 
 def parse_json(text: str | bytes, where: str, advice: str) -> Any:

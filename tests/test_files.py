@@ -100,34 +100,6 @@ def test_a_folder_is_moved_into_place_or_gone(tmp_path: Path):
     assert names(tmp_path) == ["new"]
 
 
-@pytest.mark.parametrize(
-    ("data", "wanted"),
-    [
-        (b"\xef\xbb\xbfa\r\nb\n", "a\nb\n"),
-        ("Žofie\n".encode(), "Žofie\n"),
-        (b"", ""),
-    ],
-)
-def test_text_is_read_with_and_without_bom(tmp_path: Path, data: bytes, wanted: str):
-    (tmp_path / "t").write_bytes(data)
-    assert files.read_text(tmp_path / "t") == wanted
-
-
-@pytest.mark.parametrize(
-    ("data", "words"),
-    [
-        (b"anna\nb\xe9a\n", r"line 2, byte 6 is 0xe9; save it as UTF-8"),
-        ("anna".encode("utf-16"), "is UTF-16 text: save it as UTF-8"),
-        (None, "cannot read the list .*no such file"),
-    ],
-)
-def test_what_is_no_text_is_named(tmp_path: Path, data: bytes | None, words: str):
-    if data is not None:
-        (tmp_path / "t").write_bytes(data)
-    with pytest.raises(KitError, match=words):
-        files.read_text(tmp_path / "t", "the list")
-
-
 def test_a_name_that_is_not_utf8_cannot_be_written_as_text(tmp_path: Path):
     with pytest.raises(KitError, match=r"cannot hold b\\udcd5: .*not UTF-8"):
         files.write_text(tmp_path / "t", "a\nb\udcd5\nc\n")

@@ -12,8 +12,8 @@ from tests.import_graph import circles, graph_of
 ROOT = Path(__file__).resolve().parent.parent / "mfr_kit"
 ORDER = [
     [
-        *["errors", "seeding", "registry", "records", "tables", "system_errors", "paths", "files"],
-        *["options", "shipped", "dequantize", "assets"],
+        *["errors", "seeding", "registry", "text", "records", "tables"],
+        *["system_errors", "paths", "files", "options", "shipped", "dequantize", "assets"],
     ],
     ["data"],
     ["masks"],

@@ -20,10 +20,10 @@ from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from mfr_kit.data.text import read_text, split_lines
 from mfr_kit.errors import KitError
 from mfr_kit.files import write_text
 from mfr_kit.options import option
+from mfr_kit.text import read_text, split_lines
 
 NAMED = 3  # entries that a complaint names; it counts the rest
 MANY = 20_000  # names among which the nearest is looked for letter by letter

@@ -5,8 +5,8 @@ whatever system.
 import os
 from pathlib import Path
 
-from mfr_kit.data.text import read_text, split_lines
 from mfr_kit.errors import KitError
+from mfr_kit.text import read_text, split_lines
 
 
 def read_lines(path: Path, what: str) -> list[str]:

@@ -17,6 +17,7 @@ from mfr_kit.masks.render import render
 from mfr_kit.masks.sheet_faces import load_faces
 from mfr_kit.paths import check_output
 from mfr_kit.seeding import rng_for
+from mfr_kit.text import read_text
 
 _YAWS = (-50, -25, 0, 25, 50)
 _FACES = 5
@@ -100,7 +101,7 @@ def _section(chosen: Library, name: str, faces: list, options: SheetOptions, sha
         f"{html.escape(name)} <small>{html.escape(look.kind)}, {100 * share:.1f} % of the "
         "mix</small>"
     )
-    source = html.escape(files.read_text(look.toml))
+    source = html.escape(read_text(look.toml, "the mask"))
     return (
         f'<section id="{html.escape(name)}"><h2>{title}</h2>'
         "<div><h3>over "

@@ -11,12 +11,12 @@ import numpy as np
 
 from mfr_kit.data import lists
 from mfr_kit.data.faceset import FaceSet
-from mfr_kit.data.text import read_text, split_lines
 from mfr_kit.errors import KitError
 from mfr_kit.evaluation.inputs.faces import Faces
 from mfr_kit.evaluation.verification.scores import Scores
 from mfr_kit.masks.pose import estimate
 from mfr_kit.records import check, parse_json
+from mfr_kit.text import read_text, split_lines
 
 COVERAGE_STEP = 0.05  # of the face's area
 TURNS = (0, 15, 30, 45)  # degrees to either side at which a range begins

@@ -30,10 +30,31 @@ def read_text(path: Path, what: str = "the list") -> str:
             UTF-16; names the line.
     """
     content = _content(Path(path), what)
-    for mark, encoding in MARKS:
-        if content.startswith(mark):
-            return _decode(content[len(mark) :], encoding, path, what)
-    return _decode(content, _unmarked(content), path, what)
+    try:
+        return decode(content)
+    except ValueError as error:
+        raise KitError(f"cannot read {what} {path}: {error}") from None
+
+
+def decode(content: bytes) -> str:
+    """Decode a text in whatever encoding an editor saved it; its byte order mark is left out.
+
+    Raises:
+        ValueError: it is no text, or in another encoding than UTF-8 and UTF-16; names the line.
+    """
+    mark, encoding = next(
+        (known for known in MARKS if content.startswith(known[0])), (b"", _unmarked(content))
+    )
+    content = content[len(mark) :]
+    try:
+        text = content.decode(encoding)
+    except UnicodeDecodeError as error:
+        line = len(re.split(b"\r\n|\n|\r", content[: error.start]))
+        raise ValueError(f"line {line} is no UTF-8 text; save it as UTF-8") from None
+    if "\0" in text:
+        line = len(split_lines(text[: text.index("\0")]))
+        raise ValueError(f"line {line} holds a NUL byte: it is no text file, or damaged")
+    return text.lstrip("\ufeff")  # some editors write a second mark
 
 
 def split_lines(text: str) -> list[str]:
@@ -76,19 +97,3 @@ def _unmarked(content: bytes) -> str:
         if len(content) % 2 == 0 and zeros.count(0) > 0.4 * len(zeros) and not letters.count(0):
             return encoding
     return "utf-8"
-
-
-def _decode(content: bytes, encoding: str, path: Path, what: str) -> str:
-    try:
-        text = content.decode(encoding)
-    except UnicodeDecodeError as error:
-        line = len(re.split(b"\r\n|\n|\r", content[: error.start]))
-        raise KitError(
-            f"cannot read {what} {path}: line {line} is no UTF-8 text; save it as UTF-8"
-        ) from None
-    if "\0" in text:
-        line = len(split_lines(text[: text.index("\0")]))
-        raise KitError(
-            f"cannot read {what} {path}: it is no text file, or damaged (line {line} holds a NUL)"
-        )
-    return text.lstrip("\ufeff")  # some editors write a second mark
