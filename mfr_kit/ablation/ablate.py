@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from mfr_kit import __version__
+from mfr_kit.ablation import inputs
 from mfr_kit.ablation.options import AblateOptions
 from mfr_kit.ablation.record import SCHEMA, read_record
 from mfr_kit.ablation.table import Measured, Setting, Table, read
@@ -95,7 +96,8 @@ def ablate(options: AblateOptions) -> str:
         else:
             record = run_cell(table, cell, sets, options)
             path.parent.mkdir(parents=True, exist_ok=True)
-            weights.write_text(path, text_of({**record, "key": key}))
+            made_from = {"inputs": _inputs(table, cell), "key": key}
+            weights.write_text(path, text_of({**record, **made_from}))
             told.append(
                 f"{cell.name}: done in "
                 f"{record['seconds']['train'] + record['seconds']['measure']:.0f} s"
@@ -150,10 +152,12 @@ def key_of(table: Table, cell: Cell, sets: dict[str, FaceSet]) -> str:
 
 
 def is_current(record: dict, key: str, table: Table, cell: Cell) -> bool:
-    """Whether a record is still that of its cell: the key says so, and no default has changed
-    since that its run took over.
+    """Whether a record is still that of its cell: the key says so, the files that it names are
+    what they were, and no default has changed since that its run took over.
     """
     if record["key"] != key:
+        return False
+    if "inputs" in record and inputs.changed(record["inputs"], _inputs(table, cell)):
         return False
     if cell.setting == TEACHER or table.setting(cell.setting).of is not None:
         return True
@@ -163,6 +167,15 @@ def is_current(record: dict, key: str, table: Table, cell: Cell) -> bool:
         for name, value in record["options"].items()
         if name in now and name not in (*UNTOLD, "embedding_size")
     )
+
+
+def _inputs(table: Table, cell: Cell) -> dict[str, str]:
+    """Digest the files that a cell is made from."""
+    if cell.setting == TEACHER:
+        return inputs.digests_of(table.teacher, None)
+    setting = table.setting(cell.setting)
+    source = setting if setting.of is None else table.setting(setting.of)
+    return inputs.digests_of(table.teacher, table.options(source, out=Path("-"), seed=0))
 
 
 def _weights_key(table: Table, cell: Cell) -> str:
@@ -292,9 +305,13 @@ def _trained(table: Table, setting: Setting, seed: int, options: AblateOptions) 
     own["save_every"] = SAVE_EVERY
     if options.allow_unknown:
         own["allow_unknown"] = True
+    made_from = _inputs(table, Cell(setting.name, seed))
+    inputs.expect_same(out, made_from)
     if (out / weights.STUDENT).is_file():
         _expect_same_people(table.options(setting, **own))
     else:
+        if not out.exists():
+            inputs.store(out, made_from)
         distill.distill(table.options(setting, **own, resume=(out / weights.CONFIG).is_file()))
     return str(out)
 
@@ -314,8 +331,11 @@ def _derived(table: Table, setting: Setting, cell: Cell, options: AblateOptions)
     seeds = table.seeds if setting.average else (cell.seed,)
     runs = [Path(_trained(table, table.setting(setting.of), seed, options)) for seed in seeds]
     out = _folder(table, cell, options)
+    made_from = _inputs(table, cell)
+    inputs.expect_same(out, made_from)
     if not (out / weights.STUDENT).is_file():
         average.average(AverageOptions(runs=runs, out=out, keep=setting.keep))
+        inputs.store(out, made_from)
     return str(out)
 
 

@@ -27,6 +27,7 @@ SHAPE = {
     "validation?": list,
     "seconds": {"train": float, "measure": float},
     "commit": (str, None),
+    "inputs?": {...: str},
     "key": str,
 }
 

@@ -1,6 +1,7 @@
 """The mask library: every TOML in a folder, drawn from with the frequencies of its mix.toml."""
 
 import functools
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ import numpy as np
 
 from mfr_kit import shipped
 from mfr_kit.errors import KitError
+from mfr_kit.files import sha256_of
 from mfr_kit.masks import template, texture, variation
 from mfr_kit.masks.template import Look
 from mfr_kit.registry import unknown
@@ -127,6 +129,20 @@ def _load_as_of(
     names: tuple[str, ...] | None, folder: Path, stamps: tuple[tuple[str, int, int], ...]
 ) -> Library:
     return load(None if names is None else list(names), folder)
+
+
+def fingerprint(folder: Path | None = None, mix: Path | None = None) -> str:
+    """SHA-256 over the content of what `load` reads with these arguments, wherever it lies."""
+    folder = Path(folder or FOLDER)
+    files = sorted(path for path in folder.rglob("[!.]*") if path.is_file())
+    read = {path.relative_to(folder).as_posix(): path for path in files}
+    read.setdefault(MIX, FOLDER / MIX)
+    if mix is not None:
+        read["--mask-mix"] = Path(mix)
+    digest = hashlib.sha256()
+    for name, path in read.items():
+        digest.update(f"{name} {sha256_of(path)}\n".encode("utf-8", "surrogateescape"))
+    return digest.hexdigest()
 
 
 def _read_mixes(folder: Path, chosen: dict[str, Look], own: Path | None) -> variation.Mix:

@@ -14,7 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from mfr_kit import assets
+from mfr_kit.errors import KitError
 from mfr_kit.models import preprocess
+from mfr_kit.models.spec import ADAPTED, ASSET_NORMALISATION, parse_specs
 
 FORMAT = 2  # change it when the meaning of the stored numbers changes
 
@@ -63,6 +65,27 @@ def digest(described: dict[str, Any]) -> str:
     embeddings are.
     """
     return hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()
+
+
+def fingerprint_files(text: str) -> str:
+    """SHA-256 over the weights files of what a user wrote for a model, without loading it.
+
+    Raises:
+        KitError: a file is not there, or cannot be read.
+    """
+    digests = []
+    for place, normalisation in parse_specs(text):
+        path = assets.path(place) if place in ASSET_NORMALISATION else Path(place)
+        if path.is_dir():
+            names = (path / "student.pt", path / ADAPTED)
+            path = next((name for name in names if name.is_file()), names[0])
+        try:
+            found = fingerprint_onnx(path) if path.suffix == ".onnx" else assets.sha256_of(path)
+        except (OSError, ValueError) as error:
+            reason = getattr(error, "strerror", None) or error
+            raise KitError(f"model {place}: cannot read {path}: {reason}") from None
+        digests.append(f"{found} {normalisation}")
+    return hashlib.sha256("\n".join(digests).encode()).hexdigest()
 
 
 def fingerprint_onnx(path: Path) -> str:

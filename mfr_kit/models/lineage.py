@@ -12,41 +12,37 @@ manifests::
 A model from elsewhere (an asset) says only {"trained_on": [...]}.
 """
 
-import json
+from typing import Any
+
+from mfr_kit.errors import KitError
+from mfr_kit.records import mismatch, parse_json
 
 UNKNOWN = "unknown: the model file does not say"
+_ANCESTOR = {"name": str, "sha256": str, "trained_on": [str]}
+_TRAINING_SET = {"name": str, "fingerprint?": str, "faces?": int, "people?": int}
+SHAPE: dict[str, Any] = {
+    "trained_on?": [str],
+    "training_sets?": [_TRAINING_SET],
+    "teacher?": (_ANCESTOR, None),
+    "initial_weights?": (_ANCESTOR, None),
+    "masks?": dict,
+    "kit_version?": str,
+}
 
 
 def parse(text: str) -> dict:
-    """Read a lineage as it stands in a file or in metadata, and check every part of it that the kit
-    looks at.
+    """Read a lineage as it stands in metadata.
 
     Raises:
         ValueError: it is no JSON object, or a part has another type; in one line.
     """
     try:
-        found = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"not JSON: {error}") from None
-    if not isinstance(found, dict):
-        raise ValueError(f"a JSON object is wanted, found {type(found).__name__}")
-    _check_names(found, "trained_on")
-    sets = found.get("training_sets", [])
-    if not isinstance(sets, list) or not all(isinstance(entry, dict) for entry in sets):
-        raise ValueError("'training_sets' is not a list of objects")
-    for entry in sets:
-        if not isinstance(entry.get("name"), str):
-            raise ValueError("an entry of 'training_sets' has no 'name' of text")
-        people = entry.get("people", 0)
-        if isinstance(people, bool) or not isinstance(people, int):
-            raise ValueError("'people' of a training set is not a whole number")
-    for parent in ("teacher", "initial_weights"):
-        entry = found.get(parent)
-        if entry is None:
-            continue
-        if not isinstance(entry, dict) or not isinstance(entry.get("name", ""), str):
-            raise ValueError(f"'{parent}' is not an object with a 'name' of text")
-        _check_names(entry, "trained_on")
+        found = parse_json(text, "the lineage", "export the model again")
+    except KitError as error:
+        raise ValueError(str(error)) from None
+    other = mismatch(found, SHAPE)
+    if other:
+        raise ValueError(other)
     return found
 
 
@@ -70,9 +66,3 @@ def trained_on(lineage: dict | None) -> list[str]:
 def ancestor(name: str, sha256: str, lineage: dict | None) -> dict:
     """Describe a teacher or the initial weights the way a lineage stores them."""
     return {"name": name, "sha256": sha256, "trained_on": trained_on(lineage)}
-
-
-def _check_names(entry: dict, key: str) -> None:
-    names = entry.get(key, [])
-    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-        raise ValueError(f"'{key}' is not a list of names")

@@ -8,6 +8,7 @@ from typing import Any
 
 from mfr_kit import registry
 from mfr_kit.errors import KitError
+from mfr_kit.models import lineage
 from mfr_kit.records import check, is_text, parse_json, read_json, read_text, read_toml
 
 BACKBONES = "mfr_kit.models.backbones"
@@ -22,16 +23,6 @@ CONFIG, LINEAGE, METRICS, LAST, BEST, STUDENT = (
 ADVICE = "copy the whole run folder again, or train it again"
 LARGEST_SIZE, LARGEST_WIDTH = 1 << 16, 64
 NETWORK = {"student": str, "embedding_size": int, "width": float, "init?": str}
-ANCESTOR = {"name": str, "sha256": str, "trained_on": [str]}
-TRAINING_SET = {"name": str, "fingerprint?": str, "faces?": int, "people?": int}
-LINEAGE_SHAPE = {
-    "trained_on?": [str],
-    "training_sets?": [TRAINING_SET],
-    "teacher?": (ANCESTOR, None),
-    "initial_weights?": (ANCESTOR, None),
-    "masks?": dict,
-    "kit_version?": str,
-}
 LINE = {"step": int, "loss?": object, "validation?": dict}
 MEASURED_LINE = {"step": int, "loss?": float, "validation?": dict}
 
@@ -60,7 +51,7 @@ def read_lineage(folder: Path) -> dict[str, Any]:
         KitError: missing, damaged, of another program; names file and key.
     """
     path = Path(folder) / LINEAGE
-    found = read_json(path, LINEAGE_SHAPE, ADVICE)
+    found = read_json(path, lineage.SHAPE, ADVICE)
     if not any(name in found for name in ("trained_on", "training_sets")):
         raise KitError(f"{path}: names neither 'training_sets' nor 'trained_on'; {ADVICE}")
     return found

@@ -7,13 +7,14 @@ import hashlib
 import json
 import os
 import platform
+import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
 import onnxruntime
 
-from mfr_kit import assets, registry
+from mfr_kit import assets, registry, system_errors
 from mfr_kit.errors import KitError
 from mfr_kit.models.weights import BACKBONES, build_backbone, write_text
 from mfr_kit.records import read_json
@@ -66,13 +67,7 @@ def survey(backbones: list[str] | None = None, cache: Path | None = None) -> lis
 
 
 def write_markdown(path: Path, found: list[Surveyed]) -> None:
-    """Write `to_markdown` atomically.
-
-    Raises:
-        KitError: the folder does not exist.
-    """
-    if not path.parent.is_dir():
-        raise KitError(f"--table {path}: there is no folder {path.parent}")
+    """Write `to_markdown` atomically; its folder is made."""
     write_text(path, to_markdown(found))
 
 
@@ -195,6 +190,9 @@ def _thread_ms(model: Path, shape: tuple, cache: Path) -> float:
         with contextlib.suppress(KitError):  # a damaged one is measured anew
             return float(read_json(stored, {"ms": float}, "")["ms"])
     measured = single_image_ms(model, threads=1, runs=RUNS).low
-    cache.mkdir(parents=True, exist_ok=True)
-    write_text(stored, json.dumps({"of": told, "ms": measured}) + "\n")
+    try:
+        write_text(stored, json.dumps({"of": told, "ms": measured}) + "\n")
+    except OSError as error:
+        reason = system_errors.explain(error) or error
+        print(f"note: {stored.name} is not kept for another run: {reason}", file=sys.stderr)
     return measured

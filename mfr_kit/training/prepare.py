@@ -17,6 +17,7 @@ from mfr_kit import __version__, assets, files, registry
 from mfr_kit import options as flags
 from mfr_kit.data.faceset import FaceSet
 from mfr_kit.errors import KitError
+from mfr_kit.masks import library
 from mfr_kit.models import weights, weights_fit
 from mfr_kit.models.embedders import Embedder
 from mfr_kit.models.lineage import UNKNOWN, ancestor
@@ -40,6 +41,8 @@ MAY_CHANGE = (
     "train_people",
     "val_people",
     "holdout_people",
+    "mask_folder",
+    "mask_mix",
     "allow_unknown",
     "workers",
     "threads",
@@ -49,6 +52,7 @@ MAY_CHANGE = (
     "tensorboard",
 )
 INIT_STREAM = 3
+MASKS_DIGEST = "sha256"  # in a lineage: of masks that are not the kit's own
 States = dict[str, dict[str, Tensor]]  # of a file, by entry
 
 
@@ -122,11 +126,20 @@ def open_folder(options: RunOptions, size: int, lineage: dict) -> None:
             f"--resume cannot continue {options.out} with other options: {told}. Give the former "
             "ones, or begin anew in another --out"
         )
-    if weights.read_lineage(options.out) != lineage:
+    began = weights.read_lineage(options.out)
+    if _without_places(began, lineage) != _without_places(lineage, began):
         raise KitError(
-            f"--resume cannot continue {options.out}: the face set, the teacher or the initial "
-            "weights are not those it began with"
+            f"--resume cannot continue {options.out}: the face set, the teacher, the initial "
+            "weights or the masks are not those it began with"
         )
+
+
+def _without_places(lineage: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
+    """Leave out where the masks lay if both lineages say what they were, else what they were."""
+    both = all(MASKS_DIGEST in one.get("masks", {}) for one in (lineage, other))
+    left_out = ("folder", "mix") if both else (MASKS_DIGEST,)
+    masks = lineage.get("masks", {})
+    return {**lineage, "masks": {key: masks[key] for key in masks if key not in left_out}}
 
 
 @contextlib.contextmanager
@@ -241,6 +254,9 @@ def describe(
         parent: lineage entry of the initial weights, None for random ones.
     """
     people = len(set(faces.identities))
+    own_masks = {}
+    if options.mask_folder or options.mask_mix:
+        own_masks[MASKS_DIGEST] = library.fingerprint(options.mask_folder, options.mask_mix)
     return {
         "training_sets": [
             {
@@ -258,6 +274,7 @@ def describe(
             "folder": str(options.mask_folder or "the kit's own"),
             "mix": str(options.mask_mix or "the folder's"),
             "drift": drift,
+            **own_masks,
         },
         "kit_version": __version__,
     }

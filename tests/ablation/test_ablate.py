@@ -372,3 +372,34 @@ def test_people_trained_on_are_measured_only_if_asked_for(options, records, fold
     ablate(replace(strict, allow_overlap=True))
     told = json.loads((folder / "same" / "small" / "slow-0.json").read_text())
     assert told["overlap"] == {"others": 8}
+
+
+def test_a_file_replaced_under_its_path_outdates_the_record_and_the_run(folder, options, tmp_path):
+    masks = tmp_path / "mix.toml"
+    masks.write_text("[kinds]\nsurgical = 2\n")
+    people = tmp_path / "people.txt"
+    people.write_text("p00\np01\np02\np03\n")
+    table = tmp_path / "replaced.toml"
+    lines = f'\nmask_mix = "{masks}"\ntrain_people = "{people}"\n\n[[sets]]'
+    table.write_text(TABLE.replace("\n\n[[sets]]", lines).replace("[0, 1]", "[0]"))
+    options = replace(options, table=table, work=tmp_path / "work", only=["bare", "bare again"])
+    ablate(options)
+    assert "bare-0: recorded\nbare-again-0: recorded" in ablate(options)
+    record = json.loads((options.records / "replaced" / "bare-0.json").read_text())
+    assert sorted(record["inputs"]) == ["masks", "teacher", "train_people"]
+    for path, name in ((masks, "masks"), (people, "train_people")):
+        former = path.read_text()
+        path.write_text(former.replace("2", "1").replace("p03", "p04"))
+        assert "bare-0: missing\nbare-again-0: missing" in ablate(replace(options, dry_run=True))
+        with pytest.raises(KitError, match=rf"other files under the same paths \({name}\)"):
+            ablate(options)
+        path.write_text(former)
+    assert "bare-0: recorded\nbare-again-0: recorded" in ablate(options)
+
+
+def test_a_record_without_digests_stays(folder, options, records):
+    path = options.records / "small" / "bare-0.json"
+    record = json.loads(path.read_text())
+    del record["inputs"]
+    path.write_text(json.dumps(record))
+    assert "bare-0: recorded" in ablate(options)

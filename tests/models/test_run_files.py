@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from mfr_kit.errors import KitError
-from mfr_kit.models import weights
+from mfr_kit.models import lineage, weights
 from mfr_kit.models.embedders import load_embedder
 from mfr_kit.models.run_files import MEASURED_LINE, is_of_run, read_metrics
 
@@ -91,3 +91,16 @@ def test_every_part_of_a_lineage_is_read(tmp_path, make_run):
     whole = {"training_sets": [], "teacher": ANCESTOR, "initial_weights": None, "averaged": {}}
     (tmp_path / "lineage.json").write_text("\ufeff" + json.dumps(whole), encoding="utf-8")
     assert weights.load_run(tmp_path).lineage == whole
+
+
+def test_metadata_and_run_folder_hold_one_shape(tmp_path, make_run):
+    wrong = {"training_sets": [], "teacher": {"name": "t", "trained_on": ["x"]}}
+    make_run(tmp_path)
+    (tmp_path / "lineage.json").write_text(json.dumps(wrong))
+    message = r"key 'teacher\.sha256' is missing"
+    with pytest.raises(KitError, match=message):
+        weights.load_run(tmp_path)
+    with pytest.raises(ValueError, match=message):
+        lineage.parse(json.dumps(wrong))
+    with pytest.raises(ValueError, match="is not whole JSON"):
+        lineage.parse("{oops")

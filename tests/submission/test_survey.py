@@ -1,5 +1,6 @@
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import onnx
 import pytest
@@ -37,6 +38,15 @@ def test_a_mobile_network_keeps_the_rules_of_every_track(small):
     found, _ = small
     assert set(found.broken) == set(tracks.names())
     assert [name for name, rows in found.broken.items() if rows] == []
+
+
+def test_a_cache_that_takes_nothing_is_a_note(tmp_path, monkeypatch, capsys):
+    (tmp_path / "cache").write_text("")
+    monkeypatch.setattr(survey, "single_image_ms", lambda *_, **__: SimpleNamespace(low=2.0))
+    assert survey._thread_ms(tmp_path / "m.onnx", ("m",), tmp_path / "cache") == 2
+    assert "is not kept for another run" in capsys.readouterr().err
+    survey.write_markdown(tmp_path / "new" / "tracks.md", [])
+    assert (tmp_path / "new" / "tracks.md").read_text().startswith("# Every backbone")
 
 
 def test_limits_that_are_passed_are_named(small, monkeypatch, tmp_path):

@@ -1,0 +1,80 @@
+"""The files that a cell rests on, by content: its key names them by path, and what lies there may
+have been replaced.
+
+A record and a run folder keep the digests; those of an earlier kit have none and are not compared.
+"""
+
+import functools
+import hashlib
+from pathlib import Path
+
+from mfr_kit.data import lists
+from mfr_kit.errors import KitError
+from mfr_kit.files import write_json
+from mfr_kit.masks import library
+from mfr_kit.models.identity import fingerprint_files
+from mfr_kit.records import read_json
+from mfr_kit.training.options import RunOptions
+
+INPUTS = "inputs.json"  # in a run folder
+PEOPLE = ("train_people", "val_people", "holdout_people")
+
+
+def digests_of(teacher: str, options: RunOptions | None) -> dict[str, str]:
+    """Digest what a cell is made from.
+
+    Args:
+        teacher: of the table.
+        options: of the cell's run; None for the teacher's row.
+    Returns:
+        Hex digits by the name of the option.
+    Raises:
+        KitError: a file that is not there or cannot be read.
+    """
+    found = {"teacher": _of_model(teacher)}
+    if options is None:
+        return found
+    if options.init not in ("random", "teacher"):
+        found["init"] = _of_model(options.init)
+    for name in PEOPLE:
+        given = getattr(options, name)
+        if given:
+            paths = given if isinstance(given, list) else [given]
+            names = sorted({person for path in paths for person in lists.read_names(path)})
+            found[name] = hashlib.sha256("\n".join(names).encode()).hexdigest()
+    if options.mask_folder or options.mask_mix:
+        found["masks"] = library.fingerprint(options.mask_folder, options.mask_mix)
+    return found
+
+
+@functools.cache
+def _of_model(spec: str) -> str:
+    """A table asks for the same few models in every cell."""
+    return fingerprint_files(spec)
+
+
+def changed(before: dict[str, str], now: dict[str, str]) -> list[str]:
+    """Name the inputs that are others now."""
+    return sorted(name for name in before.keys() | now.keys() if before.get(name) != now.get(name))
+
+
+def expect_same(folder: Path, now: dict[str, str]) -> None:
+    """Refuse a run that was made from other files.
+
+    Raises:
+        KitError: names the options.
+    """
+    path = folder / INPUTS
+    if not path.is_file():
+        return
+    other = changed(read_json(path, {...: str}, f"delete {folder}"), now)
+    if other:
+        raise KitError(
+            f"{folder} was made from other files under the same paths ({', '.join(other)}): "
+            "delete it to make it again, or put the former files back"
+        )
+
+
+def store(folder: Path, now: dict[str, str]) -> None:
+    """Write beside a run what it is made from."""
+    write_json(folder / INPUTS, now)

@@ -1,0 +1,62 @@
+"""A resumed run draws the masks it began with, wherever they lie now."""
+
+import shutil
+
+import pytest
+
+from mfr_kit.data.faceset import FaceSet
+from mfr_kit.errors import KitError
+from mfr_kit.masks import library
+from mfr_kit.models import weights
+from mfr_kit.training import prepare
+
+
+@pytest.fixture
+def begin(make_options, tmp_path):
+    """Open a run's folder as `distill` does."""
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / weights.LAST).write_bytes(b"a checkpoint")
+
+    def open_folder(**changes):
+        options = make_options(**changes)
+        lineage = prepare.describe(options, FaceSet.open(options.data), "none", None, None)
+        if not options.resume:
+            (options.out / weights.LAST).unlink()
+        prepare.open_folder(options, 16, lineage)
+        (options.out / weights.LAST).write_bytes(b"a checkpoint")
+
+    return open_folder
+
+
+def test_masks_are_compared_by_content(begin, tmp_path):
+    masks, mix = tmp_path / "masks", tmp_path / "mix.toml"
+    shutil.copytree(library.FOLDER, masks)
+    mix.write_text("[kinds]\nsurgical = 2\n")
+    begin(mask_folder=masks, mask_mix=mix)
+    moved = tmp_path / "moved"
+    shutil.copytree(masks, moved)
+    (tmp_path / "mix2.toml").write_bytes(mix.read_bytes())
+    begin(mask_folder=moved, mask_mix=tmp_path / "mix2.toml", resume=True)
+    mix.write_text("[kinds]\nsurgical = 3\n")
+    with pytest.raises(KitError, match="or the masks are not those it began with"):
+        begin(mask_folder=masks, mask_mix=mix, resume=True)
+    mix.write_text("[kinds]\nsurgical = 2\n")
+    begin(mask_folder=masks, mask_mix=mix, resume=True)
+    toml = next(masks.glob("[!m]*.toml"))
+    toml.write_text(toml.read_text() + "\n# another\n")
+    with pytest.raises(KitError, match="or the masks are not those it began with"):
+        begin(mask_folder=masks, mask_mix=mix, resume=True)
+    with pytest.raises(KitError, match="or the masks are not those it began with"):
+        begin(resume=True)
+
+
+def test_a_run_that_stored_no_content_compares_paths(begin, tmp_path):
+    masks = shutil.copytree(library.FOLDER, tmp_path / "masks")
+    begin(mask_folder=masks)
+    path = tmp_path / "run" / weights.LINEAGE
+    text = path.read_text()
+    start = text.index(f'"{prepare.MASKS_DIGEST}"', text.index('"drift"'))
+    path.write_text(text[:start].rstrip().rstrip(",") + text[text.index("}", start) :])
+    begin(mask_folder=masks, resume=True)
+    with pytest.raises(KitError, match="or the masks are not those it began with"):
+        begin(mask_folder=library.FOLDER, resume=True)
