@@ -18,6 +18,8 @@ MARKS = (  # the longer mark first: UTF-32's begins with UTF-16's
     (codecs.BOM_UTF16_BE, "utf-16-be"),
 )
 
+LONGEST_PIPE = 1 << 26  # bytes; /dev/zero has no end
+
 
 def read_text(path: Path, what: str = "the list") -> str:
     """Read a text file in whatever encoding an editor saved it; its byte order mark is left out.
@@ -69,12 +71,18 @@ def _content(path: Path, what: str) -> bytes:
         found = path.stat()
         if stat.S_ISDIR(found.st_mode):
             raise KitError(f"cannot read {what} {path}: it is a folder; give a text file")
-        return path.read_bytes() if stat.S_ISREG(found.st_mode) else _piped(path)
+        content = path.read_bytes() if stat.S_ISREG(found.st_mode) else _piped(path)
     except FileNotFoundError:
         raise KitError(f"cannot read {what} {path}: there is no such file") from None
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise KitError(f"cannot read {what} {path}: {reason}") from None
+    if len(content) > LONGEST_PIPE and not stat.S_ISREG(found.st_mode):
+        raise KitError(
+            f"cannot read {what} {path}: it is no file and gives more than "
+            f"{LONGEST_PIPE >> 20} MiB"
+        )
+    return content
 
 
 @functools.cache
@@ -82,7 +90,8 @@ def _piped(path: Path) -> bytes:
     """A pipe (`--people <(ls photos)`) gives its content once, and a list is looked at more than
     once.
     """
-    return path.read_bytes()
+    with path.open("rb") as file:
+        return file.read(LONGEST_PIPE + 1)
 
 
 def _unmarked(content: bytes) -> str:

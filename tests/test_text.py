@@ -37,3 +37,9 @@ def test_what_is_no_text_is_named(tmp_path: Path, data: bytes | None, words: str
         read_text(tmp_path / "t")
     with pytest.raises(KitError, match=(words if data else "No such file") + ".*mend it"):
         records.read_toml(tmp_path / "t", {}, "mend it")
+
+
+def test_a_device_without_end_is_refused(monkeypatch):
+    monkeypatch.setattr("mfr_kit.text.LONGEST_PIPE", 1 << 10)
+    with pytest.raises(KitError, match="/dev/zero: it is no file and gives more than"):
+        read_text(Path("/dev/zero"))
