@@ -79,8 +79,7 @@ def _content(path: Path, what: str) -> bytes:
         raise KitError(f"cannot read {what} {path}: {reason}") from None
     if len(content) > LONGEST_PIPE and not stat.S_ISREG(found.st_mode):
         raise KitError(
-            f"cannot read {what} {path}: it is no file and gives more than "
-            f"{LONGEST_PIPE >> 20} MiB"
+            f"cannot read {what} {path}: it is no file and gives more than {LONGEST_PIPE >> 20} MiB"
         )
     return content
 
