@@ -21,9 +21,10 @@ demo: setup ## the main job on the embedded faces: augment, distil, export, chec
 test: setup ## all tests, in two processes
 	$(PY) -m pytest -n 2 --dist loadscope
 
-lint: setup ## ruff, rules and format
+lint: setup ## ruff, rules and format; mypy, types
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
+	$(PY) -m mypy
 
 bench: setup ## every benchmark, each promise as a line; fails where one is missed
 	@failed=0; for script in benchmarks/*.py; do echo "== $$script"; $(PY) $$script || failed=1; done; exit $$failed

@@ -221,9 +221,8 @@ def _carried(entry: Asset) -> Path | None:
     if entry.carrier is None:
         return None
     try:
-        found = Path(
-            importlib.metadata.distribution(entry.carrier[0]).locate_file(entry.carrier[1])
-        )
+        carrier = importlib.metadata.distribution(entry.carrier[0])
+        found = Path(str(carrier.locate_file(entry.carrier[1])))
     except importlib.metadata.PackageNotFoundError:
         return None
     return found if found.exists() else None
@@ -248,7 +247,7 @@ def _copy_folder(entry: Asset, source: Path, target: Path) -> Path:
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent) as folder:
         made = Path(folder) / entry.filename
-        for item in sorted(source.glob(entry.pattern)):
+        for item in sorted(source.glob(entry.pattern or "**/*")):
             copy = made / item.relative_to(source)
             copy.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(item, copy)

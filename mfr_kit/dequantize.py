@@ -25,12 +25,12 @@ def write_float32(source: Path, target: Path, lineage: dict) -> None:
 
     model = onnx.load(str(source))
     tensors = {item.name: numpy_helper.to_array(item) for item in model.graph.initializer}
-    nodes, renamed = [], {}
+    nodes = []
+    renamed: dict[str, str] = {}
     for node in model.graph.node:
         if node.op_type == "DequantizeLinear":
-            tensors[node.output[0]] = _dequantize(
-                *(tensors[name] for name in node.input), **_attributes(node)
-            )
+            quantised, scale, zero_point = (tensors[name] for name in node.input)
+            tensors[node.output[0]] = _dequantize(quantised, scale, zero_point, **_attributes(node))
         elif node.op_type == "Reshape" and node.input[0] in tensors:
             tensors[node.output[0]] = tensors[node.input[0]].reshape(tensors[node.input[1]])
         elif node.op_type == "Dropout":

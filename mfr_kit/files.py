@@ -137,7 +137,8 @@ def attributed_to(path: Path, temporary: Path | None = None) -> Iterator[None]:
         name = os.fsdecode(found.filename) if isinstance(found.filename, str | bytes) else None
         if name is not None and temporary is not None and name.startswith(str(temporary)):
             name = str(path) + name[len(str(temporary)) :]
-        named = OSError(found.errno, os.strerror(found.errno), name or str(path))
+        number = found.errno or errno.EIO
+        named = OSError(number, os.strerror(number), name or str(path))
         raise named from error
 
 

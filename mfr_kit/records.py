@@ -26,7 +26,12 @@ from typing import Any
 from mfr_kit.errors import KitError
 from mfr_kit.text import decode
 
-WORDS = {str: "a text", bool: "true or false", int: "a whole number", float: "a finite number"}
+WORDS: dict[Any, str] = {
+    str: "a text",
+    bool: "true or false",
+    int: "a whole number",
+    float: "a finite number",
+}
 WORDS |= {dict: "a table", list: "a list", None: "nothing"}
 WHOLE, NUMBER = 1 << 53, 1e300  # what a whole number and a number stay within
 SHOWN = 60  # characters of a wrong value that an error shows
@@ -146,9 +151,9 @@ def mismatch(value: Any, shape: Any, key: str = "") -> str | None:
     kind = type(shape) if isinstance(shape, dict | list) else shape
     if _is(value, kind):
         return None
-    found = shown(value) if not isinstance(value, dict | list) else WORDS[type(value)]
+    given = shown(value) if not isinstance(value, dict | list) else WORDS[type(value)]
     wanted = WORDS.get(kind) if not isinstance(kind, frozenset) else " or ".join(sorted(kind))
-    return f"{f'key {shown(key)}' if key else 'it'} holds {found} where {wanted} is expected"
+    return f"{f'key {shown(key)}' if key else 'it'} holds {given} where {wanted} is expected"
 
 
 def _mismatch_with_all(value: Any, shapes: tuple, key: str) -> str | None:

@@ -85,7 +85,7 @@ def disk_error(error: BaseException) -> OSError | None:
 
 def remedy(number: int | None) -> str | None:
     """Say what an `errno` means and what to do about it; None for one that users do not cause."""
-    return _REMEDIES.get(number)
+    return _REMEDIES.get(number) if number is not None else None
 
 
 def _chain(error: BaseException | None):
@@ -127,7 +127,7 @@ def _system_line(error: OSError) -> str | None:
             "no folder for temporary files can be written: free some space, or name one with TMPDIR"
         )
     number, name = _number(error), _name(error)
-    said = _REMEDIES.get(number)
+    said = remedy(number)
     if said is None or (name is None and number in _NEEDS_A_NAME):
         return None
     return f"{name}: {said}" if name is not None else said

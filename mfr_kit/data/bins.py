@@ -136,7 +136,9 @@ class _Machine:
     """
 
     def __init__(self, view: memoryview):
-        self.view, self.position, self.stack, self.memo = view, 0, [], {}
+        self.view, self.position = view, 0
+        self.stack: list[Any] = []
+        self.memo: dict[int, Any] = {}
 
     def run(self) -> Any:
         while True:

@@ -213,7 +213,7 @@ class FaceSet:
         """The digests of the images as they are now; says on the screen which are not those of
         the table.
         """
-        digests, places = self.table["digest"].to_pylist(), self.keys
+        digests, places = self.table["digest"].to_pylist(), self.keys.tolist()
         files = (f"{self.folder}/{key}" for key in places)
         if self._records is not None:
             shards, records = (self._column(field.name) for field in RECORD_COLUMNS)

@@ -159,7 +159,8 @@ def survey(
         KitError: the people hold only folders, as if they were no people (`guess`); no photograph
             at all.
     """
-    seen, first_of = Survey(), {}
+    seen = Survey()
+    first_of: dict[str, str] = {}
     for person in chosen:
         seen.people += 1
         if first_of.setdefault(fold(person), person) != person:
@@ -190,7 +191,8 @@ def _look_at(
     seen: Survey,
     visit: Callable[[Photo], None] | None,
 ) -> None:
-    files, direct, folders = 0, 0, {}
+    files, direct = 0, 0
+    folders: dict[str, int] = {}
     for entry in found.entries_of(person):
         if entry.source in left_out:
             continue

@@ -205,7 +205,7 @@ def _special(path: str, below: str) -> Lost:
     try:
         return Lost(below, "not_a_file", _kind(os.lstat(path).st_mode))
     except OSError as error:  # it went while the folder was listed
-        return Lost(below, "unreadable", error.strerror)
+        return Lost(below, "unreadable", error.strerror or str(error))
 
 
 def _kind(mode: int) -> str:

@@ -185,7 +185,8 @@ def _jpeg2000(data: bytes) -> Header:
 
 def _avif(data: bytes) -> Header:
     at = data[:_HEAD_BYTES].index(b"ispe")
-    return Header("avif", *struct.unpack(">II", data[at + 8 : at + 16]), 2)
+    width, height = struct.unpack(">II", data[at + 8 : at + 16])
+    return Header("avif", width, height, 2)
 
 
 _READERS = {

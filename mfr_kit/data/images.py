@@ -222,7 +222,7 @@ def _decode_jpeg(data: bytes, flags: int, where: str) -> np.ndarray:
         bgr = _imdecode(body + _END, flags, where)
         for junk in (b"\x5a" * 64, b"\xa5" * 64):
             again = None if bgr is None else _imdecode(body + junk + _END, flags, where)
-            if again is None or not np.array_equal(bgr, again):
+            if bgr is None or again is None or not np.array_equal(bgr, again):
                 bgr = None
     if bgr is None:
         raise NoImage(f"{where}: not an image that can be decoded (cut short?)")

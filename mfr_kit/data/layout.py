@@ -51,10 +51,13 @@ def lay_out(source: TrainingSet, beside: bool = False) -> Iterator[tuple[int, st
     """
     for label in dict.fromkeys(source.labels.tolist()):
         refuse_folder_name(source.people[label], source.path)
-    person, taken, stems = None, set(), {}
+    person = None
+    taken: set[str] = set()
+    stems: dict[int, str] = {}
     for index in source.by_person().tolist():
         if source.person(index) != person:
-            person, taken, stems = source.person(index), set(), {}
+            taken, stems = set(), {}
+        person = source.person(index)
         data, name = source.encoded(index), source.names[index]
         suffix = suffix_of(data, f"{source.path}: {name}")
         stem = _stem(source, index, suffix, stems, beside)

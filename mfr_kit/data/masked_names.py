@@ -41,12 +41,13 @@ def find_twins(names: Sequence[str], labels: np.ndarray, masked: np.ndarray) -> 
         masked: (N,) bool.
     """
     clean = np.full(len(names), -1, np.int64)
-    rows = [row for row in np.flatnonzero(masked) if _stem(names[row]).lower().endswith(TWIN)]
+    rows = np.flatnonzero(masked).tolist()
+    rows = [row for row in rows if _stem(names[row]).lower().endswith(TWIN)]
     if not rows:
         return clean
     known: dict[tuple[int, str], int] = {}
-    for row in np.flatnonzero(~masked):
-        known.setdefault((int(labels[row]), _stem(names[row])), int(row))
+    for row in np.flatnonzero(~masked).tolist():
+        known.setdefault((int(labels[row]), _stem(names[row])), row)
     for row in rows:
         stem = _stem(names[row])[: -len(TWIN)]
         for candidate in (stem, _without_condition(stem)):

@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -117,7 +118,10 @@ def from_rows(
         else "say where with --images"
     )
     find, encoded, names = _images(folder)
-    numbers, sides, flags, missing = {}, ([], []), [], {}
+    numbers: dict[Any, int] = {}
+    sides: tuple[list[int], list[int]] = ([], [])
+    missing: dict[str, int] = {}
+    flags = []
     for line, left, right, *more in rows:
         for name, side in ((left, sides[0]), (right, sides[1])):
             found = find(name)
@@ -127,9 +131,9 @@ def from_rows(
         flags.append(more)
     if missing:
         name, line = next(iter(missing.items()))
-        more = f" ({len(missing)} images of the list are missing)" if len(missing) > 1 else ""
+        others = f" ({len(missing)} images of the list are missing)" if len(missing) > 1 else ""
         raise KitError(
-            f"{path}: line {line}: there is no image {name[:200]} in {folder}{more}; {hint}"
+            f"{path}: line {line}: there is no image {name[:200]} in {folder}{others}; {hint}"
         )
     if not flags:
         raise KitError(f"{path} holds no pairs")
@@ -137,13 +141,15 @@ def from_rows(
     where = list(numbers)
     left, right = (np.array(side, np.int64) for side in sides)
     shown = [names(item) for item in where]
+    left_masked, right_masked = columns[1:3] if masked else (None, None)
     return PairSet(
         path,
         shown,
         left,
         right,
         columns[0],
-        *(columns[1:3] if masked else (None, None)),
+        left_masked,
+        right_masked,
         lambda row: encoded(where[row]),
     )
 
@@ -156,7 +162,8 @@ def _images(root: Path) -> tuple[Callable, Callable, Callable]:
         raise KitError(f"{root} is not a folder of images and not a face set")
     if not (root / "faces.parquet").exists():
         return _Files(root), lambda name: read_file(root / name, root), str
-    faces, rows = FaceSet.open(root), {}
+    faces = FaceSet.open(root)
+    rows: dict[str, int] = {}
     # a photograph's name means its clean face; a key means itself
     for row in np.argsort(faces.conditions != NONMASK, kind="stable"):
         for name in (

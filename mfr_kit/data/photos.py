@@ -160,7 +160,8 @@ def find_people(folder: Path, level: int = 0) -> People:
             f"{folder} is not a folder: give a folder that holds one folder of photographs per "
             "person"
         )
-    tree, beside = FolderTree(folder), []
+    tree = FolderTree(folder)
+    beside: list[Lost] = []
     above = _descend(tree, level, beside)
     homes: dict[str, list[str]] = {}
     for home in sorted(above, key=lambda home: ((folder / home).is_symlink(), home)):

@@ -43,7 +43,7 @@ class KeyTable:
 
     @property
     def keys(self) -> Sequence[int]:
-        return range(self._count) if self._keys is None else self._key_at
+        return range(self._count) if self._key_at is None else self._key_at
 
     def in_file_order(self) -> Iterator[tuple[int, int]]:
         """Yield (key, offset) by ascending offset."""
@@ -51,12 +51,12 @@ class KeyTable:
             return enumerate(self._at)
         order = np.argsort(self._offsets, kind="stable")
         keys = order if self._keys is None else self._keys[order]
-        return zip(memoryview(keys), memoryview(self._offsets[order]), strict=True)
+        return zip(keys.data, self._offsets[order].data, strict=True)
 
     def _prepare(self) -> None:
         # indexing it gives a plain int, twice as fast as an array would
-        self._at = memoryview(self._offsets)
-        self._key_at = None if self._keys is None else memoryview(self._keys)
+        self._at = self._offsets.data
+        self._key_at = None if self._keys is None else self._keys.data
         self._last = self._count - 1
         self.find = self._find_in_order if self._in_order else self._find_any
 
@@ -69,9 +69,9 @@ class KeyTable:
         return at[key], self._size - at[key]
 
     def _find_any(self, key: int) -> tuple[int, int]:
-        position = key if self._keys is None else bisect_left(self._key_at, key)
+        position = key if self._key_at is None else bisect_left(self._key_at, key)
         if not 0 <= position < self._count or (
-            self._keys is not None and self._key_at[position] != key
+            self._key_at is not None and self._key_at[position] != key
         ):
             raise self._unknown(key)
         return self._at[position], USUAL_BYTES

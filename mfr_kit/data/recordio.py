@@ -16,7 +16,7 @@ import struct
 from array import array
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import IO, NamedTuple
 
 import numpy as np
 
@@ -331,7 +331,8 @@ class RecordWriter:
             if kind is None:
                 self._finish()
         finally:
-            for file, temporary in zip((self._records, self._index), self._temporary, strict=True):
+            written: tuple[IO, IO] = (self._records, self._index)
+            for file, temporary in zip(written, self._temporary, strict=True):
                 # a full disk refuses what is still to be flushed
                 with contextlib.suppress(OSError):
                     file.close()

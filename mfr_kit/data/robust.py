@@ -97,9 +97,9 @@ def _crop(image: np.ndarray, face: Detection, side: int) -> tuple[np.ndarray, fl
     # part is (i + 0.5) / shrunk - 0.5.
     factor = scale / shrunk
     shift = (first + 0.5 / shrunk - 0.5 - corner) * scale
-    size = round(2 * half * scale)
+    across = round(2 * half * scale)
     matrix = np.array([[factor[0], 0, shift[0]], [0, factor[1], shift[1]]])
-    return cv2.warpAffine(part, matrix, (size, size), flags=cv2.INTER_LINEAR), scale, corner
+    return cv2.warpAffine(part, matrix, (across, across), flags=cv2.INTER_LINEAR), scale, corner
 
 
 def _restore(

@@ -9,7 +9,7 @@ import os
 import re
 from collections.abc import Iterable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from mfr_kit.data.recordio import RecordReader, frame, pack, unpack
 from mfr_kit.errors import KitError
@@ -47,7 +47,7 @@ class Records:
         return {"folder": self.folder}
 
     def __setstate__(self, state: dict) -> None:
-        self.__init__(state["folder"])
+        self.__init__(state["folder"])  # type: ignore[misc]  # nobody inherits from it
 
 
 def masked_records(path: Path) -> dict[int, int | None] | None:
@@ -64,9 +64,9 @@ def masked_records(path: Path) -> dict[int, int | None] | None:
     rows = path.with_name("faces.parquet")
     if not shard or not rows.is_file():
         return None
-    columns = ["key", "condition", "clean_key", "shard", "record"]
+    wanted = ["key", "condition", "clean_key", "shard", "record"]
     try:
-        table = pq.read_table(rows, columns=columns, filters=[("shard", "=", int(shard[1]))])
+        table = pq.read_table(rows, columns=wanted, filters=[("shard", "=", int(shard[1]))])
     except (pa.ArrowException, OSError) as error:
         reason = str(error).partition("\n")[0]
         raise KitError(
@@ -74,7 +74,7 @@ def masked_records(path: Path) -> dict[int, int | None] | None:
             f"({reason})"
         ) from None
     columns = [table[name].to_pylist() for name in ("key", "condition", "clean_key", "record")]
-    records = dict(zip(columns[0], columns[3], strict=True))
+    records: dict[Any, int] = dict(zip(columns[0], columns[3], strict=True))
     return {
         record: records.get(clean)
         for _, condition, clean, record in zip(*columns, strict=True)
@@ -117,9 +117,9 @@ class ShardWriter:
                     f"remove {path.parent}"
                 )
         self._files = [file.open("r+b" if file.exists() else "w+b") for file in files]
-        for file, size in zip(self._files, sizes, strict=True):
-            file.truncate(size)
-            file.seek(size)
+        for opened, size in zip(self._files, sizes, strict=True):
+            opened.truncate(size)
+            opened.seek(size)
         self._key, self._bytes = (start.next_key, start.rec_bytes) if start else (0, 0)
         if start is None:
             self._write(pack((0, 0), b""))  # its numbers are known at the end
@@ -142,7 +142,8 @@ class ShardWriter:
         for file in self._files:
             file.flush()
             os.fsync(file.fileno())
-        return Position(*(file.tell() for file in self._files), self._key)
+        rec_bytes, idx_bytes = (file.tell() for file in self._files)
+        return Position(rec_bytes, idx_bytes, self._key)
 
     def finish(self, people: Iterable[tuple[int, int]]) -> None:
         """Write the record of each person, given as (first key, one past the last), and the

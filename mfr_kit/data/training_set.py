@@ -98,7 +98,7 @@ class _Chosen(Sequence):
     def __len__(self) -> int:
         return len(self.rows)
 
-    def __getitem__(self, row: int) -> str:
+    def __getitem__(self, row: int) -> str:  # type: ignore[override]  # nobody slices it
         return self.names[int(self.rows[row])]
 
 

@@ -265,8 +265,8 @@ def check_box(box: list[float], body: list[float], where: str) -> None:
 def check_range(values: Any, name: str, where: str) -> tuple[float, float, float, float]:
     """Check a line of `[ranges]` in mix.toml; returns mean, deviation, lowest and highest."""
     limits = RANGES[name]
-    deviation = Number(0, limits.high - limits.low, limits.unit)
-    places = (("mean", limits), ("deviation", deviation), ("lowest", limits), ("highest", limits))
+    spread = Number(0, limits.high - limits.low, limits.unit)
+    places = (("mean", limits), ("deviation", spread), ("lowest", limits), ("highest", limits))
     Row(places).check(values, where)
     mean, deviation, low, high = (float(value) for value in values)
     if low > high:
@@ -277,7 +277,12 @@ def check_range(values: Any, name: str, where: str) -> tuple[float, float, float
 def table() -> str:
     """List every key and its range as a table for docs/extend/add_a_mask.md."""
     lines = ["| where | key | range |", "| --- | --- | --- |"]
-    tables = {"": MASK, "`[fit]`": FIT, "`[[look]]`": LOOK, "`[look.colours]`": COLOURS}
+    tables: dict[str, dict[str, Any]] = {
+        "": MASK,
+        "`[fit]`": FIT,
+        "`[[look]]`": LOOK,
+        "`[look.colours]`": COLOURS,
+    }
     tables |= {"`[recipe]`": RECIPE, "`[ranges]` of mix.toml": RANGES}
     for where, declared in tables.items():
         lines += [f"| {where} | `{key}` | {field.describe()} |" for key, field in declared.items()]

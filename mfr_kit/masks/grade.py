@@ -139,6 +139,8 @@ def recompress(
     left, top, right, bottom = left // 8 * 8, top // 8 * 8, -(-right // 8) * 8, -(-bottom // 8) * 8
     window = slice(top, bottom), slice(left, right)
     code = cv2.imencode(".jpg", image[window][..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
-    worn = cv2.imdecode(code, cv2.IMREAD_COLOR)[..., ::-1].astype(np.float32)
+    decoded = cv2.imdecode(code, cv2.IMREAD_COLOR)
+    assert decoded is not None  # it was encoded here
+    retaken = decoded[..., ::-1].astype(np.float32)
     weight = coverage[window][..., None].astype(np.float32) / 255
-    image[window] = np.rint(image[window] * (1 - weight) + worn * weight).astype(np.uint8)
+    image[window] = np.rint(image[window] * (1 - weight) + retaken * weight).astype(np.uint8)

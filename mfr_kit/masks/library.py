@@ -97,16 +97,16 @@ def load(
     folder = Path(folder or FOLDER)
     chosen = looks(folder)
     has_mix = mix is not None or (folder / MIX).exists()
-    mix = _read_mixes(folder, chosen, mix)
+    mixed = _read_mixes(folder, chosen, mix)
     if names is not None:
         chosen = _named(chosen, names, folder)
-    shares = _shares(chosen, mix)
+    shares = _shares(chosen, mixed)
     if names is None:
-        frequencies = [mix.kinds.get(look.kind, 1.0) * look.weight for look in chosen.values()]
+        frequencies = [mixed.kinds.get(look.kind, 1.0) * look.weight for look in chosen.values()]
         if has_mix and not any(frequencies):
             raise KitError(f"{folder}: every kind has frequency 0 in {MIX}: nothing to draw from")
         chosen = {name: look for name, look in chosen.items() if shares[name] > 0}
-    return Library(chosen, {name: share for name, share in shares.items() if name in chosen}, mix)
+    return Library(chosen, {name: share for name, share in shares.items() if name in chosen}, mixed)
 
 
 def load_cached(names: list[str] | None = None, folder: str | Path | None = None) -> Library:

@@ -8,7 +8,8 @@ import cv2
 import numpy as np
 
 _GRID = 8
-_LEAST, _MOST = np.float32([2, 1.25])  # weight of a cell without mask; and the greatest gain
+_LEAST = np.float32(2)  # weight of a cell without mask
+_MOST = np.float32(1.25)  # the greatest gain
 _SKIN = (1.17, 0.96, 0.83)  # usual skin under white light, relative to its luma
 _WHITE = np.ones((3, 1), np.float32)
 _FOLLOW = 0.8  # share of the skin's shading that the mask takes on
@@ -21,7 +22,7 @@ _NEAR = (
 """(64, 64): weights @ _NEAR blurs a flattened grid, two and a half of its cells around."""
 _generator = np.random.default_rng(7)
 _BLOBS = cv2.GaussianBlur(_generator.standard_normal((64, 64)).astype(np.float32), (0, 0), 1.1)
-_BLOBS /= _BLOBS.std()
+_BLOBS = _BLOBS / _BLOBS.std()
 _STAIN = np.array([0.6, 0.8, 1.0], np.float32)
 
 
@@ -71,11 +72,9 @@ def measure(region: np.ndarray, coverage: np.ndarray) -> Light:
         min(max(part / (level * usual), 0.6), 1.5) ** 0.3
         for part, usual in zip(skin, _SKIN, strict=True)
     ]
-    strongest = max(
-        tint
-        # goes into the gain, so that tinting a bright colour does not clip it before a dim light
-        # falls on it
-    )
+    # goes into the gain, so that tinting a bright colour does not clip it before a dim light
+    # falls on it
+    strongest = max(tint)
     gain *= np.float32(strongest)
     return Light(gain, np.array([[part / strongest] for part in tint], np.float32), False, skin)
 

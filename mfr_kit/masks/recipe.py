@@ -298,7 +298,7 @@ def _loop(canvas: Canvas, points: np.ndarray, width: float) -> None:
     for sign in (1, -1):
         path = curve(points * (sign, 1))
         stroke, core = canvas.line(path, width), canvas.line(path, width * 0.4)
-        free = np.clip(stroke * (1 - canvas.alpha), 0, 1)
+        free: np.ndarray = np.clip(stroke * (1 - canvas.alpha), 0, 1)
         canvas.trim = np.maximum(canvas.trim * (1 - free), free)
         canvas.print *= 1 - free
         canvas.relief = canvas.relief * (1 - free) + free * (0.5 * core - 0.25)

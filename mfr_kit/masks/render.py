@@ -2,9 +2,8 @@
 by the training loader alike.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from math import cos, hypot, pi, sin, sqrt
-from operator import itemgetter
 
 import cv2
 import numpy as np
@@ -22,7 +21,7 @@ benchmarks/masks.py).
 _MARGIN_MM = 3.5  # how far the shadow reaches beyond what is painted
 # pixels of the shorter side from which an image counts as a photograph that still has its JPEG grid
 _PHOTO = 160
-_WORN = itemgetter("top", "bottom", "width", "shift", "tilt_deg")
+_WORN = ("top", "bottom", "width", "shift", "tilt_deg")
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 
 
@@ -57,8 +56,8 @@ def render(
     pose = estimate(landmarks)
     fit = mask.look.fit
     model = fit.sections.widened(pose.jaw)
-    wear = Wear(*_WORN(mask.parameters))
-    height, width = coverage.shape
+    wear = Wear(**{name: mask.parameters[name] for name in _WORN})
+    height, width = face.shape[:2]
     reach = _box(mask, wear, pose)
     left, top, right, bottom = box = (
         max(reach[0], 0),
@@ -161,8 +160,9 @@ def _compose(
         cv2.convertScaleAbs(shadow, dst=shadow, alpha=-values["shadow"], beta=255)
         cv2.multiply(clear, shadow, dst=clear, scale=1 / 255)
     if look.noise:
-        noise = rng.standard_normal(colour.shape, np.float32)
-        colour = cv2.add(colour, noise * np.float32(look.noise), dtype=cv2.CV_8U)
+        noise = np.asarray(rng.standard_normal(colour.shape, np.float32))
+        np.multiply(noise, np.float32(look.noise), out=noise)
+        colour = cv2.add(colour, noise, dtype=cv2.CV_8U)
     cv2.multiply(colour, cv2.cvtColor(alpha, cv2.COLOR_GRAY2RGB), dst=colour, scale=1 / 255)
     cv2.multiply(region, cv2.cvtColor(clear, cv2.COLOR_GRAY2RGB), dst=region, scale=1 / 255)
     cv2.add(region, colour, dst=region)
@@ -190,7 +190,7 @@ def _colours(mask: Mask, lit: light.Light) -> np.ndarray:
     return matrix
 
 
-def _colour(value: list[int] | None, lit: light.Light) -> tuple[float, float, float]:
+def _colour(value: list[int] | None, lit: light.Light) -> Sequence[float]:
     """A drawn colour; light grey where a look has none, and the skin's where it says so
     (negative values).
     """

@@ -46,8 +46,8 @@ def load_faces(
     if options.faces is None:
         poses = rng_for(options.seed, 4).normal(0, (18, 7, 5), (count, 3))
         return [
-            Face(*drawn_heads.draw(options.tile, *pose, person=person))
-            for person, pose in enumerate(poses)
+            Face(*drawn_heads.draw(options.tile, yaw, pitch, roll, person))
+            for person, (yaw, pitch, roll) in enumerate(poses)
         ]
     folder = Path(options.faces)
     if not folder.is_dir():
@@ -109,8 +109,8 @@ def _read_all(
                 continue
             image = crop[0]
         found = detector.detect(image) if detector else []
-        if found:
-            best = pick_face(found, image.shape[:2])
+        best = pick_face(found, image.shape[:2])
+        if best is not None:
             yield source, Face(*_around(image, np.asarray(best.landmarks), options.tile))
         else:
             yield source, Face(image, TEMPLATE) if options.aligned else _NO_FACE

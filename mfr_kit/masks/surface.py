@@ -21,7 +21,8 @@ _BLEND = 5.0  # mm over which nose and cheek run into each other
 # at the ears
 _TURN = 0.005
 # NumPy takes its own scalars faster than Python's
-_NOTHING, _HALF, _ONE, _SMOOTH, _ARC = np.float32([0, 0.5, 1, _BLEND, ARC])
+_NOTHING, _HALF, _ONE = np.float32(0), np.float32(0.5), np.float32(1)
+_SMOOTH, _ARC = np.float32(_BLEND), np.float32(ARC)
 _BEND = 0.012**0.5  # seen from above a face is roughly the parabola z = 8 - (_BEND x)^2, in mm
 
 

@@ -64,7 +64,8 @@ def _bytes_of(path: Path) -> bytes:
 def _decode(data: bytes, path: Path) -> np.ndarray:
     image, found = None, "it is not an image that can be decoded"
     if data.startswith(_SIGNATURE) and len(data) > 24:
-        _refuse_size(*struct.unpack(">II", data[16:24]), path)  # before the pixels are unpacked
+        width, height = struct.unpack(">II", data[16:24])
+        _refuse_size(width, height, path)  # before the pixels are unpacked
         with contextlib.suppress(cv2.error):
             image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     elif (kind := kind_of(data[:32])) not in (None, "png"):

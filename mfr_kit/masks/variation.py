@@ -102,7 +102,7 @@ def draw(look: Look, mix: Mix, rng: np.random.Generator) -> dict[str, Any]:
     style = choose(
         {name: share for name, share in mix.styles.items() if name in look.fit.styles}, style
     )
-    parameters = {"look": look.name, "style": style} | _placed(look, style, value)
+    parameters: dict[str, Any] = {"look": look.name, "style": style} | _placed(look, style, value)
     parameters |= {name: value[name] for name in ("relief", "softness", "shadow", "crumple")}
     parameters["dirt"] = value["dirt"] if stain < mix.dirty else 0.0
     parameters = {

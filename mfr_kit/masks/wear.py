@@ -8,7 +8,7 @@ from math import radians, tan
 import numpy as np
 
 _EAR = 106.0  # U from which on a loop no longer moves with the mask's body
-_NOTHING, _ALL = np.float32([0, 1])
+_NOTHING, _ALL = np.float32(0), np.float32(1)
 
 
 @dataclass(frozen=True)

@@ -113,6 +113,7 @@ class TorchEmbedder:
     """The student of one of our runs, or a plain state dict of one of our backbones."""
 
     normalisation = "minus1_to_1"
+    lineage: dict | None
 
     def __init__(self, path: Path, threads: int = 0, device: str = "cpu"):
         import torch

@@ -21,6 +21,8 @@ class EnsembleEmbedder:
         KitError: fewer than two, one that is named twice, or sizes that differ.
     """
 
+    lineage: dict | None
+
     def __init__(self, members: list):
         sizes = {member.embedding_size for member in members}
         if len(members) < 2 or len(

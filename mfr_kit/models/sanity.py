@@ -59,7 +59,7 @@ class ConstantCheck:
         """
         if self._rows_differ or not len(faces):
             return
-        if self._face is None:
+        if self._face is None or self._row is None:
             self._face = np.array(faces[0])
             self._row = np.array(embeddings[0], np.float64)
         self._seen += len(faces)

@@ -63,7 +63,7 @@ class StoredArray:
             **self._described,
             "shape": list(rows.shape),
             "dtype": str(rows.dtype),
-            "blake2b": hashlib.blake2b(rows).hexdigest(),
+            "blake2b": hashlib.blake2b(rows.data).hexdigest(),
         }
 
 

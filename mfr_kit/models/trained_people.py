@@ -226,7 +226,7 @@ def _check(group: Group) -> None:
         "bloom" in group
     ):
         raise ValueError("salt")
-    raw = base64.b64decode(group.get("digests", group.get("bloom")), validate=True)
+    raw = base64.b64decode(group["digests" if "digests" in group else "bloom"], validate=True)
     if "digests" in group and len(raw) != 8 * group["people"]:
         raise ValueError("digests")
     if "bloom" in group and not (

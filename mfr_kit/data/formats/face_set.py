@@ -90,7 +90,9 @@ def _in_files(source: TrainingSet, folder: Path) -> Chunks:
 def _in_records(source: TrainingSet, folder: Path) -> Chunks:
     """Fill shards up to `SHARD_IMAGES` images and to the end of a person."""
     labels = {name: label for label, name in enumerate(source.people)}
-    writer, spans, last, shards = None, [], None, 0
+    writer: ShardWriter | None = None
+    spans: list[tuple[int, int]] = []
+    last, shards = None, 0
     for chunk in _chunks(source):
         for row in chunk:
             person = row["identity"]
@@ -98,6 +100,7 @@ def _in_records(source: TrainingSet, folder: Path) -> Chunks:
                 if writer:
                     writer.finish(spans)
                 writer, spans, shards = ShardWriter(rec_path(folder, shards)), [], shards + 1
+            assert writer is not None  # nobody's name is None: the first row opens one
             key = writer.append(labels[person], row.pop("data"))
             if person == last:
                 spans[-1] = (spans[-1][0], key + 1)
@@ -105,7 +108,8 @@ def _in_records(source: TrainingSet, folder: Path) -> Chunks:
                 spans.append((key, key + 1))
             row["shard"], row["record"], last = shards - 1, key, person
         yield chunk, []
-    writer.finish(spans)
+    if writer is not None:
+        writer.finish(spans)
     (folder / "property").write_text(f"{len(source.people)},{SIZE},{SIZE}\n", encoding="ascii")
     for shard in range(shards):
         write_names(rec_path(folder, shard), source.people)
@@ -113,7 +117,8 @@ def _in_records(source: TrainingSet, folder: Path) -> Chunks:
 
 def _chunks(source: TrainingSet) -> Iterator[list[dict]]:
     """Yield rows with their `data`, ordered by person."""
-    rows, keys, last = [], {}, None
+    keys: dict[int, str] = {}
+    rows, last = [], None
     lost = {row["source"] for row in source.skipped if row["reason"] == NO_FACE}
     for index, person, name, data in lay_out(source, beside=True):
         keys, last = ({} if person != last else keys), person

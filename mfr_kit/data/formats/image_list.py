@@ -64,7 +64,8 @@ def write_set(path: Path, source: TrainingSet) -> None:
     refuse_names(present, source.path)
     refuse_names([path.stem, *source.names], source.path)
     folder = path.with_suffix("")
-    people, rows = [], []
+    people: list[str] = []
+    rows = []
     with files.building(folder) as temporary:
         for _, person, name, data in lay_out(source):
             if not people or people[-1] != person:

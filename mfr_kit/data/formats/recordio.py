@@ -9,6 +9,7 @@ The format holds numbers only; `NAME.people.txt` beside it, where there is one, 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 
@@ -65,13 +66,15 @@ def open_set(path: Path) -> TrainingSet:
     limit = min(
         limit for limit in (len(names) if names else None, classes, EXACT) if limit is not None
     )
-    labels, problems = None if span is None else labels_of_ranges(reader, *span, limit, EXACT), {}
+    labels = None if span is None else labels_of_ranges(reader, *span, limit, EXACT)
+    problems: dict[int, str] = {}
     if labels is None:
         labels, problems = labels_of_images(reader, keys, limit)
     if problems:
-        keys = np.array([key for key in keys if key not in problems], np.int64)
+        readable = np.array([key for key in keys if key not in problems], np.int64)
+        keys = cast("Sequence[int]", readable)
     people = names or _Numbers(int(labels.max()) + 1 if len(labels) else 0)
-    marked = _masked(path, keys, labels)
+    masked, clean = _masked(path, keys, labels)
     skipped = tuple(_skipped(key, problem) for key, problem in problems.items())
     return TrainingSet(
         path,
@@ -79,7 +82,8 @@ def open_set(path: Path) -> TrainingSet:
         labels,
         _Keys(keys, labels, people),
         _Images(reader, keys, labels, limit),
-        *marked,
+        masked,
+        clean,
         skipped=skipped,
     )
 
@@ -229,16 +233,16 @@ def read_classes(path: Path) -> int | None:
 
 
 @dataclass(frozen=True)
-class _Numbers(Sequence):
+class _Numbers(Sequence[str]):
     """The names of people who have none: 000000, 000001 ..."""
 
-    count: int
+    people: int
 
     def __len__(self) -> int:
-        return self.count
+        return self.people
 
-    def __getitem__(self, row: int) -> str:
-        if not 0 <= row < self.count:
+    def __getitem__(self, row: int) -> str:  # type: ignore[override]  # nobody slices it
+        if not 0 <= row < self.people:
             raise IndexError(row)
         return f"{row:06d}"
 
@@ -254,7 +258,7 @@ class _Keys(Sequence):
     def __len__(self) -> int:
         return len(self.labels)
 
-    def __getitem__(self, row: int) -> str:
+    def __getitem__(self, row: int) -> str:  # type: ignore[override]  # nobody slices it
         return f"{self.people[self.labels[row]]}/{self.keys[row]:08d}"
 
 

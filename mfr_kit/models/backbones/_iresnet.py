@@ -47,6 +47,11 @@ class IResNet(nn.Module):
         width: factor on the channels; arcface_torch's weights need 1.
     """
 
+    layer1: nn.Sequential
+    layer2: nn.Sequential
+    layer3: nn.Sequential
+    layer4: nn.Sequential
+
     def __init__(
         self,
         blocks: tuple[int, int, int, int],
@@ -72,9 +77,8 @@ class IResNet(nn.Module):
         self.fc = nn.Linear(before * 49, embedding_size)
         self.features = nn.BatchNorm1d(embedding_size, eps=1e-5)
         nn.init.constant_(self.features.weight, 1.0)
-        self.features.weight.requires_grad = (
-            False  # as published: the scale of the embedding carries nothing
-        )
+        # as published: the scale of the embedding carries nothing
+        self.features.weight.requires_grad = False
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.normal_(module.weight, 0, 0.1)

@@ -30,7 +30,7 @@ class InvertedResidual(nn.Module):
     def __init__(self, before: int, after: int, expansion: int, stride: int):
         super().__init__()
         middle = before * expansion
-        layers = [_conv(before, middle, 1)] if expansion > 1 else []
+        layers: list[nn.Module] = [_conv(before, middle, 1)] if expansion > 1 else []
         layers += [
             _conv(middle, middle, 3, stride, groups=middle),
             nn.Conv2d(middle, after, 1, bias=False),
