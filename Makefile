@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint bench fuzz
+.PHONY: help setup demo test lint docs bench fuzz
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 PY := .venv/bin/python
@@ -25,6 +25,13 @@ lint: setup ## ruff, rules and format; mypy, types
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
 	$(PY) -m mypy
+
+docs: .venv/.docs ## the site of docs/ into site/; a dead link is an error
+	NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --strict
+
+.venv/.docs: .venv/.installed requirements-docs.txt
+	$(PY) -m pip install -q --disable-pip-version-check -r requirements-docs.txt
+	touch $@
 
 bench: setup ## every benchmark, each promise as a line; fails where one is missed
 	@failed=0; for script in benchmarks/*.py; do echo "== $$script"; $(PY) $$script || failed=1; done; exit $$failed

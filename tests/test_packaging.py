@@ -30,7 +30,8 @@ def pins(name: str) -> set[str]:
 
 def test_requirements_are_the_dependencies():
     assert pins("requirements.txt") == set(PROJECT["dependencies"])
-    assert pins("requirements-demo.txt") == set(PROJECT["optional-dependencies"]["demo"])
+    for extra in ("demo", "docs"):
+        assert pins(f"requirements-{extra}.txt") == set(PROJECT["optional-dependencies"][extra])
 
 
 def test_requirements_for_developers_are_the_extra():

@@ -28,8 +28,8 @@ def list_masks(options: LibraryOptions) -> None:
 
 
 def preview(options: SheetOptions) -> None:
-    """Write contact sheets: every look on the same faces, every kind over yaw, and 64 random
-    draws.
+    """Write contact sheets: every look on the same faces, every kind over yaw, every kind
+    once, and 64 random draws.
     """
     from mfr_kit.masks import library
     from mfr_kit.masks import preview as sheets

@@ -39,6 +39,11 @@ class SheetOptions:
     detect: bool = option(
         False, help="With --aligned: look for better landmarks than the template's."
     )
+    sheets: list[str] | None = option(
+        None,
+        help="Sheets to write (preview; repeat the flag): looks, yaw, kinds or random; by default "
+        "all. A single one is written to OUT itself.",
+    )
     seed: int = option(0, help="Same seed, same sheet; 0 or more.")
     tile: int = option(160, help="Side of a picture on the sheet in pixels, 64..512.")
 

@@ -17,28 +17,29 @@ from mfr_kit.masks.options import SheetOptions
 from mfr_kit.masks.render import render
 from mfr_kit.masks.sheet_faces import Face, load_faces
 from mfr_kit.paths import check_output
+from mfr_kit.registry import unknown
 from mfr_kit.seeding import rng_for
 
 YAWS = (-60, -45, -30, -15, 0, 15, 30, 45, 60)
 RANDOM = 64
 _SUFFIXES = (".png", ".jpg", ".jpeg")
 _FACES = 16
-SHEETS = ("looks", "yaw", "random")
+SHEETS = ("looks", "yaw", "kinds", "random")
 _PER_ROW = 4
 
 
 def write(
     library: Library, options: SheetOptions, report: Callable[[str], None] = print
 ) -> list[Path]:
-    """Write the sheets `NAME-looks`, `NAME-yaw` and `NAME-random` beside each other; returns their
-    paths.
+    """Write the sheets `NAME-looks`, `NAME-yaw`, `NAME-kinds` and `NAME-random` beside each other,
+    or a single one as `NAME`; returns their paths.
 
     Args:
         library: what to draw.
         options: where to write, and the faces.
         report: takes the line that says which pictures were left out, if any.
     Raises:
-        KitError: another suffix, or see `sheet_faces.load_faces`.
+        KitError: another suffix or no such sheet, or see `sheet_faces.load_faces`.
     """
     out = options.out
     if out.suffix.lower() not in _SUFFIXES:
@@ -47,17 +48,25 @@ def write(
             + (f"; for sheets inside that folder give {out / 'sheet.png'}" if out.is_dir() else "")
         )
     form = ".png" if out.suffix.lower() == ".png" else ".jpg"
-    paths = {name: out.with_name(f"{out.stem}-{name}{out.suffix}") for name in SHEETS}
+    for name in options.sheets or ():
+        if name not in SHEETS:
+            raise KitError(unknown("sheet", name, list(SHEETS)))
+    wanted = [name for name in SHEETS if name in (options.sheets or SHEETS)]
+    paths = {name: out.with_name(f"{out.stem}-{name}{out.suffix}") for name in wanted}
+    if len(wanted) == 1:
+        paths = {wanted[0]: out}
     for path in paths.values():
         check_output(path, "file", "OUT")
     faces = load_faces(options, _FACES, report)
+    tile, seed = options.tile, options.seed
     sheets = {
-        "looks": looks_sheet(library, faces[:_PER_ROW], options.tile, options.seed),
-        "yaw": yaw_sheet(library, options.tile, options.seed),
-        "random": random_sheet(library, faces, options.tile, options.seed),
+        "looks": lambda: looks_sheet(library, faces[:_PER_ROW], tile, seed),
+        "yaw": lambda: yaw_sheet(library, tile, seed),
+        "kinds": lambda: kinds_sheet(library, faces, tile, seed),
+        "random": lambda: random_sheet(library, faces, tile, seed),
     }
-    for name, sheet in sheets.items():
-        files.write_bytes(paths[name], encode(sheet, form))
+    for name, path in paths.items():
+        files.write_bytes(path, encode(sheets[name](), form))
     return list(paths.values())
 
 
@@ -102,6 +111,18 @@ def yaw_sheet(library: Library, tile: int, seed: int) -> np.ndarray:
                 )
             )
     return grid(tiles, len(YAWS))
+
+
+def kinds_sheet(library: Library, faces: list[Face], tile: int, seed: int) -> np.ndarray:
+    """Every kind once, in a look and a fit as training would draw them."""
+    tiles = []
+    for index, kind in enumerate(library.kinds):
+        rng = rng_for(seed, 4, index)
+        names = [name for name, look in library.looks.items() if look.kind == kind]
+        shares = {name: library.shares[name] for name in names}
+        only = Library({name: library.looks[name] for name in names}, shares, library.mix)
+        tiles.append(_tile(faces[index % len(faces)], only.draw(rng), rng, tile, kind))
+    return grid(tiles, 8)
 
 
 def random_sheet(library: Library, faces: list[Face], tile: int, seed: int) -> np.ndarray:

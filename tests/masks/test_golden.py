@@ -5,16 +5,20 @@ After a change that is meant to be seen: `python -m tests.masks.test_golden` wri
 it before committing.
 """
 
+import re
+import shlex
 from pathlib import Path
 
 import numpy as np
 
+from mfr_kit.cli import main
 from mfr_kit.data.images import encode, read_rgb
 from mfr_kit.masks import drawn_heads, library, preview
 from mfr_kit.masks.library import Library, Mask
 from mfr_kit.masks.render import render
 from mfr_kit.seeding import rng_for
 
+ROOT = Path(__file__).resolve().parents[2]
 GOLDEN = Path(__file__).with_name("golden_kinds.png")
 POSES = ((-40, 5, 0), (0, 0, 8), (30, -8, -5))
 SIZE = 72
@@ -34,8 +38,21 @@ def sheet() -> np.ndarray:
     return preview.grid(tiles, 9)
 
 
+def test_the_readmes_picture_is_what_its_command_makes(tmp_path):
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    (command,) = re.findall(r"python kit\.py (masks preview docs/masks\.png[^`\n]*)", readme)
+    words = shlex.split(command.replace("docs/masks.png", str(tmp_path / "masks.png")))
+    assert main(words) == 0
+    assert_alike(read_rgb(tmp_path / "masks.png"), read_rgb(ROOT / "docs" / "masks.png"))
+    assert (ROOT / "docs" / "masks.png").stat().st_size < 400e3
+
+
 def test_every_kind_looks_as_it_did_when_it_was_looked_at():
-    drawn, golden = sheet().astype(int), read_rgb(GOLDEN).astype(int)
+    assert_alike(sheet(), read_rgb(GOLDEN))
+
+
+def assert_alike(drawn: np.ndarray, golden: np.ndarray) -> None:
+    drawn, golden = drawn.astype(int), golden.astype(int)
     assert drawn.shape == golden.shape
     off = np.abs(drawn - golden)
     assert off.mean() < 1.0, f"mean difference {off.mean():.2f} of 255"

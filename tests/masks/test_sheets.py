@@ -71,6 +71,15 @@ def test_commands_go_on_without_the_odd_ones(photographs, tmp_path, command, cap
         assert sheet.shape == (128, 6 * 64, 3)  # three looks on three faces, two looks a row
 
 
+def test_a_single_sheet_has_the_name_that_was_given(tmp_path, capsys):
+    flags = ["--sheets", "kinds", "--masks", "kn95", "--masks", "cup", "--tile", "64"]
+    assert main(["masks", "preview", str(tmp_path / "sheet.png"), *flags]) == 0
+    assert [item.name for item in tmp_path.iterdir()] == ["sheet.png"]
+    assert cv2.imread(str(tmp_path / "sheet.png")).shape == (64, 8 * 64, 3)
+    assert main(["masks", "preview", str(tmp_path / "sheet.png"), "--sheets", "kind"]) == 2
+    assert "unknown sheet 'kind'. Did you mean 'kinds'?" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("out", "said"),
     [
