@@ -3,6 +3,7 @@ drift apart.
 """
 
 import dataclasses
+import functools
 import inspect
 import math
 import types
@@ -11,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
+from mfr_kit import ranges
 from mfr_kit.errors import KitError
 from mfr_kit.paths import check_output
 from mfr_kit.records import NUMBER, WHOLE, is_text, parse_toml, shown
@@ -20,35 +22,124 @@ from mfr_kit.text import read_text
 T = TypeVar("T")
 
 
-def option(
+AFFECTS = ("result", "place", "machine")
+
+
+@typing.dataclass_transform(frozen_default=True)
+def options_class(cls: type | None = None, *, kw_only: bool = False) -> Any:
+    """Make a class of `option` fields a frozen dataclass that checks their ranges when it is made.
+
+    A subclass made by `dataclasses.make_dataclass` checks its own fields too.
+    """
+    if cls is None:
+        return functools.partial(options_class, kw_only=kw_only)
+    own = getattr(cls, "__post_init__", None)
+
+    def check(self: Any) -> None:
+        check_ranges(self)
+        if own:
+            own(self)
+
+    cls.__post_init__ = check  # type: ignore[attr-defined]
+    return dataclasses.dataclass(frozen=True, kw_only=kw_only)(cls)
+
+
+def option(  # noqa: PLR0913  an option is described in one place
     default: Any = dataclasses.MISSING,
     *,
     help: str,
+    section: str = "",
+    within: str = "",
+    affects: str = "result",
     argument: bool = False,
     choices: Callable[[], list[str]] | None = None,
     writes: str | None = None,
+    formerly: str = "",
 ) -> Any:
-    """Declare a field of an options dataclass.
+    """Declare a field of an options class: all that the kit knows of the option stands here.
 
     Args:
         default: leave out to make the option required.
-        help: one line with unit and range, shown by `--help`.
+        help: one line with its unit, shown by `--help`, which adds the range.
+        section: heading under which `--help` shows it.
+        within: range of its numbers, of each where it takes several: `>0`, `>=1`, `0..1`, `0..<1`,
+            `>0..1` or `>0..<1`; nan and the infinities are in none.
+        affects: "result"; "place": where files lie, which may differ between two parts of one
+            run; "machine": how the work is done or shown, which changes no result.
         argument: positional on the command line (still a key of the TOML file).
         choices: returns the allowed values; called when a value is checked, so that plug-ins are
             found by folder.
         writes: "file" or "folder" for a path that the command writes; it is checked before the work
             begins.
+        formerly: the option's old name, still understood as a flag and in files.
+    Raises:
+        ValueError: `within` or `affects` is none of the above.
     """
-    metadata = {"help": help, "argument": argument, "choices": choices, "writes": writes}
+    if within:
+        ranges.parse(within)
+    if affects not in AFFECTS:
+        raise ValueError(f"affects is one of {', '.join(AFFECTS)}, not {affects}")
+    metadata = {
+        "help": help,
+        "section": section,
+        "within": within,
+        "affects": affects,
+        "argument": argument,
+        "choices": choices,
+        "writes": writes,
+        "formerly": formerly,
+    }
     return dataclasses.field(default=default, metadata=metadata)
 
 
-def like(cls: type, name: str) -> Any:
-    """Declare a field of an options dataclass as another one has it: the same default, help and
-    choices.
+def like(cls: type, name: str, section: str | None = None) -> Any:
+    """Declare a field of an options class as another one has it, in another section where one is
+    given.
     """
-    entry = cls.__dataclass_fields__[name]
-    return dataclasses.field(default=entry.default, metadata=entry.metadata)
+    entry = cls.__dataclass_fields__[name]  # type: ignore[attr-defined]
+    metadata = dict(entry.metadata)
+    if section is not None:
+        metadata["section"] = section
+    return dataclasses.field(default=entry.default, metadata=metadata)
+
+
+def check_ranges(options: Any) -> None:
+    """Check every number of an options object against its option's range.
+
+    Raises:
+        KitError: one lies outside, or is not finite.
+    """
+    for field in dataclasses.fields(options):
+        value = getattr(options, field.name)
+        for number in value if isinstance(value, list | tuple) else (value,):
+            if isinstance(number, int | float) and not isinstance(number, bool):
+                _check_number(field, number)
+
+
+def _check_number(field: dataclasses.Field, number: float) -> None:
+    if not math.isfinite(number):
+        raise KitError(f"{flag_of(field)} must be a finite number, not {number}")
+    within = field.metadata.get("within")
+    if within and not ranges.parse(within).holds(number):
+        raise KitError(f"{flag_of(field)} must be {ranges.parse(within)}, not {number}")
+
+
+def names_affecting(cls: type, *affected: str) -> set[str]:
+    """Name the options of a class that affect one of "result", "place" and "machine"."""
+    return {
+        field.name for field in dataclasses.fields(cls) if field.metadata["affects"] in affected
+    }
+
+
+def names_of_inputs(cls: type) -> set[str]:
+    """Name the options on which a command's outcome depends: all but how the machine works and
+    where the outcome is written.
+    """
+    return {
+        field.name
+        for field in dataclasses.fields(cls)
+        if field.metadata["affects"] != "machine" and not field.metadata["writes"]
+    }
 
 
 def load(cls: type[T], config: Path | None, flags: dict[str, Any]) -> T:
@@ -94,8 +185,6 @@ def _checked(cls: type[T], values: dict[str, Any], where: str) -> T:
                 f"({field.metadata['help']})"
             )
         value = values.get(field.name)
-        if isinstance(value, float) and not math.isfinite(value):
-            raise KitError(f"{flag_of(field)} must be a finite number, not {value}")
         choices = field.metadata.get("choices")
         if choices and value is not None and str(value) not in choices():
             raise KitError(unknown(f"value for {flag_of(field)}", str(value), choices()))

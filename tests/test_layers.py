@@ -13,7 +13,8 @@ ROOT = Path(__file__).resolve().parent.parent / "mfr_kit"
 ORDER = [
     [
         *["errors", "seeding", "registry", "text", "records", "tables"],
-        *["system_errors", "paths", "files", "options", "shipped", "dequantize", "assets"],
+        *["system_errors", "paths", "files", "ranges", "options", "shipped", "dequantize"],
+        "assets",
     ],
     ["data"],
     ["masks"],

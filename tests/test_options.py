@@ -1,4 +1,3 @@
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -6,10 +5,10 @@ import typer
 from typer.testing import CliRunner
 
 from mfr_kit.errors import KitError
-from mfr_kit.options import as_dict, command, load, option
+from mfr_kit.options import as_dict, command, load, option, options_class
 
 
-@dataclass(frozen=True)
+@options_class
 class Options:
     src: Path = option(argument=True, help="Where from.")
     ratio: float = option(0.35, help="Share, 0..1.")

@@ -29,26 +29,12 @@ from mfr_kit.evaluation.verification.rates import Plan, figure
 from mfr_kit.models import weights
 from mfr_kit.models.embedders import Embedder, load_embedder
 from mfr_kit.models.run_files import MEASURED_LINE, read_metrics
-from mfr_kit.options import as_dict
+from mfr_kit.options import as_dict, names_of_inputs
 from mfr_kit.training import average, distill, people
 from mfr_kit.training.options import AverageOptions, RunOptions, distill_options
 
 TEACHER = "teacher"  # the row that is not trained
 MEAN = "mean"  # the "seed" of an average over seeds
-# not part of a key
-UNTOLD = (
-    "out",
-    "bank",
-    "workers",
-    "threads",
-    "device",
-    "resume",
-    "dry_run",
-    "log_every",
-    "save_every",
-    "tensorboard",
-    "allow_unknown",
-)
 SAVE_EVERY = 50  # steps that a stop costs at most
 POINTS = 60  # of a training curve in a record
 
@@ -162,11 +148,8 @@ def is_current(record: dict, key: str, table: Table, cell: Cell) -> bool:
     if cell.setting == TEACHER or table.setting(cell.setting).of is not None:
         return True
     now = as_dict(table.options(table.setting(cell.setting), out=Path("-"), seed=cell.seed))
-    return all(
-        now[name] == value
-        for name, value in record["options"].items()
-        if name in now and name not in (*UNTOLD, "embedding_size")
-    )
+    inputs = names_of_inputs(distill_options()) - {"embedding_size"}
+    return all(now[name] == value for name, value in record["options"].items() if name in inputs)
 
 
 def _inputs(table: Table, cell: Cell) -> dict[str, str]:
@@ -203,13 +186,14 @@ def default_options() -> dict[str, object]:
     """Defaults of the options that a key or a record tells: what a run has whose record is older
     than an option.
 
-    `_stands` outdates a record whose defaults have changed since, so today's are also those it was
-    made with.
+    `is_current` outdates a record whose defaults have changed since, so today's are also those it
+    was made with.
     """
+    inputs = names_of_inputs(distill_options())
     return {
         entry.name: entry.default
         for entry in fields(distill_options())
-        if entry.default is not MISSING and entry.name not in UNTOLD
+        if entry.default is not MISSING and entry.name in inputs
     }
 
 

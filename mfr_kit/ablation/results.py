@@ -18,12 +18,11 @@ from mfr_kit.errors import KitError
 from mfr_kit.evaluation.report import plot
 from mfr_kit.evaluation.verification.bootstrap import LEVEL
 from mfr_kit.evaluation.verification.rates import CLAIM, COMPARE
+from mfr_kit.options import names_of_inputs
 from mfr_kit.paths import check_output, refuse_other
 from mfr_kit.records import read_text
 from mfr_kit.shipped import folder as folder_of_data
-
-# options that tell settings apart for nobody
-HIDDEN = ("seed", "workers", "threads", "device", "log_every", "save_every", "tensorboard")
+from mfr_kit.training.options import distill_options
 
 
 def write(options: ResultsOptions) -> str:
@@ -148,7 +147,7 @@ def _changes(by_setting: dict[str, list[dict]]) -> list[str]:
         for name, records in by_setting.items()
         if "options" in records[0]
     }
-    names = sorted({key for values in options.values() for key in values} - set(HIDDEN))
+    names = sorted({key for values in options.values() for key in values} & telling_options())
     told = {
         name: {key: _plain(values.get(key)) for key in names} for name, values in options.items()
     }
@@ -174,6 +173,11 @@ def _changes(by_setting: dict[str, list[dict]]) -> list[str]:
             f"What is not changed: {', '.join(f'{key} = {most[key]}' for key in differing)}.",
         ]
     return lines
+
+
+def telling_options() -> set[str]:
+    """Name the options that tell settings apart: the inputs of a run, whatever its seed."""
+    return names_of_inputs(distill_options()) - {"seed"}
 
 
 def _plain(value: object) -> str:
@@ -272,9 +276,8 @@ def _by_ratio(by_setting: dict[str, list[dict]], set_name: str) -> list[tuple[fl
             else None
         )
         if options and tar is not None:
-            rest = {
-                key: value for key, value in options.items() if key not in (*HIDDEN, "mask_ratio")
-            }
+            told = telling_options() - {"mask_ratio"}
+            rest = {key: value for key, value in options.items() if key in told}
             found[json.dumps(rest, sort_keys=True)][options["mask_ratio"]] = tar
     most = max(found.values(), key=len, default={})
     return sorted(most.items())

@@ -1,77 +1,95 @@
 """What `kit.py adapt` can be told."""
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mfr_kit.data.lists import ListOptions
 from mfr_kit.errors import KitError
-from mfr_kit.options import like, option
-from mfr_kit.training.options import RunOptions, refuse_out_of_range
+from mfr_kit.options import like, option, options_class
+from mfr_kit.training.options import RunOptions
 
 if TYPE_CHECKING:
     from mfr_kit.training.views.view import ViewRecipe
 
 
-@dataclass(frozen=True)
+@options_class
 class AdaptOptions:
     """What `kit.py adapt` trains on the embeddings of a frozen recogniser, and on which."""
 
     data: Path = like(RunOptions, "data")
     out: Path = option(
+        help="Run folder to write; a command that was stopped goes on with the embeddings "
+        "it had stored.",
+        section="Run",
+        affects="place",
         writes="folder",
-        help="Run folder to write; a command that was stopped goes on with the embeddings it "
-        "had "
-        "stored.",
     )
     train_people: Path | None = like(RunOptions, "train_people")
     val_people: Path | None = option(
-        None, help="List of names to choose the best epoch on; left out: the last epoch."
+        None,
+        help="List of names to choose the best epoch on; left out: the last epoch.",
+        section="Data",
+        affects="place",
     )
     holdout_people: list[Path] | None = like(RunOptions, "holdout_people")
     allow_shared_people: bool = like(RunOptions, "allow_shared_people")
-    allow_unknown: bool = like(ListOptions, "allow_unknown")
+    allow_unknown: bool = like(ListOptions, "allow_unknown", section="Data")
     teacher: str = option(
         "sface",
         help="The recogniser: an asset, .onnx file, state dict (.pth, .safetensors) or run "
-        "folder. It stays as it "
-        "is.",
+        "folder. It stays as it is.",
+        section="Teacher",
     )
     normalisation: str | None = option(
         None,
         help="Input of an .onnx recogniser that does not say.",
+        section="Teacher",
         choices=lambda: ["minus1_to_1", "raw_0_255"],
     )
     output: str | None = option(
-        None, help="Output to keep of an .onnx recogniser that has several, by its name."
+        None,
+        help="Output to keep of an .onnx recogniser that has several, by its name.",
+        section="Teacher",
     )
     method: str = option(
         "both",
-        help="fcd: draw masked embeddings to their clean ones. srt: self-restrained triplet. "
-        "both: their weighted "
-        "sum.",
+        help="fcd: draw masked embeddings to their clean ones. srt: self-restrained "
+        "triplet. both: their weighted sum.",
+        section="Teacher",
         choices=lambda: ["fcd", "srt", "both"],
     )
     srt_weight: float = option(
-        1.0, help="Weight of the self-restrained triplet with --method both, >= 0."
+        1.0,
+        help="Weight of the self-restrained triplet with --method both.",
+        section="Teacher",
+        within=">=0",
     )
     srt_margin: float = option(
-        2.0, help="m of the self-restrained triplet, >= 0; unrelated people are 2 apart."
+        2.0,
+        help="m of the self-restrained triplet; unrelated people are 2 apart.",
+        section="Teacher",
+        within=">=0",
     )
     clean_weight: float = option(
         1.0,
-        help="Weight of FCD from clean embeddings to themselves, >= 0: bare faces stay where "
-        "they "
-        "are.",
+        help="Weight of FCD from clean embeddings to themselves: bare faces stay where they are.",
+        section="Teacher",
+        within=">=0",
     )
-    hidden: int = option(512, help="Width of the adapter's two hidden layers.")
+    hidden: int = option(
+        512, help="Width of the adapter's two hidden layers.", section="Student", within=">=1"
+    )
     views: int = option(
         1,
-        help="Masked views drawn of each face; the recogniser embeds each and its mirror image, "
-        "once.",
+        help="Masked views drawn of each face; the recogniser embeds each and its mirror "
+        "image, once.",
+        section="Views",
+        within=">=1",
     )
-    batch_size: int = option(512, help="Faces a step.")
-    epochs: int = option(10, help="Passes over all stored views, >= 1.")
+    batch_size: int = option(512, help="Faces a step.", section="Optimiser", within=">=1")
+    epochs: int = option(
+        10, help="Passes over all stored views.", section="Optimiser", within=">=1"
+    )
     learning_rate: float = like(RunOptions, "learning_rate")
     weight_decay: float = like(RunOptions, "weight_decay")
     masks: list[str] | None = like(RunOptions, "masks")
@@ -80,23 +98,35 @@ class AdaptOptions:
     degrade: float = like(RunOptions, "degrade")
     drift: float = like(RunOptions, "drift")
     photometric: float = like(RunOptions, "photometric")
-    seed: int = option(0, help="Of everything random: views, first weights, order.")
-    threads: int = option(0, help="CPU threads of torch and of the recogniser; 0 for all.")
+    seed: int = option(
+        0, help="Of everything random: views, first weights, order.", section="Run", within=">=0"
+    )
+    threads: int = option(
+        0,
+        help="CPU threads of torch and of the recogniser; 0 for all.",
+        section="Machine",
+        within=">=0",
+        affects="machine",
+    )
     device: str = option(
         "auto",
         help="Where a recogniser that is a torch network runs.",
+        section="Machine",
+        affects="machine",
         choices=lambda: ["auto", "cpu", "cuda"],
     )
     bank: Path | None = option(
         None,
         help="Folder of stored embeddings, shared with distill and between runs; default: "
         "OUT/bank.",
+        section="Teacher",
+        affects="place",
+        writes="folder",
     )
     bank_dtype: str = like(RunOptions, "bank_dtype")
     bank_batch: int = like(RunOptions, "bank_batch")
 
     def __post_init__(self) -> None:
-        refuse_out_of_range(self)
         if self.method != "both" and self.srt_weight != AdaptOptions.srt_weight:
             raise KitError(
                 f"--srt-weight weighs the two terms of --method both; --method {self.method} has "

@@ -1,125 +1,148 @@
 """What the commands that use several rooms let the user choose."""
 
-from dataclasses import dataclass
 from pathlib import Path
 
 from mfr_kit.data.lists import ListOptions
 from mfr_kit.errors import KitError
-from mfr_kit.options import like, option
+from mfr_kit.options import like, option, options_class
 from mfr_kit.registry import names
 
 
-@dataclass(frozen=True)
+@options_class
 class AugmentOptions:
     """Options of `kit.py augment`."""
 
     src: Path = option(
-        argument=True,
         help="Folder that holds one folder of photographs (or, with --aligned, of aligned "
-        "faces) per "
-        "person.",
+        "faces) per person.",
+        section="Photographs",
+        affects="place",
+        argument=True,
     )
     dst: Path = option(
+        help="Face set to write; a run that was stopped is continued by the same command.",
+        section="Face set",
+        affects="place",
         argument=True,
         writes="folder",
-        help="Face set to write; a run that was stopped is continued by the same command.",
     )
     ratio: float = option(
-        0.35, help="Share of the faces that get a masked twin beside the clean face, 0..1."
+        0.35,
+        help="Share of the faces that get a masked twin beside the clean face.",
+        section="Masks",
+        within="0..1",
     )
-    seed: int = option(0, help="Same seed, same masks, whatever the number of workers.")
+    seed: int = option(
+        0,
+        help="Same seed, same masks, whatever the number of workers.",
+        section="Masks",
+        within=">=0",
+    )
     masks: list[str] | None = option(
         None,
-        help="Mask templates to draw from (repeat the flag); all that `kit.py masks list` shows "
-        "if left "
-        "out.",
+        help="Mask templates to draw from (repeat the flag); all that `kit.py masks list` "
+        "shows if left out.",
+        section="Masks",
     )
     mask_on: str | None = option(
         None,
-        choices=lambda: ["photo", "crop"],
         help="photo: draw the mask on the photograph and detect again, as a deployed system "
-        "must (default for photographs). "
-        "crop: draw it on the aligned face (default with --aligned).",
+        "must (default for photographs). crop: draw it on the aligned face (default "
+        "with --aligned).",
+        section="Masks",
+        choices=lambda: ["photo", "crop"],
     )
     aligned: bool = option(
         False,
         help="SRC holds faces already aligned to the ArcFace 112x112 template, or to "
-        "SphereFace's 96x112; no detector is "
-        "used.",
+        "SphereFace's 96x112; no detector is used.",
+        section="Photographs",
     )
     detect: bool = option(
         False,
-        help="With --aligned: look for each face's own landmarks, so that masks sit better; the "
-        "faces stay as they "
-        "are.",
+        help="With --aligned: look for each face's own landmarks, so that masks sit better; "
+        "the faces stay as they are.",
+        section="Photographs",
     )
     alignment: str = option(
         "plain",
+        help="robust: the median landmarks over several scales and mirror images; slower, "
+        "and what to measure masked faces with.",
+        section="Photographs",
         choices=lambda: ["plain", "robust"],
-        help="robust: the median landmarks over several scales and mirror images; slower, and "
-        "what to measure masked faces "
-        "with.",
     )
     upright: bool = option(
         False,
-        help="Turn photographs that lie on their side or upside down without an EXIF tag: three "
-        "more looks where the first is not "
-        "sure.",
+        help="Turn photographs that lie on their side or upside down without an EXIF tag: "
+        "three more looks where the first is not sure.",
+        section="Photographs",
     )
     level: int | None = option(
         None,
-        help="Folder levels above a person's folder, 0..5: 1 for SRC/*/PERSON. Default: 0, but "
-        "what looks deeper is "
-        "refused.",
+        help="Folder levels above a person's folder: 1 for SRC/*/PERSON. Default: 0, but "
+        "what looks deeper is refused.",
+        section="Photographs",
+        within="0..5",
     )
-    people: Path | None = option(None, help="List of names, one a line: only these people.")
+    people: Path | None = option(
+        None,
+        help="List of names, one a line: only these people.",
+        section="Photographs",
+        affects="place",
+    )
     exclude: Path | None = option(
-        None, help="List of photographs to leave out, one path inside SRC a line."
+        None,
+        help="List of photographs to leave out, one path inside SRC a line.",
+        section="Photographs",
+        affects="place",
     )
-    allow_unknown: bool = like(ListOptions, "allow_unknown")
+    allow_unknown: bool = like(ListOptions, "allow_unknown", section="Photographs")
     image: str = option(
         "jpg",
-        choices=lambda: ["jpg", "png"],
         help="File format of the faces: JPEG quality 95 without chroma subsampling, or PNG.",
+        section="Face set",
+        choices=lambda: ["jpg", "png"],
     )
     format: str = option(
         "folder",
-        choices=lambda: ["folder", "rec"],
         help="Images as files below DST/faces, or as records in InsightFace's .rec files.",
+        section="Face set",
+        choices=lambda: ["folder", "rec"],
     )
     shards: int = option(
         1,
         help="Parts of people that can be worked at apart; with --format rec each is a .rec file.",
+        section="Face set",
+        within=">=1",
     )
     detector: str = option(
         "yunet",
-        choices=lambda: names("mfr_kit.data.detectors"),
         help="What finds faces and landmarks.",
+        section="Photographs",
+        choices=lambda: names("mfr_kit.data.detectors"),
     )
     detector_model: Path | None = option(
         None,
         help="Your own model: for yunet its ONNX file (default: the asset 'yunet'), for "
-        "insightface the name or folder of a model "
-        "pack.",
+        "insightface the name or folder of a model pack.",
+        section="Photographs",
     )
     workers: int | None = option(
-        None, help="Processes; 0 works in this one. Default: one per core."
+        None,
+        help="Processes; 0 works in this one. Default: one per core.",
+        section="Run",
+        within=">=0",
+        affects="machine",
     )
     dry_run: bool = option(
         False,
-        help="Try a few photographs, say what the whole will take in time and disk, and write "
-        "nothing.",
+        help="Try a few photographs, say what the whole will take in time and disk, and "
+        "write nothing.",
+        section="Run",
+        affects="machine",
     )
 
     def __post_init__(self) -> None:
-        if not 0 <= self.ratio <= 1:
-            raise KitError(f"--ratio is a share between 0 and 1, not {self.ratio}")
-        if self.seed < 0:
-            raise KitError(f"--seed must be 0 or more, not {self.seed}")
-        if self.workers is not None and self.workers < 0:
-            raise KitError(f"--workers must be 0 or more, not {self.workers}")
-        if self.shards < 1:
-            raise KitError(f"--shards must be at least 1, not {self.shards}")
         if self.aligned and self.upright:
             raise KitError(
                 "--aligned and --upright contradict each other: an aligned face is taken as it is"
@@ -145,23 +168,20 @@ class AugmentOptions:
         return not self.aligned if self.mask_on is None else self.mask_on == "photo"
 
 
-@dataclass(frozen=True)
+@options_class
 class DemoOptions:
     """Options of `kit.py demo`."""
 
     out: Path = option(
         Path("runs/demo"),
+        help="Folder for the student, the report and the submission; an earlier demo there "
+        "is replaced.",
+        affects="place",
         writes="folder",
-        help="Folder for the student, the report and the submission; an earlier demo there is "
-        "replaced.",
     )
     steps: int = option(
         60,
-        help="Training steps of 32 faces; the default keeps the whole demo under five minutes "
-        "on two "
-        "cores.",
+        help="Training steps of 32 faces; the default keeps the whole demo under five "
+        "minutes on two cores.",
+        within=">=1",
     )
-
-    def __post_init__(self) -> None:
-        if self.steps < 1:
-            raise KitError(f"--steps must be at least 1, not {self.steps}")

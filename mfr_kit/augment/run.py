@@ -25,11 +25,9 @@ from mfr_kit.data.photos import Photo
 from mfr_kit.data.storage import rec_path
 from mfr_kit.errors import KitError
 from mfr_kit.masks import library
-from mfr_kit.options import as_dict
+from mfr_kit.options import as_dict, names_affecting
 
 TRIED = 32  # photographs that a dry run measures
-# options that faceset.json need not tell
-_NOT_TOLD = ("src", "dst", "people", "exclude", "allow_unknown", "workers", "dry_run")
 
 
 @dataclass
@@ -275,7 +273,8 @@ def _chosen(options: AugmentOptions) -> Iterator[Photo]:
 
 
 def _about(options: AugmentOptions) -> dict:
-    chosen = {name: value for name, value in as_dict(options).items() if name not in _NOT_TOLD}
+    told = names_affecting(AugmentOptions, "result")
+    chosen = {name: value for name, value in as_dict(options).items() if name in told}
     return {
         "kit_version": __version__,
         "source": options.src.resolve().name,

@@ -1,32 +1,36 @@
 """`kit.py audit`: what is wrong with a training set."""
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mfr_kit.options import command, option
+from mfr_kit.options import command, option, options_class
 
 
-@dataclass(frozen=True)
+@options_class
 class AuditOptions:
     """What to look at, and how closely."""
 
     src: Path = option(
-        help="Training set: folder of people, .rec, image list or face set.", argument=True
+        help="Training set: folder of people, .rec, image list or face set.",
+        affects="place",
+        argument=True,
     )
     other: Path | None = option(
-        None, help="A second set: whatever of SRC is also in it is reported.", argument=True
+        None,
+        help="A second set: whatever of SRC is also in it is reported.",
+        affects="place",
+        argument=True,
     )
     out: Path = option(
         Path("audit"),
-        writes="folder",
         help="Folder for findings.csv and exclude.txt (for `augment --exclude`).",
+        affects="place",
+        writes="folder",
     )
     model: str = option(
         "sface",
         help="Recogniser that compares aligned faces: an asset, an .onnx or a run folder; "
-        "'none' hashes "
-        "only.",
+        "'none' hashes only.",
     )
     normalisation: str | None = option(
         None, help="Input of an .onnx that does not say: minus1_to_1 or raw_0_255."
@@ -34,22 +38,31 @@ class AuditOptions:
     output: str | None = option(
         None, help="Output to keep of an .onnx that has several, by its name."
     )
-    same_photo: float = option(0.95, help="Cosine from which two photos of a person are one.")
-    same_person: float = option(0.65, help="Cosine from which two names are one person.")
+    same_photo: float = option(
+        0.95, help="Cosine from which two photos of a person are one.", within="-1..1"
+    )
+    same_person: float = option(
+        0.65, help="Cosine from which two names are one person.", within="-1..1"
+    )
     label_error: float = option(
-        0.2, help="Mean cosine to a person's other photos below which a photo is suspect."
+        0.2,
+        help="Mean cosine to a person's other photos below which a photo is suspect.",
+        within="-1..1",
     )
     turned: bool = option(
         True,
-        help="Look with the detector for photographs that lie on their side or upside down; not "
-        "with --model "
-        "none.",
+        help="Look with the detector for photographs that lie on their side or upside down; "
+        "not with --model none.",
     )
     level: int | None = option(
-        None, help="Folder levels above a person's folder in SRC, 0..5: 1 for SRC/*/PERSON."
+        None,
+        help="Folder levels above a person's folder in SRC: 1 for SRC/*/PERSON.",
+        within="0..5",
     )
-    other_level: int | None = option(None, help="The same in the second set.")
-    threads: int = option(0, help="CPU threads of the recogniser, 0 for all.")
+    other_level: int | None = option(None, help="The same in the second set.", within="0..5")
+    threads: int = option(
+        0, help="CPU threads of the recogniser, 0 for all.", within=">=0", affects="machine"
+    )
 
 
 def audit(options: AuditOptions) -> None:

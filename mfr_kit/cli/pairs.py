@@ -1,44 +1,50 @@
 """`kit.py pairs`: verification pairs, packed, unpacked and counted."""
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mfr_kit.options import command, option
+from mfr_kit.options import command, option, options_class
 from mfr_kit.paths import refuse_existing
 
 
-@dataclass(frozen=True, kw_only=True)
+@options_class(kw_only=True)
 class ShowOptions:
     """Which pairs."""
 
     src: Path = option(
         help="Pairs: .bin, LFW's pairs.txt, or a .csv left,right,same[,left_masked,right_masked].",
+        affects="place",
         argument=True,
     )
     images: Path | None = option(
         None,
-        help="Folder or face set that a text file's names are relative to; default: the file's "
-        "folder.",
+        help="Folder or face set that a text file's names are relative to; default: the "
+        "file's folder.",
+        affects="place",
     )
 
 
-@dataclass(frozen=True, kw_only=True)
+@options_class(kw_only=True)
 class PackOptions(ShowOptions):
     """What to pack, and where to."""
 
-    dst: Path = option(help="Verification set to write, *.bin.", argument=True, writes="file")
+    dst: Path = option(
+        help="Verification set to write, *.bin.", affects="place", argument=True, writes="file"
+    )
     any_size: bool = option(
         False, help="Allow images that are not 112x112 (others' tools will resize or refuse them)."
     )
 
 
-@dataclass(frozen=True, kw_only=True)
+@options_class(kw_only=True)
 class UnpackOptions(ShowOptions):
     """What to unpack, and where to."""
 
     dst: Path = option(
-        help="Folder to write: the images and pairs.csv.", argument=True, writes="folder"
+        help="Folder to write: the images and pairs.csv.",
+        affects="place",
+        argument=True,
+        writes="folder",
     )
 
 

@@ -22,22 +22,22 @@ from pathlib import Path
 
 from mfr_kit.errors import KitError
 from mfr_kit.files import write_text
-from mfr_kit.options import option
+from mfr_kit.options import option, options_class
 from mfr_kit.text import read_text, split_lines
 
 NAMED = 3  # entries that a complaint names; it counts the rest
 MANY = 20_000  # names among which the nearest is looked for letter by letter
 
 
-@dataclass(frozen=True)
+@options_class
 class ListOptions:
     """What every command that takes a list has."""
 
     allow_unknown: bool = option(
         False,
         help="Go on where a list names people or photographs that are not there: they are "
-        "counted instead of "
-        "refused.",
+        "counted instead of refused.",
+        affects="machine",
     )
 
 

@@ -1,154 +1,197 @@
 """What `kit.py evaluate` can be told."""
 
-from dataclasses import dataclass
 from pathlib import Path
 
 from mfr_kit.data.lists import ListOptions
 from mfr_kit.errors import KitError
-from mfr_kit.options import like, option
+from mfr_kit.options import like, option, options_class
 
 
-@dataclass(frozen=True)
+@options_class
 class EvaluateOptions:
     """Options of `kit.py evaluate`; see the help of each."""
 
     models: list[str] = option(
+        help="One or more: an asset (sface), an .onnx file, a state dict (.pth, "
+        ".safetensors), a run folder, or embeddings of the set (.npy, .parquet).",
+        section="Models and sets",
         argument=True,
-        help="One or more: an asset (sface), an .onnx file, a state dict (.pth, .safetensors), "
-        "a run folder, or embeddings of the set (.npy, "
-        ".parquet).",
     )
     data: Path | None = option(
-        None, help="Face set, as `augment` writes it; may be left out with --bin or --ijb."
+        None,
+        help="Face set, as `augment` writes it; may be left out with --bin or --ijb.",
+        section="Models and sets",
+        affects="place",
     )
     realigned: Path | None = option(
         None,
-        help="The same photographs aligned in another way: every model on both, compared with "
-        "the first model on "
-        "--data.",
+        help="The same photographs aligned in another way: every model on both, compared "
+        "with the first model on --data.",
+        section="Models and sets",
+        affects="place",
     )
     bin: list[Path] | None = option(
         None,
         help="Verification set (lfw.bin, cfp_fp.bin, ...), may be repeated: accuracy in ten folds.",
+        section="Models and sets",
+        affects="place",
     )
     ijb: list[Path] | None = option(
         None,
         help="Folder of IJB-B or IJB-C (meta, loose_crop), may be repeated: its pairs of "
         "templates.",
+        section="Models and sets",
+        affects="place",
     )
-    people: Path | None = option(None, help="List of names, one a line: measure these people only.")
-    allow_unknown: bool = like(ListOptions, "allow_unknown")
+    people: Path | None = option(
+        None,
+        help="List of names, one a line: measure these people only.",
+        section="Models and sets",
+        affects="place",
+    )
+    allow_unknown: bool = like(ListOptions, "allow_unknown", section="Models and sets")
     allow_overlap: bool = option(
         False,
         help="Measure people that a model was trained on, too; the report says how many they are.",
+        section="Models and sets",
     )
     sample_people: int | None = option(
         None,
-        help="Measure so many people, drawn by --seed: for sets too large to measure whole; the "
-        "intervals say how sure that "
-        "is.",
+        help="Measure so many people, drawn by --seed: for sets too large to measure whole; "
+        "the intervals say how sure that is.",
+        section="Models and sets",
+        within=">=2",
     )
     protocol: list[str] | None = option(
         None,
-        help="Protocol, may be repeated; default: all that the set allows but what is asked for "
-        "by name (see "
-        "docs/guides/evaluating.md).",
+        help="Protocol, may be repeated; default: all that the set allows but what is asked "
+        "for by name (see docs/guides/evaluating.md).",
+        section="Measurements",
     )
-    mask_seed: int = option(0, help="Seed of the masks that --protocol synthetic-mask draws, >= 0.")
+    mask_seed: int = option(
+        0,
+        help="Seed of the masks that --protocol synthetic-mask draws.",
+        section="Measurements",
+        within=">=0",
+    )
     pairs: Path | None = option(
-        None, help="List of pairs as LFW or MLFW publishes it (pairs.txt), for --protocol lfw."
+        None,
+        help="List of pairs as LFW or MLFW publishes it (pairs.txt), for --protocol lfw.",
+        section="Measurements",
+        affects="place",
     )
     groups: Path | None = option(
         None,
-        help="CSV `identity,group`: --protocol all-to-all with a row each group; default: the "
-        "set's "
-        "groups.csv.",
+        help="CSV `identity,group`: --protocol all-to-all with a row each group; default: "
+        "the set's groups.csv.",
+        section="Measurements",
+        affects="place",
     )
     enrol: int = option(
         0,
-        help="Photographs of a person to enrol, for --protocol identification (1 unless given), "
-        "which it also asks "
-        "for.",
+        help="Photographs of a person to enrol, for --protocol identification (1 unless "
+        "given), which it also asks for.",
+        section="Measurements",
+        within=">=0",
     )
     distractors: list[str] | None = option(
         None,
-        help="Strangers for --protocol distractors, which it also asks for: a second face set, "
-        "or a file of embeddings (.npy, .parquet) "
-        "of each model in their order. Default: people of the set who are not probed.",
+        help="Strangers for --protocol distractors, which it also asks for: a second face "
+        "set, or a file of embeddings (.npy, .parquet) of each model in their order. "
+        "Default: people of the set who are not probed.",
+        section="Measurements",
     )
     far: list[float] | None = option(
-        None, help="False-accept rate in (0, 1), may be repeated; default: 1e-2, 1e-3 and 1e-4."
+        None,
+        help="False-accept rate, may be repeated; default: 1e-2, 1e-3 and 1e-4.",
+        section="Measurements",
+        within=">0..<1",
     )
     out: Path | None = option(
-        None, writes="folder", help="Folder for report.json, report.csv and report.html."
+        None,
+        help="Folder for report.json, report.csv and report.html.",
+        section="Report",
+        affects="place",
+        writes="folder",
     )
     faces: bool = option(
         True,
         help="Show the worst errors in the report, as pictures with file names; --no-faces "
-        "leaves out "
-        "both.",
+        "leaves out both.",
+        section="Report",
     )
     explain: int = option(
-        0, help="Pairs of whose faces the report shows what the score rests on, clean and masked."
+        0,
+        help="Pairs of whose faces the report shows what the score rests on, clean and masked.",
+        section="Report",
+        within=">=0",
     )
     gallery: str | None = option(
-        None, help="Model whose enrolled templates the probes of MODELS are compared with as well."
+        None,
+        help="Model whose enrolled templates the probes of MODELS are compared with as well.",
+        section="Measurements",
     )
     operating_point: float | None = option(
-        None, help="False-match rate in (0, 1): print thresholds and FNMR with and without masks."
+        None,
+        help="False-match rate: print thresholds and FNMR with and without masks.",
+        section="Measurements",
+        within=">0..<1",
     )
-    flip: bool = option(False, help="Add the embedding of the mirrored face.")
+    flip: bool = option(
+        False, help="Add the embedding of the mirrored face.", section="Measurements"
+    )
     resamples: int = option(
-        1000, help="Bootstrap resamples over people for the 95 % intervals; 0 for none."
+        1000,
+        help="Bootstrap resamples over people for the 95 % intervals; 0 for none.",
+        section="Measurements",
+        within=">=0",
     )
-    seed: int = option(0, help="Seed of the resamples, of --sample-people and of who is enrolled.")
+    seed: int = option(
+        0,
+        help="Seed of the resamples, of --sample-people and of who is enrolled.",
+        section="Measurements",
+        within=">=0",
+    )
     normalisation: str | None = option(
         None,
         help="minus1_to_1 or raw_0_255: the input of every .onnx that does not say; "
-        "MODEL.onnx:raw_0_255 says it for "
-        "one.",
+        "MODEL.onnx:raw_0_255 says it for one.",
+        section="Networks",
     )
     output: str | None = option(
-        None, help="Output to keep of an .onnx model that has several, by its name."
+        None,
+        help="Output to keep of an .onnx model that has several, by its name.",
+        section="Networks",
     )
-    batch: int = option(64, help="Faces a run of the network.")
-    threads: int = option(0, help="CPU threads of the network; 0 for all.")
-    cache: bool = option(True, help="Keep embeddings in the kit's cache folder and use those kept.")
+    batch: int = option(
+        64, help="Faces a run of the network.", section="Networks", within=">=1", affects="machine"
+    )
+    threads: int = option(
+        0,
+        help="CPU threads of the network; 0 for all.",
+        section="Networks",
+        within=">=0",
+        affects="machine",
+    )
+    cache: bool = option(
+        True,
+        help="Keep embeddings in the kit's cache folder and use those kept.",
+        section="Networks",
+        affects="machine",
+    )
 
     def __post_init__(self) -> None:
         if self.data is None:
             self._without_a_set()
-        asked = [("--far", far) for far in self.far or ()] + [
-            ("--operating-point", self.operating_point)
-        ]
-        for flag, rate in asked:
-            if rate is not None and not 0 < rate < 1:
-                raise KitError(f"{flag} {rate:g} is not between 0 and 1")
-        if self.resamples < 0:
-            raise KitError(
-                f"--resamples {self.resamples}: give 0 for no intervals, or a number of resamples"
-            )
-        if min(self.seed, self.mask_seed) < 0:
-            given = f"--seed {self.seed}, --mask-seed {self.mask_seed}"
-            raise KitError(f"{given}: give 0 or more")
         self._sample()
-        self._gallery()
         self._distractors()
         self._other_alignment()
-        if self.batch < 1:
-            raise KitError(f"--batch {self.batch}: at least one face")
-        if self.explain < 0:
-            raise KitError(f"--explain {self.explain}: give a number of pairs, or 0 for none")
         if self.explain and not (self.out and self.faces):
             missing = "give its folder with --out" if self.faces else "leave --no-faces out"
             raise KitError(f"--explain {self.explain} shows faces in the report: {missing}")
         twice = sorted({name for name in self.models if self.models.count(name) > 1})
         if twice:
             raise KitError(f"model '{twice[0]}' is given twice")
-
-    def _gallery(self) -> None:
-        if self.enrol < 0:
-            raise KitError(f"--enrol {self.enrol}: at least one photograph of a person")
 
     def _distractors(self) -> None:
         if self.distractors and self.protocol and "distractors" not in self.protocol:
@@ -172,8 +215,6 @@ class EvaluateOptions:
             )
 
     def _sample(self) -> None:
-        if self.sample_people is not None and self.sample_people < 2:
-            raise KitError(f"--sample-people {self.sample_people}: at least two people")
         if self.sample_people and not self.resamples:
             raise KitError(
                 "--sample-people with --resamples 0: what a sample says needs its interval"

@@ -2,12 +2,11 @@
 0) the student by itself.
 """
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mfr_kit.losses._batch import Batch, Terms
 from mfr_kit.losses.fcd import add_fcd, fcd_weight
-from mfr_kit.options import option
+from mfr_kit.options import option, options_class
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -15,14 +14,14 @@ if TYPE_CHECKING:
 BY_LABELS = True  # its own term does not look at the teacher
 
 
-@dataclass(frozen=True)
+@options_class
 class Options:
     """CosFace's two constants and its weight."""
 
     fcd_weight: float = fcd_weight()
-    cosface_weight: float = option(1.0, help="Weight of the CosFace term, > 0.")
-    cosface_scale: float = option(64.0, help="s: factor on the cosines, > 0.")
-    cosface_margin: float = option(0.4, help="m: margin, in cosine.")
+    cosface_weight: float = option(1.0, help="Weight of the CosFace term.", within=">0")
+    cosface_scale: float = option(64.0, help="s: factor on the cosines.", within=">0")
+    cosface_margin: float = option(0.4, help="m: margin, in cosine.", within=">=0")
 
 
 def head(options: Options, classes: int, size: int) -> "nn.Module":

@@ -2,14 +2,12 @@
 neighbours. docs/reference/method.md has the equations.
 """
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from mfr_kit.errors import KitError
 from mfr_kit.losses._batch import Batch, Terms, unit
 from mfr_kit.losses._checks import check_choice, check_embeddings, check_partners
 from mfr_kit.losses.fcd import add_fcd, fcd_weight
-from mfr_kit.options import option
+from mfr_kit.options import option, options_class
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -20,20 +18,21 @@ FORMS = ("hinge", "l1", "l2", "deadzone")
 NORMALISE = ("active", "all")
 
 
-@dataclass(frozen=True)
+@options_class
 class Options:
     """How the mutual relations are mined, compared and weighted."""
 
     fcd_weight: float = fcd_weight()
     alpha_neg: float = option(
         0.5,
-        help="Weight of RAD on negative relations, >= 0; see docs/reference/method.md for why 0.5.",
+        help="Weight of RAD on negative relations; see docs/reference/method.md for why 0.5.",
+        within=">=0",
     )
     alpha_pos: float = option(
-        0.0, help="Weight of RAD on the relation to one's own prototype, >= 0."
+        0.0, help="Weight of RAD on the relation to one's own prototype.", within=">=0"
     )
     tolerance: float = option(
-        0.03, help="q: cosine difference that costs nothing (hinge, deadzone), in [0, 2]."
+        0.03, help="q: cosine difference that costs nothing (hinge, deadzone).", within="0..2"
     )
     rad_form: str = option(
         "hinge", help="How two relations are compared.", choices=lambda: list(FORMS)
@@ -44,7 +43,7 @@ class Options:
         choices=lambda: list(NORMALISE),
     )
     neighbours: int = option(
-        100, help="K: partners of a sample, >= 1; capped at the number of other people."
+        100, help="K: partners of a sample; capped at the number of other people.", within=">=1"
     )
     partners: str = option(
         "image",
@@ -61,20 +60,10 @@ class Options:
         help="Whose nearest identities are the partners.",
         choices=lambda: ["teacher", "student", "both"],
     )
-    beta: float = option(0.0, help="Weight of a classification term on the student, >= 0.")
+    beta: float = option(0.0, help="Weight of a classification term on the student.", within=">=0")
     beta_head: str = option(
         "arcface", help="Head of that term.", choices=lambda: ["arcface", "cosface", "adaface"]
     )
-
-    def __post_init__(self) -> None:
-        if min(self.fcd_weight, self.alpha_neg, self.alpha_pos, self.beta) < 0:
-            raise KitError("--fcd-weight, --alpha-neg, --alpha-pos and --beta must not be negative")
-        if not 0 <= self.tolerance <= 2:
-            raise KitError(
-                f"--tolerance is a difference of cosines, in [0, 2]; found {self.tolerance}"
-            )
-        if self.neighbours < 1:
-            raise KitError(f"--neighbours must be at least 1, found {self.neighbours}")
 
 
 def head(options: Options, classes: int, size: int) -> "nn.Module | None":

@@ -2,18 +2,17 @@
 teacher's of the clean one.
 """
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mfr_kit.losses._batch import Batch, Terms, unit
 from mfr_kit.losses._checks import check_embeddings
-from mfr_kit.options import option
+from mfr_kit.options import option, options_class
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 
-@dataclass(frozen=True)
+@options_class
 class Options:
     """FCD has nothing to set."""
 
@@ -49,7 +48,8 @@ def fcd_weight() -> float:
     """Declare the option that the methods which add terms to FCD share."""
     return option(
         1.0,
-        help="Weight of FCD beside the method's own terms, >= 0; 0 leaves the method by itself.",
+        help="Weight of FCD beside the method's own terms; 0 leaves the method by itself.",
+        within=">=0",
     )
 
 

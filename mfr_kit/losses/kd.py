@@ -2,26 +2,25 @@
 prototypes, and so does the student.
 """
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mfr_kit.losses._batch import Batch, Terms, unit
 from mfr_kit.losses._checks import check_embeddings, check_positive
 from mfr_kit.losses.fcd import add_fcd, fcd_weight
-from mfr_kit.options import option
+from mfr_kit.options import option, options_class
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 
-@dataclass(frozen=True)
+@options_class
 class Options:
     """KD's temperature and the prototype head's scale."""
 
     fcd_weight: float = fcd_weight()
-    kd_weight: float = option(1.0, help="Weight of the KD term, >= 0.")
-    kd_temperature: float = option(4.0, help="T: softens both sides, > 0.")
-    kd_scale: float = option(64.0, help="s: factor on the cosines to the prototypes, > 0.")
+    kd_weight: float = option(1.0, help="Weight of the KD term.", within=">=0")
+    kd_temperature: float = option(4.0, help="T: softens both sides.", within=">0")
+    kd_scale: float = option(64.0, help="s: factor on the cosines to the prototypes.", within=">0")
 
 
 def terms(batch: Batch, options: Options, head: None) -> Terms:

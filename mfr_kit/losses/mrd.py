@@ -2,24 +2,23 @@
 relation alike.
 """
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mfr_kit.losses._batch import Batch, Terms, unit
 from mfr_kit.losses._checks import check_embeddings
 from mfr_kit.losses.fcd import add_fcd, fcd_weight
-from mfr_kit.options import option
+from mfr_kit.options import option, options_class
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 
-@dataclass(frozen=True)
+@options_class
 class Options:
     """How much the relations weigh."""
 
     fcd_weight: float = fcd_weight()
-    mrd_weight: float = option(1.0, help="Weight of the naive MRD term, >= 0.")
+    mrd_weight: float = option(1.0, help="Weight of the naive MRD term.", within=">=0")
 
 
 def terms(batch: Batch, options: Options, head: None) -> Terms:

@@ -2,26 +2,25 @@
 a batch.
 """
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mfr_kit.losses._batch import Batch, Terms, unit
 from mfr_kit.losses._checks import check_embeddings
 from mfr_kit.losses.fcd import add_fcd, fcd_weight
-from mfr_kit.options import option
+from mfr_kit.options import option, options_class
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 
-@dataclass(frozen=True)
+@options_class
 class Options:
     """RKD's two weights, as published."""
 
     fcd_weight: float = fcd_weight()
-    rkd_distance: float = option(25.0, help="Weight of the distance term, >= 0.")
+    rkd_distance: float = option(25.0, help="Weight of the distance term.", within=">=0")
     rkd_angle: float = option(
-        50.0, help="Weight of the angle term, >= 0; it costs B^3 cosines a batch."
+        50.0, help="Weight of the angle term; it costs B^3 cosines a batch.", within=">=0"
     )
 
 

@@ -1,23 +1,24 @@
 """SP: samples that are alike for the teacher are alike for the student."""
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mfr_kit.losses._batch import Batch, Terms, unit
 from mfr_kit.losses._checks import check_embeddings
 from mfr_kit.losses.fcd import add_fcd, fcd_weight
-from mfr_kit.options import option
+from mfr_kit.options import option, options_class
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 
-@dataclass(frozen=True)
+@options_class
 class Options:
     """SP's weight; the paper uses 3,000 for images' feature maps."""
 
     fcd_weight: float = fcd_weight()
-    sp_weight: float = option(3000.0, help="Weight of the similarity-preserving term, >= 0.")
+    sp_weight: float = option(
+        3000.0, help="Weight of the similarity-preserving term.", within=">=0"
+    )
 
 
 def terms(batch: Batch, options: Options, head: None) -> Terms:

@@ -2,35 +2,30 @@
 else's only while that is too near.
 """
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mfr_kit.errors import KitError
 from mfr_kit.losses._batch import Batch, Terms, unit
 from mfr_kit.losses._checks import check_embeddings, check_labels
 from mfr_kit.losses.fcd import add_fcd, fcd_weight
-from mfr_kit.options import option
+from mfr_kit.options import option, options_class
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 
-@dataclass(frozen=True)
+@options_class
 class Options:
     """The margin is the published code's."""
 
     fcd_weight: float = fcd_weight()
-    srt_weight: float = option(1.0, help="Weight of the self-restrained triplet, >= 0.")
+    srt_weight: float = option(1.0, help="Weight of the self-restrained triplet.", within=">=0")
     srt_margin: float = option(
         2.0,
-        help="m: margin between squared distances of unit embeddings, >= 0; unrelated people "
-        "are 2 "
-        "apart.",
+        help="m: margin between squared distances of unit embeddings; unrelated people are "
+        "2 apart.",
+        within=">=0",
     )
-
-    def __post_init__(self) -> None:
-        if min(self.fcd_weight, self.srt_weight, self.srt_margin) < 0:
-            raise KitError("--fcd-weight, --srt-weight and --srt-margin must not be negative")
 
 
 def terms(batch: Batch, options: Options, head: None) -> Terms:

@@ -1,11 +1,10 @@
 """The options of the commands that take a model out of the door."""
 
-from dataclasses import dataclass
 from pathlib import Path
 
 from mfr_kit import registry
 from mfr_kit.errors import KitError
-from mfr_kit.options import option
+from mfr_kit.options import option, options_class
 from mfr_kit.submission import tracks
 
 FORMATS = "mfr_kit.submission.features"
@@ -16,66 +15,73 @@ def formats() -> list[str]:
     return registry.names(FORMATS)
 
 
-@dataclass(frozen=True)
+@options_class
 class ExportOptions:
     run: Path = option(
-        argument=True,
         help="Run folder of `kit.py distill`, or a weights file inside it (runs/x/best.pt).",
+        affects="place",
+        argument=True,
     )
     out: Path | None = option(
-        None, writes="file", help="The ONNX file to write; default: model.onnx in the run folder."
+        None,
+        help="The ONNX file to write; default: model.onnx in the run folder.",
+        affects="place",
+        writes="file",
     )
-    opset: int = option(11, help="ONNX opset, 11 to 13.")
+    opset: int = option(11, help="ONNX opset.", within="11..13")
     faces: Path | None = option(
         None,
-        help="Face set, or text file of aligned images, to compare torch and the file on (first "
-        "256).",
+        help="Face set, or text file of aligned images, to compare torch and the file on "
+        "(first 256).",
+        affects="place",
     )
     runs_on: str = option(
         "gpu",
+        help="cpu: PReLU is written as sums, the same function, which onnxruntime runs "
+        "about twice as fast on a CPU. gpu: it stays one operation.",
         choices=lambda: ["gpu", "cpu"],
-        help="cpu: PReLU is written as sums, the same function, which onnxruntime runs about "
-        "twice as fast on a CPU. "
-        "gpu: it stays one operation.",
     )
     edge: str | None = option(
         None,
+        help="Write a smaller file beside it too, and measure its cost on --faces (default: "
+        "the ORL faces).",
         choices=lambda: ["float16", "int8"],
-        help="Write a smaller file beside it too, and measure its cost on --faces (default: the "
-        "ORL "
-        "faces).",
     )
 
 
-@dataclass(frozen=True)
+@options_class
 class CheckOptions:
-    model: Path = option(argument=True, help="The .onnx file.")
-    track: str = option(choices=tracks.names, help="The track whose rules are applied.")
+    model: Path = option(help="The .onnx file.", affects="place", argument=True)
+    track: str = option(help="The track whose rules are applied.", choices=tracks.names)
     run: Path | None = option(
-        None, help="Run folder it came from: the file must agree with it on colour faces."
+        None,
+        help="Run folder it came from: the file must agree with it on colour faces.",
+        affects="place",
     )
-    json: bool = option(False, help="Print JSON instead of a table.")
-    latency: bool = option(True, help="Time the model here (advisory).")
+    json: bool = option(False, help="Print JSON instead of a table.", affects="machine")
+    latency: bool = option(True, help="Time the model here (advisory).", affects="machine")
 
 
-@dataclass(frozen=True)
+@options_class
 class SubmissionOptions:
-    model: Path = option(argument=True, help="The .onnx file.")
-    track: str = option(choices=tracks.names, help="The track it is packed for.")
-    out: Path = option(writes="file", help="The .zip to write.")
+    model: Path = option(help="The .onnx file.", affects="place", argument=True)
+    track: str = option(help="The track it is packed for.", choices=tracks.names)
+    out: Path = option(help="The .zip to write.", affects="place", writes="file")
     run: Path | None = option(
         None,
         help="Run folder it came from: its config, lineage and metrics are packed for a rerun.",
+        affects="place",
     )
     report: Path | None = option(
-        None, help="JSON report of `kit.py evaluate`; goes into the manifest."
+        None, help="JSON report of `kit.py evaluate`; goes into the manifest.", affects="place"
     )
     features: Path | None = option(
         None,
         help="Text file of aligned images, one a line, or a face set: write their embeddings too.",
+        affects="place",
     )
     format: str | None = option(
-        None, choices=formats, help="Format of the embeddings; default: the track's, else npy."
+        None, help="Format of the embeddings; default: the track's, else npy.", choices=formats
     )
     detector: Path | None = option(
         None,
@@ -92,21 +98,26 @@ class SubmissionOptions:
             raise KitError(f"--out {self.out}: a submission is a .zip")
 
 
-@dataclass(frozen=True)
+@options_class
 class VerifyOptions:
-    package: Path = option(argument=True, help="A .zip written by `kit.py make-submission`.")
-    json: bool = option(False, help="Print JSON instead of a table.")
+    package: Path = option(
+        help="A .zip written by `kit.py make-submission`.", affects="place", argument=True
+    )
+    json: bool = option(False, help="Print JSON instead of a table.", affects="machine")
 
 
-@dataclass(frozen=True)
+@options_class
 class FitOptions:
     track: str | None = option(
-        None, choices=tracks.names, help="The track whose time and size must be met."
+        None, help="The track whose time and size must be met.", choices=tracks.names
     )
     table: Path | None = option(
-        None, writes="file", help="Markdown file to write instead: every backbone on every track."
+        None,
+        help="Markdown file to write instead: every backbone on every track.",
+        affects="place",
+        writes="file",
     )
-    json: bool = option(False, help="Print JSON instead of a table.")
+    json: bool = option(False, help="Print JSON instead of a table.", affects="machine")
 
     def __post_init__(self) -> None:
         if (self.track is None) == (self.table is None):

@@ -30,27 +30,6 @@ from mfr_kit.training.options import METHODS, RunOptions
 from mfr_kit.training.ranks import Ranks
 from mfr_kit.training.teacher import bank, mining
 
-# What a resumed run may change: where things lie (lineage and lists beside it say whether they are
-# the same) and what the machine offers.
-MAY_CHANGE = (
-    "resume",
-    "dry_run",
-    "out",
-    "data",
-    "bank",
-    "train_people",
-    "val_people",
-    "holdout_people",
-    "mask_folder",
-    "mask_mix",
-    "allow_unknown",
-    "workers",
-    "threads",
-    "device",
-    "log_every",
-    "save_every",
-    "tensorboard",
-)
 INIT_STREAM = 3
 MASKS_DIGEST = "sha256"  # in a lineage: of masks that are not the kit's own
 States = dict[str, dict[str, Tensor]]  # of a file, by entry
@@ -112,10 +91,11 @@ def open_folder(options: RunOptions, size: int, lineage: dict) -> None:
     # options that came after the run was begun had their defaults
     since = {entry.name: entry.default for entry in fields(options)}
     before = {**since, **weights.read_config(options.out)}
+    # Where things lie may change (lineage and lists beside it say whether they are the same), and
+    # what the machine offers.
+    fixed = flags.names_affecting(type(options), "result")
     changed = [
-        name
-        for name, value in config.items()
-        if name not in MAY_CHANGE and before.get(name) != value
+        name for name, value in config.items() if name in fixed and before.get(name) != value
     ]
     if changed:
         told = "; ".join(

@@ -327,7 +327,7 @@ def test_bad_input_is_one_line_and_exit_code_2(tmp_path, set_folder, teacher_fol
         "--normalisation",
         "raw_0_255",
     )
-    assert "--epochs must be above 0" in complaint("--epochs", "0")
+    assert "--epochs must be 1 or more" in complaint("--epochs", "0")
     assert "--degrade must be between 0 and 1" in complaint("--degrade", "2")
     assert "--srt-margin" in complaint("--method", "fcd", "--srt-margin", "1")
     assert "--srt-weight" in complaint("--method", "srt", "--srt-weight", "2")

@@ -128,7 +128,7 @@ def test_what_has_no_model_cannot_wear_masks(clean, tmp_path, capsys) -> None:
     assert cli.main(["evaluate", str(tmp_path / "a.npy"), *flags]) == 2
     assert "masked faces need the model" in capsys.readouterr().err
     assert cli.main(["evaluate", "sface", *flags, "--mask-seed", "-1"]) == 2
-    assert "--mask-seed -1" in capsys.readouterr().err
+    assert "--mask-seed must be 0 or more, not -1" in capsys.readouterr().err
     with pytest.raises(KitError, match="evaluate --protocol synthetic-mask"):
         evaluate_set(rows, clean, protocols=["synthetic-mask"])
     assert "synthetic-mask" not in evaluate_set(rows, clean, fars=[0.5])

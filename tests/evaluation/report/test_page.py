@@ -418,11 +418,11 @@ def test_people_can_be_chosen(evaluated, tmp_path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["--far", "1.5"], "--far 1.5"),
+        (["--far", "1.5"], "--far must be between 0 and 1"),
         (["--protocol", "mask"], "Did you mean"),
-        (["--batch", "0"], "--batch 0"),
+        (["--batch", "0"], "--batch must be 1 or more"),
         (["whole"], "given twice"),
-        (["--explain", "-1"], "--explain -1"),
+        (["--explain", "-1"], "--explain must be 0 or more"),
         (["--explain", "2"], "with --out"),
         (["--explain", "2", "--no-faces", "--out", "somewhere"], "leave --no-faces out"),
     ],

@@ -247,4 +247,4 @@ def test_two_models_searched_side_by_side(monkeypatch, tmp_path, capsys) -> None
         and "FNIR at FPIR 0.9" in page
     )
     assert cli.main(["evaluate", "whole", "--data", str(tmp_path / "set"), "--enrol", "-1"]) == 2
-    assert "--enrol -1" in capsys.readouterr().err
+    assert "--enrol must be 0 or more, not -1" in capsys.readouterr().err

@@ -110,4 +110,4 @@ def test_a_sample_without_its_interval_is_refused(evaluated) -> None:
     code, text = evaluated("--sample-people", "5", "--resamples", "0")
     assert code == 2 and "needs its interval" in text
     code, text = evaluated("--sample-people", "1")
-    assert code == 2 and "at least two people" in text
+    assert code == 2 and "--sample-people must be 2 or more" in text
