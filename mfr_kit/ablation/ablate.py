@@ -148,8 +148,8 @@ def is_current(record: dict, key: str, table: Table, cell: Cell) -> bool:
     if cell.setting == TEACHER or table.setting(cell.setting).of is not None:
         return True
     now = as_dict(table.options(table.setting(cell.setting), out=Path("-"), seed=cell.seed))
-    inputs = names_of_inputs(distill_options()) - {"embedding_size"}
-    return all(now[name] == value for name, value in record["options"].items() if name in inputs)
+    compared = names_of_inputs(distill_options()) - {"embedding_size"}
+    return all(now[name] == value for name, value in record["options"].items() if name in compared)
 
 
 def _inputs(table: Table, cell: Cell) -> dict[str, str]:
@@ -189,11 +189,11 @@ def default_options() -> dict[str, object]:
     `is_current` outdates a record whose defaults have changed since, so today's are also those it
     was made with.
     """
-    inputs = names_of_inputs(distill_options())
+    told = names_of_inputs(distill_options())
     return {
         entry.name: entry.default
         for entry in fields(distill_options())
-        if entry.default is not MISSING and entry.name in inputs
+        if entry.default is not MISSING and entry.name in told
     }
 
 
