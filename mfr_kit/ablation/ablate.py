@@ -31,7 +31,8 @@ from mfr_kit.models.embedders import Embedder, load_embedder
 from mfr_kit.models.run_files import MEASURED_LINE, read_metrics
 from mfr_kit.options import as_dict, names_of_inputs
 from mfr_kit.training import average, distill, people
-from mfr_kit.training.options import AverageOptions, RunOptions, distill_options
+from mfr_kit.training.average_options import AverageOptions
+from mfr_kit.training.options import RunOptions, distill_options
 
 TEACHER = "teacher"  # the row that is not trained
 MEAN = "mean"  # the "seed" of an average over seeds

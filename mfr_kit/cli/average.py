@@ -1,7 +1,7 @@
 """`kit.py average`."""
 
 from mfr_kit.options import command
-from mfr_kit.training.options import AverageOptions
+from mfr_kit.training.average_options import AverageOptions
 
 
 def add_to(app) -> None:

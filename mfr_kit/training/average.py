@@ -17,7 +17,8 @@ from mfr_kit.models.lineage import trained_on
 from mfr_kit.models.run_files import ADVICE
 from mfr_kit.records import check
 from mfr_kit.training import optimise, prepare
-from mfr_kit.training.options import AverageOptions, distill_options
+from mfr_kit.training.average_options import AverageOptions
+from mfr_kit.training.options import distill_options
 
 WANTED = {"init": str}  # beside what every run folder says
 

@@ -1,5 +1,5 @@
 """The options of `kit.py distill` (what every run has, plus the union of what the methods in
-losses/ declare), `adapt` and `average`.
+losses/ declare) and what `adapt` shares.
 """
 
 import functools
@@ -414,20 +414,3 @@ def distill_options() -> type[RunOptions]:
         }
         extra.append((name, entry.type, field(default=entry.default, metadata=metadata)))
     return make_dataclass("DistillOptions", extra, bases=(RunOptions,), frozen=True)
-
-
-@options_class
-class AverageOptions:
-    """Which runs `kit.py average` takes, and where their mean goes."""
-
-    runs: list[Path] = option(
-        help="Run folders (or weights files in them) of one architecture and one start.",
-        affects="place",
-        argument=True,
-    )
-    out: Path = option(help="Run folder to write.", affects="place", writes="folder")
-    keep: float = option(
-        1.0,
-        help="Share of the way from the runs' initial weights to their mean; 1 is the mean.",
-        within="0..1",
-    )

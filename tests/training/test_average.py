@@ -10,8 +10,9 @@ from mfr_kit.data.lists import read_names
 from mfr_kit.errors import KitError
 from mfr_kit.models import weights
 from mfr_kit.training.average import average
+from mfr_kit.training.average_options import AverageOptions
 from mfr_kit.training.distill import distill
-from mfr_kit.training.options import AverageOptions, distill_options
+from mfr_kit.training.options import distill_options
 from tests.training.conftest import TINY
 
 
