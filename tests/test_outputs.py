@@ -148,7 +148,7 @@ def test_no_option_that_names_an_output_is_unchecked():
     from mfr_kit.evaluation.options import EvaluateOptions
     from mfr_kit.submission.options import ExportOptions, FitOptions, SubmissionOptions
     from mfr_kit.training.average_options import AverageOptions
-from mfr_kit.training.options import RunOptions
+    from mfr_kit.training.options import RunOptions
 
     classes = [AblateOptions, ResultsOptions, audit.AuditOptions, pairs.PackOptions]
     classes += [pairs.UnpackOptions, EvaluateOptions, AugmentOptions, DemoOptions, ExportOptions]
