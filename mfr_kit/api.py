@@ -6,6 +6,7 @@ this package, and `tmp` an empty folder.
 """
 
 import functools
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
     from mfr_kit import losses
     from mfr_kit.data.align_photo import AlignedFace
+    from mfr_kit.data.detection import Detector
     from mfr_kit.data.faceset import FaceSet
     from mfr_kit.evaluation.verification.arrays import TarAtFar
     from mfr_kit.masks.transform import MaskAugment
@@ -84,12 +86,12 @@ def align(
     """
     from mfr_kit.data.align_photo import align_photo
 
-    return align_photo(photo, _detector(robust), upright)
+    return align_photo(photo, _detector(robust, threading.get_ident()), upright)
 
 
-@functools.lru_cache(maxsize=2)
-def _detector(robust: bool):
-    """Load the detector once a process."""
+@functools.lru_cache(maxsize=8)
+def _detector(robust: bool, thread: int) -> "Detector":
+    """Load the detector once a thread: two must not look with one at the same time."""
     from mfr_kit.data.detect import load_detector
 
     return load_detector(robust=robust)
@@ -179,7 +181,7 @@ def to_tensor(faces: "np.ndarray | Tensor") -> "Tensor":
 
 
 def tar_at_far(
-    embeddings: "np.ndarray",
+    embeddings: "np.ndarray | Tensor",
     people: Sequence,
     masked: Sequence | None = None,
     fars: Sequence[float] = (1e-2, 1e-3, 1e-4),
@@ -191,7 +193,7 @@ def tar_at_far(
     """Measure verification: the greatest true-accept rate at each false-accept rate.
 
     Args:
-        embeddings: (N, D) numbers, any norm.
+        embeddings: (N, D) numbers, any norm; NumPy or torch.
         people: (N,) who each of them shows.
         masked: (N,) True where the face wears a mask: masked probes are compared with the bare
             gallery; None: everything with everything, unordered.

@@ -68,6 +68,13 @@ class FaceSet:
     Raises:
         KitError: no `faces.parquet` there, or a file of the set that is damaged, of another shape,
             or of another set.
+    Example:
+        >>> drawn = mk.draw_face_set(tmp / "faces", people=2, photos=2)
+        >>> faces = mk.FaceSet(tmp / "faces", transform=lambda image: image.shape)
+        >>> faces[3], faces.labels
+        (((112, 112, 3), 1), array([0, 0, 1, 1]))
+        >>> faces.of_people(["person-001"]).sources.tolist()
+        ['person-001/00.jpg', 'person-001/01.jpg']
     """
 
     def __init__(

@@ -45,7 +45,7 @@ def put_mask(
             "ones; align it first, or give landmarks="
         )
     points = TEMPLATE if landmarks is None else np.asarray(landmarks, np.float32)
-    names = [masks] if isinstance(masks, str) else masks and list(masks)
+    names = [masks] if isinstance(masks, str) else None if masks is None else list(masks)
     rng = rng_for(int(seed))
     mask = library.load_cached(names).draw(rng)
     return render(face, points, mask, rng)[0]

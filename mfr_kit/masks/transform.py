@@ -74,10 +74,17 @@ class MaskAugment(albumentations.DualTransform):
             cannot be used.
 
     Example:
-        points = albumentations.KeypointParams("xy", remove_invisible=False)
-        pipeline = albumentations.Compose([MaskAugment(p=0.35)], keypoint_params=points)
-        sample = pipeline(image=face, keypoints=landmarks, mask=np.zeros(face.shape[:2], np.uint8))
-        masked, coverage = sample["image"], sample["mask"]
+        >>> import albumentations
+        >>> import numpy as np
+        >>> from mfr_kit.masks import drawn_heads
+        >>> photo, landmarks = drawn_heads.draw(160)
+        >>> points = albumentations.KeypointParams("xy", remove_invisible=False)
+        >>> pipeline = albumentations.Compose([mk.MaskAugment(p=1.0)], keypoint_params=points)
+        >>> empty = np.zeros(photo.shape[:2], np.uint8)
+        >>> sample = pipeline(image=photo, keypoints=landmarks, mask=empty)
+        >>> masked, coverage = sample["image"], sample["mask"]
+        >>> masked.shape, coverage.shape, bool(coverage.max() > 0)
+        ((160, 160, 3), (160, 160), True)
     """
 
     _targets = ALL_TARGETS

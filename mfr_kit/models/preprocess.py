@@ -38,6 +38,9 @@ def to_tensor(faces: "np.ndarray | torch.Tensor") -> "torch.Tensor":
     batch = (
         torch.from_numpy(np.ascontiguousarray(faces)) if isinstance(faces, np.ndarray) else faces
     )
+    if not isinstance(batch, torch.Tensor):
+        kind = type(faces).__name__
+        raise KitError(f"faces must be one (B, H, W, 3) array, found a {kind}: np.stack joins them")
     _check(batch.shape, batch.dtype == torch.uint8, str(batch.dtype))
     return batch.permute(0, 3, 1, 2).to(torch.float32).sub_(127.5).div_(127.5)
 
@@ -56,6 +59,9 @@ def to_input(faces: np.ndarray, normalisation: str) -> np.ndarray:
     """
     if normalisation not in NORMALISATIONS:
         raise KitError(unknown("value for --normalisation", normalisation, list(NORMALISATIONS)))
+    if not isinstance(faces, np.ndarray):
+        kind = type(faces).__name__
+        raise KitError(f"faces must be one (B, H, W, 3) array, found a {kind}: np.stack joins them")
     _check(faces.shape, faces.dtype == np.uint8, str(faces.dtype))
     planes = np.ascontiguousarray(faces.transpose(0, 3, 1, 2), dtype=np.float32)
     if normalisation == "minus1_to_1":

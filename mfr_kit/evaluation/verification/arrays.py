@@ -71,6 +71,8 @@ def _as_faces(
     embeddings: np.ndarray, people: Sequence, masked: Sequence | None, photos: Sequence | None
 ) -> Faces:
     """Put arrays into the table that protocols read."""
+    if hasattr(embeddings, "detach"):  # a tensor, perhaps of a GPU
+        embeddings = embeddings.detach().float().cpu().numpy()
     rows = np.asarray(embeddings)
     if rows.ndim != 2 or rows.dtype.kind not in "fiu":
         raise KitError(f"embeddings must be (N, D) numbers, found {rows.shape} {rows.dtype}")
