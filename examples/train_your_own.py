@@ -1,10 +1,10 @@
 """A training loop of one's own with the kit's parts: CoupleFace's loss, the teacher's bank, the
 masks. `kit.py distill` does the same with everything that a long run needs.
 
-    python examples/train_your_own.py FACES [TEACHER] [EPOCHS]
+    python examples/train_your_own.py [FACES [TEACHER [EPOCHS]]]
 
-FACES is a face set (heads are drawn there where nothing is yet), TEACHER what `mk.load_embedder`
-takes.
+FACES is a face set (default: runs/heads; heads are drawn where nothing is yet), TEACHER what
+`mk.load_embedder` takes (default: sface).
 """
 
 import sys
@@ -68,7 +68,7 @@ def train(folder, teacher="sface", epochs=3):
 
 
 if __name__ == "__main__":
-    place, *others = sys.argv[1:] or ["heads"]
+    place, *others = sys.argv[1:] or ["runs/heads"]
     if not Path(place).exists():
         mk.draw_face_set(place)
     trained = train(place, *others[:1], *map(int, others[1:]))

@@ -184,7 +184,7 @@ def tar_at_far(
     embeddings: "np.ndarray | Tensor",
     people: Sequence,
     masked: Sequence | None = None,
-    fars: Sequence[float] = (1e-2, 1e-3, 1e-4),
+    fars: float | Sequence[float] = (1e-2, 1e-3, 1e-4),
     *,
     photos: Sequence | None = None,
     resamples: int = 1000,
@@ -197,7 +197,7 @@ def tar_at_far(
         people: (N,) who each of them shows.
         masked: (N,) True where the face wears a mask: masked probes are compared with the bare
             gallery; None: everything with everything, unordered.
-        fars: false-accept rates in (0, 1).
+        fars: one or more false-accept rates in (0, 1).
         photos: (N,) the photograph each was made from: a face and its masked twin, of one
             photograph, are then no pair. None: all different.
         resamples: bootstrap resamples over people for the 95 % intervals; 0 for none.

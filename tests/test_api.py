@@ -108,6 +108,8 @@ def test_a_mask_sits_on_the_landmarks_that_are_given(face):
         ({"face": np.zeros((100, 90, 3), np.uint8)}, "only 112x112 crops have known ones"),
         ({"face": np.zeros((112, 112, 3), np.float32)}, r"\(H, W, 3\) uint8 RGB"),
         ({"face": "face.jpg"}, "found str"),
+        ({"landmarks": TEMPLATE[:4]}, r"\(4, 2\)"),
+        ({"landmarks": TEMPLATE * np.nan}, "finite"),
     ],
 )
 def test_what_no_mask_can_be_put_on_is_said(face, given, complaint):
@@ -224,6 +226,7 @@ def test_tensors_are_measured_as_arrays_are():
     given = {"fars": [0.1], "resamples": 20}
     wanted = mk.tar_at_far(rows.detach().numpy(), people.numpy(), **given)
     assert mk.tar_at_far(rows, people, **given) == wanted
+    assert mk.tar_at_far(rows, people, **{**given, "fars": 0.1}) == wanted
 
 
 def test_a_network_of_ones_own_needs_a_file_to_go_to():

@@ -61,8 +61,8 @@ def align_photo(
         KitError: the file is no image that can be read, the array no RGB image of bytes, or no
             face is found.
     """
-    where = "the photograph" if isinstance(photo, np.ndarray) else str(photo)
     picture = _as_picture(photo)
+    where = "the photograph" if isinstance(photo, np.ndarray) else str(photo)
     view, face = find(picture, detector, upright)
     if face is None:
         raise KitError(
@@ -136,8 +136,13 @@ def align_again(image: np.ndarray, face: Detection, detector: Detector) -> Align
 
 
 def _as_picture(photo: str | Path | np.ndarray) -> Picture:
-    if not isinstance(photo, np.ndarray):
+    if isinstance(photo, str | Path):
         return read_picture(Path(photo))
+    if not isinstance(photo, np.ndarray):
+        raise KitError(
+            "a photograph is a path or an (H, W, 3) uint8 RGB array, found "
+            f"{type(photo).__name__}: np.asarray may turn it into one"
+        )
     if photo.dtype != np.uint8 or photo.ndim != 3 or photo.shape[2] != 3:
         raise KitError(
             f"a photograph of shape {photo.shape} and type {photo.dtype}: wanted is (H, W, 3) "

@@ -4,6 +4,7 @@ neighbours. docs/reference/method.md has the equations.
 
 from typing import TYPE_CHECKING
 
+from mfr_kit.errors import KitError
 from mfr_kit.losses._batch import Batch, Terms, unit
 from mfr_kit.losses._checks import check_choice, check_embeddings, check_partners
 from mfr_kit.losses.fcd import add_fcd, fcd_weight
@@ -166,6 +167,8 @@ def compare_relations(
     """Return `relation_aware_loss`, and the share of relations in [0, 1] that cost something."""
     check_embeddings(student=student, teacher=teacher)
     check_partners(partners, student)
+    if not 0 <= tolerance <= 2:
+        raise KitError(f"tolerance is a difference of cosines, in [0, 2]; found {tolerance}")
     check_choice("form", form, FORMS)
     check_choice("normalise", normalise, NORMALISE)
     towards = unit(partners.detach()).transpose(1, 2)  # (B, D, K)

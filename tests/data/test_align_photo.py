@@ -62,5 +62,7 @@ def test_what_gives_no_face_is_said(tmp_path, photo):
         align_photo(cv2.cvtColor(photo, cv2.COLOR_RGB2GRAY), Fixed())
     with pytest.raises(KitError, match=r"nowhere\.jpg"):
         align_photo(str(tmp_path / "nowhere.jpg"), Fixed())
+    with pytest.raises(KitError, match=r"is a path or an .* found list"):
+        align_photo(photo.tolist(), Fixed())
     face = Fixed().detect(photo)[0]
     assert align_again(np.zeros_like(photo), face, Fixed()) is None

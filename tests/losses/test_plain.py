@@ -109,6 +109,8 @@ def test_partners_that_do_not_fit_are_named(pair):
             call("relation_aware_loss", *pair, partners=partners)
     with pytest.raises(KitError, match=r"unknown form 'hing'\. Did you mean 'hinge'"):
         call("relation_aware_loss", *pair, form="hing")
+    with pytest.raises(KitError, match=r"tolerance is a difference of cosines.*found -0\.1"):
+        call("relation_aware_loss", *pair, tolerance=-0.1)
 
 
 @pytest.mark.parametrize("kind", ["arcface", "cosface"])

@@ -41,7 +41,7 @@ def tar_at_far(
     embeddings: np.ndarray,
     people: Sequence,
     masked: Sequence | None = None,
-    fars: Sequence[float] = DEFAULT_FARS,
+    fars: float | Sequence[float] = DEFAULT_FARS,
     *,
     photos: Sequence | None = None,
     resamples: int = 1000,
@@ -51,9 +51,10 @@ def tar_at_far(
     faces = _as_faces(embeddings, people, masked, photos)
     if resamples < 0 or seed < 0:
         raise KitError(f"resamples {resamples}, seed {seed}: give 0 or more")
+    fars = [fars] if isinstance(fars, int | float) else list(fars)
     wrong = [far for far in fars if not 0 < far < 1]
-    if wrong or not len(fars):
-        raise KitError(f"fars: false-accept rates between 0 and 1, found {list(fars)}")
+    if wrong or not fars:
+        raise KitError(f"fars: false-accept rates between 0 and 1, found {fars}")
     pairs = Pairs(faces) if masked is None else Pairs(faces.under(MASK), faces.under(NONMASK))
     asked = [float(far) for far in fars]
     scores = score(pairs, asked)
