@@ -8,11 +8,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from mkdocs.structure.files import File, Files
+from mkdocs.structure.nav import Navigation
 from mkdocs.structure.pages import Page
 
 ROOT = Path(__file__).resolve().parent.parent
 COPIES = "repository"  # the site's folder for files from outside docs/
 LINK = re.compile(r"(?<=\]\()(?![a-z]+:|#|/)([^)#\s]+)(?=[)#])")
+ORDER = ("Guides", "Extend", "Reference", "Repository")
 START = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")
 
 
@@ -45,6 +47,17 @@ def on_page_markdown(markdown: str, page: Page, **_: object) -> str:
         return posixpath.relpath(site, posixpath.dirname(uri) or ".")
 
     return LINK.sub(moved, markdown)
+
+
+def on_nav(nav: Navigation, **_: object) -> Navigation:
+    """Show the guides before what is looked up."""
+    titles = [title.lower() for title in ORDER]
+    nav.items.sort(
+        key=lambda item: (
+            titles.index((item.title or "").lower()) if (item.title or "").lower() in titles else -1
+        )
+    )
+    return nav
 
 
 def _targets(path: str) -> Iterator[str]:

@@ -5,6 +5,7 @@ import shlex
 import shutil
 from pathlib import Path
 
+import cv2
 import pytest
 
 from mfr_kit import assets, cli, options
@@ -73,6 +74,18 @@ def test_the_readmes_commands_run_in_their_order(workplace, monkeypatch, capfd):
         "submission.zip",
     ):
         assert (workplace / made).is_file(), made
+
+
+def test_the_readmes_python_runs(workplace, monkeypatch, capsys):
+    (snippet,) = re.findall(
+        r"```python\n(.*?)```", (ROOT / "README.md").read_text("utf-8"), re.DOTALL
+    )
+    assert snippet in (ROOT / "docs" / "guides" / "python.md").read_text("utf-8")
+    monkeypatch.chdir(workplace)
+    first = sorted((workplace / "photos" / "s1").iterdir())[0]
+    cv2.imwrite("photo.jpg", cv2.imread(str(first)))
+    exec(compile(snippet, "README.md", "exec"), {})
+    assert 0 < float(capsys.readouterr().out.removeprefix("cosine ")) < 1
 
 
 @pytest.mark.parametrize(

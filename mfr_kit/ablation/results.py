@@ -119,8 +119,7 @@ def _page(name: str, by_setting: dict[str, list[dict]], plots: Path) -> list[str
         _origin(name, by_setting),
         f"Measured at commit {', '.join(commits)}; written by `python kit.py results`.",
         "",
-        "TAR in %, of several seeds the mean, with the least and the greatest in brackets. "
-        "Differences are in points.",
+        "TAR in %, in brackets the least and the greatest of the seeds. Differences are in points.",
         *_reading(),
         "Hours are the cells' own: weights made from other cells' runs count none of those "
         "runs' training.",

@@ -76,9 +76,8 @@ def _gains(by_setting: dict[str, list[dict]], setting: str) -> list[str]:
     compared = {name: by_setting[name] for name in (TEACHER, setting)}
     places = {(name, protocol): (place, far) for name, protocol, place, far in _places(compared)}
     lines = [
-        f"| TAR in %, {LEVEL:.0%} interval of the gain | FAR | masked: before | after | gain "
-        "| bare: before | after | gain |",
-        "| --- | --- | --- | --- | --- | --- | --- | --- |",
+        f"| TAR in %, gain in points with its {LEVEL:.0%} interval | FAR | masked | bare |",
+        "| --- | --- | --- | --- |",
     ]
     for set_name in compared[TEACHER][0]["sets"]:
         if not {(set_name, BARE), (set_name, MASKED)} <= set(places):
@@ -87,8 +86,9 @@ def _gains(by_setting: dict[str, list[dict]], setting: str) -> list[str]:
         for protocol in (MASKED, BARE):
             place, _ = places[set_name, protocol]
             tars = [mean_tar(records, set_name, protocol, place) for records in compared.values()]
-            cells += [f"{tar:.2f}" for tar in tars]
-            cells.append(_gain(compared, setting, set_name, protocol, place))
+            before, after = (f"{tar:.2f}" for tar in tars)
+            gain = _gain(compared, setting, set_name, protocol, place)
+            cells.append(f"{before} → {after}, {gain}")
         lines.append(f"| {set_name} | " + " | ".join(cells) + " |")
     return lines
 
