@@ -332,14 +332,14 @@ def draw_face_set(folder: str | Path, people: int = 8, photos: int = 4, seed: in
     """Make a face set of heads that the kit draws itself, to try things on without photographs.
 
     Args:
-        folder: where the set is written.
+        folder: where the set is written; the very set that lies there already is taken as it is.
         people: at least 2.
         photos: of each person, at least 1.
         seed: >= 0, of how the heads are turned.
     Returns:
         The set, people * photos unmasked faces.
     Raises:
-        KitError: the folder holds something already, or a number is too small.
+        KitError: the folder holds something else already, or a number is too small.
     Example:
         >>> faces = mk.draw_face_set(tmp / "heads", people=2, photos=1)
         >>> image, label = faces[1]

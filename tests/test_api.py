@@ -242,4 +242,9 @@ def test_a_drawn_set_is_a_face_set_that_a_seed_makes_again(tmp_path):
     other = mk.draw_face_set(tmp_path / "c", people=2, photos=2, seed=4)
     assert first.fingerprint == again.fingerprint != other.fingerprint
     assert first.labels.tolist() == [0, 0, 1, 1]
+    kept = (first.folder / "faceset.json").stat().st_mtime_ns
+    mk.draw_face_set(tmp_path / "a", people=2, photos=2, seed=3)
+    assert (first.folder / "faceset.json").stat().st_mtime_ns == kept
+    with pytest.raises(KitError, match="exists already"):
+        mk.draw_face_set(tmp_path / "a", people=2, photos=2, seed=4)
     np.testing.assert_allclose(first.points(0), TEMPLATE, atol=8)

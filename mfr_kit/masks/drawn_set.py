@@ -21,14 +21,14 @@ def draw_face_set(
     """Draw people's heads, each turned a few ways, and write them as a face set.
 
     Args:
-        folder: where the set is written; made anew.
+        folder: where the set is written; the very set that lies there already is taken as it is.
         people: at least 2; a dozen are easy to tell apart, hundreds are not.
         photos: of each person, at least 1.
         seed: >= 0, of how the heads are turned.
     Returns:
         The set, people * photos unmasked faces.
     Raises:
-        KitError: the folder holds something already, or a number is too small.
+        KitError: the folder holds something else already, or a number is too small.
     """
     folder = Path(folder)
     if people < 2 or photos < 1 or seed < 0:
@@ -36,6 +36,11 @@ def draw_face_set(
             f"{people} people with {photos} photos, seed {seed}: at least 2 people with 1 photo, "
             "and a seed from 0 on"
         )
+    asked = {"people": people, "photos": photos, "seed": seed}
+    if (folder / faceset.ABOUT).is_file():
+        found = faceset.FaceSet(folder)
+        if found.about.get("drawn") == asked:
+            return found
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise KitError(f"{folder} exists already: choose another folder or remove it first")
     paths.check_output(folder, "folder", "the face set")
@@ -44,7 +49,7 @@ def draw_face_set(
         for person in range(people)
         for photo in range(photos)
     ]
-    faceset.write_rows(folder, [(rows, [])], {"kit_version": __version__})
+    faceset.write_rows(folder, [(rows, [])], {"kit_version": __version__, "drawn": asked})
     return faceset.FaceSet(folder)
 
 
