@@ -70,7 +70,7 @@ def show(options: ShowOptions) -> None:
     from mfr_kit.data.pairs import open_pairs
 
     pairs = open_pairs(options.src, options.images)
-    shape = None
+    shape: tuple[int, ...] = ()
     for faces in pairs.batches(64):
         shape = faces.shape[1:]
     same = int(pairs.same.sum())

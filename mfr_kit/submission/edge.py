@@ -122,7 +122,7 @@ def _halves(given: Path | None) -> tuple[np.ndarray, np.ndarray, FaceSet | None]
     """
     if given is None:
         people = sorted(assets.path("orl-faces").iterdir())
-        return *(_orl(people[half::2]) for half in (0, 1)), None
+        return _orl(people[::2]), _orl(people[1::2]), None
     if given.is_dir():
         open_source(given)  # refuses what is no face set, or an empty one
         whole = FaceSet.open(given)
@@ -131,11 +131,11 @@ def _halves(given: Path | None) -> tuple[np.ndarray, np.ndarray, FaceSet | None]
                 f"{given} shows one person: an edge file is calibrated on some people and "
                 "measured on others"
             )
-        calibration, others = (whole.of_people(whole.people[half::2]) for half in (0, 1))
+        calibrated, others = (whole.of_people(whole.people[half::2]) for half in (0, 1))
         others = others.select(np.arange(min(len(others), MEASURED)))
-        chosen = _spread(len(calibration), CALIBRATED)
+        chosen = _spread(len(calibrated), CALIBRATED)
         return (
-            np.stack([calibration.image(row) for row in chosen]),
+            np.stack([calibrated.image(row) for row in chosen]),
             np.stack([others.image(i) for i in range(len(others))]),
             others,
         )

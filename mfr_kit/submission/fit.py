@@ -1,6 +1,7 @@
 """Which backbones, by width, fit a track's time and size, and which is the largest that does."""
 
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from torch import nn
@@ -76,7 +77,7 @@ def _cost(name: str, width: float, size: int, nodes: int, limits: tracks.Limits)
     count = _multiply_adds(model)
     size_mib = sum(item.numel() for item in model.parameters()) * 4 / 2**20
     times = sorted((v100_time.by_multiply_adds(count), v100_time.by_nodes(nodes)))
-    fails = ["time"] if times[1] > limits.time_ms else []
+    fails = ["time"] if limits.time_ms is not None and times[1] > limits.time_ms else []
     fails += ["size"] if limits.file_mib is not None and size_mib > limits.file_mib else []
     return Candidate(name, width, size, size_mib, count, times[0], times[1], fails)
 
@@ -91,9 +92,8 @@ def _multiply_adds(model: nn.Module) -> int:
 
     def count(module: nn.Module, _inputs, output: torch.Tensor) -> None:
         nonlocal total
-        total += module.weight.numel() * (
-            output[0, 0].numel() if isinstance(module, nn.Conv2d) else 1
-        )
+        places = output[0, 0].numel() if isinstance(module, nn.Conv2d) else 1
+        total += cast(torch.Tensor, module.weight).numel() * places
 
     for module in model.modules():
         if isinstance(module, nn.Conv2d | nn.Linear):

@@ -206,7 +206,8 @@ def _drop_dead(graph) -> None:
 
 
 def _merge_duplicates(graph) -> None:
-    first, renamed = {}, {}
+    first: dict[tuple, str] = {}
+    renamed = {}
     for item in list(graph.initializer):
         content = (item.data_type, tuple(item.dims), numpy_helper.to_array(item).tobytes())
         if content in first:
@@ -222,7 +223,7 @@ def _rename_nodes(graph) -> None:
     """Call nodes `conv_1`, `prelu_1`, ...: the organisers' checker takes names like Sub...,
     _minus..., Mul... for a normalisation.
     """
-    seen = Counter()
+    seen: Counter[str] = Counter()
     for node in graph.node:
         kind = node.op_type.lower()
         seen[kind] += 1

@@ -93,6 +93,7 @@ def _copy(content: Path | bytes, target) -> None:
 def _features(options: SubmissionOptions, track: tracks.Track, normalisation: str) -> Written:
     path, form, _ = _features_file(options, track)
     embedder = load_embedder(options.model, normalisation=normalisation)
+    assert options.features is not None  # asked for by the track, or refused before
     return write_features(embedder, open_source(options.features), path, form)
 
 
@@ -136,7 +137,7 @@ def _report(path: Path | None) -> dict | None:
 def _manifest(
     subject: Subject, rows: list[Row], files: dict[str, Path | bytes], written: Written | None
 ) -> dict:
-    proto, track = subject.proto, subject.track
+    proto, track = subject.parsed, subject.track
     told = stored(subject)
     return {
         "kit_version": __version__,

@@ -83,9 +83,8 @@ def judge(rule: str, part: Callable[["Subject"], list[Row]], subject: "Subject")
 
 def in_one_line(row: Row) -> Row:
     """The row without the line breaks and control characters that names in a file may hold."""
-    return replace(
-        row, **{key: onnx_file.printable(getattr(row, key)) for key in ("limit", "found", "note")}
-    )
+    limit, found, note = map(onnx_file.printable, (row.limit, row.found, row.note))
+    return replace(row, limit=limit, found=found, note=note)
 
 
 class Subject:
@@ -124,6 +123,12 @@ class Subject:
         return self._parsed[0]
 
     @property
+    def parsed(self) -> onnx.ModelProto:
+        """`proto`, for those who have seen that it is there."""
+        assert self.proto is not None
+        return self.proto
+
+    @property
     def proto_error(self) -> str:
         return self._parsed[1]
 
@@ -143,14 +148,14 @@ class Subject:
     @functools.cached_property
     def inputs(self) -> list[onnx.ValueInfoProto]:
         """The graph's inputs, without the initializers that old files list among them."""
-        weights = {item.name for item in self.proto.graph.initializer}
-        return [item for item in self.proto.graph.input if item.name not in weights]
+        weights = {item.name for item in self.parsed.graph.initializer}
+        return [item for item in self.parsed.graph.input if item.name not in weights]
 
     @functools.cached_property
     def _tensors(self) -> tuple[dict[str, np.ndarray], list[str]]:
         found, broken = {}, []
-        stored = [(item.name, item) for item in self.proto.graph.initializer]
-        for node in self.proto.graph.node:
+        stored = [(item.name, item) for item in self.parsed.graph.initializer]
+        for node in self.parsed.graph.node:
             if node.op_type == "Constant" and node.output:
                 value = next((item.t for item in node.attribute if item.name == "value"), None)
                 if value is not None:
@@ -190,7 +195,7 @@ class Subject:
         them.
         """
         reached, shifted = {item.name for item in self.inputs[:1]}, False
-        for node in self.proto.graph.node:
+        for node in self.parsed.graph.node:
             if reached.isdisjoint(node.input) or node.op_type not in PIXELWISE:
                 continue
             reached.update(node.output)

@@ -48,7 +48,6 @@ def single_image_ms(model: Path | bytes, threads: int = 0, runs: int = RUNS) -> 
         start = time.perf_counter()
         run(session, None, feeds, "the model")
         times.append((time.perf_counter() - start) * 1000)
-    times = np.sort(times[WARM_UP:])
-    return Timed(
-        float(times[RANK]), float(np.quantile(times, 0.25)), float(np.quantile(times, 0.75))
-    )
+    ranked = np.sort(times[WARM_UP:])
+    low, high = np.quantile(ranked, (0.25, 0.75))
+    return Timed(float(ranked[RANK]), float(low), float(high))

@@ -8,6 +8,7 @@ between, and the larger of the two is the careful one.
 
 import functools
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -89,7 +90,7 @@ def timed_here(model: Path, rounds: int = ROUNDS) -> Estimate:
     )
 
 
-def _line(known: dict[str, float], value: float) -> float:
+def _line(known: Mapping[str, float], value: float) -> float:
     slope, start = np.polyfit(list(known.values()), [V100_MS[name] for name in known], 1)
     return float(max(start + slope * value, 0.0))
 

@@ -6,11 +6,11 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
 from mfr_kit import assets
-from mfr_kit.data.faceset import FaceSet
 from mfr_kit.models import identity, sanity
 from mfr_kit.models.embedders import Embedder
 from mfr_kit.models.stored import StoredArray
@@ -19,9 +19,24 @@ BATCH = 64
 AHEAD = 3  # batches decoded before the network asks for them
 
 
+class Pictures(Protocol):
+    """What can be embedded: a face set, or another set of aligned faces; `fingerprint` names its
+    contents.
+    """
+
+    @property
+    def fingerprint(self) -> str: ...
+
+    def __len__(self) -> int: ...
+
+    def image(self, index: int) -> np.ndarray:
+        """(112, 112, 3) uint8 RGB; called from several threads."""
+        ...
+
+
 def embed_set(
     embedder: Embedder,
-    faceset: FaceSet,
+    faceset: Pictures,
     *,
     flip: bool = False,
     batch: int = BATCH,
@@ -60,7 +75,7 @@ def embed_set(
 
 def _embed(
     embedder: Embedder,
-    faceset: FaceSet,
+    faceset: Pictures,
     flip: bool,
     batch: int,
     workers: int,
@@ -86,7 +101,7 @@ def cache_folder() -> Path:
     return assets.home() / "embeddings"
 
 
-def _batches(faceset: FaceSet, batch: int, workers: int) -> Iterator[tuple[int, np.ndarray]]:
+def _batches(faceset: Pictures, batch: int, workers: int) -> Iterator[tuple[int, np.ndarray]]:
     def read(start: int) -> tuple[int, np.ndarray]:
         return start, np.stack(
             [faceset.image(index) for index in range(start, min(start + batch, len(faceset)))]

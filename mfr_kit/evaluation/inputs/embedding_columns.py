@@ -96,7 +96,9 @@ def _groups(kinds: dict) -> list[list[str]]:
 
 
 def _number(name: str) -> int:
-    return int(NUMBERED.fullmatch(name)[2])
+    found = NUMBERED.fullmatch(name)
+    assert found is not None  # only such names are sorted
+    return int(found[2])
 
 
 def _span(names: list[str]) -> str:

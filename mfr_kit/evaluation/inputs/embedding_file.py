@@ -46,7 +46,7 @@ class EmbeddingFile:
             if len(names) != len(keys):
                 many = f"{len(names)} rows for the {len(keys)} faces of the set"
                 raise KitError(f"{path}: {many}; a .npy has the rows of faces.parquet in its order")
-            names = keys
+            names = list(keys)
         else:
             self._rows, names = read_rows(path)
         self._place = {str(name): row for row, name in enumerate(names)}

@@ -41,7 +41,9 @@ def measure(faces: Faces, plan: Plan) -> Outcome:
     # its pictures are not in the set whose pictures a report shows
     if plan.distractors is not None:
         plan = replace(plan, worst=0)
-    rows, resampled, outcomes = [], {}, {}
+    rows: list[dict] = []
+    resampled: dict[str, np.ndarray] = {}
+    outcomes = {}
     for condition in (NONMASK, MASK):
         trials = among.pair_up(chosen.probed.under(condition), gallery)
         if len(trials.own):
@@ -77,7 +79,8 @@ def _searches(
         "pairs": pairs,
         "condition": condition,
     }
-    rows, resampled = [], {}
+    rows = []
+    resampled: dict[str, np.ndarray] = {}
     for size, rank in among.ranks(trials, distractors.embeddings, among.sizes(len(distractors))):
         rates, values = among.hit_rates(trials, rank, among.CMC, plan.resamples, plan.seed)
         spans = [interval(column) if plan.resamples else None for column in values.T]

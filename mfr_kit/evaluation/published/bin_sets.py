@@ -65,7 +65,7 @@ class BinSet:
             KitError: it cannot be decoded, or is of another size.
         """
         where = f"{self._path}: image {index}"
-        face = decode_rgb(self._images[index], where)
+        face = decode_rgb(bytes(self._images[index]), where)
         if face.shape != (SIZE, SIZE, 3):
             raise KitError(
                 f"{where} has {face.shape[1]}x{face.shape[0]} pixels, aligned faces have "

@@ -27,14 +27,18 @@ def challenge_scores(protocols: dict, outcomes: dict[str, dict[str, Outcome]]) -
         halves are of different people; and `text`, all in a line. None where a protocol is missing,
         so that there is nothing to add up.
     """
-    chosen = [next((name for name in names if name in protocols), None) for names in (MASK, MR_ALL)]
-    if None in chosen:
+    known = [[name for name in names if name in protocols] for names in (MASK, MR_ALL)]
+    if not all(known):
         return None
+    chosen = [names[0] for names in known]
     parts = list(zip(("Mask", "MR-All"), chosen, (MASK_SHARE, MR_ALL_SHARE), strict=True))
     models = protocols[chosen[0]]["models"]
     return {
         model: _score(
-            [_part(*part, protocols[part[1]]["models"][model]) for part in parts],
+            [
+                _part(part, name, share, protocols[name]["models"][model])
+                for part, name, share in parts
+            ],
             [outcomes[model][name] for name in chosen],
         )
         for model in models

@@ -156,8 +156,11 @@ def measure(
     result = {**result, "nearest": tpr_nearest(listed.scores, layout.same)}
     if pairs.searches is None:
         return Outcome(result, {})
-    rows, resampled = search_templates(merged, numbers, *pairs.searches, plan.resamples, plan.seed)
-    return Outcome({**result, "searched": rows}, resampled)
+    galleries, probes = pairs.searches
+    searched, resampled = search_templates(
+        merged, numbers, galleries, probes, plan.resamples, plan.seed
+    )
+    return Outcome({**result, "searched": searched}, resampled)
 
 
 def templates(

@@ -48,8 +48,8 @@ def choose(faces: Faces, count: int) -> list[Trio]:
         KitError: nobody has a masked face and two unmasked photographs in which a face was found.
     """
     bare: dict[str, list[int]] = {}
-    for row in np.flatnonzero(faces.found & (faces.conditions == NONMASK)):
-        bare.setdefault(faces.people[row], []).append(int(row))
+    for row in np.flatnonzero(faces.found & (faces.conditions == NONMASK)).tolist():
+        bare.setdefault(faces.people[row], []).append(row)
     trios = []
     for row in np.flatnonzero(faces.found & (faces.conditions == MASK)).tolist():
         mine = bare.get(faces.people[row], [])

@@ -168,7 +168,7 @@ def _rows_by_person(faces: Faces) -> dict[str, np.ndarray]:
 
 def sizes(total: int) -> list[int]:
     """Return 10, 100, 1,000, ... below `total`, and `total`."""
-    below = []
+    below: list[int] = []
     while FIRST * 10 ** len(below) < total:
         below.append(FIRST * 10 ** len(below))
     return [*below, total]

@@ -53,7 +53,8 @@ def search_templates(
     side = _side(faces, numbers, probes)
     sides = {name: _side(faces, numbers, one) for name, one in galleries.items()}
     both = " and ".join(sides)
-    rows, resampled = [], {}
+    rows = []
+    resampled: dict[str, np.ndarray] = {}
     for name, gallery in {**sides, f"{both} at once": concatenate(*sides.values())}.items():
         found = search(gallery, side)
         if not found.mated.any():
@@ -83,7 +84,7 @@ def _mean(
     """Average the figures of two galleries, whose resamples draw the same subjects; None where
     one of the two is not claimed.
     """
-    values = {}
+    values: dict[str, np.ndarray] = {}
 
     def average(figure: str, pair: tuple[dict, dict], rate: str) -> dict:
         drawn = [
@@ -93,7 +94,7 @@ def _mean(
         ]
         claimed = all(line[rate] is not None for line in pair)
         if claimed and len(drawn) == len(rows):
-            values[figure_in(figure, name)] = sum(drawn) / len(drawn)
+            values[figure_in(figure, name)] = np.asarray(sum(drawn) / len(drawn))
         known = values.get(figure_in(figure, name))
         return {
             rate: sum(line[rate] for line in pair) / 2 if claimed else None,

@@ -77,7 +77,8 @@ def groups_among(path: Path, faces: FaceSet, allow_unknown: bool = False) -> dic
         )
         if form is None:
             unknown.append((line, name))
-        groups.update(dict.fromkeys(spelled.get(form, ()), group))
+        else:
+            groups.update(dict.fromkeys(spelled[form], group))
     choice = lists.settle(
         path,
         list(groups),

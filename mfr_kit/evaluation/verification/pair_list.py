@@ -130,7 +130,7 @@ def read_lfw(path: Path) -> tuple[list[tuple[str, str, bool]], int]:
             f"{path}: the first line must be `folds pairs`, as in LFW's pairs.txt: 10 300"
         )
     pairs = [
-        (*(f"{name}_{number:04d}" for name, number in (row.left, row.right)), row.same)
+        (f"{row.left[0]}_{row.left[1]:04d}", f"{row.right[0]}_{row.right[1]:04d}", row.same)
         for row in rows
     ]
     return pairs, folds
@@ -185,7 +185,8 @@ def pair_up(
         raise KitError(
             f"{path}: no pairs of one person and of two are left whose photographs are in the set"
         )
-    left, right = (np.array([min(rows[named[n][side]]) for n in places]) for side in (0, 1))
+    left = np.array([min(rows[named[n][0]]) for n in places])
+    right = np.array([min(rows[named[n][1]]) for n in places])
     return PairList(faces, left, right, np.array([named[n][2] for n in places])), np.array(places)
 
 

@@ -9,6 +9,7 @@ threshold accepts. TAR at FAR = f is the greatest TAR over the thresholds whose 
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 
@@ -78,12 +79,12 @@ def equal_error(scores: Scores) -> tuple[float, np.float32]:
         for part in (scores.kept[0], scores.genuine)
     ]
     count = scores.pairs.count
-    best = None
+    best = (np.inf, np.inf, low)
     for threshold in np.unique(np.concatenate([*inside, [low, high]])):
         # both rates in units of 1 / (genuine * impostor), free of rounding
         false = scores.impostors_from(threshold) * count.genuine
         missed = (count.genuine - int(scores.genuine_from(threshold))) * count.impostor
-        best = min(best or (np.inf,), (abs(false - missed), false + missed, threshold))
+        best = min(best, (abs(false - missed), false + missed, threshold))
     return best[1] / 2 / count.genuine / count.impostor, best[2]
 
 
@@ -193,10 +194,11 @@ def verify(pairs: Pairs | PairList, plan: Plan, challenge: float | None = None) 
         if plan.tell and isinstance(pairs, Pairs)
         else None
     )
-    if cost:
+    if cost and plan.tell:
         plan.tell(cost)
     fars = list(dict.fromkeys([*plan.fars, *([] if challenge is None else [challenge])]))
-    scores = score(pairs, fars)
+    # a list of pairs has all of Pairs that a sweep asks for
+    scores = score(cast("Pairs", pairs), fars)
     resampled = resample(scores, fars, plan.resamples, plan.seed)
     rows = [row(scores, far, resampled.get(far)) for far in plan.fars]
     groups = {} if pairs.symmetric else {"groups": by_probe(scores, rows, plan.yaws)}

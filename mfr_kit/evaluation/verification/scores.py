@@ -263,7 +263,7 @@ def _guess(pairs: Pairs, ranks: list[int]) -> np.ndarray:
     balance = (len(impostors) - np.arange(len(impostors))) / len(impostors) - np.searchsorted(
         at, impostors
     ) / len(at)
-    equal = impostors[min(np.searchsorted(-balance, 0.0), len(impostors) - 1)]
+    equal = impostors[min(int(np.searchsorted(-balance, 0.0)), len(impostors) - 1)]
     limits.append((equal - np.float32(0.005), equal + np.float32(0.005)))
     return _disjoint(
         [

@@ -105,6 +105,7 @@ class _Highest:
 
     def __init__(self, size: int) -> None:
         self._size = size
+        self._parts: tuple[np.ndarray, ...]
         self._parts = (np.empty(0, np.float32), np.empty(0, np.int64), np.empty(0, np.int64))
 
     @property
@@ -114,7 +115,7 @@ class _Highest:
         return self._parts[0][-1] if full else np.float32(-np.inf)
 
     def add(self, scores: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> None:
-        parts = [
+        parts: list[np.ndarray] = [
             np.concatenate(pair) for pair in zip(self._parts, (scores, rows, columns), strict=True)
         ]
         order = np.lexsort((parts[2], parts[1], -parts[0]))[: self._size]

@@ -64,7 +64,7 @@ def attributes(node: onnx.NodeProto) -> dict:
 def _on_faces(subject: Subject) -> Iterator[onnx.NodeProto]:
     """The nodes that read faces or what is made of them, in the graph's order."""
     data = {item.name for item in subject.inputs}
-    for node in subject.proto.graph.node:
+    for node in subject.parsed.graph.node:
         if data.isdisjoint(_reads(node)) or node.op_type in SHAPE_OPS:
             continue
         data.update(node.output)
@@ -85,7 +85,9 @@ def _wanted(nodes: list[onnx.NodeProto], subject: Subject) -> tuple[set[str], se
     """Names of values (indices, counts, axes, steps) and of tensors whose shapes are to be
     observed; none in a plain chain of layers.
     """
-    values, shapes, moved = set(), set(), False
+    values: set[str] = set()
+    shapes: set[str] = set()
+    moved = False
     for node in nodes:
         places = _parameters(node)
         if places or node.op_type in (*JOINS, "Reshape", "Transpose", "Unsqueeze", "DepthToSpace"):
@@ -127,10 +129,10 @@ def _mixes_batch(node: onnx.NodeProto, seen: inside.Observed) -> bool:
 
 
 def _repeats(node: onnx.NodeProto, shape: list[int] | None, seen: inside.Observed) -> bool:
-    counts = _values(node, 1, seen)
-    if counts is None:
+    found = _values(node, 1, seen)
+    if found is None:
         return True
-    counts = np.ravel(counts).tolist()
+    counts = np.ravel(found).tolist()
     if not counts:
         return False
     if node.op_type == "Tile" or shape is None:
@@ -151,8 +153,9 @@ def _turns(node: onnx.NodeProto, shape: list[int] | None, seen: inside.Observed)
     steps = np.ravel(steps)
     axes = np.arange(len(steps)) if axes is None else np.ravel(axes)
     turned = [_axis(int(axis), shape) for axis, step in zip(axes, steps, strict=False) if step < 0]
-    known = shape is not None and all(0 <= axis < len(shape) for axis in turned)
-    return any(not known or shape[axis] > COLOURS for axis in turned)
+    if shape is None or not all(0 <= axis < len(shape) for axis in turned):
+        return bool(turned)
+    return any(shape[axis] > COLOURS for axis in turned)
 
 
 def _descends(indices: np.ndarray) -> bool:

@@ -146,6 +146,7 @@ def _agrees(subject: Subject, faces: np.ndarray) -> Row:
     from mfr_kit.models import preprocess
     from mfr_kit.submission.checks.normalisation import guess
 
+    assert subject.run is not None  # nobody asks without one
     with torch.inference_mode():
         wanted = subject.run.model(preprocess.to_tensor(faces)).numpy()
     planes = preprocess.to_input(faces, guess(subject))

@@ -67,7 +67,7 @@ def _well_formed(subject: Subject, external: bool) -> Row:
         if external:
             onnx.checker.check_model(str(subject.path))
         else:
-            onnx.checker.check_model(subject.proto, full_check=True)
+            onnx.checker.check_model(subject.parsed, full_check=True)
     except Exception as error:  # noqa: BLE001  the checker and shape inference raise several kinds
         return requirement(
             "well-formed graph",

@@ -32,7 +32,7 @@ def rows(subject: Subject) -> list[Row]:
 
 
 def _versions(subject: Subject) -> list[Row]:
-    limits, proto, result = subject.track.limits, subject.proto, []
+    limits, proto, result = subject.track.limits, subject.parsed, []
     opset = max(
         [item.version for item in proto.opset_import if item.domain in ("", "ai.onnx")], default=0
     )
@@ -119,7 +119,7 @@ def _input(subject: Subject) -> list[Row]:
 
 
 def _output(subject: Subject) -> list[Row]:
-    outputs = subject.proto.graph.output
+    outputs = subject.parsed.graph.output
     result = [
         requirement(
             "one output",
@@ -144,7 +144,7 @@ def _weight_types(subject: Subject) -> list[Row]:
     shape.
     """
     least, kinds = subject.track.limits.element_bytes, []
-    for item in subject.proto.graph.initializer:
+    for item in subject.parsed.graph.initializer:
         size = _element_bytes(item.data_type)
         if size < least:
             kinds.append((_kind_name(item.data_type), item.name))
@@ -177,7 +177,7 @@ def _half_arithmetic(subject: Subject) -> list[Row]:
     halves_allowed = subject.track.limits.element_bytes < 4
     inside = [
         node
-        for node in subject.proto.graph.node
+        for node in subject.parsed.graph.node
         if any(item.name == "value" and item.t.data_type in HALVES for item in node.attribute)
         or attributes(node).get("to") in HALVES
     ]
@@ -232,7 +232,7 @@ def _kind_name(data_type: int) -> str:
 def _cost(subject: Subject) -> list[Row]:
     parameters = sum(
         math.prod(item.dims)
-        for item in subject.proto.graph.initializer
+        for item in subject.parsed.graph.initializer
         if item.data_type == TensorProto.FLOAT
     )
     result = [Row("parameters", "none set", f"{parameters:,}")]
@@ -241,7 +241,7 @@ def _cost(subject: Subject) -> list[Row]:
             at_most(
                 "multiply-adds for one image",
                 subject.track.limits.flops / 1e6,
-                round(multiply_adds(subject.proto) / 1e6, 1),
+                round(multiply_adds(subject.parsed) / 1e6, 1),
                 "M",
             )
         )

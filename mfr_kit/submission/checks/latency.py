@@ -47,6 +47,7 @@ def _here(subject: Subject) -> Row:
 
 def _on_v100(subject: Subject) -> Row:
     limit, found = subject.track.limits.time_ms, v100_time.timed_here(subject.path)
+    assert limit is not None  # a track without one is not timed
     note = (
         f"an estimate: {found.by_work:.2f} ms by the work (half within {found.work_low:.2f} to "
         f"{found.work_high:.2f}), timed in turns with "

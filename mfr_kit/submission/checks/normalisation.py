@@ -54,7 +54,7 @@ def guess(subject: Subject) -> str:
     """
     if subject.track.side_files:
         return subject.normalisation
-    names = [node.name for node in subject.proto.graph.node[:LOOKED_AT]]
+    names = [node.name for node in subject.parsed.graph.node[:LOOKED_AT]]
     found = any(name.startswith(SHIFTS) for name in names) and any(
         name.startswith(SCALES) for name in names
     )

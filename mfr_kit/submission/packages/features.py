@@ -18,14 +18,11 @@ def inspect(folder: Path) -> list[Row]:
     if not matrix.is_file():
         return []
     try:
-        shape, complaint = lfr.read(matrix, []).shape, ""
+        rows, columns = lfr.read(matrix, []).shape
+        found, sound = f"{rows} x {columns}", True
     except KitError as error:
-        shape, complaint = None, str(error)
-    return [
-        requirement(
-            "features", "an LFR matrix", complaint or f"{shape[0]} x {shape[1]}", shape is not None
-        )
-    ]
+        found, sound = str(error), False
+    return [requirement("features", "an LFR matrix", found, sound)]
 
 
 def files(request: Request) -> dict[str, Path | bytes]:

@@ -45,7 +45,7 @@ def inspect(folder: Path) -> list[Row]:
     """
     with tempfile.TemporaryDirectory() as scratch:
         photos = Path(scratch) / "photos.npz"
-        np.savez(photos, **photographs())
+        np.savez(photos, allow_pickle=True, **photographs())
         env = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"}
         call = [sys.executable, str(CODE / "harness.py"), str(folder), str(photos)]
         try:

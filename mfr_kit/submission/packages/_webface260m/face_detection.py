@@ -72,7 +72,7 @@ def decode(found, stride):
 
 def suppress(rows):
     """Keep the best of boxes that overlap."""
-    kept = []
+    kept: list = []
     for row in rows[np.argsort(-rows[:, 14], kind="stable")]:
         if all(overlap(row, other) <= OVERLAP for other in kept):
             kept.append(row)
