@@ -2,9 +2,9 @@
 faces to where the bare ones lie.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import torch
@@ -39,6 +39,9 @@ class Adapter(nn.Module):
             if left out.
     """
 
+    centre: Tensor
+    spread: Tensor
+
     def __init__(
         self, size: int, hidden: int, centre: Tensor | None = None, spread: Tensor | None = None
     ):
@@ -48,8 +51,9 @@ class Adapter(nn.Module):
         self.layers = nn.ModuleList(
             [nn.Linear(size, hidden), nn.Linear(hidden, hidden), nn.Linear(hidden, size)]
         )
-        nn.init.zeros_(self.layers[-1].weight)
-        nn.init.zeros_(self.layers[-1].bias)
+        last = cast(nn.Linear, self.layers[-1])
+        nn.init.zeros_(last.weight)
+        nn.init.zeros_(last.bias)
 
     def forward(self, embeddings: Tensor) -> Tensor:
         """(B, D) embeddings of any norm -> (B, D) of about the same."""
@@ -62,7 +66,8 @@ class Adapter(nn.Module):
         spread in the first and the last.
         """
         (first, bias), middle, (last, shift) = (
-            (layer.weight.detach().double(), layer.bias.detach().double()) for layer in self.layers
+            (layer.weight.detach().double(), layer.bias.detach().double())
+            for layer in cast(Iterable[nn.Linear], self.layers)
         )
         centre, spread = self.centre.double(), self.spread.double()
         first = first / spread
@@ -155,7 +160,7 @@ def train(
         )
     best, kept, lines = -1.0, 0, []
     for epoch in range(options.epochs + 1):
-        line = {"epoch": epoch}
+        line: dict[str, Any] = {"epoch": epoch}
         if epoch:
             line |= _epoch(options, stored, adapter, optimiser, epoch - 1, steps)
         if validate is not None:
@@ -191,7 +196,7 @@ def _epoch(
         for group in optimiser.param_groups:
             group["lr"] = rate
         terms = _terms(options, adapter, *stored.batch(rows))
-        loss = sum(terms.values())
+        loss = cast(Tensor, sum(terms.values()))
         if not torch.isfinite(loss):
             raise KitError(f"the loss is not finite in epoch {epoch + 1}: lower --learning-rate")
         optimiser.zero_grad()

@@ -58,11 +58,12 @@ def append(embedder: Embedder, adapter: Adapter, path: Path, metadata: dict[str,
         **metadata,
     }
     size = _batch(recogniser) or size
-    free, fixed = (joined(recogniser, adapter, batch) for batch in (None, size))
+    attempts: list[tuple[onnx.ModelProto, tuple[int, ...]]]
+    attempts = [(joined(recogniser, adapter, None), BATCHES)]
+    if size is not None:
+        attempts.append((joined(recogniser, adapter, size), (size,)))
     failure: Exception | None = None
-    for proto, batches in ((free, BATCHES), (fixed, (size,))):
-        if None in batches:
-            continue
+    for proto, batches in attempts:
         helper.set_model_props(proto, dict(sorted(stored.items())))
         try:
             difference = compare(proto, embed, adapter, normalisation, batches)

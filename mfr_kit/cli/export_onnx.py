@@ -42,13 +42,13 @@ def export_onnx(options: ExportOptions) -> None:
     shape = f"(N, 3, 112, 112) in [-1, 1] -> (N, {done.embedding_size})"
     print(f"wrote {done.path}: {done.size_bytes / 2**20:.2f} MiB, {shape}, opset {options.opset}")
     if options.edge:
-        _edge(options, done.path, done.size_bytes)
+        _edge(options, options.edge, done.path, done.size_bytes)
 
 
-def _edge(options: ExportOptions, model, size_bytes: int) -> None:
+def _edge(options: ExportOptions, kind: str, model, size_bytes: int) -> None:
     from mfr_kit.submission.edge import export_edge
 
-    made = export_edge(options.run, model, options.edge, options.faces)
+    made = export_edge(options.run, model, kind, options.faces)
     calibrated = f", calibrated on {made.calibrated} faces" if made.calibrated else ""
     print(
         f"wrote {made.path}: {made.size_bytes / 2**20:.2f} MiB, "

@@ -20,10 +20,11 @@ def fit(options: FitOptions) -> None:
     if options.table:
         from mfr_kit.submission import survey
 
-        found = survey.survey()
-        survey.write_markdown(options.table, found)
-        print(f"wrote {options.table}: {len(found)} backbones")
+        surveyed = survey.survey()
+        survey.write_markdown(options.table, surveyed)
+        print(f"wrote {options.table}: {len(surveyed)} backbones")
         return
+    assert options.track is not None  # asked for without --table
     found = fitting.fit(options.track)
     best = fitting.largest(found)
     if options.json:

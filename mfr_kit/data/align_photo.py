@@ -102,9 +102,13 @@ def find_in_crop(picture: Picture, finder: Detector | None) -> tuple[View, Detec
         picture: of 112x112 or 96x112 pixels.
         finder: looks for the landmarks; None for the template's.
     """
-    image, matrix = as_crop(picture.image)
-    found = None if finder is None else pick_face(finder.detect(image), (SIZE, SIZE))
-    better = None if found is None else finder.settle(image, found).points
+    crop = as_crop(picture.image)
+    assert crop is not None  # of another size it would not have been taken for aligned
+    image, matrix = crop
+    better = None
+    if finder is not None:
+        found = pick_face(finder.detect(image), (SIZE, SIZE))
+        better = None if found is None else finder.settle(image, found).points
     box = np.array([0, 0, SIZE, SIZE], np.float32)
     return View(image, matrix, picture.note), Detection(box, TEMPLATE, 1.0, better)
 

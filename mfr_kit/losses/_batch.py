@@ -22,9 +22,8 @@ class Batch:
     teacher: "Tensor"  # (B, D) targets
     labels: "Tensor"  # (B,) int64, 0 .. C-1
     prototypes: "Tensor"  # (C, D) unit rows: the teacher's mean embedding of each training identity
-    partners: "Tensor | None" = (
-        None  # (B, K, D) teacher-side embeddings of other identities; for methods with MINES = True
-    )
+    # (B, K, D) teacher-side embeddings of other identities; for methods with MINES = True
+    partners: "Tensor | None" = None
 
     def __post_init__(self) -> None:
         if self.student.shape != self.teacher.shape:

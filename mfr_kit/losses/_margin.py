@@ -34,17 +34,17 @@ class MarginHead(nn.Module):
         2204.00964) eq. 12-14.
     """
 
+    norm_mean: Tensor
+    norm_std: Tensor
+
     def __init__(
         self, classes: int, size: int, *, kind: str, scale: float = 64.0, margin: float = 0.5
     ):
         super().__init__()
         self.weight = nn.Parameter(torch.randn(classes, size) * 0.01)
         self.kind, self.scale, self.margin = kind, scale, margin
-        if (
-            kind == "adaface"
-            # running mean and deviation of the feature norms; h = 0.333 and momentum 0.01 as
-            # published
-        ):
+        # running mean and deviation of the feature norms; h = 0.333 and momentum 0.01 as published
+        if kind == "adaface":
             self.register_buffer("norm_mean", torch.tensor(20.0))
             self.register_buffer("norm_std", torch.tensor(100.0))
 

@@ -78,6 +78,7 @@ def head(options: Options, classes: int, size: int) -> "nn.Module | None":
 
 def terms(batch: Batch, options: Options, head: "nn.Module | None") -> Terms:
     """L = FCD + alpha_neg RAD- + alpha_pos RAD+ + beta L_cls."""
+    assert batch.partners is not None  # MINES
     negative, active = compare_relations(
         batch.student,
         batch.teacher,

@@ -273,7 +273,7 @@ def _trace(model: nn.Module, opset: int) -> onnx.ModelProto:
         torch.onnx.export(
             model,
             (example,),
-            buffer,
+            buffer,  # type: ignore[arg-type]  # without dynamo it writes to open files too
             opset_version=opset,
             dynamo=False,
             input_names=[INPUT],

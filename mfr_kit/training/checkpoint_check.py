@@ -29,12 +29,12 @@ def mismatch(content: Any, state: Any, last_step: int | None) -> str | None:
     own = {name: getattr(state, name).state_dict() for name in ("student", "projector", "head")}
     own["initial"] = state.initial
     for name, tensors in own.items():
-        found = tensors_differ(content[name], tensors)
-        if found:
-            return f"'{name}': {found}"
+        differs = tensors_differ(content[name], tensors)
+        if differs:
+            return f"'{name}': {differs}"
     if (content["average"] is None) != (state.average is None):
         return "'average' is there or missing against --ema"
-    found = state.average is not None and tensors_differ(content["average"], state.average)
+    found = None if state.average is None else tensors_differ(content["average"], state.average)
     return (
         (f"'average': {found}" if found else None)
         or _optimiser_differs(content["optimiser"], state.optimiser)

@@ -30,8 +30,10 @@ def make_optimiser(
         KitError: no layer is left to train.
     """
     groups = []
+    moving: list[tuple[float, list[Tensor]]]
     moving = _scaled(_unfrozen(student, options), options.layer_decay)
-    for factor, parameters in [*moving, *((1.0, list(module.parameters())) for module in others)]:
+    moving += [(1.0, list(module.parameters())) for module in others]
+    for factor, parameters in moving:
         for decay, chosen in (
             (options.weight_decay, [p for p in parameters if p.ndim > 1]),
             (0.0, [p for p in parameters if p.ndim <= 1]),

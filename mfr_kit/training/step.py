@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 import torch
@@ -51,7 +52,7 @@ class Stepper:
         for part in views:
             batch, numbers = self._batch(part)
             losses, figures = self.terms(batch, state.head)
-            loss = sum(losses.values())
+            loss = cast(Tensor, sum(losses.values()))
             if not torch.isfinite(loss):
                 raise KitError(self._blame(state.step, batch.student, numbers[:, 0]))
             if measured:
@@ -93,9 +94,11 @@ class Stepper:
 
     def _targets(self, views: ViewBatch, indices: np.ndarray, mirrored: np.ndarray) -> Tensor:
         if self.options.teacher_view == "same":
+            assert self.teacher is not None  # then it is kept
             targets = torch.from_numpy(self.teacher.embed(views.images.numpy()))
             return self.ranks.gather(targets.to(self.device))
         bank = self.relations.bank
+        assert bank is not None  # made for this view
         rows = bank.sums(indices) if self.options.target == "sum" else bank.rows(indices, mirrored)
         return torch.from_numpy(rows).to(self.device, non_blocking=True)
 

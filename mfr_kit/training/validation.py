@@ -98,6 +98,7 @@ class Validation:
         return everything, replace(masked, conditions=np.full(len(masked), "mask"))
 
     def _masked(self, index: int) -> np.ndarray:
+        assert self._views is not None  # only where masks are drawn
         rng = rng_for(SEED, key_of(str(self.faces.keys[index])))
         return self._views.draw(self.faces.image(index), self.faces.points(index), rng).image
 

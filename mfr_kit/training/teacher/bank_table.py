@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -67,7 +67,7 @@ class Table:
             )
         return [span for span in spans if str(span[0]) not in self._about["blocks"]]
 
-    def open(self, mode: str) -> np.ndarray:
+    def open(self, mode: Literal["r", "r+"]) -> np.ndarray:
         """Map the (N, 2, D) embeddings: "r" to read, "r+" to fill, which makes the file where it
         is not there.
         """
@@ -125,7 +125,9 @@ class Table:
 
 
 def _sum(rows: np.ndarray, span: tuple[int, int]) -> str:
-    return hashlib.blake2b(np.ascontiguousarray(rows[slice(*span)]), digest_size=16).hexdigest()
+    return hashlib.blake2b(
+        np.ascontiguousarray(rows[slice(*span)]).data, digest_size=16
+    ).hexdigest()
 
 
 @contextmanager

@@ -104,7 +104,11 @@ def cached_nearest(bank: Bank, prototypes: Tensor, count: int, search: str = "ex
         / f"partners-{count}-of-{len(prototypes)}{'' if search == 'exact' else '-' + search}.npy"
     )
     rows = np.ascontiguousarray(prototypes.cpu().numpy())
-    described = {"prototypes": hashlib.blake2b(rows).hexdigest(), "count": count, "search": search}
+    described = {
+        "prototypes": hashlib.blake2b(rows.data).hexdigest(),
+        "count": count,
+        "search": search,
+    }
     stored = StoredArray(path, described)
     found = stored.read()
     if found is None:
@@ -181,6 +185,7 @@ class Partners:
         """Return (B, K) int64 identities, never the sample's own and never one twice."""
         if self._draw.mining == "student":
             return self._nearest_to(student, labels.unsqueeze(1), self.count)
+        assert self._teacher_side is not None  # only the student's own mining goes without
         mined = self._teacher_side[labels.cpu().numpy()].to(student.device, torch.int64)
         if self._draw.mining == "teacher":
             return mined

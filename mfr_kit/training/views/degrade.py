@@ -47,7 +47,9 @@ def degrade(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         coded = cv2.imencode(
             ".jpg", cv2.cvtColor(out, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, quality]
         )[1]
-        out = cv2.cvtColor(cv2.imdecode(coded, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
+        decoded = cv2.imdecode(coded, cv2.IMREAD_COLOR)
+        assert decoded is not None  # it was encoded here
+        out = cv2.cvtColor(decoded, cv2.COLOR_BGR2RGB)
     return out
 
 

@@ -91,7 +91,7 @@ def describe(table: np.ndarray | None) -> str:
         )
     degrees, digest = (
         np.degrees(table[:, 1]),
-        hashlib.sha256(np.ascontiguousarray(table)).hexdigest()[:8],
+        hashlib.sha256(np.ascontiguousarray(table).data).hexdigest()[:8],
     )
     scale = f"scale {np.exp(table[:, 0].mean()):.3f} +- {table[:, 0].std():.3f}"
     shift = (

@@ -108,7 +108,7 @@ class BatchPlan(Sampler):
 
     def __iter__(self) -> Iterator[list[tuple[int, int]]]:
         rank, world = self._rank
-        order, of_epoch = None, -1
+        order, of_epoch = np.empty(0, np.int64), -1
         for number in range(self._start, self._total):
             epoch, position = divmod(number, self.per_epoch)
             if epoch != of_epoch:

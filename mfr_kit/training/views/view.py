@@ -69,7 +69,10 @@ class Views:
             rng.random() < self._recipe.mirror,
             rng.random() < self._recipe.mask_ratio,
         )
-        image = render(face, landmarks, self._library.draw(rng), rng)[0] if masked else face
+        image = face
+        if masked:
+            assert self._library is not None  # without one nothing is masked
+            image = render(face, landmarks, self._library.draw(rng), rng)[0]
         image = move(image, self._drift(masked, rng), mirrored)
         if self._photometry is not None:
             self._photometry.set_random_state(rng, random.Random(int(rng.integers(1 << 62))))
