@@ -10,7 +10,7 @@ import types
 import typing
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, TypeVar, cast
 
 from mfr_kit import ranges
 from mfr_kit.errors import KitError
@@ -178,7 +178,7 @@ def from_python(cls: type[T], given: dict[str, Any], where: str) -> T:
 
 
 def _checked(cls: type[T], values: dict[str, Any], where: str) -> T:
-    for field in dataclasses.fields(cls):
+    for field in dataclasses.fields(cast(Any, cls)):
         if field.name not in values and field.default is dataclasses.MISSING:
             raise KitError(
                 f"{flag_of(field)} is missing: give it {where}on the command line "
@@ -204,7 +204,9 @@ def command(
     import typer
 
     parameters, hints = [], {}
-    for field in sorted(dataclasses.fields(cls), key=lambda f: not f.metadata["argument"]):
+    for field in sorted(
+        dataclasses.fields(cast(Any, cls)), key=lambda f: not f.metadata["argument"]
+    ):
         shown = False if field.default in (None, dataclasses.MISSING) else str(field.default)
         make = typer.Argument if field.metadata["argument"] else typer.Option
         text = field.metadata["help"]
@@ -212,7 +214,7 @@ def command(
             text += f" One of: {', '.join(field.metadata['choices']())}."
         if field.default is dataclasses.MISSING:
             text += " [required]"
-        hint = Annotated[_optional(field.type), make(help=text, show_default=shown)]
+        hint: Any = Annotated[_optional(field.type), make(help=text, show_default=shown)]
         hints[field.name] = hint
         parameters.append(
             inspect.Parameter(
@@ -237,10 +239,11 @@ def command(
         check_outputs(options)
         run(options)
 
-    call.__name__, call.__doc__ = run.__name__, run.__doc__
-    call.__signature__ = inspect.Signature(parameters)
-    call.__annotations__ = hints
-    return call
+    described: Any = call
+    described.__name__, described.__doc__ = run.__name__, run.__doc__
+    described.__signature__ = inspect.Signature(parameters)
+    described.__annotations__ = hints
+    return described
 
 
 def check_outputs(options: Any) -> None:

@@ -103,12 +103,13 @@ def _places(by_setting: dict[str, list[dict]]) -> Iterator[tuple[str, str, int, 
 
 
 def _on_masks(records: list[dict], places: list[tuple[str, str, int, float]]) -> float:
-    tars = [
+    tars = (
         mean_tar(records, set_name, protocol, place)
         for set_name, protocol, place, _ in places
         if protocol == MASKED
-    ]
-    return float(np.mean(tars)) if tars else 0.0
+    )
+    claimed = [tar for tar in tars if tar is not None]
+    return float(np.mean(claimed)) if claimed else 0.0
 
 
 def _cell(by_setting: dict, name: str, set_name: str, protocol: str, place: int) -> str:

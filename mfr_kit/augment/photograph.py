@@ -62,6 +62,7 @@ class FaceMaker:
         if self.detector is None and as_crop(picture.image) is None:
             wanted = f"--aligned takes {SIZE}x{SIZE} and {NARROW}x{SIZE}"
             return [], [_skipped(photo, "not_aligned", f"{size}; {wanted}")]
+        face: Detection | None
         if self.detector is None:
             view, face = find_in_crop(picture, self.finder)
         else:

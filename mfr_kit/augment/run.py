@@ -188,7 +188,8 @@ def finish(options: AugmentOptions) -> tuple[dict[str, int], Counter]:
     Raises:
         KitError: a shard was never begun, or no face was found at all.
     """
-    building, reasons = shards.building_of(options), Counter()
+    building = shards.building_of(options)
+    reasons: Counter[str] = Counter()
     missing = [
         shard for shard in range(options.shards) if not shards.journal_of(building, shard).is_file()
     ]
@@ -286,7 +287,8 @@ def _read_notes(options: AugmentOptions) -> tuple[Counter, int]:
     """What was done to photographs, and how many entries of the people's folders the run went
     through.
     """
-    notes, count = Counter(), 0
+    notes: Counter[str] = Counter()
+    count = 0
     for shard in range(options.shards):
         for line in shards.read_journal(shards.building_of(options), shard):
             count += line["count"]
