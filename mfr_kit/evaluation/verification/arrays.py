@@ -1,7 +1,7 @@
 """TAR at FAR of embeddings that somebody has in memory, without a face set."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -12,6 +12,9 @@ from mfr_kit.evaluation.verification.bootstrap import resample
 from mfr_kit.evaluation.verification.comparisons import Pairs
 from mfr_kit.evaluation.verification.rates import DEFAULT_FARS, row
 from mfr_kit.evaluation.verification.scores import score
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 class TarAtFar(NamedTuple):
@@ -38,7 +41,7 @@ class TarAtFar(NamedTuple):
 
 
 def tar_at_far(
-    embeddings: np.ndarray,
+    embeddings: "np.ndarray | Tensor",
     people: Sequence,
     masked: Sequence | None = None,
     fars: float | Sequence[float] = DEFAULT_FARS,
@@ -69,7 +72,7 @@ def _point(found: dict) -> TarAtFar:
 
 
 def _as_faces(
-    embeddings: np.ndarray, people: Sequence, masked: Sequence | None, photos: Sequence | None
+    embeddings: Any, people: Sequence, masked: Sequence | None, photos: Sequence | None
 ) -> Faces:
     """Put arrays into the table that protocols read."""
     if hasattr(embeddings, "detach"):  # a tensor, perhaps of a GPU
