@@ -57,6 +57,10 @@ def on_nav(nav: Navigation, **_: object) -> Navigation:
             titles.index((item.title or "").lower()) if (item.title or "").lower() in titles else -1
         )
     )
+    for section in nav.items:
+        for item in getattr(section, "children", None) or ():
+            if item.title == "Results" and item.is_section:
+                item.title = "Tables of results"
     return nav
 
 
