@@ -15,9 +15,11 @@ from mfr_kit import __version__
 from mfr_kit.adapt.adapter import SLOPE, Adapter
 from mfr_kit.errors import KitError
 from mfr_kit.models import onnx_file, preprocess
-from mfr_kit.models.embedders import Embedder, OnnxEmbedder, TorchEmbedder
+from mfr_kit.models.embedders import Embedder
+from mfr_kit.models.onnx_embedder import OnnxEmbedder
 from mfr_kit.models.runtime import open_session
 from mfr_kit.models.signature import read_signature
+from mfr_kit.models.torch_embedder import TorchEmbedder
 from mfr_kit.submission import export
 
 OLDEST_OPSET = 7  # from here on Gemm and Add broadcast by themselves

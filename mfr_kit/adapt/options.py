@@ -110,10 +110,10 @@ class AdaptOptions:
     )
     device: str = option(
         "auto",
-        help="Where a recogniser that is a torch network runs.",
+        help="Where a recogniser that is a torch network, or becomes one, runs: auto, cpu, cuda, "
+        "cuda:N or mps.",
         section="Machine",
         affects="machine",
-        choices=lambda: ["auto", "cpu", "cuda"],
     )
     bank: Path | None = option(
         None,

@@ -17,7 +17,7 @@ from mfr_kit.adapt.masked_views import MaskedViews
 from mfr_kit.adapt.options import AdaptOptions
 from mfr_kit.data.faceset import FaceSet
 from mfr_kit.masks import library
-from mfr_kit.models import preprocess, trained_people, weights
+from mfr_kit.models import placement, preprocess, trained_people, weights
 from mfr_kit.models.embedders import ADAPTED, Embedder, load_embedder
 from mfr_kit.models.lineage import ancestor
 from mfr_kit.paths import check_output
@@ -55,7 +55,7 @@ def adapt(options: AdaptOptions) -> Adapted:
         check_output(options.bank, "folder", "--bank")
     drifts = drift.measure_twins(seen)
     masks = library.load(options.masks, options.mask_folder, options.mask_mix).preload()
-    device = prepare.device_of(options.device).type
+    device = placement.resolve(options.device)
     recogniser = load_embedder(
         options.teacher,
         normalisation=options.normalisation,
@@ -63,7 +63,9 @@ def adapt(options: AdaptOptions) -> Adapted:
         device=device,
         output=options.output,
     )
-    graph_of(recogniser)  # what cannot be written is refused before the hours of embedding
+    # of an ONNX file that runs as a torch network, the file is what gets the adapter
+    written = getattr(recogniser, "source", recogniser)
+    graph_of(written)  # what cannot be written is refused before the hours of embedding
     preflight.check_batch(options.batch_size, 2 * options.views * len(faces), "views")
     validation = Validation(held, lambda: masks) if held else None
     print(f"alignment drift: {drift.describe(drifts)}")
@@ -74,7 +76,7 @@ def adapt(options: AdaptOptions) -> Adapted:
         parent = ancestor(recogniser.name, recogniser.fingerprint, recogniser.lineage)
         lineage = prepare.describe(options, faces, drift.describe(drifts), parent, parent)
         people.remember(options, faces, held)
-        parity = _write(options, recogniser, trained, lineage)
+        parity = _write(options, written, trained, lineage)
     return Adapted(options.out / ADAPTED, trained.epoch, parity)
 
 

@@ -3,18 +3,22 @@ folder of ours, or several of these.
 """
 
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
 from mfr_kit import assets
 from mfr_kit.errors import KitError
-from mfr_kit.models import preprocess
 from mfr_kit.models.ensemble import EnsembleEmbedder
 from mfr_kit.models.notes import say_once
 from mfr_kit.models.onnx_embedder import OnnxEmbedder
+from mfr_kit.models.preprocess import NORMALISATIONS
 from mfr_kit.models.spec import ADAPTED, ASSET_NORMALISATION, WEIGHTS, ModelSpec, parse_specs
+from mfr_kit.models.torch_embedder import TorchEmbedder, on_device
 from mfr_kit.registry import unknown
+
+if TYPE_CHECKING:
+    import torch
 
 
 class Embedder(Protocol):
@@ -40,8 +44,10 @@ def load_embedder(
     *,
     normalisation: str | None = None,
     threads: int = 0,
-    device: str = "cpu",
+    device: "str | torch.device" = "cpu",
     output: str | None = None,
+    precision: str = "float32",
+    strict: bool = False,
 ) -> Embedder:
     """Load a recogniser.
 
@@ -53,20 +59,37 @@ def load_embedder(
         normalisation: one of `preprocess.NORMALISATIONS`, of those that do not say; needed for an
             .onnx without ours in its metadata.
         threads: CPU threads, 0 for all.
-        device: "cpu" or "cuda", for run folders; onnxruntime runs on the CPU.
+        device: where it runs (`placement.resolve`). An ONNX file runs on the CPU, or on another
+            device as a torch network where it is a graph of one of our backbones.
         output: name of the output to keep of an .onnx that has several.
+        precision: of the products on a device, "float32" or "bf16".
+        strict: refuse an ONNX file that the device cannot run, instead of a note and the CPU.
     Raises:
         KitError: not found, not a recogniser, or a normalisation missing or contradicting the file.
     """
-    if normalisation not in (None, *preprocess.NORMALISATIONS):
-        choices = list(preprocess.NORMALISATIONS)
+    if normalisation not in (None, *NORMALISATIONS):
+        choices = list(NORMALISATIONS)
         raise KitError(unknown("value for --normalisation", normalisation, choices))
-    members = [_load(one, normalisation, threads, device, output) for one in parse_specs(spec)]
+    members = [
+        _load(one, normalisation, threads, (device, precision), output) for one in parse_specs(spec)
+    ]
+    if str(device) != "cpu":
+        import torch
+
+        there = torch.device(device)
+        members = [
+            on_device(one, there, precision, strict) if isinstance(one, OnnxEmbedder) else one
+            for one in members
+        ]
     return members[0] if len(members) == 1 else EnsembleEmbedder(members)
 
 
 def _load(
-    spec: ModelSpec, usual: str | None, threads: int, device: str, output: str | None
+    spec: ModelSpec,
+    usual: str | None,
+    threads: int,
+    device: "tuple[str | torch.device, str]",
+    output: str | None,
 ) -> Embedder:
     """Load one model; `usual` is the normalisation of those that do not say."""
     place, own = spec
@@ -83,7 +106,7 @@ def _load(
         return OnnxEmbedder(path, own, threads, output=output, usual=usual)
     if path.is_dir() or (path.suffix.lower() in WEIGHTS and path.is_file()):
         _fixed(spec, TorchEmbedder.normalisation, usual)
-        return TorchEmbedder(path, threads, device)
+        return TorchEmbedder(path, threads, *device)
     known = ", ".join(sorted(ASSET_NORMALISATION))
     kinds = f"no .onnx file, no state dict ({', '.join(WEIGHTS)}) and no run folder"
     hint = ""
@@ -107,45 +130,3 @@ def _fixed(spec: ModelSpec, normalisation: str, usual: str | None) -> str:
             "for it"
         )
     return normalisation
-
-
-class TorchEmbedder:
-    """The student of one of our runs, or a plain state dict of one of our backbones."""
-
-    normalisation = "minus1_to_1"
-    lineage: dict | None
-
-    def __init__(self, path: Path, threads: int = 0, device: str = "cpu"):
-        import torch
-
-        from mfr_kit.models import memory, weights
-        from mfr_kit.models.run_files import is_of_run
-        from mfr_kit.models.weights_file import read_states
-
-        memory.keep_freed()
-        if threads:
-            torch.set_num_threads(threads)
-        if is_of_run(path):
-            run = weights.load_run(path)
-            self.name, self.fingerprint, self.lineage, self.embedding_size = (
-                run.name,
-                run.fingerprint,
-                run.lineage,
-                run.embedding_size,
-            )
-            model = run.model
-        else:
-            model, self.embedding_size = weights.backbone_in(read_states(path), str(path))
-            self.name, self.fingerprint, self.lineage = path.stem, weights.sha256_of(path), None
-        self.model, self.device = model.to(device), device
-        self.architecture = type(model).__name__
-
-    def embed(self, faces: np.ndarray) -> np.ndarray:
-        """(B, 112, 112, 3) uint8 RGB -> (B, D) float32, not normalised."""
-        import torch
-
-        if len(faces) == 0:
-            return np.zeros((0, self.embedding_size), np.float32)
-        with torch.inference_mode():
-            batch = torch.from_numpy(np.ascontiguousarray(faces)).to(self.device)
-            return self.model(preprocess.to_tensor(batch)).float().cpu().numpy()

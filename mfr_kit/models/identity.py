@@ -32,6 +32,7 @@ def describe_model(embedder) -> dict[str, Any]:
     members = getattr(embedder, "members", None)
     if members:
         return {"ensemble": [describe_model(member) for member in members]}
+    precision = getattr(embedder, "precision", "float32")
     return {
         "weights": embedder.fingerprint,
         "normalisation": getattr(embedder, "normalisation", preprocess.NORMALISATIONS[0]),
@@ -39,6 +40,7 @@ def describe_model(embedder) -> dict[str, Any]:
         "architecture": getattr(embedder, "architecture", None),
         "embedding_size": embedder.embedding_size,
         "device": getattr(embedder, "device", "cpu"),
+        **({} if precision == "float32" else {"precision": precision}),
     }
 
 

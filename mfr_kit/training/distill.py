@@ -41,7 +41,7 @@ def distill(options: RunOptions) -> Path:
     if options.threads:
         torch.set_num_threads(options.threads)
     memory.keep_freed()
-    device, ranks = prepare.device_of(options.device), distributed.join(options.device)
+    device, ranks = distributed.start(options.device, options.timeout, options.precision)
     preflight.refuse_taken(options.out, options.resume)
     faces, held, seen = people.split(options, echo=ranks.first)
     if preflight.holds_run(options.out):
@@ -59,7 +59,7 @@ def distill(options: RunOptions) -> Path:
         options.teacher,
         normalisation=options.normalisation,
         threads=options.threads,
-        device=device.type,
+        device=device,
         output=options.output,
     )
     student, size, parent = prepare.make_student(options, teacher)

@@ -34,13 +34,13 @@ def estimate(options: RunOptions) -> str:
     if options.threads:
         torch.set_num_threads(options.threads)
     memory.keep_freed()
-    device, ranks = prepare.device_of(options.device), distributed.join(options.device)
+    device, ranks = distributed.start(options.device, options.timeout, options.precision)
     faces, _, seen = people.split(options)
     teacher = load_embedder(
         options.teacher,
         normalisation=options.normalisation,
         threads=options.threads,
-        device=device.type,
+        device=device,
         output=options.output,
     )
     persons = len(set(faces.identities))

@@ -296,16 +296,23 @@ class RunOptions:
     )
     device: str = option(
         "auto",
-        help="Where the student trains.",
+        help="Where the student trains: auto, cpu, cuda, cuda:N or mps; under torchrun a rank of "
+        "cuda takes the device of its number.",
         section="Machine",
         affects="machine",
-        choices=lambda: ["auto", "cpu", "cuda"],
+    )
+    timeout: float = option(
+        30.0,
+        help="Minutes after which a step that a rank does not reach is an error.",
+        section="Machine",
+        within=">0",
+        affects="machine",
     )
     precision: str = option(
         "float32",
-        help="Of the student's forward pass.",
+        help="Of the student's forward pass; tf32 is float32 with rounded products on CUDA.",
         section="Machine",
-        choices=lambda: ["float32", "bf16"],
+        choices=lambda: ["float32", "tf32", "bf16"],
     )
     channels_last: bool = option(True, help="Memory layout of the student.", section="Machine")
     compile: bool = option(False, help="torch.compile the student.", section="Machine")
@@ -315,6 +322,14 @@ class RunOptions:
         section="Teacher",
         affects="place",
         writes="folder",
+    )
+    bank_on: str = option(
+        "auto",
+        help="Where its rows are looked up; auto: on the device where they fit beside the student, "
+        "else from disk.",
+        section="Machine",
+        affects="machine",
+        choices=lambda: ["auto", "device", "host", "disk"],
     )
     bank_dtype: str = option(
         "float32", help="Type on disk.", section="Teacher", choices=lambda: ["float32", "float16"]

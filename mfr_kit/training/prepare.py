@@ -47,19 +47,6 @@ class Relations:
     partners: mining.Partners | None  # for methods that mine
 
 
-def device_of(name: str) -> torch.device:
-    """Resolve --device.
-
-    Raises:
-        KitError: cuda asked for and not there.
-    """
-    if name == "cuda" and not torch.cuda.is_available():
-        raise KitError(
-            "--device cuda: torch sees no CUDA device; use --device cpu or a CUDA build of torch"
-        )
-    return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
-
-
 def count_steps(options: RunOptions, faces: int, world: int) -> tuple[float, int]:
     """Return the steps of a pass over all faces (not a whole number with `accumulate`), and the
     steps of the run.
@@ -292,7 +279,7 @@ def relations(
             batch=options.bank_batch,
             dtype=options.bank_dtype,
             progress=ranks.first,
-        )
+        ).placed(device, options.bank_on)
         prototypes = mining.prototypes(stored, labels).to(device)
         if not getattr(registry.get(METHODS, options.method), "MINES", False):
             return Relations(stored, labels, prototypes, None)

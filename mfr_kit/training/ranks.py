@@ -2,11 +2,14 @@
 
 import os
 from dataclasses import dataclass
+from datetime import timedelta
 
 import numpy as np
 import torch
 import torch.distributed as dist
 from torch import Tensor
+
+from mfr_kit.models import placement
 
 
 @dataclass(frozen=True)
@@ -22,9 +25,9 @@ class Ranks:
         return self.rank == 0
 
     def wait(self) -> None:
-        """Wait for all ranks."""
+        """Wait for all ranks, on the CPU: no device spins while one of them works."""
         if self.world > 1:
-            dist.barrier()
+            dist.all_reduce(torch.zeros(1))
 
     def gather(self, embeddings: Tensor) -> Tensor:
         """Join (B, D) embeddings of all ranks into (world * B, D).
@@ -49,11 +52,39 @@ class Ranks:
         return torch.cat(parts).numpy()
 
 
-def join(device: str) -> Ranks:
-    """Join the process group that torchrun announces in the environment, or stay alone."""
+def start(name: str, timeout_min: float, precision: str) -> tuple[torch.device, Ranks]:
+    """Take this process's device, say how exact its products are, and join the other ranks.
+
+    Args:
+        name: `--device`.
+        timeout_min: see `join`.
+        precision: "tf32" lets CUDA round the inputs of float32 products.
+    Raises:
+        KitError: the device is not there.
+    """
+    device = placement.resolve(name)
+    placement.set_tf32(precision == "tf32")
+    return device, join(device, timeout_min)
+
+
+def join(device: torch.device, timeout_min: float = 30.0) -> Ranks:
+    """Join the process group that torchrun announces in the environment, or stay alone.
+
+    Args:
+        device: of this rank, from `placement.resolve`; a CUDA device becomes the current one, and
+            NCCL carries what lies on it. What lies on the CPU goes by gloo.
+        timeout_min: minutes after which a collective that not all ranks have reached is an error.
+    """
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
     world = int(os.environ.get("WORLD_SIZE", "1"))
     if world == 1:
         return Ranks()
     if not dist.is_initialized():
-        dist.init_process_group("cpu:gloo,cuda:nccl" if device == "cuda" else "gloo")
+        on_cuda = device.type == "cuda"
+        dist.init_process_group(
+            "cpu:gloo,cuda:nccl" if on_cuda else "gloo",
+            timeout=timedelta(minutes=timeout_min),
+            device_id=device if on_cuda else None,
+        )
     return Ranks(dist.get_rank(), world)

@@ -1,6 +1,7 @@
 """One optimiser step: views in, weights moved, figures out."""
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import cast
 
@@ -12,6 +13,7 @@ from mfr_kit.data.faceset import FaceSet
 from mfr_kit.errors import KitError
 from mfr_kit.losses._batch import Batch, Terms
 from mfr_kit.models.embedders import Embedder
+from mfr_kit.models.placement import send
 from mfr_kit.models.preprocess import to_tensor
 from mfr_kit.training import optimise
 from mfr_kit.training.checkpoint import State
@@ -49,23 +51,30 @@ class Stepper:
         """
         state.optimiser.zero_grad(set_to_none=True)
         told = {}
-        for part in views:
-            batch, numbers = self._batch(part)
-            losses, figures = self.terms(batch, state.head)
-            loss = cast(Tensor, sum(losses.values()))
-            if not torch.isfinite(loss):
-                raise KitError(self._blame(state.step, batch.student, numbers[:, 0]))
-            if measured:
-                values = {name: value.item() for name, value in losses.items()}
-                told = {
-                    "loss": loss.item(),
-                    "terms": values,
-                    **figures,
-                    **_ratios(losses, batch.student),
-                }
-            (loss / len(views)).backward()
+        for number, part in enumerate(views, start=1):
+            with self._exchange(number == len(views)):
+                batch, numbers = self._batch(part)
+                losses, figures = self.terms(batch, state.head)
+                loss = cast(Tensor, sum(losses.values()))
+                if not torch.isfinite(loss):
+                    raise KitError(self._blame(state.step, batch.student, numbers[:, 0]))
+                if measured:
+                    values = {name: value.item() for name, value in losses.items()}
+                    told = {
+                        "loss": loss.item(),
+                        "terms": values,
+                        **figures,
+                        **_ratios(losses, batch.student),
+                    }
+                (loss / len(views)).backward()
         norm = self._update(state)
         return {**told, "grad_norm": norm.item()} if measured else {}
+
+    def _exchange(self, is_last: bool) -> AbstractContextManager:
+        """Let the ranks exchange gradients with the last batch of a step only."""
+        if is_last or not isinstance(self.network, nn.parallel.DistributedDataParallel):
+            return nullcontext()
+        return self.network.no_sync()
 
     def _batch(self, views: ViewBatch) -> tuple[Batch, np.ndarray]:
         pixels = to_tensor(views.images.to(self.device, non_blocking=True))
@@ -80,7 +89,7 @@ class Stepper:
             np.stack([views.indices, views.epochs, views.mirrored], axis=1)
         )
         indices, epochs, mirrored = numbers.T
-        labels = torch.from_numpy(self.relations.labels[indices]).to(self.device)
+        labels = send(torch.from_numpy(self.relations.labels[indices]), self.device)
         partners = self.relations.partners
         return Batch(
             student,
@@ -99,8 +108,9 @@ class Stepper:
             return self.ranks.gather(targets.to(self.device))
         bank = self.relations.bank
         assert bank is not None  # made for this view
-        rows = bank.sums(indices) if self.options.target == "sum" else bank.rows(indices, mirrored)
-        return torch.from_numpy(rows).to(self.device, non_blocking=True)
+        if self.options.target == "sum":
+            return bank.lookup_sums(self.device, indices)
+        return bank.lookup(self.device, indices, mirrored)
 
     def _update(self, state: State) -> Tensor:
         parameters = [p for group in state.optimiser.param_groups for p in group["params"]]

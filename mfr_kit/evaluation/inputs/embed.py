@@ -2,6 +2,7 @@
 by content.
 """
 
+import os
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -14,9 +15,11 @@ from mfr_kit import assets
 from mfr_kit.models import identity, sanity
 from mfr_kit.models.embedders import Embedder
 from mfr_kit.models.stored import StoredArray
+from mfr_kit.models.torch_embedder import embed_stream
 
 BATCH = 64
 AHEAD = 3  # batches decoded before the network asks for them
+WORKERS_FOR_DEVICE = 16  # threads that read and decode for a network on a device
 
 
 class Pictures(Protocol):
@@ -84,13 +87,15 @@ def _embed(
     result = np.empty((len(faceset), embedder.embedding_size), np.float32)
     keys = getattr(faceset, "keys", None)
     constant = sanity.ConstantCheck(embedder.name)
-    for start, faces in _batches(faceset, batch, workers):
-        out = embedder.embed(faces)
+    if getattr(embedder, "device", "cpu") != "cpu":
+        workers = max(workers, min(WORKERS_FOR_DEVICE, os.cpu_count() or 1))
+    for start, faces, found in embed_stream(embedder, _batches(faceset, batch, workers), flip):
+        out = found[: len(faces)]
         rows = range(start, start + len(faces))
         names = [f"image {row}" for row in rows] if keys is None else keys[start : rows.stop]
         sanity.refuse_broken(embedder.name, out, names)
         constant.see(faces, out)
-        result[start : rows.stop] = out + embedder.embed(faces[:, :, ::-1]) if flip else out
+        result[start : rows.stop] = out + found[len(faces) :] if flip else out
         progress(len(faces))
     constant.finish()
     return result
@@ -112,7 +117,7 @@ def _batches(faceset: Pictures, batch: int, workers: int) -> Iterator[tuple[int,
         try:
             for start in range(0, len(faceset), batch):
                 waiting.append(pool.submit(read, start))
-                if len(waiting) > AHEAD:
+                if len(waiting) > max(AHEAD, workers):
                     yield waiting.popleft().result()
             while waiting:
                 yield waiting.popleft().result()

@@ -4,6 +4,7 @@ blocks, never held.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -53,7 +54,8 @@ class Pairs:
     too.
     """
 
-    def __init__(self, probe: Faces, gallery: Faces | None = None) -> None:
+    def __init__(self, probe: Faces, gallery: Faces | None = None, device: Any = None) -> None:
+        self.device = device  # a torch device that scores them; None: NumPy does
         self.symmetric = gallery is None
         self.given = (probe, probe if gallery is None else gallery)
         everything = np.concatenate([self.given[0].people, self.given[1].people])
@@ -141,9 +143,21 @@ class Pairs:
 
     def _split(self, scores: np.ndarray, top: int, left: int) -> Block:
         height, width = scores.shape
-        number = np.arange(top, top + height)
         if self.symmetric and left < top + height:
+            number = np.arange(top, top + height)
             np.copyto(scores, SKIP, where=np.arange(left, left + width)[None, :] <= number[:, None])
+        rows, columns, fair = self.genuine_in(top, left, height, width)
+        genuine = scores[rows - top, columns - left]
+        scores[rows - top, columns - left] = SKIP
+        return Block(scores, (top, left), genuine[fair], rows[fair], columns[fair])
+
+    def genuine_in(
+        self, top: int, left: int, height: int, width: int
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return the rows and columns of comparisons of one person in a block, and which of them
+        are genuine: not of one photograph with itself.
+        """
+        number = np.arange(top, top + height)
         first = np.maximum(
             self._start[number], np.maximum(left, number + 1) if self.symmetric else left
         )
@@ -154,10 +168,7 @@ class Pairs:
             - np.repeat(np.cumsum(lengths) - lengths, lengths)
             + np.repeat(first, lengths)
         )
-        genuine = scores[rows - top, columns - left]
-        scores[rows - top, columns - left] = SKIP
-        fair = self._probe_photos[rows] != self._gallery_photos[columns]
-        return Block(scores, (top, left), genuine[fair], rows[fair], columns[fair])
+        return rows, columns, self._probe_photos[rows] != self._gallery_photos[columns]
 
     def sample(self, rng: np.random.Generator, side: int = 1500) -> tuple[np.ndarray, np.ndarray]:
         """Draw (impostor, genuine) scores to guess from: a random side x side corner, and one

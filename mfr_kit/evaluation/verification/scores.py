@@ -16,6 +16,7 @@ from fractions import Fraction
 import numpy as np
 
 from mfr_kit.errors import KitError
+from mfr_kit.evaluation.verification import device_sweep
 from mfr_kit.evaluation.verification.comparisons import SKIP, Block, Pairs
 from mfr_kit.seeding import rng_for
 
@@ -191,6 +192,8 @@ def _covered(bands: np.ndarray, number: int) -> bool:
 
 
 def _sweep(pairs: Pairs, bands: np.ndarray) -> Scores:
+    if getattr(pairs, "device", None) is not None:  # a pair list is looked up, not scored
+        return _sweep_on_device(pairs, bands)
     counts, genuine, rows = np.zeros(BINS, np.int64), [], []
     kept = _Kept(bands)
     for block in pairs.blocks():
@@ -203,6 +206,16 @@ def _sweep(pairs: Pairs, bands: np.ndarray) -> Scores:
     every = np.concatenate(genuine)
     order = np.argsort(every, kind="stable")
     return Scores(pairs, every[order], np.concatenate(rows)[order], above, kept.merged(), bands)
+
+
+def _sweep_on_device(pairs: Pairs, bands: np.ndarray) -> Scores:
+    limits = [(edges()[low], edges()[high]) for low, high in bands]
+    found = device_sweep.sweep(pairs, limits, BINS, SCALE, pairs.device)
+    counts = found.counts.copy()
+    counts[0] = 0
+    above = np.append(counts[::-1].cumsum()[::-1], 0)
+    order = np.argsort(found.genuine, kind="stable")
+    return Scores(pairs, found.genuine[order], found.rows[order], above, found.kept, bands)
 
 
 def histogram(bins: np.ndarray) -> np.ndarray:

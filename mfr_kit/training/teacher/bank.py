@@ -2,26 +2,33 @@
 kept on disk as a memory map.
 """
 
+import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
+import torch
 from tqdm import tqdm
 
 from mfr_kit.data.faceset import MASK, FaceSet
 from mfr_kit.errors import KitError
+from mfr_kit.losses._batch import unit
 from mfr_kit.models import identity
 from mfr_kit.models.embedders import Embedder
+from mfr_kit.models.placement import send
 from mfr_kit.models.sanity import ConstantCheck, refuse_broken
+from mfr_kit.models.torch_embedder import embed_stream
+from mfr_kit.training.teacher import bank_place
 from mfr_kit.training.teacher.bank_table import Table, exclusive
 
 SAVE_EVERY = 128  # batches; what an interruption costs at most
 DECODERS = (
     2  # threads that read faces while the teacher computes; OpenCV's decoder releases Python's lock
 )
+DECODERS_FOR_DEVICE = 16  # where the teacher runs on a device, which waits for the faces
 
 
 class Pictures(Protocol):
@@ -48,6 +55,29 @@ class Bank:
 
     folder: Path
     embeddings: np.ndarray
+    # the same rows as (2 N, D), where `placed` has put them; None: read from `embeddings`
+    resident: torch.Tensor | None = None
+
+    def placed(self, device: torch.device, where: str = "auto") -> "Bank":
+        """Return this bank with its rows looked up where `--bank-on` says (bank_place.py)."""
+        return replace(self, resident=bank_place.place(self.embeddings, device, where))
+
+    def lookup(
+        self, device: torch.device, indices: np.ndarray, mirrored: np.ndarray | int = 0
+    ) -> torch.Tensor:
+        """Gather (B, D) float32 embeddings on a device."""
+        if self.resident is None:
+            return send(torch.from_numpy(self.rows(indices, mirrored)), device)
+        rows = torch.from_numpy(2 * np.asarray(indices, np.int64) + mirrored)
+        found = self.resident.index_select(0, send(rows, self.resident.device))
+        return send(found.to(torch.float32), device)
+
+    def lookup_sums(self, device: torch.device, indices: np.ndarray) -> torch.Tensor:
+        """Gather what `sums` gathers, on a device."""
+        if self.resident is None:
+            return send(torch.from_numpy(self.sums(indices)), device)
+        both = unit(self.lookup(device, indices)) + unit(self.lookup(device, indices, 1))
+        return unit(both)
 
     def rows(self, indices: np.ndarray, mirrored: np.ndarray | int = 0) -> np.ndarray:
         """Gather (B, D) float32 embeddings; `mirrored` is 0 or 1 for each index."""
@@ -150,10 +180,13 @@ def _compute(
         disable=not progress,
     )
     ends, constant = {stop: start for start, stop in spans}, ConstantCheck(teacher.name)
+    on_cpu = getattr(teacher, "device", "cpu") == "cpu"
+    readers = DECODERS if on_cpu else min(DECODERS_FOR_DEVICE, os.cpu_count() or 1)
     with bar:
-        for start, images in _images(faces, spans, batch):
+        for start, images, both in embed_stream(
+            teacher, _images(faces, spans, batch, readers), True
+        ):
             stop = start + len(images)
-            both = teacher.embed(np.concatenate([images, images[:, :, ::-1]]))
             refuse_broken(teacher.name, both, np.tile(faces.keys[start:stop], 2))
             constant.see(images, both[: len(images)])
             rows[start:stop] = _cast(teacher.name, both, rows.dtype).swapaxes(0, 1)
@@ -181,7 +214,7 @@ def _cast(name: str, both: np.ndarray, dtype: np.dtype) -> np.ndarray:
 
 
 def _images(
-    faces: Pictures, spans: list[tuple[int, int]], batch: int
+    faces: Pictures, spans: list[tuple[int, int]], batch: int, readers: int = DECODERS
 ) -> Iterator[tuple[int, np.ndarray]]:
     """Yield (first row, (B, 112, 112, 3) uint8) with the next batch being read meanwhile; no
     batch crosses the end of a span.
@@ -195,10 +228,10 @@ def _images(
         for start, stop in spans
         for first in range(start, stop, batch)
     ]
-    with ThreadPoolExecutor(DECODERS) as pool:
-        waiting = [pool.submit(read, part) for part in parts[: DECODERS + 1]]
+    with ThreadPoolExecutor(readers) as pool:
+        waiting = [pool.submit(read, part) for part in parts[: readers + 1]]
         for number, part in enumerate(parts):
             images = waiting.pop(0).result()
-            if number + DECODERS + 1 < len(parts):
-                waiting.append(pool.submit(read, parts[number + DECODERS + 1]))
+            if number + readers + 1 < len(parts):
+                waiting.append(pool.submit(read, parts[number + readers + 1]))
             yield part.start, images

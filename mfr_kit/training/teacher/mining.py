@@ -13,11 +13,12 @@ from tqdm import tqdm
 
 from mfr_kit.losses._batch import unit
 from mfr_kit.models.stored import StoredArray
-from mfr_kit.seeding import rng_for
+from mfr_kit.seeding import uniform
 from mfr_kit.training.teacher import approximate
 from mfr_kit.training.teacher.bank import Bank
 
 BLOCK_VALUES = 1 << 25  # similarities held at a time: 128 MiB
+BLOCK_VALUES_ON_CUDA = 1 << 28  # 1 GiB, since a device is idle where products are small
 GROUP = 16  # columns that are first compared by their maximum
 # keeps the draw of partners apart from the draw of the view, which has the same (seed, epoch,
 # index)
@@ -55,8 +56,10 @@ def nearest(prototypes: Tensor, count: int, *, progress: bool = False) -> Tensor
     """
     classes = len(prototypes)
     count = min(count, classes - 1)
-    found = torch.empty(classes, count, dtype=torch.int32)
-    step = min(classes, max(1, BLOCK_VALUES // classes))
+    # on the device till the end: nobody waits for a block
+    found = torch.empty(classes, count, dtype=torch.int32, device=prototypes.device)
+    values = BLOCK_VALUES_ON_CUDA if prototypes.is_cuda else BLOCK_VALUES
+    step = min(classes, max(1, values // classes))
     block = torch.empty(step, classes, device=prototypes.device)
     for start in tqdm(
         range(0, classes, step), desc="mining partners", unit=" blocks", disable=not progress
@@ -66,8 +69,8 @@ def nearest(prototypes: Tensor, count: int, *, progress: bool = False) -> Tensor
             prototypes[start : start + step], prototypes.T, out=block[: len(rows)]
         )
         similarity[torch.arange(len(rows), device=rows.device), rows] = -torch.inf
-        found[start : start + len(rows)] = _largest(similarity, count).to("cpu", torch.int32)
-    return found
+        found[start : start + len(rows)] = _largest(similarity, count).to(torch.int32)
+    return found.cpu()
 
 
 def _largest(values: Tensor, count: int) -> Tensor:
@@ -151,7 +154,7 @@ class Partners:
 
     def __init__(self, bank: Bank, labels: np.ndarray, prototypes: Tensor, draw: Draw):
         self._bank, self._prototypes, self._draw = bank, prototypes, draw
-        self._order = np.argsort(labels, kind="stable")
+        self._labels, self._order = labels, np.argsort(labels, kind="stable")
         self._starts = np.searchsorted(labels[self._order], np.arange(len(prototypes) + 1))
         self.count = min(draw.count, len(prototypes) - 1)
         self._teacher_side = (
@@ -172,13 +175,15 @@ class Partners:
             epochs: (B,) epoch of each sample.
             indices: (B,) row of each sample in the bank.
         """
-        identities = self.identities(student.detach(), labels)
+        if self._draw.kind == "image" and self._draw.mining == "teacher":
+            # found without asking the device, which is busy with the student meanwhile
+            identities = self._teacher_side[self._labels[indices]]
+        else:
+            identities = self.identities(student.detach(), labels)
         if self._draw.kind == "prototype":
             return self._prototypes[identities.to(self._prototypes.device)]
         rows = self._images(identities.cpu().numpy(), epochs, indices)
-        partners = torch.from_numpy(self._bank.rows(rows.ravel())).to(
-            student.device, non_blocking=True
-        )
+        partners = self._bank.lookup(student.device, rows.ravel())
         return partners.view(*rows.shape, -1)
 
     def identities(self, student: Tensor, labels: Tensor) -> Tensor:
@@ -207,13 +212,7 @@ class Partners:
     def _images(
         self, identities: np.ndarray, epochs: np.ndarray, indices: np.ndarray
     ) -> np.ndarray:
-        keys = zip(epochs.tolist(), indices.tolist(), strict=True)
-        draws = np.stack(
-            [
-                rng_for(self._draw.seed, *key, PARTNER_STREAM).random(identities.shape[1])
-                for key in keys
-            ]
-        )
+        draws = uniform((self._draw.seed, PARTNER_STREAM), epochs, indices, identities.shape[1])
         first = self._starts[identities]
         counts = self._starts[identities + 1] - first
         return self._order[first + (draws * counts).astype(np.int64)]

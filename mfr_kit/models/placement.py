@@ -1,0 +1,90 @@
+"""Where networks run: `--device` turned into a device that is there, or refused in one line."""
+
+import os
+import re
+from typing import TYPE_CHECKING
+
+from mfr_kit.errors import KitError
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+KINDS = "auto, cpu, cuda, cuda:N or mps"
+_PATTERN = re.compile(r"auto|cpu|mps|cuda(?::(\d+))?")
+
+
+def resolve(name: str) -> "torch.device":
+    """Return the device that a `--device` means to this process.
+
+    `auto` is CUDA where torch sees it, else the CPU. Under torchrun a rank takes the device of its
+    own number on its machine (`LOCAL_RANK`).
+
+    Args:
+        name: one of `KINDS`.
+    Raises:
+        KitError: an unknown name, a device that is not there, or more ranks than devices.
+    """
+    import torch
+
+    found = _PATTERN.fullmatch(name)
+    if found is None:
+        raise KitError(f"--device {name}: not known; give {KINDS}")
+    if name == "cpu" or (name == "auto" and not torch.cuda.is_available()):
+        return torch.device("cpu")
+    if name == "mps":
+        if not torch.backends.mps.is_available():
+            raise KitError("--device mps: torch offers none on this machine; use --device cpu")
+        return torch.device("mps")
+    return torch.device("cuda", _number(name, found.group(1)))
+
+
+def _number(name: str, asked: str | None) -> int:
+    """Return the number of the CUDA device that this process takes."""
+    import torch
+
+    if not torch.cuda.is_available():
+        raise KitError(
+            f"--device {name}: torch sees no CUDA device; use --device cpu or a CUDA build of torch"
+        )
+    count, ranks = torch.cuda.device_count(), _environment("LOCAL_WORLD_SIZE", 1)
+    if asked is not None and ranks > 1:
+        raise KitError(
+            f"--device {name}: under torchrun every rank takes a device of its own; give "
+            "--device cuda"
+        )
+    if ranks > count:
+        raise KitError(
+            f"{ranks} ranks on a machine with {count} CUDA device(s): start torchrun with "
+            f"--nproc-per-node {count}, or give --device cpu"
+        )
+    number = int(asked) if asked is not None else _environment("LOCAL_RANK", 0)
+    if number >= count:
+        raise KitError(
+            f"--device cuda:{number}: torch sees {count} CUDA device(s), cuda:0 to cuda:{count - 1}"
+        )
+    return number
+
+
+def _environment(name: str, default: int) -> int:
+    """Read a number that torchrun says."""
+    text = os.environ.get(name, "")
+    return int(text) if text.isdecimal() else default
+
+
+def set_tf32(allowed: bool) -> None:
+    """Say whether float32 products on CUDA may round their inputs to TF32 (10 bits of mantissa).
+
+    torch allows it in convolutions unless told otherwise; elsewhere than on CUDA nothing changes.
+    """
+    import torch
+
+    torch.backends.cuda.matmul.allow_tf32 = allowed
+    torch.backends.cudnn.allow_tf32 = allowed
+
+
+def send(tensor: "Tensor", device: "torch.device") -> "Tensor":
+    """Copy to a device; to CUDA through pinned memory, so that nobody waits for the copy."""
+    if device.type == "cuda" and tensor.device.type == "cpu":
+        return tensor.pin_memory().to(device, non_blocking=True)
+    return tensor.to(device)
