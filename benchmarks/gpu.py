@@ -52,7 +52,9 @@ def run(name: str, section: Callable, device: torch.device) -> dict:
             f'yardstick="{found["yardstick"]}"',
             flush=True,
         )
-    print(f"{'ok  ' if found['ok'] else 'FAIL'} {name} {json.dumps(found, default=float)}", flush=True)
+    print(
+        f"{'ok  ' if found['ok'] else 'FAIL'} {name} {json.dumps(found, default=float)}", flush=True
+    )
     return found
 
 
@@ -83,7 +85,9 @@ def main() -> int:
             if given.out:  # after every section: what is killed leaves what it had
                 given.out.mkdir(parents=True, exist_ok=True)
                 record = {**about(device), "sections": found}
-                (given.out / "gpu.json").write_text(json.dumps(record, indent=2, default=float) + "\n")
+                (given.out / "gpu.json").write_text(
+                    json.dumps(record, indent=2, default=float) + "\n"
+                )
     print("render: not implemented on the device")
     return int(not all(one["ok"] for one in found.values()))
 
