@@ -325,8 +325,7 @@ class RunOptions:
     )
     bank_on: str = option(
         "auto",
-        help="Where its rows are looked up; auto: on the device where they fit beside the student, "
-        "else from disk.",
+        help="Where its rows are looked up; auto: on the device where they fit, else disk.",
         section="Machine",
         affects="machine",
         choices=lambda: ["auto", "device", "host", "disk"],
