@@ -60,6 +60,11 @@ class AuditOptions:
         within="0..5",
     )
     other_level: int | None = option(None, help="The same in the second set.", within="0..5")
+    device: str = option(
+        "cpu",
+        help="Where the recogniser runs: auto, cpu, cuda, cuda:N or mps.",
+        affects="machine",
+    )
     threads: int = option(
         0, help="CPU threads of the recogniser, 0 for all.", within=">=0", affects="machine"
     )
@@ -75,6 +80,7 @@ def audit(options: AuditOptions) -> None:
     from mfr_kit.data.detect import load_detector
     from mfr_kit.data.faceset_files import ROWS
     from mfr_kit.data.folder_checks import refuse_overlap
+    from mfr_kit.models import placement
     from mfr_kit.models.embedders import load_embedder
 
     sets = [path for path in (options.src, options.other) if path is not None]
@@ -89,6 +95,8 @@ def audit(options: AuditOptions) -> None:
             normalisation=options.normalisation,
             threads=options.threads,
             output=options.output,
+            device=placement.resolve_unless_cpu(options.device) or "cpu",
+            strict=options.device != "auto",
         )
     detector = load_detector() if embedder and options.turned else None
     levels = (options.level, options.other_level)

@@ -166,6 +166,12 @@ class EvaluateOptions:
     batch: int = option(
         64, help="Faces a run of the network.", section="Networks", within=">=1", affects="machine"
     )
+    device: str = option(
+        "cpu",
+        help="Where networks run and all pairs are compared: auto, cpu, cuda, cuda:N or mps.",
+        section="Networks",
+        affects="machine",
+    )
     threads: int = option(
         0,
         help="CPU threads of the network; 0 for all.",

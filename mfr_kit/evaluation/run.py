@@ -32,6 +32,7 @@ from mfr_kit.evaluation.report.operating_point import operating_point
 from mfr_kit.evaluation.verification.groups import groups_among, head_turns
 from mfr_kit.evaluation.verification.rates import DEFAULT_FARS, Outcome, Plan
 from mfr_kit.evaluation.verification.worst import SHOWN
+from mfr_kit.models import placement
 from mfr_kit.models.embedders import Embedder, load_embedder
 from mfr_kit.options import as_dict
 from mfr_kit.seeding import key_of, rng_for
@@ -129,7 +130,10 @@ def _overlap(
 
 
 def _plan(options: EvaluateOptions, whole: FaceSet | None, faceset: FaceSet | None) -> Plan:
-    plan = Plan(_fars(options), options.resamples, options.seed, options.pairs, tell=_tell)
+    device = placement.resolve_unless_cpu(options.device)
+    plan = Plan(
+        _fars(options), options.resamples, options.seed, options.pairs, tell=_tell, device=device
+    )
     if faceset is None:
         return plan
     named = SHOWN if options.out and options.faces else 0
@@ -316,7 +320,12 @@ def _load(
 ) -> Embedder | EmbeddingFile:
     if not is_embedding_file(spec):
         return load_embedder(
-            spec, normalisation=normalisation, threads=options.threads, output=options.output
+            spec,
+            normalisation=normalisation,
+            threads=options.threads,
+            output=options.output,
+            device=placement.resolve_unless_cpu(options.device) or "cpu",
+            strict=options.device != "auto",
         )
     if options.flip:
         raise KitError(

@@ -39,6 +39,11 @@ def resolve(name: str) -> "torch.device":
     return torch.device("cuda", _number(name, found.group(1)))
 
 
+def resolve_unless_cpu(name: str) -> "torch.device | None":
+    """Return what `resolve` does, and None for "cpu" without loading torch, which takes seconds."""
+    return None if name == "cpu" else resolve(name)
+
+
 def _number(name: str, asked: str | None) -> int:
     """Return the number of the CUDA device that this process takes."""
     import torch

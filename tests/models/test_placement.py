@@ -100,3 +100,17 @@ def test_a_stream_keeps_the_order_and_mirrors():
     np.testing.assert_array_equal(rows, faces.reshape(9, -1)[:, :2])
     mirrored = np.concatenate([out[len(its) :] for _, its, out in found])
     np.testing.assert_array_equal(mirrored, faces[:, :, ::-1].reshape(9, -1)[:, :2])
+
+
+def test_audit_refuses_a_device_that_is_not_there(machine, tmp_path, monkeypatch):
+    from mfr_kit.cli.audit import AuditOptions, audit
+
+    (tmp_path / "set").mkdir()
+
+    machine(0)
+    with pytest.raises(KitError, match="no CUDA device; use --device cpu"):
+        audit(AuditOptions(src=tmp_path / "set", out=tmp_path / "out", device="cuda"))
+    monkeypatch.setattr(torch_embedder, "convert", lambda path: None)
+    machine(1)
+    with pytest.raises(KitError, match="give --device cpu"):
+        audit(AuditOptions(src=tmp_path / "set", out=tmp_path / "out", device="cuda"))

@@ -9,7 +9,7 @@ threshold accepts. TAR at FAR = f is the greatest TAR over the thresholds whose 
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 
@@ -144,6 +144,7 @@ class Plan:
             searched unless asked for by name.
         distractors: faces of a second set, from the same model, for the protocol that searches
             among strangers.
+        device: torch device that scores all comparisons of a protocol; None: NumPy does.
         allow_unknown: leave pairs of `pairs` out whose photographs are not in the set.
     """
 
@@ -161,6 +162,7 @@ class Plan:
     enrol: int = 0
     distractors: Faces | None = None
     allow_unknown: bool = False
+    device: Any = None
 
 
 @dataclass(frozen=True)
@@ -196,6 +198,8 @@ def verify(pairs: Pairs | PairList, plan: Plan, challenge: float | None = None) 
     )
     if cost and plan.tell:
         plan.tell(cost)
+    if isinstance(pairs, Pairs):
+        pairs.device = plan.device
     fars = list(dict.fromkeys([*plan.fars, *([] if challenge is None else [challenge])]))
     # a list of pairs has all of Pairs that a sweep asks for
     scores = score(cast("Pairs", pairs), fars)
