@@ -5,6 +5,7 @@ dicts, and ONNX files whose graph is one of our backbones.
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import Any
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -77,7 +78,8 @@ class TorchEmbedder:
         self.place, self.precision = torch.device(device), precision
         self.model, self.device = model.to(self.place).eval(), self.place.type
         if self.place.type == "cuda":
-            self.model.to(memory_format=torch.channels_last)
+            layout: Any = {"memory_format": torch.channels_last}  # torch's stubs know no such form
+            self.model.to(**layout)
         self.architecture = type(model).__name__
 
     def embed(self, faces: np.ndarray) -> np.ndarray:

@@ -177,6 +177,7 @@ class Partners:
         """
         if self._draw.kind == "image" and self._draw.mining == "teacher":
             # found without asking the device, which is busy with the student meanwhile
+            assert self._teacher_side is not None  # mined for this
             identities = self._teacher_side[self._labels[indices]]
         else:
             identities = self.identities(student.detach(), labels)
