@@ -5,7 +5,6 @@ dicts, and ONNX files whose graph is one of our backbones.
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
