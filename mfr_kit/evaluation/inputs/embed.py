@@ -5,7 +5,7 @@ by content.
 import os
 from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Protocol
 
@@ -18,6 +18,7 @@ from mfr_kit.models.stored import StoredArray
 from mfr_kit.models.torch_embedder import embed_stream
 
 BATCH = 64
+PART = 64  # faces that one thread reads at a time
 AHEAD = 3  # batches decoded before the network asks for them
 WORKERS_FOR_DEVICE = 16  # threads that read and decode for a network on a device
 
@@ -107,20 +108,31 @@ def cache_folder() -> Path:
 
 
 def _batches(faceset: Pictures, batch: int, workers: int) -> Iterator[tuple[int, np.ndarray]]:
-    def read(start: int) -> tuple[int, np.ndarray]:
-        return start, np.stack(
-            [faceset.image(index) for index in range(start, min(start + batch, len(faceset)))]
-        )
+    def read(rows: range) -> np.ndarray:
+        return np.stack([faceset.image(index) for index in rows])
+
+    def submit(start: int) -> list[Future]:
+        """Let several threads share a batch, so that the first one is soon there."""
+        stop = min(start + batch, len(faceset))
+        return [
+            pool.submit(read, range(first, min(first + PART, stop)))
+            for first in range(start, stop, PART)
+        ]
+
+    def joined(start: int, parts: list[Future]) -> tuple[int, np.ndarray]:
+        images = [part.result() for part in parts]
+        return start, images[0] if len(images) == 1 else np.concatenate(images)
 
     with ThreadPoolExecutor(max(workers, 1)) as pool:
         waiting: deque = deque()
         try:
             for start in range(0, len(faceset), batch):
-                waiting.append(pool.submit(read, start))
+                waiting.append((start, submit(start)))
                 if len(waiting) > max(AHEAD, workers):
-                    yield waiting.popleft().result()
+                    yield joined(*waiting.popleft())
             while waiting:
-                yield waiting.popleft().result()
+                yield joined(*waiting.popleft())
         finally:
-            for future in waiting:
-                future.cancel()
+            for _, parts in waiting:
+                for part in parts:
+                    part.cancel()

@@ -224,7 +224,7 @@ def histogram(bins: np.ndarray) -> np.ndarray:
     """
     import cv2
 
-    return cv2.calcHist([bins], [0], None, [BINS], [0, BINS])[:, 0].astype(np.int64)
+    return cv2.calcHist([bins], [0], None, [BINS], [0, BINS]).ravel().astype(np.int64)
 
 
 class _Kept:
