@@ -4,13 +4,12 @@ drift apart.
 
 import dataclasses
 import functools
-import inspect
 import math
 import types
 import typing
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, TypeVar, cast
+from typing import Any, TypeVar, cast
 
 from mfr_kit import ranges
 from mfr_kit.errors import KitError
@@ -191,61 +190,6 @@ def _checked(cls: type[T], values: dict[str, Any], where: str) -> T:
     return cls(**values)
 
 
-def command(
-    cls: type[T], run: Callable[[T], None], with_config: bool = False
-) -> Callable[..., None]:
-    """Wrap `run(options)` in a function whose signature Typer turns into the flags of `cls`.
-
-    Args:
-        cls: an options dataclass; every field is declared with `option`.
-        run: the body; its docstring becomes the command's help.
-        with_config: add `--config FILE.toml`, whose keys are the names of the fields.
-    """
-    import typer
-
-    parameters, hints = [], {}
-    for field in sorted(
-        dataclasses.fields(cast(Any, cls)), key=lambda f: not f.metadata["argument"]
-    ):
-        shown = False if field.default in (None, dataclasses.MISSING) else str(field.default)
-        make = typer.Argument if field.metadata["argument"] else typer.Option
-        text = field.metadata["help"]
-        if field.metadata["choices"]:
-            text += f" One of: {', '.join(field.metadata['choices']())}."
-        if field.default is dataclasses.MISSING:
-            text += " [required]"
-        hint: Any = Annotated[_optional(field.type), make(help=text, show_default=shown)]
-        hints[field.name] = hint
-        parameters.append(
-            inspect.Parameter(
-                field.name, inspect.Parameter.POSITIONAL_OR_KEYWORD, default=None, annotation=hint
-            )
-        )
-    if with_config:
-        hints["config"] = Annotated[
-            Path | None,
-            typer.Option(help="TOML file with the same names; flags win.", show_default=False),
-        ]
-        parameters.append(
-            inspect.Parameter(
-                "config", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=hints["config"]
-            )
-        )
-
-    def call(**flags: Any) -> None:
-        config = flags.pop("config", None)
-        given = {name: value for name, value in flags.items() if value not in ([], ())}
-        options = load(cls, config, given)
-        check_outputs(options)
-        run(options)
-
-    described: Any = call
-    described.__name__, described.__doc__ = run.__name__, run.__doc__
-    described.__signature__ = inspect.Signature(parameters)
-    described.__annotations__ = hints
-    return described
-
-
 def check_outputs(options: Any) -> None:
     """Refuse options that name an output on which the work would end (paths.py); a dry run writes
     nothing.
@@ -288,10 +232,6 @@ def _plain(value: Any) -> Any:
     if isinstance(value, Path):
         return str(value)
     return [_plain(item) for item in value] if isinstance(value, list | tuple) else value
-
-
-def _optional(hint: Any) -> Any:
-    return hint if type(None) in typing.get_args(hint) else hint | None
 
 
 def _read(cls: type, config: Path) -> dict[str, Any]:

@@ -42,8 +42,24 @@ def unknown(what: str, name: str, known: list[str]) -> str:
     """Word the complaint about a name that is not in a list, with the nearest match and the list
     itself.
     """
+    near = nearest(name, known)
+    guess = f" Did you mean '{near}'?" if near else ""
+    return f"unknown {what} '{name}'.{guess} Known: {', '.join(known)}."
+
+
+def nearest(name: str, known: list[str]) -> str | None:
+    """Find the name that was meant: the same but for case and dashes, the one of these initials
+    (`lr` for `learning-rate`), or else the most alike; None where nothing is.
+    """
     import difflib  # only a mistake pays for it
 
-    near = difflib.get_close_matches(name, known, n=1)
-    guess = f" Did you mean '{near[0]}'?" if near else ""
-    return f"unknown {what} '{name}'.{guess} Known: {', '.join(known)}."
+    plain = {entry.casefold().replace("_", "-"): entry for entry in known}
+    wanted = name.casefold().replace("_", "-")
+    if wanted in plain:
+        return plain[wanted]
+    for entry, meant in plain.items():
+        words = [word for word in entry.split("-") if word]
+        if len(words) > 1 and "".join(word[0] for word in words) == wanted.strip("-"):
+            return meant
+    near = difflib.get_close_matches(wanted, plain, n=1)
+    return plain[near[0]] if near else None

@@ -77,3 +77,31 @@ def test_the_four_promised_commands_are_there(capsys):
 def test_assets_verify_says_ok(capsys):
     assert cli.main(["assets", "verify"]) == 0
     assert capsys.readouterr().out.count(" ok ") >= 3
+
+
+def test_help_stands_in_sections_as_wide_as_the_terminal(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "140")
+    assert cli.main(["distill", "--help"]) == 0
+    shown = capsys.readouterr().out
+    assert shown.startswith("Usage: kit.py distill --data DATA --out OUT [OPTIONS]")
+    assert all(f"\n{name}:\n" in shown for name in ("Data", "Optimiser", "Views", "Machine"))
+    assert "[default: 0.35]" in shown and "[range: 0..1]" in shown
+    assert 100 < max(map(len, shown.splitlines())) <= 140
+    assert cli.main(["--help"]) == 0
+    shown = capsys.readouterr().out
+    assert all(f"\n{panel}:\n" in shown for panel in ("Data", "Train", "Submit"))
+    assert "..." not in shown.split("Set up:")[1]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--lr", "1"], "did you mean --learning-rate?"),
+        (["--bach-size", "1"], "did you mean --batch-size?"),
+        (["--learning_rate", "0", "--data", "x", "--out", "y"], "--learning-rate must be above 0"),
+        (["--method", "CoupleFase", "--data", "x", "--out", "y"], "Did you mean 'coupleface'"),
+    ],
+)
+def test_a_mistyped_option_gets_the_right_name(arguments, words, capsys):
+    assert cli.main(["distill", *arguments]) == 2
+    assert words in capsys.readouterr().err

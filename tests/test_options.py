@@ -4,8 +4,9 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
+from mfr_kit.cli._command import command
 from mfr_kit.errors import KitError
-from mfr_kit.options import as_dict, command, load, option, options_class
+from mfr_kit.options import as_dict, load, option, options_class
 
 
 @options_class

@@ -8,9 +8,6 @@ import sys
 from mfr_kit import __version__, registry, system_errors
 from mfr_kit.errors import KitError
 
-# of the help page, in the order of the work
-PANELS = ["Set up", "Data", "Train", "Measure", "Submit"]
-
 
 def build_app():
     """Collect the commands: every file of this folder has an `add_to(app)` that registers its
@@ -18,17 +15,19 @@ def build_app():
     """
     import typer
 
-    app = typer.Typer(
-        name="kit.py",
+    from mfr_kit.cli import _help
+
+    app = _help.App(
+        name=_help.program(),
         help="Align faces, put masks on them, distil a small recogniser with CoupleFace, "
         "measure it and pack the "
         "submission.",
-        no_args_is_help=True,
         pretty_exceptions_enable=False,
-        add_completion=False,
-        # plain help: loading rich to draw boxes takes longer than everything else together
-        rich_markup_mode=None,
-        context_settings={"help_option_names": ["-h", "--help"]},
+        add_completion=_help.program() == "mfr-kit",
+        context_settings={
+            "help_option_names": ["-h", "--help"],
+            "max_content_width": _help.WIDE,
+        },
     )
 
     @app.callback(invoke_without_command=True)
@@ -43,11 +42,6 @@ def build_app():
 
     for name in registry.names(__name__):
         registry.get(__name__, name).add_to(app)
-    app.registered_commands.sort(
-        key=lambda entry: (
-            PANELS.index(entry.rich_help_panel) if entry.rich_help_panel in PANELS else len(PANELS)
-        )
-    )
     return app
 
 
@@ -61,7 +55,8 @@ def main(arguments: list[str] | None = None) -> int:
     code = 0
     try:
         try:
-            build_app()(args=arguments)
+            app = build_app()
+            app(args=arguments, prog_name=app.info.name)
         except SystemExit as stop:  # as every command of typer ends
             code = stop.code if isinstance(stop.code, int) else int(bool(stop.code))
             if isinstance(stop.__context__, BrokenPipeError):

@@ -1,7 +1,7 @@
 """`kit.py adapt`."""
 
 from mfr_kit.adapt.options import AdaptOptions
-from mfr_kit.options import command
+from mfr_kit.cli._command import command
 
 
 def add_to(app) -> None:

@@ -3,11 +3,10 @@
 
 def add_to(app) -> None:
     """Register the group of commands."""
-    import typer
+    from mfr_kit.cli._help import App
 
-    group = typer.Typer(
+    group = App(
         help="Model and data files: what there is, whether it is sound, and fetching it.",
-        no_args_is_help=True,
     )
     group.command("list")(list_assets)
     group.command("verify")(verify)

@@ -3,7 +3,8 @@
 from pathlib import Path
 from typing import Any
 
-from mfr_kit.options import command, option, options_class
+from mfr_kit.cli._command import command
+from mfr_kit.options import option, options_class
 
 
 @options_class

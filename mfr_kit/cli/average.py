@@ -1,6 +1,6 @@
 """`kit.py average`."""
 
-from mfr_kit.options import command
+from mfr_kit.cli._command import command
 from mfr_kit.training.average_options import AverageOptions
 
 

@@ -1,7 +1,7 @@
 """`kit.py check`: every rule of a track, with margins."""
 
+from mfr_kit.cli._command import command
 from mfr_kit.errors import RuleError
-from mfr_kit.options import command
 from mfr_kit.submission.options import CheckOptions
 
 

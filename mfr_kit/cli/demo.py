@@ -1,7 +1,7 @@
 """`kit.py demo`."""
 
 from mfr_kit.augment.options import DemoOptions
-from mfr_kit.options import command
+from mfr_kit.cli._command import command
 
 
 def add_to(app) -> None:

@@ -1,6 +1,6 @@
 """`kit.py distill`."""
 
-from mfr_kit.options import command
+from mfr_kit.cli._command import command
 from mfr_kit.training.options import RunOptions, distill_options
 
 

@@ -1,7 +1,7 @@
 """`kit.py evaluate`."""
 
+from mfr_kit.cli._command import command
 from mfr_kit.evaluation.options import EvaluateOptions
-from mfr_kit.options import command
 
 
 def add_to(app) -> None:

@@ -1,6 +1,6 @@
 """`kit.py export-onnx`: a run's student as an ONNX file the servers read."""
 
-from mfr_kit.options import command
+from mfr_kit.cli._command import command
 from mfr_kit.paths import check_output
 from mfr_kit.submission.options import ExportOptions
 

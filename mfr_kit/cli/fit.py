@@ -1,6 +1,6 @@
 """`kit.py fit`: which backbones a track has time and room for."""
 
-from mfr_kit.options import command
+from mfr_kit.cli._command import command
 from mfr_kit.submission.options import FitOptions
 
 

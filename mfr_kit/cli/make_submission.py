@@ -1,6 +1,6 @@
 """`kit.py make-submission`: a model that keeps a track's rules, packed as the track wants it."""
 
-from mfr_kit.options import command
+from mfr_kit.cli._command import command
 from mfr_kit.submission.options import SubmissionOptions
 
 

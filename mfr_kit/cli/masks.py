@@ -1,16 +1,15 @@
 """`kit.py masks list | preview | stats | gallery | render-library`."""
 
+from mfr_kit.cli._command import command
 from mfr_kit.masks.options import LibraryOptions, SheetOptions, StatsOptions
-from mfr_kit.options import command
 
 
 def add_to(app) -> None:
     """Register the group of commands."""
-    import typer
+    from mfr_kit.cli._help import App
 
-    group = typer.Typer(
+    group = App(
         help="The mask library: what there is, what it looks like, how often it is drawn.",
-        no_args_is_help=True,
     )
     group.command("list")(command(LibraryOptions, list_masks))
     group.command("preview")(command(SheetOptions, preview))

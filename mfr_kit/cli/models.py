@@ -1,7 +1,7 @@
 """`kit.py models`."""
 
+from mfr_kit.cli._command import command
 from mfr_kit.models.options import ModelsOptions
-from mfr_kit.options import command
 
 
 def add_to(app) -> None:

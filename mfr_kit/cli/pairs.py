@@ -3,7 +3,8 @@
 from pathlib import Path
 from typing import Any
 
-from mfr_kit.options import command, option, options_class
+from mfr_kit.cli._command import command
+from mfr_kit.options import option, options_class
 from mfr_kit.paths import refuse_existing
 
 
@@ -87,9 +88,9 @@ def show(options: ShowOptions) -> None:
 
 def add_to(app: Any) -> None:
     """Register the group."""
-    import typer
+    from mfr_kit.cli._help import App
 
-    group = typer.Typer(no_args_is_help=True, help="Verification pairs: pack, unpack, show.")
+    group = App(help="Verification pairs: pack, unpack, show.")
     group.command("pack")(command(PackOptions, pack))
     group.command("unpack")(command(UnpackOptions, unpack))
     group.command("show")(command(ShowOptions, show))

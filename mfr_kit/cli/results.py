@@ -1,7 +1,7 @@
 """`kit.py results`."""
 
 from mfr_kit.ablation.options import ResultsOptions
-from mfr_kit.options import command
+from mfr_kit.cli._command import command
 
 
 def add_to(app) -> None:

@@ -1,7 +1,7 @@
 """`kit.py verify`: a package, opened as a stranger would."""
 
+from mfr_kit.cli._command import command
 from mfr_kit.errors import RuleError
-from mfr_kit.options import command
 from mfr_kit.submission.options import VerifyOptions
 
 

@@ -1,0 +1,86 @@
+"""Turn a class of options into a command of Typer: a flag a field, and `--config` for its TOML."""
+
+import dataclasses
+import inspect
+import types
+import typing
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+from mfr_kit.options import check_outputs, load
+
+T = TypeVar("T")
+
+
+def command(
+    cls: type[T], run: Callable[[T], None], with_config: bool = False
+) -> Callable[..., None]:
+    """Wrap `run(options)` in a function whose signature Typer turns into the flags of `cls`.
+
+    Args:
+        cls: an options class; every field is declared with `option`.
+        run: the body; its docstring becomes the command's help.
+        with_config: add `--config FILE.toml`, whose keys are the names of the fields.
+    """
+    import typer
+
+    parameters, hints = [], {}
+    for field in sorted(dataclasses.fields(cls), key=lambda field: not field.metadata["argument"]):  # type: ignore[arg-type]
+        make = typer.Argument if field.metadata["argument"] else typer.Option
+        hint = Annotated[_optional(field.type), make(help=help_of(field), show_default=False)]
+        hints[field.name] = hint
+        parameters.append(
+            inspect.Parameter(
+                field.name, inspect.Parameter.POSITIONAL_OR_KEYWORD, default=None, annotation=hint
+            )
+        )
+    if with_config:
+        text = "TOML file with the same names; flags win."
+        hints["config"] = Annotated[Path | None, typer.Option(help=text, show_default=False)]
+        parameters.append(
+            inspect.Parameter(
+                "config", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=hints["config"]
+            )
+        )
+
+    def call(**flags: Any) -> None:
+        config = flags.pop("config", None)
+        given = {name: value for name, value in flags.items() if value not in ([], ())}
+        options = load(cls, config, given)
+        check_outputs(options)
+        run(options)
+
+    call.__name__, call.__doc__ = run.__name__, run.__doc__
+    call.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    call.__annotations__ = hints
+    call.options_class = cls  # type: ignore[attr-defined]  # the help page reads sections from it
+    return call
+
+
+def help_of(field: dataclasses.Field) -> str:
+    """Compose an option's help: what it says of itself, its choices, range and default."""
+    said = field.metadata
+    parts = [said["help"]]
+    if said["choices"]:
+        parts.append(f"One of: {', '.join(said['choices']())}.")
+    if said["within"]:
+        parts.append(f"[range: {said['within']}]")
+    if field.default is dataclasses.MISSING:
+        parts.append("[required]")
+    elif field.default is not None:
+        parts.append(f"[default: {_shown(field)}]")
+    return " ".join(parts)
+
+
+def _shown(field: dataclasses.Field) -> str:
+    if isinstance(field.default, bool):
+        word = field.name.replace("_", "-")
+        return word if field.default else f"no-{word}"
+    return str(field.default)
+
+
+def _optional(hint: Any) -> Any:
+    if isinstance(hint, types.UnionType) and type(None) in typing.get_args(hint):
+        return hint
+    return hint | None
