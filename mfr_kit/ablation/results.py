@@ -195,7 +195,7 @@ def _plots(by_setting: dict[str, list[dict]]) -> list[tuple[str, str, str]]:
     curves = {
         name: _mean_curve(records)
         for name, records in by_setting.items()
-        if records[0].get("curve")
+        if all(record.get("curve") for record in records)
     }
     if curves:
         steps = [step for points in curves.values() for step, _ in points]

@@ -23,10 +23,12 @@ from mfr_kit.data.formats._names import refuse_names, write_names
 from mfr_kit.data.images import encode
 from mfr_kit.data.photos import Photo
 from mfr_kit.data.storage import rec_path
+from mfr_kit.data.upright import SURE
 from mfr_kit.errors import KitError
 from mfr_kit.masks import library
 from mfr_kit.options import as_dict, names_affecting
 
+FEW, UNSURE = 10, 0.4  # the least faces and share of unsure ones for a hint
 TRIED = 32  # photographs that a dry run measures
 
 
@@ -39,12 +41,25 @@ class Summary:
     seconds: float = 0.0
     notes: Counter = field(default_factory=Counter)  # what was done to photographs before the rest
     changed: str = ""  # how SRC changed during the run
+    unsure: int = 0  # clean faces whose score leaves open whether the photograph is upright
     resumed: int = 0  # photographs that an earlier, stopped run had finished
 
     @property
     def faces_per_second(self) -> float:
         """Aligned faces written a second (twins count too), by this run."""
         return (self.counts["faces"] + self.counts["twins"]) / max(self.seconds, 1e-9)
+
+    @property
+    def hint(self) -> str:
+        """What to look at in a set with many low scores; empty for another."""
+        faces = self.counts["faces"]
+        if faces < FEW or self.unsure < UNSURE * faces:
+            return ""
+        return (
+            f"hint: {self.unsure:,} of {faces:,} faces have a score below {SURE} (of upright, bare "
+            "ones fewer than one in five): if photographs lie on their side or upside down, "
+            "`--upright` turns them, and `kit.py audit` names them"
+        )
 
 
 Say = Callable[[str], None]
@@ -80,7 +95,9 @@ def augment(options: AugmentOptions, say: Say = _keep_quiet) -> Summary:
     ):
         for shard in range(options.shards):
             summary.resumed += shards.make_shard(options, shard, submit, bar.update)
-    summary.notes, found = _read_notes(options)
+    summary.notes, found, unsure = _read_notes(options)
+    judged = options.detector == "yunet" and not (options.aligned or options.upright)
+    summary.unsure = unsure if judged else 0
     if found != seen.entries:
         summary.changed = (
             f"{options.src} changed during the run: {seen.entries:,} files at first, {found:,} then"
@@ -190,15 +207,16 @@ def finish(options: AugmentOptions) -> tuple[dict[str, int], Counter]:
     """
     building = shards.building_of(options)
     reasons: Counter[str] = Counter()
+    notes: Counter[str] = Counter()
     missing = [
         shard for shard in range(options.shards) if not shards.journal_of(building, shard).is_file()
     ]
     if missing:
         raise KitError(f"{building}: shard {missing[0]} of {options.shards} has not been made")
     in_records = options.format == "rec"
-    counts = faceset.write_rows(building, _rows(options, reasons), _about(options), in_records)[
-        "counts"
-    ]
+    rows = _rows(options, reasons, notes)
+    about = {**_about(options), "notes": notes}  # filled while the rows are written
+    counts = faceset.write_rows(building, rows, about, in_records)["counts"]
     if not counts["faces"]:
         raise KitError(_no_face(options, reasons))
     if in_records:
@@ -283,27 +301,35 @@ def _about(options: AugmentOptions) -> dict:
     }
 
 
-def _read_notes(options: AugmentOptions) -> tuple[Counter, int]:
-    """What was done to photographs, and how many entries of the people's folders the run went
-    through.
+def _read_notes(options: AugmentOptions) -> tuple[Counter, int, int]:
+    """What was done to photographs, how many entries of the people's folders the run went
+    through, and how many clean faces have an unsure score.
     """
     notes: Counter[str] = Counter()
-    count = 0
+    count = unsure = 0
     for shard in range(options.shards):
         for line in shards.read_journal(shards.building_of(options), shard):
             count += line["count"]
-            notes.update(row["note"] for row in line["faces"] if row["note"])
-    return notes, count
+            notes.update(_notes_of(line["faces"]))
+            unsure += sum(row["score"] < SURE for row in line["faces"] if not row["clean_key"])
+    return notes, count, unsure
 
 
-def _rows(options: AugmentOptions, reasons: Counter) -> Iterator[tuple[list[dict], list[dict]]]:
-    """Read the journals back in order, count the reasons, and end with the files that lie beside
-    the people's folders.
+def _notes_of(faces: list[dict]) -> Iterator[str]:
+    return (row["note"] for row in faces if row["note"])
+
+
+def _rows(
+    options: AugmentOptions, reasons: Counter, notes: Counter
+) -> Iterator[tuple[list[dict], list[dict]]]:
+    """Read the journals back in order, count the reasons and what was done to photographs, and
+    end with the files that lie beside the people's folders.
     """
     building = shards.building_of(options)
     for shard in range(options.shards):
         for note in shards.read_journal(building, shard):
             reasons.update(row["reason"] for row in note["skipped"])
+            notes.update(_notes_of(note["faces"]))
             yield note["faces"], note["skipped"]
     beside = () if options.people else selection.people_of(options).beside
     reasons.update(lost.reason for lost in beside)

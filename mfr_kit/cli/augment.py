@@ -30,5 +30,7 @@ def augment(options: AugmentOptions) -> None:
         )
     for note, count in sorted(done.notes.items()):
         print(f"{count} {note}")
+    if done.hint:
+        print(done.hint)
     if done.changed:
         print(done.changed)

@@ -403,3 +403,15 @@ def test_a_record_without_digests_stays(folder, options, records):
     del record["inputs"]
     path.write_text(json.dumps(record))
     assert "bare-0: recorded" in ablate(options)
+
+
+def test_a_record_without_a_curve_leaves_its_setting_out_of_the_plot(records, tmp_path):
+    folder = tmp_path / "results" / "small"
+    folder.mkdir(parents=True)
+    for name in ("bare-0", "bare-1"):
+        kept = dict(records[name])
+        if name == "bare-1":
+            del kept["curve"]
+        (folder / f"{name}.json").write_text(json.dumps(kept))
+    write(ResultsOptions(records=tmp_path / "results", out=tmp_path / "page.md"))
+    assert "curves.svg" not in (tmp_path / "page" / "small.md").read_text()

@@ -3,6 +3,7 @@ with the remedy, and nothing is lost.
 """
 
 import csv
+import json
 import os
 import shutil
 import sys
@@ -16,6 +17,7 @@ import pytest
 from mfr_kit import assets, cli
 from mfr_kit.augment import run as room
 from mfr_kit.augment import shards
+from mfr_kit.augment.run import Summary
 from mfr_kit.data.faceset import FaceSet
 from mfr_kit.data.images import encode, read_rgb
 from tests.conftest import write_faceset
@@ -193,7 +195,18 @@ def test_turned_photographs_are_turned_back(tmp_path, capsys):
         assert np.abs(image - again).mean() < 0.1  # from the photograph as it lies there
     said = capsys.readouterr().out
     assert all(f"1 turned by {degrees} degrees" in said for degrees in (90, 180, 270))
+    told = json.loads((tmp_path / "set" / "faceset.json").read_text())["notes"]
+    assert told == {f"turned by {degrees} degrees": 1 for degrees in (90, 180, 270)}
     assert augment(src, tmp_path / "x", "--upright", "--aligned") == 2
+
+
+@pytest.mark.parametrize(
+    ("faces", "unsure", "hinted"),
+    [(15, 15, True), (100, 40, True), (100, 29, False), (9, 9, False)],
+)
+def test_many_low_scores_are_hinted_at(faces, unsure, hinted):
+    done = Summary({"faces": faces, "twins": 0, "skipped": 0}, unsure=unsure)
+    assert ("`--upright` turns them" in done.hint) == hinted
 
 
 def test_a_reduced_photograph_has_the_similarity_of_the_whole(tmp_path, monkeypatch, capsys):
