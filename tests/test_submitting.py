@@ -50,7 +50,7 @@ def test_the_commands_lead_to_accepted_zips(workplace, monkeypatch, capfd):
     ran = run_commands(DOCUMENT, SHORTER, capfd)
     wanted = {
         "tracks",
-        "fit",
+        "budget",
         "augment",
         "convert",
         "distill",

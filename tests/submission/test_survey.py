@@ -105,7 +105,7 @@ def test_the_page_in_docs_is_of_these_backbones_and_tracks(small):
     for line in made:
         if line.startswith("| mobilefacenet"):
             assert any(other.startswith(line.removesuffix(measured)) for other in shipped), (
-                f"run `kit.py fit --table docs/reference/tracks.md`: {line}"
+                f"run `kit.py budget --table docs/reference/tracks.md`: {line}"
             )
 
 

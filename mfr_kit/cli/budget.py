@@ -1,14 +1,16 @@
-"""`kit.py fit`: which backbones a track has time and room for."""
+"""`kit.py budget`: which backbones a track has time and room for."""
 
 from mfr_kit.cli._command import command
 from mfr_kit.submission.options import FitOptions
 
 
 def add_to(app) -> None:
-    app.command("fit", rich_help_panel="Submit")(command(FitOptions, fit))
+    page = command(FitOptions, budget)
+    app.command("budget", rich_help_panel="Submit")(page)
+    app.command("fit", hidden=True)(page)  # the former name
 
 
-def fit(options: FitOptions) -> None:
+def budget(options: FitOptions) -> None:
     """List backbones by depth and width with estimated V100 time and size, and name the largest
     that a track allows.
     """
