@@ -112,8 +112,8 @@ def to_markdown(found: list[Surveyed]) -> str:
 _HEAD = (
     "# Every backbone on every track",
     "",
-    "Written by `python kit.py budget --table docs/reference/tracks.md`; not by hand. Each backbone "
-    "at width 1, exported with random weights.",
+    "Written by `python kit.py budget --table docs/reference/tracks.md`; not by hand. "
+    "Each backbone at width 1, exported with random weights.",
     "File, nodes and multiply-adds are counted from the exported graph. V100 milliseconds are "
     "`fit`'s estimate (by work and by number",
     "of nodes, from four published IResNet times), not measurements; the last column is one "
