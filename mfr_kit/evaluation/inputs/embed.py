@@ -5,7 +5,7 @@ by content.
 import os
 from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Protocol
 
@@ -18,7 +18,6 @@ from mfr_kit.models.stored import StoredArray
 from mfr_kit.models.torch_embedder import embed_stream
 
 BATCH = 64
-PART = 64  # faces that one thread reads at a time
 AHEAD = 3  # batches decoded before the network asks for them
 WORKERS_FOR_DEVICE = 16  # threads that read and decode for a network on a device
 
@@ -108,31 +107,20 @@ def cache_folder() -> Path:
 
 
 def _batches(faceset: Pictures, batch: int, workers: int) -> Iterator[tuple[int, np.ndarray]]:
-    def read(rows: range) -> np.ndarray:
-        return np.stack([faceset.image(index) for index in rows])
-
-    def submit(start: int) -> list[Future]:
-        """Let several threads share a batch, so that the first one is soon there."""
-        stop = min(start + batch, len(faceset))
-        return [
-            pool.submit(read, range(first, min(first + PART, stop)))
-            for first in range(start, stop, PART)
-        ]
-
-    def joined(start: int, parts: list[Future]) -> tuple[int, np.ndarray]:
-        images = [part.result() for part in parts]
-        return start, images[0] if len(images) == 1 else np.concatenate(images)
+    def read(start: int) -> tuple[int, np.ndarray]:
+        return start, np.stack(
+            [faceset.image(index) for index in range(start, min(start + batch, len(faceset)))]
+        )
 
     with ThreadPoolExecutor(max(workers, 1)) as pool:
         waiting: deque = deque()
         try:
             for start in range(0, len(faceset), batch):
-                waiting.append((start, submit(start)))
+                waiting.append(pool.submit(read, start))
                 if len(waiting) > max(AHEAD, workers):
-                    yield joined(*waiting.popleft())
+                    yield waiting.popleft().result()
             while waiting:
-                yield joined(*waiting.popleft())
+                yield waiting.popleft().result()
         finally:
-            for _, parts in waiting:
-                for part in parts:
-                    part.cancel()
+            for future in waiting:
+                future.cancel()
