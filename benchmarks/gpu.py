@@ -1,6 +1,6 @@
 """What only a device can show: correctness against the CPU, then promises against bare loops.
 
-    python benchmarks/gpu.py --out results/gpu [--device cuda] [--only SECTION ...]
+    python benchmarks/gpu.py --out results/gpu/NAME [--device cuda] [--only SECTION ...]
 
 Needs no data, and neither albumentations nor insightface. Correctness: one training step of every
 method with the bank on the device, bank rows, embeddings of three backbones, counts of

@@ -201,7 +201,7 @@ def test_what_the_system_refuses_is_one_line_and_exit_code_2(error, words, monke
     def run():
         raise error
 
-    monkeypatch.setattr(cli, "build_app", lambda: lambda args: run())
+    monkeypatch.setattr(cli, "build_app", lambda: lambda **_: run())
     assert cli.main([]) == 2
     printed = capsys.readouterr().err
     assert printed.startswith("error: ")
@@ -223,6 +223,6 @@ def test_a_bug_of_ours_keeps_its_traceback(error, monkeypatch):
     def run():
         raise error
 
-    monkeypatch.setattr(cli, "build_app", lambda: lambda args: run())
+    monkeypatch.setattr(cli, "build_app", lambda: lambda **_: run())
     with pytest.raises(type(error)):
         cli.main([])

@@ -20,8 +20,7 @@ def build_app():
     app = _help.App(
         name=_help.program(),
         help="Align faces, put masks on them, distil a small recogniser with CoupleFace, "
-        "measure it and pack the "
-        "submission.",
+        "measure it and pack the submission.",
         pretty_exceptions_enable=False,
         add_completion=_help.program() == "mfr-kit",
         context_settings={
@@ -45,6 +44,12 @@ def build_app():
     return app
 
 
+def _program() -> str:
+    from mfr_kit.cli import _help
+
+    return _help.program()
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Run one command and return the process's exit code: 0 done, 2 mend your input, 3 a track's
     rule fails, 1 our bug.
@@ -55,8 +60,7 @@ def main(arguments: list[str] | None = None) -> int:
     code = 0
     try:
         try:
-            app = build_app()
-            app(args=arguments, prog_name=app.info.name)
+            build_app()(args=arguments, prog_name=_program())
         except SystemExit as stop:  # as every command of typer ends
             code = stop.code if isinstance(stop.code, int) else int(bool(stop.code))
             if isinstance(stop.__context__, BrokenPipeError):

@@ -206,11 +206,10 @@ def test_pictures_of_another_format_are_refused(folder):
 
 def test_encodings(folder):
     path = folder / "m.toml"
-    for data in (PICTURE.encode("utf-8-sig"), PICTURE.replace("\n", "\r\n").encode()):
+    windows = PICTURE.replace("\n", "\r\n").encode()
+    for data in (PICTURE.encode("utf-8-sig"), windows, PICTURE.encode("utf-16")):
         path.write_bytes(data)
         assert list(library.load(folder=folder).looks) == ["m-1"]
-    path.write_bytes(PICTURE.encode("utf-16"))
-    assert "UTF-16" in refusal(folder)
     path.write_bytes(PICTURE.replace('"t"', '"é"').encode("latin-1"))
     assert "line 2" in refusal(folder)
     path.write_text("a = " + "[" * 5000)

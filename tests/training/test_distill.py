@@ -304,7 +304,9 @@ def test_a_run_says_where_its_drift_comes_from_and_goes_on_with_no_other(
     assert "alignment drift: the kit's constants" in capsys.readouterr().out
     table = np.random.default_rng(0).normal(0, 0.1, (300, 4))
     monkeypatch.setattr("mfr_kit.training.views.drift.measure_twins", lambda faces: table)
-    with pytest.raises(KitError, match="the face set, the teacher or the initial weights"):
+    with pytest.raises(
+        KitError, match="the face set, the teacher, the initial weights or the masks"
+    ):
         distill(replace(options, resume=True))
     other = replace(options, out=options.out.parent / "other")
     distill(other)
