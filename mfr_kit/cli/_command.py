@@ -28,7 +28,8 @@ def command(
     parameters, hints = [], {}
     for field in sorted(dataclasses.fields(cls), key=lambda field: not field.metadata["argument"]):  # type: ignore[arg-type]
         make = typer.Argument if field.metadata["argument"] else typer.Option
-        hint = Annotated[_optional(field.type), make(help=help_of(field), show_default=False)]
+        shown = make(help=help_of(field), show_default=False)
+        hint: Any = Annotated[_optional(field.type), shown]
         hints[field.name] = hint
         parameters.append(
             inspect.Parameter(

@@ -66,8 +66,8 @@ class Command(TyperCommand):
             rows.setdefault(field.metadata["section"] or "Options", [])
         for parameter in self.get_params(ctx):
             record = parameter.get_help_record(ctx)
-            field = self.fields.get(parameter.name or "")
-            section = field.metadata["section"] if field else ""
+            known = self.fields.get(parameter.name or "")
+            section = known.metadata["section"] if known else ""
             if record is None:
                 continue
             if parameter.param_type_name == "argument":
