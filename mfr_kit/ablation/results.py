@@ -88,8 +88,8 @@ def _origin(name: str, by_setting: dict[str, list[dict]]) -> str:
     """The command that made a table's records, how many they are, and what they cost."""
     records = [record for several in by_setting.values() for record in several]
     hours = sum(sum(record["seconds"].values()) for record in records) / 3600
-    is_shipped = (folder_of_data("configs") / "ablations" / f"{name}.toml").is_file()
-    table = f"configs/ablations/{name}.toml" if is_shipped else f"{name}.toml"
+    shipped = {path.stem for path in (folder_of_data("configs") / "ablations").glob("*.toml")}
+    table = f"configs/ablations/{name}.toml" if name in shipped else f"{name}.toml"
     command = f"`python kit.py ablate {table} --work runs/ablations`"
     return f"{command}: {len(records)} cells, {hours:.1f} h."
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from mfr_kit.ablation import results
 from mfr_kit.ablation.options import ResultsOptions
 from mfr_kit.ablation.results import write
 from mfr_kit.cli import main
@@ -66,3 +67,9 @@ def test_a_readme_without_its_block_is_told_in_a_line(tmp_path, capsys, block, p
     assert main(["results", "--records", str(tmp_path / "results"), *out]) == 2
     assert problem in capsys.readouterr().err
     assert not (tmp_path / "r.md").exists()
+
+
+def test_a_table_may_have_any_name():
+    """Longer than a file's name may be, as a damaged record says it."""
+    assert "ablate configs/ablations/recipe.toml" in results._origin("recipe", {})
+    assert f"ablate {'é' * 300}.toml" in results._origin("é" * 300, {})
