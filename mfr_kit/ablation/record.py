@@ -8,6 +8,7 @@ from mfr_kit.records import check, parse_json, read_text
 
 SCHEMA = "mfr-kit/ablation/1"
 ADVICE = "delete it, and run the table again"
+LONGEST_NAME = 200  # bytes of a table's name
 RATE = {
     "far": float,
     "tar": (float, None),
@@ -42,6 +43,9 @@ def read_record(path: Path) -> dict[str, Any]:
     if not isinstance(record, dict) or record.get("schema") != SCHEMA:
         raise KitError(f"{path}: no record of this version of `kit.py ablate`; {ADVICE}")
     check(record, SHAPE, str(path), ADVICE)
+    table = record["table"]
+    if Path(table).name != table or len(table.encode()) > LONGEST_NAME:  # it names a page
+        raise KitError(f"{path}: key 'table' is no name that a file can have; {ADVICE}")
     if any(len(point) != 2 for point in record.get("curve", [])):
         raise KitError(f"{path}: key 'curve' holds a point that is no step and loss; {ADVICE}")
     rates = [

@@ -24,8 +24,6 @@ from mfr_kit.records import read_text
 from mfr_kit.shipped import folder as folder_of_data
 from mfr_kit.training.options import distill_options
 
-LONGEST_NAME = 200  # bytes of a table's name
-
 
 def write(options: ResultsOptions) -> str:
     """Write the summary, a page a table beside it, and a README's block; returns a line about
@@ -102,8 +100,6 @@ def _read(folder: Path) -> dict[str, list[dict]]:
         record = read_record(path)
         if "options" in record:
             record["options"] = {**default_options(), **record["options"]}
-        if len(record["table"].encode()) > LONGEST_NAME:  # it names a page
-            raise KitError(f"{path}: 'table' is too long for a file's name; delete the record")
         known = tables[record["table"]]
         if known:
             refuse_other_layout(path, record, known[0])

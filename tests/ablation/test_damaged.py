@@ -17,6 +17,8 @@ from tests.side_files import TABLE, make_records, read_records
         (lambda record: record.update(seconds={"train": "1"}), "'seconds.train' holds '1'"),
         (lambda record: record.update(curve=[[1]]), "'curve' holds a point"),
         (lambda record: record.update(schema="other/1"), "no record of this version"),
+        (lambda record: record.update(table="é" * 101), "'table' is no name"),
+        (lambda record: record.update(table="../elsewhere"), "'table' is no name"),
         (
             lambda record: record["sets"]["val"]["protocols"]["mask-nonmask"][0].update(tar=1.5),
             "not within 0 and 1",
