@@ -14,7 +14,7 @@ import torch
 from mfr_kit import assets
 from mfr_kit.models import preprocess, weights
 from mfr_kit.submission import export
-from tests.submission.conftest import one_of_each_family
+from tests.submission.conftest import one_of_each_family, settle
 
 WANTED = ("onnxruntime==1.6.0", "numpy<1.24")
 RUN = """
@@ -75,7 +75,7 @@ def test_the_servers_runtime_gives_the_same_embeddings(
     torch.manual_seed(0)
     metadata = {preprocess.META_NORMALISATION: "minus1_to_1"}
     export.export_module(
-        weights.build_backbone(backbone, 32, 0.25),
+        settle(weights.build_backbone(backbone, 32, 0.25)),
         tmp_path / "model.onnx",
         metadata,
         opset,

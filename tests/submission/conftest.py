@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from mfr_kit import registry
-from mfr_kit.models import weights
+from mfr_kit.models import preprocess, weights
 from mfr_kit.submission import export
 
 MS1M_LINEAGE = {
@@ -45,6 +45,21 @@ def run(tmp_path_factory):
     folder = write_run(tmp_path_factory.mktemp("runs") / "small")
     export.export_run(folder)
     return folder
+
+
+def settle(model):
+    """Give a network with random weights batch norms that know its own values: with torch's
+    own start all faces collapse to one embedding, and invented statistics explode over a
+    hundred layers.
+    """
+    for module in model.modules():
+        if isinstance(module, torch.nn.BatchNorm2d | torch.nn.BatchNorm1d):
+            module.momentum = None  # take over the statistics of the batch that follows
+            for tensor, low, high in ((module.weight, 0.5, 1.5), (module.bias, -0.3, 0.3)):
+                torch.nn.init.uniform_(tensor, low, high)
+    with torch.no_grad():
+        model.train()(preprocess.to_tensor(export.colour_faces(8)))
+    return model.eval()
 
 
 def one_of_each_family():

@@ -9,28 +9,13 @@ import onnx
 import onnxruntime
 import pytest
 import torch
-from torch import nn
 
-from mfr_kit.models import preprocess, weights
+from mfr_kit.models import weights
 from mfr_kit.submission import export
 
+from .conftest import settle
+
 ASKED = os.environ.get("MFR_KIT_DEEP", "")
-
-
-def settled(depth):
-    """A network with random weights whose batch norms know its own values; invented statistics
-    explode over a hundred layers.
-    """
-    torch.manual_seed(depth)
-    model = weights.build_backbone(f"iresnet{depth}")
-    for module in model.modules():
-        if isinstance(module, nn.BatchNorm2d | nn.BatchNorm1d):
-            module.momentum = None  # take over the statistics of the batch that follows
-            for tensor, low, high in ((module.weight, 0.5, 1.5), (module.bias, -0.3, 0.3)):
-                nn.init.uniform_(tensor, low, high)
-    with torch.no_grad():
-        model.train()(preprocess.to_tensor(export.colour_faces(8)))
-    return model.eval()
 
 
 @pytest.mark.slow
@@ -40,7 +25,8 @@ def test_a_deep_network_is_exported_as_it_is(depth, tmp_path):
         pytest.skip(
             f"MFR_KIT_DEEP does not name {depth}: MFR_KIT_DEEP=18,34,50,100,200 runs all of them"
         )
-    model = settled(depth)
+    torch.manual_seed(depth)
+    model = settle(weights.build_backbone(f"iresnet{depth}"))
     path = tmp_path / "model.onnx"
     done = export.export_module(model, path, {})
     assert {"batch 1", "batch 2", "batch 32"} <= set(done.parity)
