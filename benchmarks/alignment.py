@@ -25,13 +25,13 @@ import numpy as np
 
 from mfr_kit.augment.options import AugmentOptions
 from mfr_kit.augment.run import augment
-from mfr_kit.data.align import TEMPLATE, estimate_similarity, transform_points
-from mfr_kit.data.detect import load_detector
-from mfr_kit.data.detection import pick_face, same_face
-from mfr_kit.data.faceset import FaceSet
+from mfr_kit.data.alignment.align import TEMPLATE, estimate_similarity, transform_points
+from mfr_kit.data.alignment.detect import load_detector
+from mfr_kit.data.alignment.detection import pick_face, same_face
+from mfr_kit.data.face_set.faceset import FaceSet
 from mfr_kit.data.images import read_rgb
 from mfr_kit.data.lists import read_names
-from mfr_kit.data.photos import list_photos
+from mfr_kit.data.photographs.photos import list_photos
 from mfr_kit.evaluation.compare import evaluate_set
 from mfr_kit.evaluation.inputs.embed import embed_set
 from mfr_kit.masks import library

@@ -34,7 +34,7 @@ import numpy as np
 from mfr_kit import assets
 from mfr_kit.augment import run, shards
 from mfr_kit.augment.options import AugmentOptions
-from mfr_kit.data.detect import load_detector
+from mfr_kit.data.alignment.detect import load_detector
 from mfr_kit.data.images import encode, read_rgb
 
 ONE_WANTED, TWO_WANTED, GROWTH_WANTED = 0.8, 0.85, 1.1

@@ -18,8 +18,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import numpy as np
 
-from mfr_kit.data import faceset
-from mfr_kit.data.align import TEMPLATE
+from mfr_kit.data.alignment.align import TEMPLATE
+from mfr_kit.data.face_set import faceset
 from mfr_kit.data.images import encode
 from mfr_kit.models.embedders import load_embedder
 from mfr_kit.models.preprocess import to_input

@@ -20,8 +20,8 @@ import cv2
 import numpy as np
 
 from mfr_kit import assets
-from mfr_kit.data import faceset
-from mfr_kit.data.align import SIZE, TEMPLATE
+from mfr_kit.data.alignment.align import SIZE, TEMPLATE
+from mfr_kit.data.face_set import faceset
 from mfr_kit.data.images import encode, read_rgb
 from mfr_kit.evaluation.inputs.embed import embed_set
 from mfr_kit.models.embedders import load_embedder

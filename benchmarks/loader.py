@@ -26,11 +26,11 @@ import cv2
 import numpy as np
 import torch
 
-from mfr_kit.data import faceset
-from mfr_kit.data.align import TEMPLATE
-from mfr_kit.data.faceset import FaceSet
+from mfr_kit.data.alignment.align import TEMPLATE
+from mfr_kit.data.face_set import faceset
+from mfr_kit.data.face_set.faceset import FaceSet
+from mfr_kit.data.face_set.storage import ShardWriter, rec_path
 from mfr_kit.data.images import decode_rgb, encode
-from mfr_kit.data.storage import ShardWriter, rec_path
 from mfr_kit.masks import library
 from mfr_kit.masks.render import render
 from mfr_kit.seeding import rng_for

@@ -21,9 +21,9 @@ import cv2
 import numpy as np
 
 from mfr_kit import assets
-from mfr_kit.data.align import SIZE, estimate_similarity, transform_points, warp
-from mfr_kit.data.detect import load_detector
-from mfr_kit.data.detection import pick_face
+from mfr_kit.data.alignment.align import SIZE, estimate_similarity, transform_points, warp
+from mfr_kit.data.alignment.detect import load_detector
+from mfr_kit.data.alignment.detection import pick_face
 from mfr_kit.data.images import encode, read_rgb
 from mfr_kit.masks import library, light, surface
 from mfr_kit.masks import render as renderer

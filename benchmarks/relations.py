@@ -20,7 +20,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import numpy as np
 import torch
 
-from mfr_kit.data.faceset import FaceSet
+from mfr_kit.data.face_set.faceset import FaceSet
 from mfr_kit.losses import coupleface, fcd
 from mfr_kit.masks import library
 from mfr_kit.models.embedders import load_embedder

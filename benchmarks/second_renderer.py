@@ -196,11 +196,11 @@ def crop_tightly(source: Path, target: Path, people: Path | None) -> None:
     """Cut every photograph of the people close around its face, (160, 192) pixels; where no face
     is found it is only resized.
     """
-    from mfr_kit.data import photos
-    from mfr_kit.data.detect import load_detector
-    from mfr_kit.data.detection import pick_face
+    from mfr_kit.data.alignment.detect import load_detector
+    from mfr_kit.data.alignment.detection import pick_face
     from mfr_kit.data.images import encode, read_rgb
     from mfr_kit.data.lists import read_names
+    from mfr_kit.data.photographs import photos
     from mfr_kit.seeding import key_of, rng_for
 
     detector, names = load_detector(), None if people is None else set(read_names(people))

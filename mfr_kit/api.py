@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from mfr_kit import losses
-    from mfr_kit.data.align_photo import AlignedFace
-    from mfr_kit.data.detection import Detector
-    from mfr_kit.data.faceset import FaceSet
+    from mfr_kit.data.alignment.align_photo import AlignedFace
+    from mfr_kit.data.alignment.detection import Detector
+    from mfr_kit.data.face_set.faceset import FaceSet
     from mfr_kit.evaluation.verification.arrays import TarAtFar
     from mfr_kit.masks.transform import MaskAugment
     from mfr_kit.models.embedders import Embedder
@@ -47,7 +47,7 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     if name == "FaceSet":
-        from mfr_kit.data.faceset import FaceSet
+        from mfr_kit.data.face_set.faceset import FaceSet
 
         return FaceSet
     if name == "MaskAugment":
@@ -84,7 +84,7 @@ def align(
         >>> face.image.shape, face.landmarks.shape
         ((112, 112, 3), (5, 2))
     """
-    from mfr_kit.data.align_photo import align_photo
+    from mfr_kit.data.alignment.align_photo import align_photo
 
     return align_photo(photo, _detector(robust, threading.get_ident()), upright)
 
@@ -92,7 +92,7 @@ def align(
 @functools.lru_cache(maxsize=8)
 def _detector(robust: bool, thread: int) -> "Detector":
     """Load the detector once a thread: two must not look with one at the same time."""
-    from mfr_kit.data.detect import load_detector
+    from mfr_kit.data.alignment.detect import load_detector
 
     return load_detector(robust=robust)
 

@@ -10,8 +10,8 @@ import cv2
 import numpy as np
 import pytest
 
-from mfr_kit.data import faceset
-from mfr_kit.data.align import TEMPLATE
+from mfr_kit.data.alignment.align import TEMPLATE
+from mfr_kit.data.face_set import faceset
 from mfr_kit.data.images import encode
 from mfr_kit.seeding import rng_for
 

@@ -22,9 +22,9 @@ import pickle
 
 import numpy as np
 
-from mfr_kit.data.bins import read_bin
 from mfr_kit.data.formats.recordio import open_set
 from mfr_kit.data.recordio import MAGIC_BYTES, RecordReader, RecordWriter, pack, unpack
+from mfr_kit.data.verification_sets.bins import read_bin
 from mfr_kit.errors import KitError
 
 TELLING = [

@@ -57,7 +57,7 @@ def make_set(folder: Path, people: int = 3) -> None:
     """Write a face set of drawn heads with twins and two skipped photographs, one with an
     awkward name.
     """
-    from mfr_kit.data import faceset
+    from mfr_kit.data.face_set import faceset
     from tests.conftest import write_faceset
 
     made = write_faceset(folder, people, 2)
@@ -87,7 +87,7 @@ def make_set(folder: Path, people: int = 3) -> None:
 
 def read_set(folder: Path) -> None:
     """Open a set and use everything that it says."""
-    from mfr_kit.data.faceset import FaceSet
+    from mfr_kit.data.face_set.faceset import FaceSet
     from mfr_kit.data.formats import face_set
     from mfr_kit.evaluation.inputs.faces import from_set
     from mfr_kit.evaluation.verification import groups
@@ -290,7 +290,7 @@ def make_lists(folder: Path) -> None:
 def read_lists(folder: Path) -> None:
     """Read every list; the first error is raised when all were read."""
     from mfr_kit.data.lists import read_names
-    from mfr_kit.data.pairs import open_pairs
+    from mfr_kit.data.verification_sets.pairs import open_pairs
     from mfr_kit.errors import KitError
     from mfr_kit.evaluation.verification.groups import read_groups
     from mfr_kit.evaluation.verification.pair_list import read_list
@@ -381,8 +381,8 @@ def read_tomls(folder: Path) -> None:
 
 def make_journal(folder: Path) -> None:
     """Write the journal and the plan of an interrupted run."""
-    from mfr_kit.data import faceset
-    from mfr_kit.data.align import TEMPLATE
+    from mfr_kit.data.alignment.align import TEMPLATE
+    from mfr_kit.data.face_set import faceset
 
     work = folder / "set.part" / "work"
     work.mkdir(parents=True)
@@ -403,7 +403,7 @@ def read_journal(folder: Path) -> None:
     """Read what an interrupted run left, as one that goes on and one that ends do."""
     from mfr_kit.augment import run, shards
     from mfr_kit.augment.options import AugmentOptions
-    from mfr_kit.data.faceset import write_rows
+    from mfr_kit.data.face_set.faceset import write_rows
     from mfr_kit.errors import KitError
 
     building = folder / "set.part"

@@ -13,8 +13,8 @@ import pytest
 
 import mfr_kit as mk
 from mfr_kit import api, assets
-from mfr_kit.data.align import TEMPLATE
-from mfr_kit.data.align_photo import AlignedFace
+from mfr_kit.data.alignment.align import TEMPLATE
+from mfr_kit.data.alignment.align_photo import AlignedFace
 from mfr_kit.errors import KitError
 from mfr_kit.seeding import rng_for
 from tests.conftest import head, write_faceset

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from mfr_kit import cli, options, paths
-from mfr_kit.data import faceset
+from mfr_kit.data.face_set import faceset
 
 # `{out}` is what the command writes, a folder or a file; `{src}` a folder of people, `{pairs}` a
 # list of pairs, `{run}` a run folder
@@ -190,7 +190,7 @@ def test_augment_on_a_disk_that_fills_up_goes_on_later(
     the same command finishes the set.
     """
     from mfr_kit.augment import shards
-    from mfr_kit.data.storage import ShardWriter
+    from mfr_kit.data.face_set.storage import ShardWriter
 
     count = [0]
 

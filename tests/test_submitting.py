@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from mfr_kit import assets, cli
-from mfr_kit.data.faceset import FaceSet
+from mfr_kit.data.face_set.faceset import FaceSet
 
 from .conftest import write_faceset
 from .test_readme import SHORTER, run_commands

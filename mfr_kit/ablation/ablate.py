@@ -19,7 +19,7 @@ from mfr_kit.ablation.options import AblateOptions
 from mfr_kit.ablation.record import SCHEMA, read_record
 from mfr_kit.ablation.table import Measured, Setting, Table, read
 from mfr_kit.data import lists
-from mfr_kit.data.faceset import FaceSet
+from mfr_kit.data.face_set.faceset import FaceSet
 from mfr_kit.errors import KitError
 from mfr_kit.evaluation.compare import measure
 from mfr_kit.evaluation.inputs.embed import cache_folder, embed_set

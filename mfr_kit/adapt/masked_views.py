@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from mfr_kit.adapt.options import AdaptOptions
-from mfr_kit.data.faceset import FaceSet
+from mfr_kit.data.face_set.faceset import FaceSet
 from mfr_kit.masks import library
 from mfr_kit.seeding import rng_for
 from mfr_kit.training.views import drift

@@ -15,7 +15,7 @@ from mfr_kit.adapt import adapter
 from mfr_kit.adapt.append import append, graph_of
 from mfr_kit.adapt.masked_views import MaskedViews
 from mfr_kit.adapt.options import AdaptOptions
-from mfr_kit.data.faceset import FaceSet
+from mfr_kit.data.face_set.faceset import FaceSet
 from mfr_kit.masks import library
 from mfr_kit.models import placement, preprocess, trained_people, weights
 from mfr_kit.models.embedders import ADAPTED, Embedder, load_embedder

@@ -13,13 +13,13 @@ import numpy as np
 
 from mfr_kit.audit.neighbours import likeness_to_own, nearest, nearest_stranger, twins_within
 from mfr_kit.data import lists
-from mfr_kit.data.align import as_crop
+from mfr_kit.data.alignment.align import as_crop
+from mfr_kit.data.alignment.detection import Detector
+from mfr_kit.data.alignment.upright import find_crop_turn, find_upright
 from mfr_kit.data.convert import describe, open_any
-from mfr_kit.data.detection import Detector
-from mfr_kit.data.faceset import FaceSet
+from mfr_kit.data.face_set.faceset import FaceSet
 from mfr_kit.data.images import decode_rgb
 from mfr_kit.data.training_set import TrainingSet, from_names
-from mfr_kit.data.upright import find_crop_turn, find_upright
 from mfr_kit.errors import KitError, SetError
 from mfr_kit.files import write_text
 from mfr_kit.models.embedders import Embedder

@@ -7,9 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from mfr_kit.data import faceset
-from mfr_kit.data.align import NARROW, SIZE, as_crop, chain, warp
-from mfr_kit.data.align_photo import (
+from mfr_kit.data.alignment.align import NARROW, SIZE, as_crop, chain, warp
+from mfr_kit.data.alignment.align_photo import (
     AlignedFace,
     View,
     align,
@@ -18,10 +17,11 @@ from mfr_kit.data.align_photo import (
     find_in_crop,
     take_as_aligned,
 )
-from mfr_kit.data.detection import Detection, Detector
-from mfr_kit.data.folder_tree import readable
+from mfr_kit.data.alignment.detection import Detection, Detector
+from mfr_kit.data.face_set import faceset
 from mfr_kit.data.images import NoImage, read_picture
-from mfr_kit.data.photos import TWIN, Photo
+from mfr_kit.data.photographs.folder_tree import readable
+from mfr_kit.data.photographs.photos import TWIN, Photo
 from mfr_kit.seeding import key_of, rng_for
 
 PutOn = Callable[[np.ndarray, np.ndarray, np.random.Generator], tuple[np.ndarray, np.ndarray, dict]]

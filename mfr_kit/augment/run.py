@@ -16,14 +16,15 @@ from pathlib import Path
 from mfr_kit import __version__, files, paths
 from mfr_kit.augment import selection, shards
 from mfr_kit.augment.options import AugmentOptions
-from mfr_kit.data import faceset, lists
-from mfr_kit.data.align import SIZE
-from mfr_kit.data.folder_checks import Survey, refuse_face_set, refuse_overlap, survey
+from mfr_kit.data import lists
+from mfr_kit.data.alignment.align import SIZE
+from mfr_kit.data.alignment.upright import SURE
+from mfr_kit.data.face_set import faceset
+from mfr_kit.data.face_set.storage import rec_path
 from mfr_kit.data.formats._names import refuse_names, write_names
 from mfr_kit.data.images import encode
-from mfr_kit.data.photos import Photo
-from mfr_kit.data.storage import rec_path
-from mfr_kit.data.upright import SURE
+from mfr_kit.data.photographs.folder_checks import Survey, refuse_face_set, refuse_overlap, survey
+from mfr_kit.data.photographs.photos import Photo
 from mfr_kit.errors import KitError
 from mfr_kit.masks import library
 from mfr_kit.options import as_dict, names_affecting

@@ -7,7 +7,7 @@ from pathlib import PurePosixPath
 
 from mfr_kit.augment.options import AugmentOptions
 from mfr_kit.data import lists
-from mfr_kit.data.photos import People, find_people
+from mfr_kit.data.photographs.photos import People, find_people
 from mfr_kit.errors import KitError
 
 

@@ -22,10 +22,10 @@ from pathlib import Path
 
 from mfr_kit.augment.options import AugmentOptions
 from mfr_kit.augment.selection import chosen_people, exclude_choice, people_of
-from mfr_kit.data import faceset
+from mfr_kit.data.face_set import faceset
+from mfr_kit.data.face_set.storage import Position, ShardWriter, rec_path
 from mfr_kit.data.images import encode
-from mfr_kit.data.photos import Photo
-from mfr_kit.data.storage import Position, ShardWriter, rec_path
+from mfr_kit.data.photographs.photos import Photo
 from mfr_kit.errors import KitError
 from mfr_kit.files import attributed_to
 from mfr_kit.records import check, parse_json
@@ -194,7 +194,7 @@ def worker_count(options: AugmentOptions) -> int:
 def load_maker(options: AugmentOptions):
     """Load detector and masks: the `FaceMaker` of this process."""
     from mfr_kit.augment.photograph import FaceMaker
-    from mfr_kit.data.detect import load_detector
+    from mfr_kit.data.alignment.detect import load_detector
     from mfr_kit.masks import library
     from mfr_kit.masks.render import from_library
 

@@ -78,9 +78,9 @@ def audit(options: AuditOptions) -> None:
     from collections import Counter
 
     from mfr_kit.audit import run
-    from mfr_kit.data.detect import load_detector
-    from mfr_kit.data.faceset_files import ROWS
-    from mfr_kit.data.folder_checks import refuse_overlap
+    from mfr_kit.data.alignment.detect import load_detector
+    from mfr_kit.data.face_set.faceset_files import ROWS
+    from mfr_kit.data.photographs.folder_checks import refuse_overlap
     from mfr_kit.models import placement
     from mfr_kit.models.embedders import load_embedder
 

@@ -51,7 +51,7 @@ class UnpackOptions(ShowOptions):
 
 def pack(options: PackOptions) -> None:
     """Write pairs of images as one verification .bin, image bytes unchanged."""
-    from mfr_kit.data.pairs import open_pairs, pack_pairs
+    from mfr_kit.data.verification_sets.pairs import open_pairs, pack_pairs
 
     refuse_existing(options.dst)
     count = pack_pairs(open_pairs(options.src, options.images), options.dst, options.any_size)
@@ -60,7 +60,7 @@ def pack(options: PackOptions) -> None:
 
 def unpack(options: UnpackOptions) -> None:
     """Write a verification .bin as a folder of images and a pairs.csv."""
-    from mfr_kit.data.pairs import open_pairs, unpack_pairs
+    from mfr_kit.data.verification_sets.pairs import open_pairs, unpack_pairs
 
     count = unpack_pairs(open_pairs(options.src, options.images), options.dst)
     print(f"{options.dst / 'pairs.csv'}: {count} pairs")
@@ -68,7 +68,7 @@ def unpack(options: UnpackOptions) -> None:
 
 def show(options: ShowOptions) -> None:
     """Count the pairs and look at every image."""
-    from mfr_kit.data.pairs import open_pairs
+    from mfr_kit.data.verification_sets.pairs import open_pairs
 
     pairs = open_pairs(options.src, options.images)
     shape: tuple[int, ...] = ()

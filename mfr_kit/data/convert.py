@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 
 from mfr_kit import registry
-from mfr_kit.data.folder_checks import refuse_overlap
 from mfr_kit.data.images import decode_rgb
-from mfr_kit.data.skipped_list import write_skipped
+from mfr_kit.data.photographs.folder_checks import refuse_overlap
+from mfr_kit.data.photographs.skipped_list import write_skipped
 from mfr_kit.data.training_set import MARKS, TrainingSet, digest, mark, suffix_of
 from mfr_kit.errors import KitError, SetError
 from mfr_kit.paths import check_output

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from mfr_kit.data.image_headers import kind_of
-from mfr_kit.data.masked_names import find_twins
+from mfr_kit.data.photographs.masked_names import find_twins
 from mfr_kit.errors import KitError
 
 MARKS = 1 << 128

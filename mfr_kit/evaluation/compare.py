@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from mfr_kit import registry
-from mfr_kit.data.faceset import FaceSet
+from mfr_kit.data.face_set.faceset import FaceSet
 from mfr_kit.errors import KitError
 from mfr_kit.evaluation.inputs.faces import Faces, from_set
 from mfr_kit.evaluation.search.identification import (

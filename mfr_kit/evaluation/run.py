@@ -13,7 +13,7 @@ import numpy as np
 
 from mfr_kit import __version__
 from mfr_kit.data import lists
-from mfr_kit.data.faceset import MASK, NO_FACE, NONMASK, FaceSet
+from mfr_kit.data.face_set.faceset import MASK, NO_FACE, NONMASK, FaceSet
 from mfr_kit.errors import KitError
 from mfr_kit.evaluation import compare
 from mfr_kit.evaluation.inputs.alignment import NEW, OLD, match

@@ -5,8 +5,8 @@ without a photograph of anybody.
 from pathlib import Path
 
 from mfr_kit import __version__, paths
-from mfr_kit.data import faceset
-from mfr_kit.data.align import estimate_similarity, transform_points, warp
+from mfr_kit.data.alignment.align import estimate_similarity, transform_points, warp
+from mfr_kit.data.face_set import faceset
 from mfr_kit.data.images import encode
 from mfr_kit.errors import KitError
 from mfr_kit.masks import drawn_heads

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from mfr_kit.data.align import SIZE, TEMPLATE
-from mfr_kit.data.align_photo import AlignedFace
+from mfr_kit.data.alignment.align import SIZE, TEMPLATE
+from mfr_kit.data.alignment.align_photo import AlignedFace
 from mfr_kit.errors import KitError
 from mfr_kit.masks import library
 from mfr_kit.masks.render import render

@@ -10,10 +10,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from mfr_kit.data.align import SIZE, TEMPLATE, as_crop
-from mfr_kit.data.folder_tree import FolderTree, readable
+from mfr_kit.data.alignment.align import SIZE, TEMPLATE, as_crop
 from mfr_kit.data.images import read_rgb
-from mfr_kit.data.photos import TWIN
+from mfr_kit.data.photographs.folder_tree import FolderTree, readable
+from mfr_kit.data.photographs.photos import TWIN
 from mfr_kit.errors import KitError
 from mfr_kit.masks import drawn_heads
 from mfr_kit.masks.options import SheetOptions
@@ -92,8 +92,8 @@ def _read_all(
     folder: Path, sources: list[str], options: SheetOptions
 ) -> Iterator[tuple[str, Face | str]]:
     """Read pictures one by one: each gives its face, or why it has none."""
-    from mfr_kit.data.detect import load_detector
-    from mfr_kit.data.detection import pick_face
+    from mfr_kit.data.alignment.detect import load_detector
+    from mfr_kit.data.alignment.detection import pick_face
 
     detector = load_detector() if options.detect or not options.aligned else None
     for source in sources:

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from mfr_kit.data.align import SIZE, TEMPLATE
+from mfr_kit.data.alignment.align import SIZE, TEMPLATE
 from mfr_kit.errors import KitError
 from mfr_kit.masks import library
 from mfr_kit.masks.render import render

@@ -15,9 +15,10 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from mfr_kit import assets, files
-from mfr_kit.data import align, detect, images
-from mfr_kit.data.detection import pick_face
-from mfr_kit.data.faceset import FaceSet
+from mfr_kit.data import images
+from mfr_kit.data.alignment import align, detect
+from mfr_kit.data.alignment.detection import pick_face
+from mfr_kit.data.face_set.faceset import FaceSet
 from mfr_kit.errors import KitError
 from mfr_kit.evaluation.compare import evaluate_set
 from mfr_kit.evaluation.inputs.embed import embed_set

@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 
 from mfr_kit.data import images, lists
-from mfr_kit.data.align import SIZE
-from mfr_kit.data.faceset import ROWS, FaceSet
+from mfr_kit.data.alignment.align import SIZE
+from mfr_kit.data.face_set.faceset import ROWS, FaceSet
 from mfr_kit.errors import KitError
 
 

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from mfr_kit import registry
-from mfr_kit.data.faceset import FaceSet
+from mfr_kit.data.face_set.faceset import FaceSet
 from mfr_kit.models import memory
 from mfr_kit.models.embedders import Embedder, load_embedder
 from mfr_kit.training import optimise, people, prepare

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from mfr_kit.data import lists
-from mfr_kit.data.faceset import FaceSet
+from mfr_kit.data.face_set.faceset import FaceSet
 from mfr_kit.errors import KitError
 from mfr_kit.models import trained_people as trained
 from mfr_kit.training import prepare

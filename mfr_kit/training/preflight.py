@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from mfr_kit import registry
-from mfr_kit.data.faceset import FaceSet
+from mfr_kit.data.face_set.faceset import FaceSet
 from mfr_kit.errors import KitError
 from mfr_kit.losses._batch import Batch, unit
 from mfr_kit.models import weights

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from mfr_kit import __version__, assets, files, registry
 from mfr_kit import options as flags
-from mfr_kit.data.faceset import FaceSet
+from mfr_kit.data.face_set.faceset import FaceSet
 from mfr_kit.errors import KitError
 from mfr_kit.masks import library
 from mfr_kit.models import weights, weights_fit

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from mfr_kit.data.faceset import FaceSet
+from mfr_kit.data.face_set.faceset import FaceSet
 from mfr_kit.errors import KitError
 from mfr_kit.evaluation.inputs.faces import Faces, from_set
 from mfr_kit.evaluation.verification.comparisons import Pairs

@@ -15,7 +15,7 @@ from mfr_kit.ablation.options import AblateOptions, ResultsOptions
 from mfr_kit.ablation.results import write
 from mfr_kit.ablation.table import read
 from mfr_kit.cli import main
-from mfr_kit.data.faceset import FaceSet
+from mfr_kit.data.face_set.faceset import FaceSet
 from mfr_kit.errors import KitError
 from mfr_kit.evaluation.compare import measure
 from mfr_kit.evaluation.inputs.embed import embed_set

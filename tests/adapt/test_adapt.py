@@ -11,7 +11,7 @@ from mfr_kit.adapt import adapter
 from mfr_kit.adapt.masked_views import MaskedViews
 from mfr_kit.adapt.options import AdaptOptions
 from mfr_kit.adapt.run import adapt
-from mfr_kit.data.faceset import FaceSet
+from mfr_kit.data.face_set.faceset import FaceSet
 from mfr_kit.errors import KitError
 from mfr_kit.masks import library
 from mfr_kit.models import preprocess, trained_people, weights

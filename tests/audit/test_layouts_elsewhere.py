@@ -13,10 +13,10 @@ import pytest
 
 from mfr_kit import cli
 from mfr_kit.audit import run as audit
+from mfr_kit.data.alignment.detection import Detection
+from mfr_kit.data.alignment.upright import find_crop_turn, find_upright, turn, turn_matrix
 from mfr_kit.data.convert import convert, open_any
-from mfr_kit.data.detection import Detection
 from mfr_kit.data.images import encode, read_rgb
-from mfr_kit.data.upright import find_crop_turn, find_upright, turn, turn_matrix
 from mfr_kit.errors import KitError
 from tests.augment.test_layouts import copy_faces
 from tests.conftest import head, write_faceset
@@ -153,7 +153,7 @@ def test_points_go_where_a_turn_brings_their_pixels():
 
 
 def test_audit_finds_turned_photographs(tmp_path):
-    from mfr_kit.data.detect import load_detector
+    from mfr_kit.data.alignment.detect import load_detector
 
     src = copy_faces(tmp_path / "src", {"anna": "s1"}, 3)
     for take, turns in ((1, 0), (2, 2), (3, 1)):

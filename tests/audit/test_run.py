@@ -9,7 +9,7 @@ import pytest
 from mfr_kit.audit import neighbours, run
 from mfr_kit.cli import main
 from mfr_kit.data.convert import convert
-from mfr_kit.data.faceset import FaceSet
+from mfr_kit.data.face_set.faceset import FaceSet
 from mfr_kit.data.images import encode
 
 PEOPLE = 6

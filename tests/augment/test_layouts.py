@@ -18,7 +18,7 @@ from mfr_kit import assets, cli
 from mfr_kit.augment import run as room
 from mfr_kit.augment import shards
 from mfr_kit.augment.run import Summary
-from mfr_kit.data.faceset import FaceSet
+from mfr_kit.data.face_set.faceset import FaceSet
 from mfr_kit.data.images import encode, read_rgb
 from tests.conftest import write_faceset
 

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from mfr_kit import assets, cli
-from mfr_kit.data.faceset import FaceSet
+from mfr_kit.data.face_set.faceset import FaceSet
 from mfr_kit.data.images import encode
 from mfr_kit.models.embedders import load_embedder
 

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from mfr_kit.augment.photograph import FaceMaker
-from mfr_kit.data.align import TEMPLATE
-from mfr_kit.data.detection import Detection
-from mfr_kit.data.faceset import FaceSet, digest_of, write_rows
+from mfr_kit.data.alignment.align import TEMPLATE
+from mfr_kit.data.alignment.detection import Detection
+from mfr_kit.data.face_set.faceset import FaceSet, digest_of, write_rows
 from mfr_kit.data.images import encode
-from mfr_kit.data.photos import list_photos
+from mfr_kit.data.photographs.photos import list_photos
 from mfr_kit.evaluation.inputs.faces import from_set
 from mfr_kit.evaluation.protocols import mask_nonmask, nonmask_nonmask
 from mfr_kit.seeding import rng_for

@@ -19,9 +19,9 @@ from mfr_kit import assets, cli
 from mfr_kit.augment import run as room
 from mfr_kit.augment import shards
 from mfr_kit.augment.options import AugmentOptions
-from mfr_kit.data import faceset
-from mfr_kit.data.align import TEMPLATE, warp
-from mfr_kit.data.faceset import FaceSet
+from mfr_kit.data.alignment.align import TEMPLATE, warp
+from mfr_kit.data.face_set import faceset
+from mfr_kit.data.face_set.faceset import FaceSet
 from mfr_kit.data.formats import recordio
 from mfr_kit.data.images import encode, read_rgb
 from mfr_kit.data.recordio import RecordReader, unpack

@@ -6,7 +6,7 @@ import pytest
 from mfr_kit import registry
 from mfr_kit.cli import main
 from mfr_kit.data.convert import FORMATS, convert, open_any
-from mfr_kit.data.faceset import FaceSet, digest_of, write_rows
+from mfr_kit.data.face_set.faceset import FaceSet, digest_of, write_rows
 from mfr_kit.errors import KitError
 from tests.data.test_formats import NAMES, jpeg
 

@@ -11,7 +11,7 @@ import pytest
 from mfr_kit import registry
 from mfr_kit.cli import main
 from mfr_kit.data.convert import FORMATS, convert, open_any
-from mfr_kit.data.faceset import FaceSet
+from mfr_kit.data.face_set.faceset import FaceSet
 from mfr_kit.data.formats import face_set
 from mfr_kit.data.formats import recordio as rec_format
 from mfr_kit.data.recordio import RecordWriter, pack

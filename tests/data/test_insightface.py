@@ -10,10 +10,10 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from mfr_kit import cli
-from mfr_kit.data.align import TEMPLATE
-from mfr_kit.data.detect import load_detector
-from mfr_kit.data.detection import pick_face
-from mfr_kit.data.faceset import FaceSet
+from mfr_kit.data.alignment.align import TEMPLATE
+from mfr_kit.data.alignment.detect import load_detector
+from mfr_kit.data.alignment.detection import pick_face
+from mfr_kit.data.face_set.faceset import FaceSet
 from mfr_kit.data.images import encode
 from mfr_kit.errors import KitError
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from mfr_kit.cli import main
-from mfr_kit.data.align import TEMPLATE
+from mfr_kit.data.alignment.align import TEMPLATE
 from mfr_kit.errors import KitError
 from mfr_kit.masks import fields, library, recipe
 from mfr_kit.masks.render import render

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from mfr_kit.data.align import TEMPLATE
+from mfr_kit.data.alignment.align import TEMPLATE
 from mfr_kit.masks import drawn_heads, grade, library
 from mfr_kit.masks.render import render
 from mfr_kit.seeding import rng_for

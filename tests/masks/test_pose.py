@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from mfr_kit.data.align import TEMPLATE
+from mfr_kit.data.alignment.align import TEMPLATE
 from mfr_kit.errors import KitError
 from mfr_kit.masks import head, pose
 from mfr_kit.masks.drawn_heads import rotation

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from mfr_kit.data.align import TEMPLATE
+from mfr_kit.data.alignment.align import TEMPLATE
 from mfr_kit.errors import KitError
 from mfr_kit.masks.transform import MaskAugment
 from tests.conftest import head

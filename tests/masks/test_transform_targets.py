@@ -8,7 +8,7 @@ import albumentations
 import numpy as np
 import pytest
 
-from mfr_kit.data.align import TEMPLATE
+from mfr_kit.data.alignment.align import TEMPLATE
 from mfr_kit.errors import KitError
 from mfr_kit.masks import drawn_heads, library
 from mfr_kit.masks.render import render

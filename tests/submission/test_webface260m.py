@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from mfr_kit import assets
-from mfr_kit.data.detect import load_detector
-from mfr_kit.data.detection import pick_face
+from mfr_kit.data.alignment.detect import load_detector
+from mfr_kit.data.alignment.detection import pick_face
 from mfr_kit.data.images import read_rgb
 from mfr_kit.errors import KitError
 from mfr_kit.models.embedders import load_embedder

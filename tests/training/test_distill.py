@@ -134,7 +134,7 @@ def test_every_method_trains_and_says_how_it_went(make_options, method):
 
 
 def test_the_student_learns_its_teachers_embeddings(make_options, set_folder, teacher_folder):
-    from mfr_kit.data.faceset import FaceSet
+    from mfr_kit.data.face_set.faceset import FaceSet
 
     options = make_options(
         steps=60,
@@ -257,7 +257,7 @@ def other_set(folder, options):
     """A set of the same name with one face less."""
     import shutil
 
-    from mfr_kit.data.faceset import FaceSet, write_rows
+    from mfr_kit.data.face_set.faceset import FaceSet, write_rows
 
     copy = folder / "elsewhere" / Path(options.data).name
     shutil.copytree(options.data, copy)

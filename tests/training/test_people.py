@@ -93,7 +93,7 @@ def test_a_list_from_another_editor_holds_out_the_same_people(make_options, tmp_
 def test_people_with_skipped_photographs_only_are_found_and_said(
     make_options, set_folder, tmp_path, monkeypatch, capsys
 ):
-    from mfr_kit.data.faceset import SKIPPED_COLUMNS, FaceSet
+    from mfr_kit.data.face_set.faceset import SKIPPED_COLUMNS, FaceSet
 
     opened = FaceSet.open(set_folder)
     lost = dict.fromkeys(SKIPPED_COLUMNS, "") | {"identity": "nora", "reason": "no_face"}
@@ -111,7 +111,7 @@ def test_people_with_skipped_photographs_only_are_found_and_said(
 def test_masked_faces_of_the_training_people_stay_out(
     make_options, set_folder, tmp_path, monkeypatch
 ):
-    from mfr_kit.data.faceset import FaceSet
+    from mfr_kit.data.face_set.faceset import FaceSet
 
     opened = FaceSet.open(set_folder)
     import pyarrow as pa

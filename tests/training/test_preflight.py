@@ -6,7 +6,7 @@ import pytest
 
 from mfr_kit.adapt.options import AdaptOptions
 from mfr_kit.adapt.run import adapt
-from mfr_kit.data.faceset import FaceSet
+from mfr_kit.data.face_set.faceset import FaceSet
 from mfr_kit.errors import KitError
 from mfr_kit.models import weights
 from mfr_kit.training import preflight, prepare

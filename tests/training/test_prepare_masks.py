@@ -4,7 +4,7 @@ import shutil
 
 import pytest
 
-from mfr_kit.data.faceset import FaceSet
+from mfr_kit.data.face_set.faceset import FaceSet
 from mfr_kit.errors import KitError
 from mfr_kit.masks import library
 from mfr_kit.models import weights

@@ -3,7 +3,7 @@ import pytest
 import torch
 from torch import nn
 
-from mfr_kit.data.faceset import FaceSet
+from mfr_kit.data.face_set.faceset import FaceSet
 from mfr_kit.errors import KitError
 from mfr_kit.masks import library
 from mfr_kit.models.weights import load_run

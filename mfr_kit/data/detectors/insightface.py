@@ -12,7 +12,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from mfr_kit.data.detection import Detection, usable
+from mfr_kit.data.alignment.detection import Detection, usable
 from mfr_kit.errors import KitError
 
 USUAL = "buffalo_l"

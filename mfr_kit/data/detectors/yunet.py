@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from mfr_kit import assets
-from mfr_kit.data.detection import Detection, usable
+from mfr_kit.data.alignment.detection import Detection, usable
 from mfr_kit.errors import KitError
 
 _NMS_IOU = 0.3

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from mfr_kit import files
-from mfr_kit.data.layout import fits
+from mfr_kit.data.photographs.layout import fits
 from mfr_kit.data.text_lines import read_lines
 from mfr_kit.errors import KitError
 

@@ -1,5 +1,5 @@
 """The kit's own face set (`faces.parquet` and `faces/`, or `.rec` files): see
-mfr_kit/data/faceset.py.
+mfr_kit/data/face_set/faceset.py.
 """
 
 from collections.abc import Iterator
@@ -9,13 +9,21 @@ from pathlib import Path
 import numpy as np
 
 from mfr_kit import __version__, files
-from mfr_kit.data.align import SIZE, TEMPLATE
-from mfr_kit.data.faceset import ALIGNED, MASK, NO_FACE, NONMASK, FaceSet, digest_of, write_rows
-from mfr_kit.data.faceset_files import SCHEMA, SKIPPED_COLUMNS
+from mfr_kit.data.alignment.align import SIZE, TEMPLATE
+from mfr_kit.data.face_set.faceset import (
+    ALIGNED,
+    MASK,
+    NO_FACE,
+    NONMASK,
+    FaceSet,
+    digest_of,
+    write_rows,
+)
+from mfr_kit.data.face_set.faceset_files import SCHEMA, SKIPPED_COLUMNS
+from mfr_kit.data.face_set.storage import ShardWriter, rec_path
 from mfr_kit.data.formats._names import refuse_names, write_names
 from mfr_kit.data.images import decode_rgb
-from mfr_kit.data.layout import lay_out
-from mfr_kit.data.storage import ShardWriter, rec_path
+from mfr_kit.data.photographs.layout import lay_out
 from mfr_kit.data.training_set import GONE, TrainingSet, from_names
 from mfr_kit.errors import KitError
 

@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 
 from mfr_kit import files
-from mfr_kit.data.faceset_files import SKIPPED_COLUMNS
-from mfr_kit.data.folder_checks import refuse_set, survey
+from mfr_kit.data.face_set.faceset_files import SKIPPED_COLUMNS
 from mfr_kit.data.images import is_image_file, read_image_file
-from mfr_kit.data.layout import lay_out
-from mfr_kit.data.masked_names import says_masked
-from mfr_kit.data.photos import Photo, find_people
+from mfr_kit.data.photographs.folder_checks import refuse_set, survey
+from mfr_kit.data.photographs.layout import lay_out
+from mfr_kit.data.photographs.masked_names import says_masked
+from mfr_kit.data.photographs.photos import Photo, find_people
 from mfr_kit.data.training_set import TrainingSet, from_names
 
 

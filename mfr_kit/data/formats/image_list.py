@@ -14,8 +14,8 @@ import numpy as np
 from mfr_kit import files
 from mfr_kit.data.formats._list_rows import split_rows
 from mfr_kit.data.formats._names import people_file, read_names, refuse_names, write_names
-from mfr_kit.data.layout import lay_out
-from mfr_kit.data.masked_names import says_masked
+from mfr_kit.data.photographs.layout import lay_out
+from mfr_kit.data.photographs.masked_names import says_masked
 from mfr_kit.data.text_lines import read_lines
 from mfr_kit.data.training_set import Files, TrainingSet, from_names
 from mfr_kit.errors import KitError

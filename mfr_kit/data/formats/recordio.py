@@ -14,6 +14,7 @@ from typing import cast
 import numpy as np
 
 from mfr_kit import files
+from mfr_kit.data.face_set.storage import masked_records
 from mfr_kit.data.formats._names import (
     mark_masked,
     masked_file,
@@ -33,7 +34,6 @@ from mfr_kit.data.formats._record_labels import (
 )
 from mfr_kit.data.images import decode_rgb
 from mfr_kit.data.recordio import RecordReader, RecordWriter, pack
-from mfr_kit.data.storage import masked_records
 from mfr_kit.data.text_lines import beside, read_lines
 from mfr_kit.data.training_set import TrainingSet
 from mfr_kit.errors import KitError, SetError

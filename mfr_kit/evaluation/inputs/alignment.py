@@ -6,7 +6,7 @@ from collections import Counter
 
 import numpy as np
 
-from mfr_kit.data.faceset import MASK, NO_FACE, NONMASK, FaceSet
+from mfr_kit.data.face_set.faceset import MASK, NO_FACE, NONMASK, FaceSet
 from mfr_kit.errors import KitError
 
 OLD, NEW = "old alignment", "new alignment"

@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from mfr_kit.data.faceset import MASK, FaceSet
+from mfr_kit.data.face_set.faceset import MASK, FaceSet
 from mfr_kit.errors import KitError
 from mfr_kit.evaluation.inputs.faces import Faces, unit
 from mfr_kit.masks import library

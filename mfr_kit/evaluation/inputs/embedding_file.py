@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from mfr_kit import assets, tables
-from mfr_kit.data.faceset import FaceSet
+from mfr_kit.data.face_set.faceset import FaceSet
 from mfr_kit.errors import KitError
 from mfr_kit.evaluation.inputs import embedding_columns as columns
 from mfr_kit.models import sanity

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mfr_kit.data.faceset import NO_FACE, NONMASK, FaceSet
+from mfr_kit.data.face_set.faceset import NO_FACE, NONMASK, FaceSet
 from mfr_kit.errors import KitError
 
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from mfr_kit.data.faceset import MASK, NONMASK
+from mfr_kit.data.face_set.faceset import MASK, NONMASK
 from mfr_kit.evaluation.inputs.faces import Faces, concatenate
 from mfr_kit.evaluation.search import distractors as among
 from mfr_kit.evaluation.search.identification import figure_in, figure_of_rank

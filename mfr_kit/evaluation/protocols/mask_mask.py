@@ -1,6 +1,6 @@
 """Every masked face against every other; two twins of one photograph never meet."""
 
-from mfr_kit.data.faceset import MASK
+from mfr_kit.data.face_set.faceset import MASK
 from mfr_kit.evaluation.inputs.faces import Faces
 from mfr_kit.evaluation.verification.comparisons import Pairs
 from mfr_kit.evaluation.verification.rates import Outcome, Plan, verify

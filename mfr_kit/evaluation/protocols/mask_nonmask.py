@@ -2,7 +2,7 @@
 never meets the photograph it was made of.
 """
 
-from mfr_kit.data.faceset import MASK, NONMASK
+from mfr_kit.data.face_set.faceset import MASK, NONMASK
 from mfr_kit.evaluation.inputs.faces import Faces
 from mfr_kit.evaluation.published.challenge import MASK_FAR
 from mfr_kit.evaluation.verification.comparisons import Pairs

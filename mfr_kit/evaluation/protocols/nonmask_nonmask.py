@@ -1,6 +1,6 @@
 """Every unmasked face against every other: what a masked student must not lose."""
 
-from mfr_kit.data.faceset import NONMASK
+from mfr_kit.data.face_set.faceset import NONMASK
 from mfr_kit.evaluation.inputs.faces import Faces
 from mfr_kit.evaluation.published.challenge import MR_ALL_FAR
 from mfr_kit.evaluation.verification.comparisons import Pairs

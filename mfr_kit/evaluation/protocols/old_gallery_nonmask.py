@@ -2,7 +2,7 @@
 faces who does not enrol anew.
 """
 
-from mfr_kit.data.faceset import NONMASK
+from mfr_kit.data.face_set.faceset import NONMASK
 from mfr_kit.evaluation.inputs.faces import Faces
 from mfr_kit.evaluation.verification.comparisons import against
 from mfr_kit.evaluation.verification.rates import Outcome, Plan, verify

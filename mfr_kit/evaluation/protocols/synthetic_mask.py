@@ -2,7 +2,7 @@
 synthetic-mask`, for sets without masks.
 """
 
-from mfr_kit.data.faceset import NONMASK
+from mfr_kit.data.face_set.faceset import NONMASK
 from mfr_kit.errors import KitError
 from mfr_kit.evaluation.inputs.faces import Faces
 from mfr_kit.evaluation.verification.comparisons import Pairs

@@ -14,10 +14,10 @@ from pathlib import Path
 import numpy as np
 
 from mfr_kit import assets
-from mfr_kit.data.align import SIZE
-from mfr_kit.data.bins import read_bin
-from mfr_kit.data.faceset import NONMASK
+from mfr_kit.data.alignment.align import SIZE
+from mfr_kit.data.face_set.faceset import NONMASK
 from mfr_kit.data.images import decode_rgb
+from mfr_kit.data.verification_sets.bins import read_bin
 from mfr_kit.errors import KitError
 from mfr_kit.evaluation.inputs.embed import embed_set
 from mfr_kit.evaluation.inputs.faces import Faces, unit

@@ -15,11 +15,11 @@ from pathlib import Path
 
 import numpy as np
 
-from mfr_kit.data import content
-from mfr_kit.data.align import estimate_similarity, warp
-from mfr_kit.data.faceset import NONMASK
-from mfr_kit.data.ijb import TemplateSet, open_layout, open_searches
+from mfr_kit.data.alignment.align import estimate_similarity, warp
+from mfr_kit.data.face_set import content
+from mfr_kit.data.face_set.faceset import NONMASK
 from mfr_kit.data.images import read_rgb
+from mfr_kit.data.verification_sets.ijb import TemplateSet, open_layout, open_searches
 from mfr_kit.errors import KitError
 from mfr_kit.evaluation.inputs.embed import embed_set
 from mfr_kit.evaluation.inputs.faces import Faces, unit

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mfr_kit.data.faceset import MASK, NONMASK, FaceSet
+from mfr_kit.data.face_set.faceset import MASK, NONMASK, FaceSet
 from mfr_kit.errors import KitError
 from mfr_kit.evaluation.inputs.faces import Faces, unit
 from mfr_kit.models.embedders import Embedder

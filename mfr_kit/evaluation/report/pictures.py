@@ -6,7 +6,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from mfr_kit.data.faceset import FaceSet
+from mfr_kit.data.face_set.faceset import FaceSet
 from mfr_kit.errors import KitError
 from mfr_kit.evaluation.inputs.drawn_masks import draw
 from mfr_kit.masks import library

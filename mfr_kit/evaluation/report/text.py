@@ -1,6 +1,6 @@
 """The report as plain text: aligned, readable in a log."""
 
-from mfr_kit.data.faceset import MASK, NONMASK
+from mfr_kit.data.face_set.faceset import MASK, NONMASK
 from mfr_kit.evaluation.search.identification import RANKS
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from mfr_kit.data.faceset import NONMASK
+from mfr_kit.data.face_set.faceset import NONMASK
 from mfr_kit.errors import KitError
 from mfr_kit.evaluation.inputs.faces import Faces
 from mfr_kit.evaluation.verification.bootstrap import draws

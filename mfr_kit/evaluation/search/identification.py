@@ -11,7 +11,7 @@ from fractions import Fraction
 
 import numpy as np
 
-from mfr_kit.data.faceset import MASK, NONMASK
+from mfr_kit.data.face_set.faceset import MASK, NONMASK
 from mfr_kit.errors import KitError
 from mfr_kit.evaluation.inputs.faces import Faces
 from mfr_kit.evaluation.verification.bootstrap import draws, interval

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from mfr_kit.data.ijb import Enrolment
+from mfr_kit.data.verification_sets.ijb import Enrolment
 from mfr_kit.errors import KitError
 from mfr_kit.evaluation.inputs.faces import Faces, concatenate
 from mfr_kit.evaluation.search.identification import (

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from mfr_kit.data.faceset import MASK, NONMASK
+from mfr_kit.data.face_set.faceset import MASK, NONMASK
 from mfr_kit.errors import KitError
 from mfr_kit.evaluation.inputs.faces import Faces, unit
 from mfr_kit.evaluation.verification.bootstrap import resample

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from mfr_kit.data import lists
-from mfr_kit.data.faceset import FaceSet
+from mfr_kit.data.face_set.faceset import FaceSet
 from mfr_kit.errors import KitError
 from mfr_kit.evaluation.inputs.faces import Faces
 from mfr_kit.evaluation.verification.scores import Scores

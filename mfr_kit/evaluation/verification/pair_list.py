@@ -7,10 +7,16 @@ from pathlib import Path
 
 import numpy as np
 
-from mfr_kit.data import lists, pair_rows
-from mfr_kit.data.faceset import MASK, NONMASK
+from mfr_kit.data import lists
+from mfr_kit.data.face_set.faceset import MASK, NONMASK
 from mfr_kit.data.images import SUFFIXES
-from mfr_kit.data.pair_rows import is_labelled, is_two_lined, read_labelled, read_two_lined
+from mfr_kit.data.verification_sets import pair_rows
+from mfr_kit.data.verification_sets.pair_rows import (
+    is_labelled,
+    is_two_lined,
+    read_labelled,
+    read_two_lined,
+)
 from mfr_kit.errors import KitError
 from mfr_kit.evaluation.inputs.faces import Faces
 from mfr_kit.evaluation.verification.comparisons import Block, Count

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from mfr_kit.data.faceset import MASK, FaceSet
+from mfr_kit.data.face_set.faceset import MASK, FaceSet
 from mfr_kit.errors import KitError
 from mfr_kit.losses._batch import unit
 from mfr_kit.models import identity

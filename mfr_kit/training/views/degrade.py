@@ -3,7 +3,7 @@
 import cv2
 import numpy as np
 
-from mfr_kit.data.align import SIZE
+from mfr_kit.data.alignment.align import SIZE
 
 # Probability of each, given that a view is degraded; ranges in pixels of the aligned face.
 BORDER, SMALL, JPEG, BLUR, GREY = 0.5, 0.5, 0.5, 0.25, 0.15

@@ -11,8 +11,8 @@ import math
 
 import numpy as np
 
-from mfr_kit.data.align import SIZE
-from mfr_kit.data.faceset import FaceSet
+from mfr_kit.data.alignment.align import SIZE
+from mfr_kit.data.face_set.faceset import FaceSet
 
 # Measured between the alignment of masked photographs and of the same photographs clean
 # (docs/reference/method.md): mean and spread.

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, multiprocessing
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from mfr_kit.data.faceset import FaceSet
+from mfr_kit.data.face_set.faceset import FaceSet
 from mfr_kit.errors import KitError
 from mfr_kit.masks import library
 from mfr_kit.seeding import rng_for

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from mfr_kit.data.align import SIZE
+from mfr_kit.data.alignment.align import SIZE
 from mfr_kit.masks.library import Library
 from mfr_kit.masks.render import render
 from mfr_kit.training.views import drift

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from mfr_kit import cli
-from mfr_kit.data import faceset as fs
+from mfr_kit.data.face_set import faceset as fs
 from mfr_kit.data.images import encode
 from mfr_kit.errors import KitError
 from mfr_kit.evaluation import run

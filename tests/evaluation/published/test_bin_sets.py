@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from mfr_kit import cli
-from mfr_kit.data.bins import write_bin
 from mfr_kit.data.images import encode
+from mfr_kit.data.verification_sets.bins import write_bin
 from mfr_kit.errors import KitError
 from mfr_kit.evaluation import run
 from mfr_kit.evaluation.published.bin_sets import BinSet, insightface_accuracy, measure

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from mfr_kit import cli
-from mfr_kit.data.align import TEMPLATE
+from mfr_kit.data.alignment.align import TEMPLATE
 from mfr_kit.data.images import encode
 from mfr_kit.errors import KitError
 from mfr_kit.evaluation import run

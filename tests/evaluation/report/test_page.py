@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from mfr_kit import cli
-from mfr_kit.data.faceset import FaceSet
+from mfr_kit.data.face_set.faceset import FaceSet
 from mfr_kit.data.images import decode_rgb
 from mfr_kit.evaluation import run
 from mfr_kit.evaluation.inputs.drawn_masks import MaskedFaces

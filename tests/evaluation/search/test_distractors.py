@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from mfr_kit import cli
-from mfr_kit.data.faceset import FaceSet
+from mfr_kit.data.face_set.faceset import FaceSet
 from mfr_kit.errors import KitError
 from mfr_kit.evaluation import run
 from mfr_kit.evaluation.compare import measure

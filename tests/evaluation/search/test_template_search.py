@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from mfr_kit import cli
-from mfr_kit.data.ijb import Enrolment, open_searches
+from mfr_kit.data.verification_sets.ijb import Enrolment, open_searches
 from mfr_kit.errors import KitError
 from mfr_kit.evaluation import run
 from mfr_kit.evaluation.published.templates import TemplatePairs, measure

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from mfr_kit.data import faceset
+from mfr_kit.data.face_set import faceset
 from mfr_kit.evaluation.compare import measure
 from mfr_kit.evaluation.verification.groups import head_turns, turn
 from mfr_kit.evaluation.verification.rates import Plan

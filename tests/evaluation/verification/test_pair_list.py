@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mfr_kit.data.pairs import open_pairs
+from mfr_kit.data.verification_sets.pairs import open_pairs
 from mfr_kit.errors import KitError
 from mfr_kit.evaluation.compare import evaluate_set, measure
 from mfr_kit.evaluation.inputs.faces import from_set

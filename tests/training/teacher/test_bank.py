@@ -5,7 +5,7 @@ import time
 import numpy as np
 import pytest
 
-from mfr_kit.data.faceset import FaceSet
+from mfr_kit.data.face_set.faceset import FaceSet
 from mfr_kit.errors import KitError
 from mfr_kit.models.embedders import load_embedder
 from mfr_kit.training.teacher import bank

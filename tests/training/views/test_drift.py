@@ -2,7 +2,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from mfr_kit.data.faceset import SCHEMA, FaceSet
+from mfr_kit.data.face_set.faceset import SCHEMA, FaceSet
 from mfr_kit.training.people import split
 from mfr_kit.training.views import drift
 

@@ -7,7 +7,7 @@ import torch
 
 from mfr_kit.augment.options import AugmentOptions
 from mfr_kit.augment.run import augment
-from mfr_kit.data.faceset import FaceSet
+from mfr_kit.data.face_set.faceset import FaceSet
 from mfr_kit.data.images import encode
 from mfr_kit.errors import KitError
 from mfr_kit.training.views.loader import (

@@ -2,7 +2,7 @@ import cv2
 import numpy as np
 import pytest
 
-from mfr_kit.data.align import TEMPLATE
+from mfr_kit.data.alignment.align import TEMPLATE
 from mfr_kit.masks import library
 from mfr_kit.seeding import rng_for
 from mfr_kit.training.views import drift

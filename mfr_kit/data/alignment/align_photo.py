@@ -1,0 +1,155 @@
+"""One photograph to one aligned face: find it, align it, and where something was drawn on the
+photograph meanwhile, detect it again and align it again.
+"""
+
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from mfr_kit.data.alignment.align import (
+    SIZE,
+    TEMPLATE,
+    as_crop,
+    chain,
+    estimate_similarity,
+    transform_points,
+    warp,
+)
+from mfr_kit.data.alignment.detection import Detection, Detector, pick_face, same_face
+from mfr_kit.data.alignment.upright import find_upright, turn, turn_matrix
+from mfr_kit.data.images import Picture, read_picture
+from mfr_kit.errors import KitError
+
+
+class AlignedFace(NamedTuple):
+    """A face in the aligned frame.
+
+    Attributes:
+        image: (112, 112, 3) uint8 RGB.
+        landmarks: (K, 2) float32 in its pixels, K = 5 or as many as the detector knows.
+        matrix: (2, 3) float64, from the pixels of what it was cut from to its own.
+        score: detector confidence in [0, 1].
+    """
+
+    image: np.ndarray
+    landmarks: np.ndarray
+    matrix: np.ndarray
+    score: float
+
+
+class View(NamedTuple):
+    """A photograph as the detector sees it."""
+
+    image: np.ndarray  # (H, W, 3) uint8 RGB
+    matrix: np.ndarray  # (2, 3), from the photograph's own pixels to these
+    note: str = ""  # what was done to it
+
+
+def align_photo(
+    photo: str | Path | np.ndarray, detector: Detector, upright: bool = False
+) -> AlignedFace:
+    """Find the face that a photograph is about, and align it as `augment` does.
+
+    Args:
+        photo: a file of any format OpenCV knows, or (H, W, 3) uint8 RGB.
+        detector: finds faces, `detect.load_detector()`.
+        upright: turn a photograph that lies on its side or upside down.
+    Returns:
+        The face; its `matrix` is from the photograph's own pixels.
+    Raises:
+        KitError: the file is no image that can be read, the array no RGB image of bytes, or no
+            face is found.
+    """
+    picture = _as_picture(photo)
+    where = "the photograph" if isinstance(photo, np.ndarray) else str(photo)
+    view, face = find(picture, detector, upright)
+    if face is None:
+        raise KitError(
+            f"no face found in {where} ({picture.width}x{picture.height} pixels): crop it nearer "
+            "to the face, or turn it upright"
+        )
+    aligned = align(view.image, face)
+    return aligned._replace(matrix=chain(view.matrix, aligned.matrix))
+
+
+def find(
+    picture: Picture, detector: Detector, upright: bool = False
+) -> tuple[View, Detection | None]:
+    """Show a photograph as it has to be seen, and pick the face it is about, or None.
+
+    Args:
+        picture: the photograph.
+        detector: finds faces, and improves the landmarks of the one that is picked.
+        upright: turn a photograph that lies on its side or upside down.
+    """
+    if not upright:
+        picked = pick_face(detector.detect(picture.image), picture.image.shape[:2])
+        view = View(picture.image, picture.matrix, picture.note)
+    else:
+        turns, picked = find_upright(detector, picture.image)
+        turned = turn_matrix(turns, picture.image.shape[:2])
+        note = f"turned by {turns * 90} degrees" if turns else ""
+        note = ", ".join(filter(None, (picture.note, note)))
+        view = View(turn(picture.image, turns), chain(picture.matrix, turned), note)
+    return view, None if picked is None else detector.settle(view.image, picked)
+
+
+def find_in_crop(picture: Picture, finder: Detector | None) -> tuple[View, Detection]:
+    """Take the template's landmarks for those of an aligned face, or find better ones for masks.
+
+    Args:
+        picture: of 112x112 or 96x112 pixels.
+        finder: looks for the landmarks; None for the template's.
+    """
+    crop = as_crop(picture.image)
+    assert crop is not None  # of another size it would not have been taken for aligned
+    image, matrix = crop
+    better = None
+    if finder is not None:
+        found = pick_face(finder.detect(image), (SIZE, SIZE))
+        better = None if found is None else finder.settle(image, found).points
+    box = np.array([0, 0, SIZE, SIZE], np.float32)
+    return View(image, matrix, picture.note), Detection(box, TEMPLATE, 1.0, better)
+
+
+def align(image: np.ndarray, face: Detection) -> AlignedFace:
+    """Bring a detected face into the aligned frame."""
+    matrix = estimate_similarity(face.landmarks)
+    points = transform_points(face.points, matrix)
+    return AlignedFace(warp(image, matrix), points, matrix, face.score)
+
+
+def take_as_aligned(crop: np.ndarray, face: Detection) -> AlignedFace:
+    """Leave a face that is aligned already as it is."""
+    return AlignedFace(crop, face.points, np.eye(2, 3), face.score)
+
+
+def align_again(image: np.ndarray, face: Detection, detector: Detector) -> AlignedFace | None:
+    """Find a face again in a photograph that was drawn on since, and align it anew.
+
+    Args:
+        image: (H, W, 3) uint8 RGB, the same scene as when `face` was found.
+        face: what was found before.
+        detector: what found it.
+    Returns:
+        The face, or None where the detector does not find it any more.
+    """
+    again = same_face(detector.detect(image), face)
+    return None if again is None else align(image, detector.settle(image, again))
+
+
+def _as_picture(photo: str | Path | np.ndarray) -> Picture:
+    if isinstance(photo, str | Path):
+        return read_picture(Path(photo))
+    if not isinstance(photo, np.ndarray):
+        raise KitError(
+            "a photograph is a path or an (H, W, 3) uint8 RGB array, found "
+            f"{type(photo).__name__}: np.asarray may turn it into one"
+        )
+    if photo.dtype != np.uint8 or photo.ndim != 3 or photo.shape[2] != 3:
+        raise KitError(
+            f"a photograph of shape {photo.shape} and type {photo.dtype}: wanted is (H, W, 3) "
+            "uint8 RGB"
+        )
+    return Picture(photo)

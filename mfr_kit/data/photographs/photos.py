@@ -1,0 +1,323 @@
+"""List the photographs of a folder of people's folders, in an order that depends on nothing but
+their names.
+"""
+
+import functools
+import hashlib
+import unicodedata
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from mfr_kit.data.photographs.folder_tree import FolderTree, Lost, is_writable_name, readable
+from mfr_kit.errors import KitError
+
+# A person's photographs may be sorted by condition, as in RMFRD: `person/bare/1.jpg`,
+# `person/masked/2.jpg`.
+CONDITION_FOLDERS = {
+    "bare": "nonmask",
+    "nonmask": "nonmask",
+    "unmasked": "nonmask",
+    "masked": "mask",
+    "mask": "mask",
+}
+MOST_LEVELS = 5  # folder levels above a person's folder
+TWIN = ".masked"  # ends the stem of a masked twin's image
+# A file's name has 255 bytes at most; a face's is the stem with `.masked.jpg`, and may get `.part`
+# or a number while it is written.
+_NAME_BYTES = 220
+# of a whole stem: a path has 4096 bytes at most, those of the face set's own folder among them
+_PATH_BYTES = 1500
+NOT_WRITABLE = (
+    "the name is not UTF-8 or has a control character: rename it (for names from a Chinese Windows:"
+    " `convmv -r -f GBK -t UTF-8 --notest FOLDER`)"
+)
+
+
+@dataclass(frozen=True)
+class Photo:
+    """One file below a person's folder."""
+
+    source: str  # path inside the folder of people, with /
+    identity: str  # the person's folder
+    condition: str  # "nonmask" or "mask" (a really masked face)
+    stem: str  # path inside the face set, without suffix; unique
+    reason: str = (
+        ""  # why this is no photograph that can be read, as skipped.csv says it; "" for a file
+    )
+    detail: str = ""
+
+
+@dataclass(frozen=True)
+class People:
+    """Who is in a folder of people's folders."""
+
+    folder: Path
+    level: int  # folder levels above a person's folder
+    # name -> the person's folders inside `folder`; sorted by name
+    homes: dict[str, tuple[str, ...]]
+    beside: tuple[Lost, ...]  # what is in nobody's folder
+
+    def entries_of(self, person: str) -> Iterator[Photo]:
+        """List everything of one person, at any depth, sorted: files, and with a `reason` what
+        cannot be read.
+        """
+        tree, lost, files = FolderTree(self.folder), [], []
+        for home in self.homes[person]:
+            listing = tree.walk(home)
+            lost += listing.lost
+            files += listing.files
+        named = sorted(source for source in files if is_writable_name(source))
+        lost += (
+            Lost(source, "bad_name", NOT_WRITABLE)
+            for source in files
+            if not is_writable_name(source)
+        )
+        photos = [
+            Photo(source, person, self._condition(source), stem)
+            for source, stem in zip(named, self._stems(person, named), strict=True)
+        ]
+        photos += (
+            Photo(readable(source), person, self._condition(source), "", reason, readable(detail))
+            for source, reason, detail in lost
+        )
+        yield from sorted(photos, key=lambda photo: photo.source)
+
+    def photos_of(self, person: str) -> Iterator[Photo]:
+        """List every file of one person, at any depth, sorted."""
+        return (photo for photo in self.entries_of(person) if not photo.reason)
+
+    def _condition(self, source: str) -> str:
+        """The last of a path's folders that names a condition decides; the person's own name is
+        none.
+        """
+        *folders, _ = source.split("/")
+        del folders[self.level : self.level + 1]
+        for name in (*folders[self.level : self.level + 1], *folders[: self.level]):
+            if name.lower() in CONDITION_FOLDERS:
+                return CONDITION_FOLDERS[name.lower()]
+        return "nonmask"
+
+    def _stems(self, person: str, sources: list[str]) -> Iterator[str]:
+        """Name the faces of a person's files: no two alike where file systems fold case or
+        accents, none too long.
+        """
+        own = self._face_folder(person)
+        inner = [self._inner(person, own, source) for source in sources]
+        folded = Counter(fold(_without_suffix(path)) for path in inner)
+        taken = {stem for stem, count in folded.items() if count == 1 and not stem.endswith(TWIN)}
+        for path in inner:
+            stem = _without_suffix(path)
+            if fold(stem) not in taken or folded[fold(stem)] > 1:
+                # a.jpg beside a.png must not become one face, nor A.jpg, where file systems fold
+                # case, nor a.masked.jpg the twin of a.jpg
+                stem = str(PurePosixPath(path).with_name(path.rsplit("/", 1)[-1].replace(".", "_")))
+                while fold(stem) in taken:
+                    stem += "_"
+                taken.add(fold(stem))
+            yield _shorten_path(stem)
+
+    def _inner(self, person: str, own: str, source: str) -> str:
+        """A file's path below its person's folder of faces."""
+        parts = source.split("/")
+        branch = parts[: self.level] if len(self.homes[person]) > 1 else []
+        return "/".join([own, *branch, *parts[self.level + 1 :]])
+
+    def _face_folder(self, person: str) -> str:
+        """A person's folder in the face set: the name, marked where another person's differs
+        only in case.
+        """
+        if self._first_of[fold(person)] == person:
+            return person
+        return f"{person}~{_digest(person)}"
+
+    @functools.cached_property
+    def _first_of(self) -> dict[str, str]:
+        """Folded name -> the first person of that name, of those whose names differ in case
+        only.
+        """
+        return {fold(name): name for name in reversed(self.homes)}
+
+
+def find_people(folder: Path, level: int = 0) -> People:
+    """Find the people's folders.
+
+    Args:
+        folder: holds one folder a person.
+        level: how many folder levels lie above a person's folder: 1 for `folder/*/person`. A person
+            of whom several of them hold a folder is one person; names are compared in Unicode's
+            composed form.
+    Raises:
+        KitError: no such level or folder, or it cannot be listed; no person's folder in it whose
+            name a list can hold; numbers that name people in several branches.
+    """
+    folder = Path(folder)
+    if not 0 <= level <= MOST_LEVELS:
+        raise KitError(f"--level must be 0 to {MOST_LEVELS}, not {level}")
+    if not folder.is_dir():
+        raise KitError(
+            f"{folder} is not a folder: give a folder that holds one folder of photographs per "
+            "person"
+        )
+    tree = FolderTree(folder)
+    beside: list[Lost] = []
+    above = _descend(tree, level, beside)
+    homes: dict[str, list[str]] = {}
+    for home in sorted(above, key=lambda home: ((folder / home).is_symlink(), home)):
+        if (repeated := tree.find_repeat(home)) is not None:
+            beside.append(repeated)
+        elif is_writable_name(home):
+            name = unicodedata.normalize("NFC", home.rsplit("/", 1)[-1])
+            homes.setdefault(name, []).append(home)
+        else:
+            beside += _unnamed(folder, home)
+    _refuse_numbers(folder, homes, level)
+    ordered = {name: tuple(sorted(homes[name])) for name in sorted(homes)}
+    if not ordered:
+        raise KitError(
+            f"{readable(str(folder))}: no person's folder has a name that a list can hold; "
+            f"{NOT_WRITABLE}"
+        )
+    beside = [Lost(readable(source), reason, readable(detail)) for source, reason, detail in beside]
+    return People(folder, level, ordered, tuple(sorted(beside)))
+
+
+def _descend(tree: FolderTree, level: int, beside: list[Lost]) -> list[str]:
+    """List the folders at a level; what lies above them and is no folder goes to `beside`."""
+    above = [""]
+    for depth in range(level + 1):
+        below = []
+        for inner in above:
+            listing = tree.list_folder(inner)
+            if not inner and listing.lost and listing.lost[0].source == "":
+                raise KitError(f"{tree.root} cannot be listed ({listing.lost[0].detail})")
+            below += listing.folders
+            beside += listing.lost
+            beside += (
+                Lost(name, "no_person", "not in a person's folder") for name in listing.files
+            )
+        above = below
+        if not above:
+            raise KitError(
+                f"{tree.root} holds no folders"
+                + (f" {depth + 1} levels down: --level {level} is too much" if depth else "")
+                + ": put the photographs of each person into a folder of their own, named "
+                "after the "
+                "person"
+            )
+    return above
+
+
+def list_people(folder: Path, people: Iterable[str] | None = None, level: int = 0) -> list[str]:
+    """List the people's folders, sorted.
+
+    Args:
+        folder: holds one folder a person.
+        people: keep only these.
+        level: see `find_people`.
+    Raises:
+        KitError: as `find_people`, or none of those asked for is there.
+    """
+    return choose_people(find_people(folder, level), people)
+
+
+def choose_people(found: People, people: Iterable[str] | None = None) -> list[str]:
+    """Keep those that are asked for, sorted.
+
+    Raises:
+        KitError: none of them is there.
+    """
+    wanted = None if people is None else set(people)
+    chosen = [person for person in found.homes if wanted is None or person in wanted]
+    if not chosen:
+        first = min(wanted or ())
+        raise KitError(
+            f"none of the {len(wanted or ())} people asked for has a folder in {found.folder} "
+            f"(the first is '{first}')"
+        )
+    return chosen
+
+
+def list_photos(folder: Path, people: set[str] | None = None, level: int = 0) -> Iterator[Photo]:
+    """List every file of a folder of people's folders, sorted, one person in memory at a time.
+
+    Files below the people's folders count at any depth, files beside them do not; arguments and
+    errors are those of `list_people`.
+    """
+    found = find_people(folder, level)
+    return (photo for name in choose_people(found, people) for photo in found.photos_of(name))
+
+
+def photos_of(folder: Path, person: str, level: int = 0) -> Iterator[Photo]:
+    """List every file of one person, at any depth, sorted. For many people ask `find_people`
+    once instead.
+    """
+    return find_people(folder, level).photos_of(person)
+
+
+def list_entries(folder: Path, people: set[str] | None = None, level: int = 0) -> Iterator[Photo]:
+    """List a folder of people's folders whole: as `list_photos`, and with a `reason` everything
+    that is no file of a person.
+    """
+    found = find_people(folder, level)
+    for name in choose_people(found, people):
+        yield from found.entries_of(name)
+    if people is None:
+        yield from (
+            Photo(lost.source, "", "", "", lost.reason, lost.detail) for lost in found.beside
+        )
+
+
+def strays(folder: Path, level: int = 0) -> list[str]:
+    """Name the files beside the people's folders: whose they are is not known."""
+    return [lost.source for lost in find_people(folder, level).beside if lost.reason == "no_person"]
+
+
+def fold(name: str) -> str:
+    """Spell a name as file systems that fold case and accents compare it."""
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
+
+
+def _unnamed(folder: Path, home: str) -> Iterator[Lost]:
+    """Rows for a folder whose name cannot stand in a list: of whom its photographs are cannot be
+    written down.
+    """
+    listing = FolderTree(folder).walk(home)
+    yield from listing.lost
+    yield from (Lost(source, "bad_name", NOT_WRITABLE) for source in listing.files)
+
+
+def _refuse_numbers(folder: Path, homes: dict[str, list[str]], level: int) -> None:
+    twice = [name for name, own in homes.items() if len(own) > 1 and name.isdigit()]
+    if level and twice:
+        first, second = homes[twice[0]][:2]
+        raise KitError(
+            f"{folder}: --level {level} makes one person of {first} and {second}, and numbers "
+            "name other people in another branch;"
+            f" rename them, or work on each branch apart ({len(twice)} numbers are in several)"
+        )
+
+
+def _without_suffix(path: str) -> str:
+    return str(PurePosixPath(path).with_suffix(""))
+
+
+def _shorten_path(stem: str) -> str:
+    """Cut names that would be too long with what is added to them, marked with a digest of the
+    whole.
+    """
+    parts = stem.split("/")
+    if len(stem.encode()) > _PATH_BYTES:
+        parts = [parts[0], f"{_cut(parts[-1], _NAME_BYTES - 11)}~{_digest(stem)}"]
+    if len(parts[-1].encode()) > _NAME_BYTES:
+        parts[-1] = f"{_cut(parts[-1], _NAME_BYTES - 11)}~{_digest(stem)}"
+    return "/".join(parts)
+
+
+def _cut(name: str, size: int) -> str:
+    return name.encode()[:size].decode(errors="ignore")
+
+
+def _digest(name: str) -> str:
+    return hashlib.blake2b(name.encode(), digest_size=5).hexdigest()
