@@ -45,8 +45,8 @@ class Axis:
 
 
 def rates(label: str, smallest: float) -> Axis:
-    """A logarithmic axis from a power of ten up to 1."""
-    powers = range(math.floor(math.log10(smallest)), 1)
+    """A logarithmic axis from a power of ten, at most 0.1, up to 1."""
+    powers = range(min(math.floor(math.log10(smallest)), -1), 1)
     return Axis(label, [10.0**power for power in powers], math.log10, lambda value: f"{value:g}")
 
 
@@ -66,9 +66,8 @@ def percents(label: str, least: float = 0.0) -> Axis:
 
 def deviates(label: str, smallest: float) -> Axis:
     """The normal-deviate axis of a DET plot, on which Gaussian scores give straight lines."""
-    ticks = [
-        tick for tick in (1e-6, 1e-5, 1e-4, 1e-3, 0.01, 0.05, 0.2, 0.5, 0.9) if tick >= smallest / 2
-    ]
+    lowest = min(smallest / 2, 0.5)  # an axis has two ends
+    ticks = [tick for tick in (1e-6, 1e-5, 1e-4, 1e-3, 0.01, 0.05, 0.2, 0.5, 0.9) if tick >= lowest]
     return Axis(label, ticks, NormalDist().inv_cdf, lambda value: f"{value:g}")
 
 

@@ -37,3 +37,11 @@ def test_a_curve_is_numbered_at_its_end():
     ]
     placed = re.findall(r'class="tick" x="([\d.]+)" y="[\d.]+">\d+<', svg)
     assert [float(x) - 5 for x in placed] == pytest.approx([float(x) for x in ends], abs=0.11)
+
+
+@pytest.mark.parametrize("smallest", [1e-9, 0.3, 0.1, 0.7, 1.0])
+@pytest.mark.parametrize("axis", [plot.rates, plot.deviates])
+def test_an_axis_has_two_ends_however_few_comparisons_there_are(axis, smallest):
+    made = axis("FAR", smallest)
+    assert made.share(made.ticks[0]) == 0
+    assert made.share(made.ticks[-1]) == 1
