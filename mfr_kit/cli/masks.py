@@ -23,7 +23,7 @@ def list_masks(options: LibraryOptions) -> None:
     """Show every look, its kind, and its share of all drawn masks."""
     from mfr_kit.masks import summary
 
-    print(summary.table(options))
+    print(summary.table(options.folder))
 
 
 def preview(options: SheetOptions) -> None:
@@ -32,9 +32,14 @@ def preview(options: SheetOptions) -> None:
     """
     from mfr_kit.masks import library
     from mfr_kit.masks import preview as sheets
+    from mfr_kit.masks.sheet_faces import FaceSource
 
     shown = options.masks if options.masks is not None else library.names(options.folder)
-    for path in sheets.write(library.load(shown, options.folder), options):
+    drawn = library.load(shown, options.folder)
+    source = FaceSource(options.faces, options.aligned, options.detect)
+    for path in sheets.write(
+        drawn, options.out, options.sheets, source, options.tile, options.seed
+    ):
         print(path)
 
 
@@ -44,14 +49,19 @@ def stats(options: StatsOptions) -> None:
     """
     from mfr_kit.masks import summary
 
-    print(summary.counts(options))
+    print(summary.counts(options.masks, options.folder, options.draws, options.seed))
 
 
 def gallery(options: SheetOptions) -> None:
     """Write a page for the browser: every look over yaw, with its TOML beside it."""
     from mfr_kit.masks import gallery as page
+    from mfr_kit.masks.sheet_faces import FaceSource
 
-    print(page.write(options))
+    source = FaceSource(options.faces, options.aligned, options.detect)
+    path = page.write(
+        options.out, options.masks, options.folder, source, options.tile, options.seed
+    )
+    print(path)
 
 
 def render_library(options: LibraryOptions) -> None:

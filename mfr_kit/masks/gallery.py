@@ -12,9 +12,8 @@ from mfr_kit.data.images import encode
 from mfr_kit.errors import KitError
 from mfr_kit.masks import drawn_heads, library
 from mfr_kit.masks.library import Library, Mask
-from mfr_kit.masks.options import SheetOptions
 from mfr_kit.masks.render import render
-from mfr_kit.masks.sheet_faces import load_faces
+from mfr_kit.masks.sheet_faces import Face, FaceSource, load_faces
 from mfr_kit.paths import check_output
 from mfr_kit.seeding import rng_for
 from mfr_kit.text import read_text
@@ -34,28 +33,41 @@ nav a { margin-right: .8em; white-space: nowrap } h3 { font-size: .85rem; margin
 """
 
 
-def write(options: SheetOptions, report: Callable[[str], None] = print) -> Path:
-    """Write `index.html` with its pictures inside, into the folder `options.out`; returns its path.
+def write(
+    out: Path,
+    masks: list[str] | None,
+    folder: Path | None,
+    source: FaceSource,
+    tile: int,
+    seed: int,
+    report: Callable[[str], None] = print,
+) -> Path:
+    """Write `index.html` with its pictures inside; returns its path.
 
     Args:
-        options: where to write, the masks and the faces.
+        out: folder to write into.
+        masks: looks or kinds to show; None for all.
+        folder: of masks; None for the kit's own.
+        source: the faces to draw on.
+        tile: side of a picture in pixels.
+        seed: same seed, same page.
         report: takes the line that says which pictures were left out, if any.
     Raises:
         KitError: the folder's name is a file's, or see `library.load` and `sheet_faces.load_faces`.
     """
-    if options.out.exists() and not options.out.is_dir():
-        raise KitError(f"{options.out} is a file: the gallery is written into a folder")
-    shown = options.masks if options.masks is not None else library.names(options.folder)
-    chosen = library.load(shown, options.folder)
-    target = options.out / "index.html"
-    check_output(options.out, "folder", "OUT")
+    if out.exists() and not out.is_dir():
+        raise KitError(f"{out} is a file: the gallery is written into a folder")
+    shown = masks if masks is not None else library.names(folder)
+    chosen = library.load(shown, folder)
+    target = out / "index.html"
+    check_output(out, "folder", "OUT")
     check_output(target, "file", "OUT")
     if target.exists() and _TITLE not in target.read_text(encoding="utf-8", errors="replace"):
         raise KitError(f"{target} is a page of somebody else: choose another folder")
-    usual = library.load(None, options.folder).shares
-    faces = load_faces(options, _FACES, report)
+    usual = library.load(None, folder).shares
+    faces = load_faces(source, _FACES, tile, seed, report)
     sections = [
-        _section(chosen, name, faces, options, usual.get(name, 0.0)) for name in chosen.looks
+        _section(chosen, name, faces, usual.get(name, 0.0), tile, seed) for name in chosen.looks
     ]
     links = "".join(
         f'<a href="#{html.escape(name)}">{html.escape(name)}</a>' for name in chosen.looks
@@ -71,7 +83,9 @@ def write(options: SheetOptions, report: Callable[[str], None] = print) -> Path:
     return target
 
 
-def _section(chosen: Library, name: str, faces: list, options: SheetOptions, share: float) -> str:
+def _section(
+    chosen: Library, name: str, faces: list[Face], share: float, tile: int, seed: int
+) -> str:
     look = chosen.looks[name]
     only = Library({name: look}, {name: 1.0}, chosen.mix)
     turned, drawn = [], []
@@ -83,17 +97,17 @@ def _section(chosen: Library, name: str, faces: list, options: SheetOptions, sha
         "shift": 0.0,
         "tilt_deg": 0.0,
     }
-    base = only.draw(rng_for(options.seed, 6)).parameters | straight
+    base = only.draw(rng_for(seed, 6)).parameters | straight
     for yaw in _YAWS:
         turned.append(
             _picture(
-                *drawn_heads.draw(options.tile, yaw),
+                *drawn_heads.draw(tile, yaw),
                 Mask(look, base),
                 f"{name}, head turned by {yaw} degrees",
             )
         )
     for index, face in enumerate(faces):
-        mask = only.draw(rng_for(options.seed, 7, index))
+        mask = only.draw(rng_for(seed, 7, index))
         drawn.append(
             _picture(face.image, face.landmarks, mask, f"{name}, {mask.parameters['style']}")
         )

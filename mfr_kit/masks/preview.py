@@ -13,9 +13,8 @@ from mfr_kit.data.images import encode
 from mfr_kit.errors import KitError
 from mfr_kit.masks import drawn_heads
 from mfr_kit.masks.library import Library, Mask
-from mfr_kit.masks.options import SheetOptions
 from mfr_kit.masks.render import render
-from mfr_kit.masks.sheet_faces import Face, load_faces
+from mfr_kit.masks.sheet_faces import Face, FaceSource, load_faces
 from mfr_kit.paths import check_output
 from mfr_kit.registry import unknown
 from mfr_kit.seeding import rng_for
@@ -29,44 +28,52 @@ _PER_ROW = 4
 
 
 def write(
-    library: Library, options: SheetOptions, report: Callable[[str], None] = print
+    library: Library,
+    out: Path,
+    sheets: list[str] | None,
+    source: FaceSource,
+    tile: int,
+    seed: int,
+    report: Callable[[str], None] = print,
 ) -> list[Path]:
     """Write the sheets `NAME-looks`, `NAME-yaw`, `NAME-kinds` and `NAME-random` beside each other,
     or a single one as `NAME`; returns their paths.
 
     Args:
         library: what to draw.
-        options: where to write, and the faces.
+        out: a .png or .jpg.
+        sheets: those of `SHEETS` to write; None for all.
+        source: the faces to draw on.
+        tile: side of a picture in pixels.
+        seed: same seed, same sheets.
         report: takes the line that says which pictures were left out, if any.
     Raises:
         KitError: another suffix or no such sheet, or see `sheet_faces.load_faces`.
     """
-    out = options.out
     if out.suffix.lower() not in _SUFFIXES:
         raise KitError(
             f"the sheets are pictures: OUT must end in .png or .jpg, '{out.name}' does not"
             + (f"; for sheets inside that folder give {out / 'sheet.png'}" if out.is_dir() else "")
         )
     form = ".png" if out.suffix.lower() == ".png" else ".jpg"
-    for name in options.sheets or ():
+    for name in sheets or ():
         if name not in SHEETS:
             raise KitError(unknown("sheet", name, list(SHEETS)))
-    wanted = [name for name in SHEETS if name in (options.sheets or SHEETS)]
+    wanted = [name for name in SHEETS if name in (sheets or SHEETS)]
     paths = {name: out.with_name(f"{out.stem}-{name}{out.suffix}") for name in wanted}
     if len(wanted) == 1:
         paths = {wanted[0]: out}
     for path in paths.values():
         check_output(path, "file", "OUT")
-    faces = load_faces(options, _FACES, report)
-    tile, seed = options.tile, options.seed
-    sheets = {
+    faces = load_faces(source, _FACES, tile, seed, report)
+    draw = {
         "looks": lambda: looks_sheet(library, faces[:_PER_ROW], tile, seed),
         "yaw": lambda: yaw_sheet(library, tile, seed),
         "kinds": lambda: kinds_sheet(library, faces, tile, seed),
         "random": lambda: random_sheet(library, faces, tile, seed),
     }
     for name, path in paths.items():
-        files.write_bytes(path, encode(sheets[name](), form))
+        files.write_bytes(path, encode(draw[name](), form))
     return list(paths.values())
 
 

@@ -16,7 +16,6 @@ from mfr_kit.data.photographs.folder_tree import FolderTree, readable
 from mfr_kit.data.photographs.photos import TWIN
 from mfr_kit.errors import KitError
 from mfr_kit.masks import drawn_heads
-from mfr_kit.masks.options import SheetOptions
 from mfr_kit.seeding import rng_for
 
 _TRIES = 4  # pictures without a usable face that are looked at for each face that is wanted
@@ -31,34 +30,46 @@ class Face:
     landmarks: np.ndarray
 
 
+@dataclass(frozen=True)
+class FaceSource:
+    """Where faces to draw on come from, and how their landmarks are found."""
+
+    folder: Path | None = None  # of photographs, searched through; None: heads of the kit's own
+    aligned: bool = False  # the pictures are aligned crops: the template's landmarks
+    detect: bool = False  # look for better landmarks than the template's
+
+
 def load_faces(
-    options: SheetOptions, count: int, report: Callable[[str], None] = print
+    source: FaceSource, count: int, tile: int, seed: int, report: Callable[[str], None] = print
 ) -> list[Face]:
     """Take up to `count` faces, spread over the folder the user names, or draw heads.
 
     Args:
-        options: the folder and how to find faces in it.
+        source: the folder and how to find faces in it.
         count: how many are wanted.
+        tile: side of a picture in pixels; aligned crops stay 112.
+        seed: same seed, same faces.
         report: takes the line that counts what was left out, if anything was.
     Raises:
         KitError: no such folder, no picture in it, or no face in any.
     """
-    if options.faces is None:
-        poses = rng_for(options.seed, 4).normal(0, (18, 7, 5), (count, 3))
+    if source.folder is None:
+        poses = rng_for(seed, 4).normal(0, (18, 7, 5), (count, 3))
         return [
-            Face(*drawn_heads.draw(options.tile, yaw, pitch, roll, person))
+            Face(*drawn_heads.draw(tile, yaw, pitch, roll, person))
             for person, (yaw, pitch, roll) in enumerate(poses)
         ]
-    folder = Path(options.faces)
+    folder = source.folder
     if not folder.is_dir():
         what = "a file" if folder.exists() else "missing"
         raise KitError(f"--faces {folder} is {what}: give a folder of photographs")
     listing = FolderTree(folder).walk()
     # Masked twins, which lie in a face set beside their clean faces, would get a second mask.
-    bare = [source for source in listing.files if not Path(source).stem.endswith(TWIN)]
-    order = rng_for(options.seed, 5).permutation(len(bare))
+    bare = [name for name in listing.files if not Path(name).stem.endswith(TWIN)]
+    order = rng_for(seed, 5).permutation(len(bare))
     left_out = [(row.source, row.reason) for row in listing.lost if row.reason != "hidden"]
-    faces = _first(_read_all(folder, [bare[i] for i in order], options), count, left_out)
+    pictures = _read_all(folder, [bare[i] for i in order], source, tile)
+    faces = _first(pictures, count, left_out)
     note = _count(left_out)
     if not faces:
         faceless = any(reason == _NO_FACE for _, reason in left_out)
@@ -89,31 +100,31 @@ def _first(
 
 
 def _read_all(
-    folder: Path, sources: list[str], options: SheetOptions
+    folder: Path, names: list[str], source: FaceSource, tile: int
 ) -> Iterator[tuple[str, Face | str]]:
     """Read pictures one by one: each gives its face, or why it has none."""
     from mfr_kit.data.alignment.detect import load_detector
     from mfr_kit.data.alignment.detection import pick_face
 
-    detector = load_detector() if options.detect or not options.aligned else None
-    for source in sources:
+    detector = load_detector() if source.detect or not source.aligned else None
+    for name in names:
         try:
-            image = read_rgb(folder / source)
+            image = read_rgb(folder / name)
         except KitError:
-            yield source, _NO_IMAGE
+            yield name, _NO_IMAGE
             continue
-        if options.aligned:
+        if source.aligned:
             crop = as_crop(image)
             if crop is None:
-                yield source, f"not {SIZE}x{SIZE} (--aligned)"
+                yield name, f"not {SIZE}x{SIZE} (--aligned)"
                 continue
             image = crop[0]
         found = detector.detect(image) if detector else []
         best = pick_face(found, image.shape[:2])
         if best is not None:
-            yield source, Face(*_around(image, np.asarray(best.landmarks), options.tile))
+            yield name, Face(*_around(image, np.asarray(best.landmarks), tile))
         else:
-            yield source, Face(image, TEMPLATE) if options.aligned else _NO_FACE
+            yield name, Face(image, TEMPLATE) if source.aligned else _NO_FACE
 
 
 def _count(left_out: list[tuple[str, str]]) -> str:

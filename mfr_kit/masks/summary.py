@@ -1,11 +1,11 @@
 """The mask library in words: the table of looks, and what many draws come to."""
 
 from collections import Counter
+from pathlib import Path
 
 import numpy as np
 
 from mfr_kit.masks import library, variation
-from mfr_kit.masks.options import LibraryOptions, StatsOptions
 from mfr_kit.seeding import rng_for
 
 _NUMBERS = (
@@ -22,10 +22,12 @@ _NUMBERS = (
 )
 
 
-def table(options: LibraryOptions) -> str:
-    """List the looks: name, kind, share of all draws, print, wearing styles."""
-    looks = library.looks(options.folder)
-    shares = library.load(None, options.folder).shares
+def table(folder: Path | None = None) -> str:
+    """List the looks of a folder of masks (None: the kit's own): name, kind, share of all draws,
+    print, wearing styles.
+    """
+    looks = library.looks(folder)
+    shares = library.load(None, folder).shares
     lines = [f"{'look':20} {'kind':11} {'share':>6}  {'print':11} styles"]
     for name, look in sorted(looks.items(), key=lambda item: (item[1].kind, item[0])):
         share = f"{100 * shares[name]:5.1f}%" if name in shares else "   off"
@@ -39,10 +41,17 @@ def table(options: LibraryOptions) -> str:
     return "\n".join(lines)
 
 
-def counts(options: StatsOptions) -> str:
-    """Count what `draws` samples come to."""
-    chosen = library.load(options.masks, options.folder)
-    drawn = [chosen.draw(rng_for(options.seed, index)) for index in range(options.draws)]
+def counts(masks: list[str] | None, folder: Path | None, draws: int, seed: int) -> str:
+    """Count what many draws come to.
+
+    Args:
+        masks: looks or kinds to draw from; None for the whole mix.
+        folder: of masks; None for the kit's own.
+        draws: number of samples, >= 1.
+        seed: same seed, same draws.
+    """
+    chosen = library.load(masks, folder)
+    drawn = [chosen.draw(rng_for(seed, index)) for index in range(draws)]
     lines = []
     for title, values in (
         ("kind", [mask.look.kind for mask in drawn]),

@@ -9,8 +9,7 @@ import pytest
 from mfr_kit.cli import main
 from mfr_kit.data.images import encode
 from mfr_kit.errors import KitError
-from mfr_kit.masks import sheet_faces
-from mfr_kit.masks.options import SheetOptions
+from mfr_kit.masks.sheet_faces import FaceSource, load_faces
 from tests.conftest import head
 
 SMALL = ["--masks", "kn95", "--tile", "64"]
@@ -33,13 +32,13 @@ def photographs(tmp_path):
     return folder
 
 
-def options(folder, **more) -> SheetOptions:
-    return SheetOptions(out=folder / "sheet.png", faces=folder, aligned=True, **more)
+def load(folder, *report):
+    return load_faces(FaceSource(folder, aligned=True), 16, 160, 0, *report)
 
 
 def test_what_is_no_usable_picture_is_left_out_and_counted(photographs):
     lines = []
-    faces = sheet_faces.load_faces(options(photographs), 16, lines.append)
+    faces = load(photographs, lines.append)
     assert len(faces) == 3 and all(face.image.shape == (112, 112, 3) for face in faces)
     said = "1 dead link (gone.jpg)", "3 not an image (empty.jpg, ...)", "1 not 112x112 (--aligned)"
     assert len(lines) == 1 and all(part in lines[0] for part in said)
@@ -50,13 +49,13 @@ def test_a_folder_without_any_face_says_what_is_in_it(photographs):
         if path.is_file():
             path.unlink()
     with pytest.raises(KitError, match=r"no face to draw on in .*3 not an image \(empty.jpg"):
-        sheet_faces.load_faces(options(photographs), 16)
+        load(photographs)
 
 
 @pytest.mark.parametrize(("name", "what"), [("nowhere", "missing"), ("notes.txt", "a file")])
 def test_faces_must_be_a_folder(photographs, name, what):
     with pytest.raises(KitError, match=f"--faces .*{name} is {what}: give a folder"):
-        sheet_faces.load_faces(options(photographs / name), 16)
+        load(photographs / name)
 
 
 @pytest.mark.parametrize("command", ["preview", "gallery"])
