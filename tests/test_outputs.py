@@ -146,13 +146,13 @@ def test_no_option_that_names_an_output_is_unchecked():
     from mfr_kit.augment.options import AugmentOptions, DemoOptions
     from mfr_kit.cli import audit, pairs
     from mfr_kit.evaluation.options import EvaluateOptions
-    from mfr_kit.submission.options import ExportOptions, FitOptions, SubmissionOptions
+    from mfr_kit.submission.options import BudgetOptions, ExportOptions, SubmissionOptions
     from mfr_kit.training.average_options import AverageOptions
     from mfr_kit.training.options import RunOptions
 
     classes = [AblateOptions, ResultsOptions, audit.AuditOptions, pairs.PackOptions]
     classes += [pairs.UnpackOptions, EvaluateOptions, AugmentOptions, DemoOptions, ExportOptions]
-    classes += [FitOptions, SubmissionOptions, AdaptOptions, AverageOptions, RunOptions]
+    classes += [BudgetOptions, SubmissionOptions, AdaptOptions, AverageOptions, RunOptions]
     for cls in classes:
         named = [
             field

@@ -1,23 +1,23 @@
 """`kit.py budget`: which backbones a track has time and room for."""
 
 from mfr_kit.cli._command import command
-from mfr_kit.submission.options import FitOptions
+from mfr_kit.submission.options import BudgetOptions
 
 
 def add_to(app) -> None:
-    page = command(FitOptions, budget)
+    page = command(BudgetOptions, budget)
     app.command("budget", rich_help_panel="Submit")(page)
     app.command("fit", hidden=True)(page)  # the former name
 
 
-def budget(options: FitOptions) -> None:
+def budget(options: BudgetOptions) -> None:
     """List backbones by depth and width with estimated V100 time and size, and name the largest
     that a track allows.
     """
     import dataclasses
     import json
 
-    from mfr_kit.submission import fit as fitting
+    from mfr_kit.submission.budget import candidates, largest
 
     if options.table:
         from mfr_kit.submission import survey
@@ -27,8 +27,8 @@ def budget(options: FitOptions) -> None:
         print(f"wrote {options.table}: {len(surveyed)} backbones")
         return
     assert options.track is not None  # asked for without --table
-    found = fitting.fit(options.track)
-    best = fitting.largest(found)
+    found = candidates(options.track)
+    best = largest(found)
     if options.json:
         print(
             json.dumps(

@@ -107,7 +107,7 @@ class VerifyOptions:
 
 
 @options_class
-class FitOptions:
+class BudgetOptions:
     track: str | None = option(
         None, help="The track whose time and size must be met.", choices=tracks.names
     )

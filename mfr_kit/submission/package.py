@@ -46,13 +46,18 @@ def make_submission(options: SubmissionOptions) -> Packed:
         KitError: something named in the options is missing or unreadable.
     """
     track = tracks.load(options.track)
+    form = options.format or track.features or "npy"
+    suffix = registry.get(FORMATS, form).SUFFIX  # "" for a folder
+    features = options.out.with_suffix(f".features{suffix}")
     if options.features:
-        path, _, suffix = _features_file(options, track)
-        check_output(path, "file" if suffix else "folder", "--features goes to")
+        check_output(features, "file" if suffix else "folder", "--features goes to")
     rows = check.check(options.model, options.track, options.run, latency=False)
     check.refuse_failures(rows, str(options.model), options.track)
     subject = Subject(options.model, track)
-    written = _features(options, track, subject.normalisation) if options.features else None
+    written = None
+    if options.features:
+        embedder = load_embedder(options.model, normalisation=subject.normalisation)
+        written = write_features(embedder, open_source(options.features), features, form)
     request = Request(
         options.model,
         track,
@@ -60,7 +65,9 @@ def make_submission(options: SubmissionOptions) -> Packed:
         written.path if written else None,
         options.detector,
     )
-    files = registry.get(PACKAGES, track.package).files(request) | _rerun(options)
+    files = registry.get(PACKAGES, track.package).files(request) | _rerun(
+        options.run, track.name, options.out.name
+    )
     manifest = _manifest(subject, rows, files, written) | {"evaluation": _report(options.report)}
     text = json.dumps(manifest, indent=2, sort_keys=True) + "\n"
     write_zip(options.out, {**files, MANIFEST: text.encode()})
@@ -90,27 +97,13 @@ def _copy(content: Path | bytes, target) -> None:
             target.write(block)
 
 
-def _features(options: SubmissionOptions, track: tracks.Track, normalisation: str) -> Written:
-    path, form, _ = _features_file(options, track)
-    embedder = load_embedder(options.model, normalisation=normalisation)
-    assert options.features is not None  # asked for by the track, or refused before
-    return write_features(embedder, open_source(options.features), path, form)
-
-
-def _features_file(options: SubmissionOptions, track: tracks.Track) -> tuple[Path, str, str]:
-    """Where the features go, in which format, and its suffix, "" for a folder."""
-    form = options.format or track.features or "npy"
-    suffix = registry.get(FORMATS, form).SUFFIX
-    return options.out.with_suffix(f".features{suffix}"), form, suffix
-
-
-def _rerun(options: SubmissionOptions) -> dict[str, Path | bytes]:
+def _rerun(run: Path | None, track: str, name: str) -> dict[str, Path | bytes]:
     """What the organisers need to repeat the training: options, lineage with the data's
     fingerprints, metrics, commands.
     """
-    if options.run is None:
+    if run is None:
         return {}
-    folder = options.run if options.run.is_dir() else options.run.parent
+    folder = run if run.is_dir() else run.parent
     found = {
         f"rerun/{name}": folder / name
         for name in (weights.CONFIG, weights.LINEAGE, weights.METRICS)
@@ -119,9 +112,8 @@ def _rerun(options: SubmissionOptions) -> dict[str, Path | bytes]:
     commands = [
         f"python kit.py distill --config rerun/{weights.CONFIG}",
         "python kit.py export-onnx RUN --out model.onnx",
-        f"python kit.py check model.onnx --track {options.track} --run RUN",
-        f"python kit.py make-submission model.onnx --track {options.track} --run RUN --out "
-        f"{options.out.name}",
+        f"python kit.py check model.onnx --track {track} --run RUN",
+        f"python kit.py make-submission model.onnx --track {track} --run RUN --out {name}",
     ]
     return {**found, "rerun/COMMANDS.txt": ("\n".join(commands) + "\n").encode()}
 
@@ -138,7 +130,7 @@ def _manifest(
     subject: Subject, rows: list[Row], files: dict[str, Path | bytes], written: Written | None
 ) -> dict:
     proto, track = subject.parsed, subject.track
-    told = stored(subject)
+    record = stored(subject)
     return {
         "kit_version": __version__,
         "versions": {name: importlib.metadata.version(name) for name in VERSIONS},
@@ -160,8 +152,8 @@ def _manifest(
         else None,
         "files": {name: _digest(content) for name, content in files.items()},
         "rules": [_lasting(row) for row in rows],
-        "lineage": told,
-        "licences": licences(told),
+        "lineage": record,
+        "licences": licences(record),
     }
 
 
@@ -182,9 +174,8 @@ def licences(lineage: dict | None) -> list[str]:
 
 def _lasting(row: Row) -> dict:
     """A row without what another run would measure a little differently."""
-    told = dataclasses.asdict(row)
     return {
-        **told,
+        **dataclasses.asdict(row),
         "found": "kept" if row.measured else row.found,
         "margin": "" if row.measured else row.margin,
     }

@@ -53,9 +53,9 @@ def survey(backbones: list[str] | None = None, cache: Path | None = None) -> lis
     """Export every backbone at width 1 with random weights and hold it against every track, the
     smallest first.
 
-    Lineage and behaviour are a trained model's: `check` judges them. The V100 times are `fit`'s, by
-    work and by number of nodes; the time on a thread is measured here, once for each backbone, and
-    kept.
+    Lineage and behaviour are a trained model's: `check` judges them. The V100 times are
+    `budget`'s, by work and by number of nodes; the time on a thread is measured here, once for
+    each backbone, and kept.
 
     Args:
         backbones: files of models/backbones/; None for all.
@@ -115,7 +115,7 @@ _HEAD = (
     "Written by `python kit.py budget --table docs/reference/tracks.md`; not by hand. "
     "Each backbone at width 1, exported with random weights.",
     "File, nodes and multiply-adds are counted from the exported graph. V100 milliseconds are "
-    "`fit`'s estimate (by work and by number",
+    "`budget`'s estimate (by work and by number",
     "of nodes, from four published IResNet times), not measurements; the last column is one "
     "image on one CPU thread of the machine that",
     "wrote this page, the lower quartile of a few runs.",

@@ -31,7 +31,7 @@ class Candidate:
     fails: list[str]
 
 
-def fit(track_name: str) -> list[Candidate]:
+def candidates(track_name: str) -> list[Candidate]:
     """Cost every backbone at several widths, the smallest first.
 
     Raises:
@@ -53,10 +53,10 @@ def fit(track_name: str) -> list[Candidate]:
     return sorted(found, key=lambda one: one.multiply_adds)
 
 
-def largest(candidates: list[Candidate]) -> Candidate | None:
+def largest(found: list[Candidate]) -> Candidate | None:
     """The candidate with the most multiply-adds among those that pass no limit."""
     return max(
-        (one for one in candidates if not one.fails),
+        (one for one in found if not one.fails),
         key=lambda one: one.multiply_adds,
         default=None,
     )
