@@ -72,7 +72,7 @@ def landmark_errors(folder: Path, people: set[str], count: int) -> None:
         for name, detector in detectors.items():
             started = time.perf_counter()
             found = same_face(detector.detect(masked), clean)
-            found = detector.settle(masked, found) if found is not None else None
+            found = detector.refine(masked, found) if found is not None else None
             seconds[name].append(time.perf_counter() - started)
             if found is None:
                 lost[name] += 1

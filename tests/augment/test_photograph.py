@@ -39,7 +39,7 @@ class Moody:
             ]
         )
 
-    def settle(self, image: np.ndarray, face: Detection) -> Detection:
+    def refine(self, image: np.ndarray, face: Detection) -> Detection:
         return face
 
 

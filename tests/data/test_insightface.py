@@ -125,9 +125,9 @@ def test_points_come_in_the_photographs_pixels_and_order(pack):
     np.testing.assert_allclose(found.box, [340, 180, 120, 120], atol=0.1)
     np.testing.assert_allclose(found.landmarks, SHAPE + np.array([400, 240]), atol=0.1)
     assert found.score > 0.9
-    settled = detector.settle(image, found)
-    assert settled.dense.shape == (106, 2)
-    np.testing.assert_allclose(settled.dense[[38, 88, 86, 52, 61]], found.landmarks, atol=1.5)
+    refined = detector.refine(image, found)
+    assert refined.dense.shape == (106, 2)
+    np.testing.assert_allclose(refined.dense[[38, 88, 86, 52, 61]], found.landmarks, atol=1.5)
     assert detector.detect(np.zeros((300, 200, 3), np.uint8)) == []
 
 
@@ -151,9 +151,9 @@ def test_dense_landmarks_reach_the_face_set_aligned_with_the_five(pack, tmp_path
 
 def test_robust_alignment_works_with_any_detector(pack):
     detector, image = load_detector("insightface", robust=True), photo(320, 240)
-    settled = detector.settle(image, pick_face(detector.detect(image), image.shape[:2]))
-    assert settled.dense.shape == (106, 2)
-    assert np.abs(settled.landmarks - (SHAPE + np.array([320, 240]))).max() < 40
+    refined = detector.refine(image, pick_face(detector.detect(image), image.shape[:2]))
+    assert refined.dense.shape == (106, 2)
+    assert np.abs(refined.landmarks - (SHAPE + np.array([320, 240]))).max() < 40
 
 
 @pytest.mark.parametrize("name", [None, "antelopev2"])

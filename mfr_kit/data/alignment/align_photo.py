@@ -92,7 +92,7 @@ def find(
         note = f"turned by {turns * 90} degrees" if turns else ""
         note = ", ".join(filter(None, (picture.note, note)))
         view = View(turn(picture.image, turns), chain(picture.matrix, turned), note)
-    return view, None if picked is None else detector.settle(view.image, picked)
+    return view, None if picked is None else detector.refine(view.image, picked)
 
 
 def find_in_crop(picture: Picture, finder: Detector | None) -> tuple[View, Detection]:
@@ -108,7 +108,7 @@ def find_in_crop(picture: Picture, finder: Detector | None) -> tuple[View, Detec
     better = None
     if finder is not None:
         found = pick_face(finder.detect(image), (SIZE, SIZE))
-        better = None if found is None else finder.settle(image, found).points
+        better = None if found is None else finder.refine(image, found).points
     box = np.array([0, 0, SIZE, SIZE], np.float32)
     return View(image, matrix, picture.note), Detection(box, TEMPLATE, 1.0, better)
 
@@ -136,7 +136,7 @@ def align_again(image: np.ndarray, face: Detection, detector: Detector) -> Align
         The face, or None where the detector does not find it any more.
     """
     again = same_face(detector.detect(image), face)
-    return None if again is None else align(image, detector.settle(image, again))
+    return None if again is None else align(image, detector.refine(image, again))
 
 
 def _as_picture(photo: str | Path | np.ndarray) -> Picture:

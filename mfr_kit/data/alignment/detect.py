@@ -15,7 +15,7 @@ def load_detector(name: str = "yunet", model: Path | None = None, robust: bool =
     Args:
         name: a file of `mfr_kit/data/detectors`.
         model: the user's own model, as that file says; else its usual one.
-        robust: settle the landmarks of the picked face over several looks.
+        robust: refine the landmarks of the picked face over several looks.
     Raises:
         KitError: the model is missing or broken.
     """

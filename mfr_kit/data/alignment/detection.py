@@ -33,10 +33,10 @@ class Detector(Protocol):
         none.
         """
 
-    def look(self, image: np.ndarray) -> list[Detection]:
+    def detect_in_crop(self, image: np.ndarray) -> list[Detection]:
         """Find the face that a crop was cut for: once, as it is, with a low threshold."""
 
-    def settle(self, image: np.ndarray, face: Detection) -> Detection:
+    def refine(self, image: np.ndarray, face: Detection) -> Detection:
         """Improve the landmarks of the face that was picked, or add dense ones, where the
         detector knows how.
         """

@@ -37,15 +37,15 @@ class Robust:
     ) -> None:
         self._detector, self._face_sides, self._mirror = detector, face_sides, mirror
 
-    def look(self, image: np.ndarray) -> list[Detection]:
+    def detect_in_crop(self, image: np.ndarray) -> list[Detection]:
         """Find the face of a crop, once."""
-        return self._detector.look(image)
+        return self._detector.detect_in_crop(image)
 
     def detect(self, image: np.ndarray) -> list[Detection]:
         """Find the faces of an (H, W, 3) uint8 RGB photograph, each seen once."""
         return self._detector.detect(image)
 
-    def settle(self, image: np.ndarray, face: Detection) -> Detection:
+    def refine(self, image: np.ndarray, face: Detection) -> Detection:
         """Replace a face's landmarks by the median over all looks that find it.
 
         Its score becomes a confidence: the mean over all looks, with 0 for those that do not find
@@ -62,15 +62,15 @@ class Robust:
                     looks.append(again)
         tried = 1 + len(self._face_sides) * (1 + self._mirror)
         landmarks = np.median([look.landmarks for look in looks], axis=0).astype(np.float32)
-        settled = replace(
+        refined = replace(
             face, landmarks=landmarks, score=float(sum(look.score for look in looks) / tried)
         )
-        return self._detector.settle(image, settled)
+        return self._detector.refine(image, refined)
 
     def _look(
         self, crop: np.ndarray, scale: float, corner: np.ndarray, face: Detection, mirrored: bool
     ) -> Detection | None:
-        found = self._detector.look(np.ascontiguousarray(crop))
+        found = self._detector.detect_in_crop(np.ascontiguousarray(crop))
         return same_face(
             [_restore(look, crop.shape[1], scale, corner, mirrored) for look in found], face
         )

@@ -60,7 +60,7 @@ def find_crop_turn(detector: Detector, crop: np.ndarray) -> int:
 
 
 def _score(detector: Detector, crop: np.ndarray) -> float:
-    face = pick_face(detector.look(crop), crop.shape[:2])
+    face = pick_face(detector.detect_in_crop(crop), crop.shape[:2])
     return 0.0 if face is None else face.score
 
 

@@ -37,11 +37,11 @@ class InsightFace:
         """Find the faces of an (H, W, 3) uint8 RGB photograph."""
         return self._find(image, INPUT_SIZE, THRESHOLD)
 
-    def look(self, image: np.ndarray) -> list[Detection]:
+    def detect_in_crop(self, image: np.ndarray) -> list[Detection]:
         """Find the face of a crop."""
         return self._find(image, CROP_SIZE, CROP_THRESHOLD)
 
-    def settle(self, image: np.ndarray, face: Detection) -> Detection:
+    def refine(self, image: np.ndarray, face: Detection) -> Detection:
         """Add the dense landmarks, where the pack has a model for them."""
         if self._dense is None:
             return face

@@ -74,11 +74,11 @@ class YuNet:
                 return found
         return []
 
-    def look(self, image: np.ndarray) -> list[Detection]:
+    def detect_in_crop(self, image: np.ndarray) -> list[Detection]:
         """Find the face of a crop."""
         return self.show(image, Attempt(max(image.shape[:2]), 1.0, 0.0, 0.3))
 
-    def settle(self, image: np.ndarray, face: Detection) -> Detection:
+    def refine(self, image: np.ndarray, face: Detection) -> Detection:
         """Keep the face as it was found."""
         return face
 

@@ -22,7 +22,7 @@ class Fixed:
         points = (2 * TEMPLATE + (10, 20)).astype(np.float32)
         return [Detection(box, points, 0.8)] if image.any() else []
 
-    def settle(self, image: np.ndarray, face: Detection) -> Detection:
+    def refine(self, image: np.ndarray, face: Detection) -> Detection:
         return face
 
 

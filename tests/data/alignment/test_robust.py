@@ -19,7 +19,7 @@ class Recorder:
     def __init__(self, face: Detection, errors: list[float]) -> None:
         self.face, self.errors, self.shown = face, list(errors), []
 
-    def look(self, image):
+    def detect_in_crop(self, image):
         self.shown.append(image.shape[:2])
         error = self.errors.pop(0)
         if np.isnan(error):
@@ -35,7 +35,7 @@ class Recorder:
             )
         ]
 
-    def settle(self, image, face):
+    def refine(self, image, face):
         return face
 
 
@@ -47,17 +47,17 @@ def face() -> Detection:
 
 def test_the_median_ignores_looks_that_go_astray(face):
     looks = Recorder(face, [0.0, 9.0, 0.0, -12.0, 0.0])
-    settled = Robust(looks, (40, 60, 80, 100, 120), mirror=False).settle(
+    refined = Robust(looks, (40, 60, 80, 100, 120), mirror=False).refine(
         np.zeros((300, 300, 3), np.uint8), face
     )
-    np.testing.assert_allclose(settled.landmarks, face.landmarks, atol=0.6)
+    np.testing.assert_allclose(refined.landmarks, face.landmarks, atol=0.6)
     assert looks.shown == [(80, 80), (120, 120), (160, 160), (200, 200), (240, 240)]
 
 
 def test_the_score_falls_with_the_looks_that_find_nothing(face):
     blank = np.zeros((300, 300, 3), np.uint8)
-    sure = Robust(Recorder(face, [0.0, 0.0]), (40, 60), mirror=False).settle(blank, face)
-    unsure = Robust(Recorder(face, [0.0, np.nan]), (40, 60), mirror=False).settle(blank, face)
+    sure = Robust(Recorder(face, [0.0, 0.0]), (40, 60), mirror=False).refine(blank, face)
+    unsure = Robust(Recorder(face, [0.0, np.nan]), (40, 60), mirror=False).refine(blank, face)
     assert sure.score == pytest.approx((1.0 + 0.8 + 0.8) / 3)
     assert unsure.score == pytest.approx((1.0 + 0.8) / 3)
 
@@ -66,20 +66,20 @@ def test_mirror_images_are_turned_back():
     image = read_rgb(assets.path("orl-faces") / "s1" / "1.pgm")
     plain, robust = load_detector(), load_detector(robust=True)
     found = pick_face(plain.detect(image), image.shape[:2])
-    settled = robust.settle(image, found)
-    assert np.linalg.norm(settled.landmarks - found.landmarks, axis=1).max() < 0.06 * found.box[2]
+    refined = robust.refine(image, found)
+    assert np.linalg.norm(refined.landmarks - found.landmarks, axis=1).max() < 0.06 * found.box[2]
     flipped = np.ascontiguousarray(image[:, ::-1])
-    other = robust.settle(flipped, pick_face(plain.detect(flipped), image.shape[:2]))
+    other = robust.refine(flipped, pick_face(plain.detect(flipped), image.shape[:2]))
     back = other.landmarks[[1, 0, 2, 4, 3]] * (-1, 1) + (image.shape[1] - 1, 0)
-    assert np.linalg.norm(settled.landmarks - back, axis=1).max() < 0.05 * found.box[2]
+    assert np.linalg.norm(refined.landmarks - back, axis=1).max() < 0.05 * found.box[2]
 
 
 def test_a_huge_photograph_gives_the_same_landmarks_as_a_small_one():
     image = read_rgb(assets.path("orl-faces") / "s2" / "1.pgm")
     robust = load_detector(robust=True)
-    small = robust.settle(image, pick_face(robust.detect(image), image.shape[:2]))
+    small = robust.refine(image, pick_face(robust.detect(image), image.shape[:2]))
     large = cv2.resize(image, None, fx=20, fy=20, interpolation=cv2.INTER_CUBIC)
-    big = robust.settle(large, pick_face(robust.detect(large), large.shape[:2]))
+    big = robust.refine(large, pick_face(robust.detect(large), large.shape[:2]))
     assert np.abs(big.landmarks / 20 - small.landmarks).max() < 0.05 * small.box[2]
 
 
@@ -97,7 +97,7 @@ def test_under_masks_settled_landmarks_are_nearer_to_the_clean_ones():
         if again is None:
             continue
         frame = estimate_similarity(clean.landmarks)
-        for name, found in (("plain", again), ("robust", robust.settle(masked, again))):
+        for name, found in (("plain", again), ("robust", robust.refine(masked, again))):
             moved = transform_points(found.landmarks, frame) - transform_points(
                 clean.landmarks, frame
             )
