@@ -32,7 +32,9 @@ import cv2
 import numpy as np
 
 from mfr_kit import assets
-from mfr_kit.augment import run, shards
+from mfr_kit.augment import shards, workplace
+from mfr_kit.augment.crew import start_crew
+from mfr_kit.augment.job import job_of
 from mfr_kit.augment.options import AugmentOptions
 from mfr_kit.data.alignment.detect import load_detector
 from mfr_kit.data.images import encode, read_rgb
@@ -86,16 +88,17 @@ def ready(options: AugmentOptions):
     for a while after many were removed.
     """
     turns = itertools.count()
-    with shards.crew(options) as submit:
+    job = job_of(options)
+    with start_crew(job, options.workers) as crew:
 
         def work() -> None:
-            shards.make_shard(options, 0, submit)
+            shards.make_shard(job, 0, crew)
 
         def timed() -> float:
-            building = shards.building_of(options)
+            building = job.target.building
             if building.exists():
                 building.rename(building.with_name(f"{building.name}{next(turns)}"))
-            run.begin(options)
+            workplace.begin(job)
             return seconds(work)
 
         timed()

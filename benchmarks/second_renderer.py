@@ -226,7 +226,8 @@ def make_set(source: Path, target: Path, people: Path | None, robust: bool, mask
     """Write a face set of photographs with a twin of every face, masked by this renderer (and,
     on the photograph, detected again).
     """
-    from mfr_kit.augment import run, shards
+    from mfr_kit.augment import crew, shards, workplace
+    from mfr_kit.augment.job import job_of
     from mfr_kit.augment.options import AugmentOptions
 
     def put_on(
@@ -242,12 +243,13 @@ def make_set(source: Path, target: Path, people: Path | None, robust: bool, mask
         ratio=1.0,
         alignment=alignment,
         mask_on=mask_on,
-        workers=0,
     )
-    run.begin(options)
-    with shards.crew(options, replace(shards.load_maker(options), put_on=put_on)) as submit:
-        shards.make_shard(options, 0, submit)
-    counts, _ = run.finish(options)
+    job = job_of(options)
+    workplace.begin(job)
+    maker = replace(crew.load_maker(job), put_on=put_on)
+    with crew.start_crew(job, workers=0, maker=maker) as own:
+        shards.make_shard(job, 0, own)
+    counts, _ = workplace.finish(job)
     print(f"{target}: {counts}")
 
 

@@ -401,21 +401,19 @@ def make_journal(folder: Path) -> None:
 
 def read_journal(folder: Path) -> None:
     """Read what an interrupted run left, as one that goes on and one that ends do."""
-    from mfr_kit.augment import run, shards
-    from mfr_kit.augment.options import AugmentOptions
+    from mfr_kit.augment import journal, shards, workplace
     from mfr_kit.data.face_set.faceset import write_rows
     from mfr_kit.errors import KitError
 
     building = folder / "set.part"
-    options = AugmentOptions(src=folder, dst=folder / "set")
     with contextlib.suppress(KitError):  # no plan is the one that is asked for here
-        run._expect_same_plan(building / "work" / "plan.json", {}, options)
+        workplace._expect_same_plan(building, {}, folder)
     if not building.exists():  # what holds no face is not worth keeping
         return
-    with shards.journal_of(building, 0).open("r+b") as journal:
-        shards._read_back(journal)
+    with journal.journal_of(building, 0).open("r+b") as file:
+        journal.read_back(file)
     list(shards._spans(building, 0))
-    chunks = ((note["faces"], note["skipped"]) for note in shards.read_journal(building, 0))
+    chunks = ((note["faces"], note["skipped"]) for note in journal.read_journal(building, 0))
     write_rows(building, chunks, {}, in_records=True)
 
 

@@ -189,7 +189,7 @@ def test_augment_on_a_disk_that_fills_up_goes_on_later(
     """The disk is full at the third face or record, or at the very plan of the work; afterwards
     the same command finishes the set.
     """
-    from mfr_kit.augment import shards
+    from mfr_kit.augment.journal import WORK
     from mfr_kit.data.face_set.storage import ShardWriter
 
     count = [0]
@@ -214,17 +214,17 @@ def test_augment_on_a_disk_that_fills_up_goes_on_later(
     error = capsys.readouterr().err
     assert "the disk is full" in error and str(tmp_path / "s") in error
     assert not (tmp_path / "s").exists()
-    assert shards.WORK in listing(tmp_path / "s.part")
+    assert WORK in listing(tmp_path / "s.part")
     assert cli.main(command) == 0
     assert len(faceset.FaceSet.open(tmp_path / "s")) == 4
 
 
 def test_what_a_refused_augment_left_is_not_in_the_way(tmp_path: Path, inputs, capsys, monkeypatch):
-    from mfr_kit.augment import shards
+    from mfr_kit.augment import crew
 
     command = ["augment", str(inputs["src"]), str(tmp_path / "s"), "--aligned", "--workers", "0"]
     with monkeypatch.context() as patch:
-        patch.setattr(shards, "load_maker", lambda *_: (_ for _ in ()).throw(MemoryError))
+        patch.setattr(crew, "load_maker", lambda *_: (_ for _ in ()).throw(MemoryError))
         assert cli.main([*command, "--ratio", "1"]) == 2
     assert (tmp_path / "s.part").is_dir()
     assert cli.main([*command, "--ratio", "0"]) == 0

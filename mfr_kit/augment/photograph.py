@@ -74,8 +74,8 @@ class FaceMaker:
         rng = rng_for(self.seed, key_of(photo.source))
         if photo.condition == faceset.MASK or rng.random() >= self.ratio:
             return [clean], []
-        twin, lost = self._twin(photo, view, face, aligned, clean["key"], rng)
-        return [clean, *twin], lost
+        twin, skipped = self._twin(photo, view, face, aligned, clean["key"], rng)
+        return [clean, *twin], skipped
 
     def _twin(
         self,
@@ -92,8 +92,8 @@ class FaceMaker:
             again = align_again(masked, face, self.detector)
             if again is None:
                 detail = "not found again under its mask"
-                lost = _skipped(photo, faceset.NO_FACE, detail, clean_key)
-                return [], [{**lost, "condition": faceset.MASK}]
+                not_found = _skipped(photo, faceset.NO_FACE, detail, clean_key)
+                return [], [{**not_found, "condition": faceset.MASK}]
             covered = warp(coverage, again.matrix)
         else:
             masked, covered, parameters = self.put_on(aligned.image, aligned.landmarks, rng)

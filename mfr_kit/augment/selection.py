@@ -3,24 +3,35 @@
 """
 
 from collections.abc import Iterable, Iterator
-from pathlib import PurePosixPath
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
 
-from mfr_kit.augment.options import AugmentOptions
 from mfr_kit.data import lists
 from mfr_kit.data.photographs.photos import People, find_people
 from mfr_kit.errors import KitError
 
 
-def people_of(options: AugmentOptions) -> People:
+@dataclass(frozen=True)
+class Selection:
+    """Photographs of a folder of people's folders."""
+
+    src: Path
+    level: int | None = None  # folder levels above a person's; None: 0, where SRC allows
+    people: Path | None = None  # list of names: only these
+    exclude: Path | None = None  # list of photographs to leave out
+    allow_unknown: bool = False  # names in the lists that match nothing are no error
+
+
+def people_of(selection: Selection) -> People:
     """Everybody in SRC.
 
     Raises:
         KitError: no folder of people.
     """
-    return find_people(options.src, options.level or 0)
+    return find_people(selection.src, selection.level or 0)
 
 
-def chosen_people(options: AugmentOptions) -> list[str]:
+def chosen_people(selection: Selection) -> list[str]:
     """The people that are asked for, sorted; a person's place in this list is the label in a
     `.rec`.
 
@@ -28,67 +39,67 @@ def chosen_people(options: AugmentOptions) -> list[str]:
         KitError: no folder of people, or a list that names nobody or somebody who is not there
             (unless --allow-unknown).
     """
-    choice = people_choice(options)
-    return list(people_of(options).homes) if choice is None else sorted(choice.found)
+    choice = people_choice(selection)
+    return list(people_of(selection).homes) if choice is None else sorted(choice.found)
 
 
-def people_choice(options: AugmentOptions) -> lists.Choice | None:
+def people_choice(selection: Selection) -> lists.Choice | None:
     """What --people chose among the folders of SRC; None without it."""
-    if options.people is None:
+    if selection.people is None:
         return None
-    everybody = list(people_of(options).homes)
+    everybody = list(people_of(selection).homes)
     choice = lists.choose(
-        options.people,
+        selection.people,
         everybody,
         "--people",
-        where=str(options.src),
-        root=options.src,
-        allow_unknown=options.allow_unknown,
+        where=str(selection.src),
+        root=selection.src,
+        allow_unknown=selection.allow_unknown,
     )
     if not choice.found:
         raise KitError(
-            f"--people {options.people}: none of its people has a folder in {options.src}"
+            f"--people {selection.people}: none of its people has a folder in {selection.src}"
         )
     return choice
 
 
-def exclude_choice(options: AugmentOptions) -> lists.Choice | None:
+def exclude_choice(selection: Selection) -> lists.Choice | None:
     """What --exclude chose among the files of SRC; None without it. A list without an entry, as
     `audit` writes where all is well, is none.
     """
-    if options.exclude is None:
+    if selection.exclude is None:
         return None
-    found = people_of(options)
+    found = people_of(selection)
     everybody = {lists.nfc(person): person for person in found.homes}
-    lines = [line for _, line in lists.read_lines(options.exclude, "--exclude")]
+    lines = [line for _, line in lists.read_lines(selection.exclude, "--exclude")]
     # Only the folders that the list can mean are read: SRC may hold millions of photographs.
     named = _folders_named(lines, everybody, found)
     known = {photo.source for person in named for photo in found.photos_of(person)}
     return lists.choose(
-        options.exclude,
-        known | {lost.source for lost in found.beside},
+        selection.exclude,
+        known | {row.source for row in found.beside},
         "--exclude",
-        where=str(options.src),
-        root=options.src,
-        allow_unknown=options.allow_unknown,
+        where=str(selection.src),
+        root=selection.src,
+        allow_unknown=selection.allow_unknown,
         may_be_empty=True,
         near=lambda entry: _near(entry, list(everybody.values()), found),
     )
 
 
-def tell(options: AugmentOptions) -> None:
+def tell(selection: Selection) -> None:
     """Say on stderr what the lists did.
 
     Raises:
         KitError: see `chosen_people`.
     """
-    people, excluded = people_choice(options), exclude_choice(options)
+    people, excluded = people_choice(selection), exclude_choice(selection)
     if people is not None:
-        rest = len(people_of(options).homes) - len(people.found)
+        rest = len(people_of(selection).homes) - len(people.found)
         lists.echo("people", [people], f"{rest:,} people left out")
     if excluded is not None:
         mine = None if people is None else set(people.found)
-        level = options.level or 0
+        level = selection.level or 0
         count = sum(mine is None or _person(source, level) in mine for source in excluded.found)
         lists.echo("exclude", [excluded], f"{count:,} photographs left out")
 

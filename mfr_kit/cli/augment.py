@@ -14,12 +14,12 @@ def augment(options: AugmentOptions) -> None:
 
     The clean face is always there; --ratio says how many get a masked twin beside it.
     """
-    from mfr_kit.augment import run as room
+    from mfr_kit.augment import dry_run, run
 
     if options.dry_run:
-        print(room.estimate(options))
+        print(dry_run.estimate(options))
         return
-    done = room.augment(options, print)
+    done = run.augment(options, print)
     made = f"{done.counts['faces']} faces, {done.counts['twins']} masked twins"
     print(f"{options.dst}: {made} in {done.seconds:.1f} s ({done.faces_per_second:.0f} faces/s)")
     if done.counts["skipped"]:

@@ -284,7 +284,7 @@ def test_what_changes_during_a_run_is_said_or_refused(tmp_path, capsys, monkeypa
 
 def test_a_file_that_changed_its_name_amid_a_chunk_is_noticed(tmp_path, capsys, monkeypatch):
     src = copy_faces(tmp_path / "src", {"anna": "s1"}, 3)
-    monkeypatch.setattr(room, "finish", lambda options: 1 / 0)
+    monkeypatch.setattr(room, "finish", lambda job: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         augment(src, tmp_path / "set")
     (src / "anna" / "2.pgm").rename(src / "anna" / "2b.pgm")

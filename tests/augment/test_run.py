@@ -16,8 +16,10 @@ import numpy as np
 import pytest
 
 from mfr_kit import assets, cli
+from mfr_kit.augment import crew, shards, workplace
 from mfr_kit.augment import run as room
-from mfr_kit.augment import shards
+from mfr_kit.augment.job import job_of
+from mfr_kit.augment.journal import WORK, journal_of
 from mfr_kit.augment.options import AugmentOptions
 from mfr_kit.data.alignment.align import TEMPLATE, warp
 from mfr_kit.data.face_set import faceset
@@ -104,28 +106,28 @@ def test_the_ratio_is_the_share_that_gets_a_twin(photos):
 def test_a_stopped_run_continues_to_the_same_bytes(photos, monkeypatch, form):
     monkeypatch.setattr(shards, "CHUNK", 4)
     whole, in_pieces = run(photos, "whole", format=form), photos.parent / "pieces"
-    real_make = shards.make_chunk
+    real_make = crew.make_chunk
 
-    def dies_at_the_third(maker, options, chunk):
+    def dies_at_the_third(maker, target, chunk):
         if chunk[0].source == "s2/4.pgm":
             raise KeyboardInterrupt
-        return real_make(maker, options, chunk)
+        return real_make(maker, target, chunk)
 
-    monkeypatch.setattr(shards, "make_chunk", dies_at_the_third)
+    monkeypatch.setattr(crew, "make_chunk", dies_at_the_third)
     options = AugmentOptions(src=photos, dst=in_pieces, workers=0, ratio=1.0, format=form)
     with pytest.raises(KeyboardInterrupt):
         room.augment(options)
     assert not in_pieces.exists()
     with pytest.raises(KitError, match="other options"):
         room.augment(AugmentOptions(src=photos, dst=in_pieces, workers=0, ratio=0.5, format=form))
-    monkeypatch.setattr(shards, "make_chunk", real_make)
+    monkeypatch.setattr(crew, "make_chunk", real_make)
     assert room.augment(options).resumed >= 4
     assert files_of(in_pieces) == files_of(whole.folder)
 
 
 def test_a_source_that_changed_between_stop_and_resume_is_refused(photos, monkeypatch):
     monkeypatch.setattr(shards, "CHUNK", 4)
-    monkeypatch.setattr(room, "finish", lambda options: 1 / 0)
+    monkeypatch.setattr(room, "finish", lambda job: 1 / 0)
     options = AugmentOptions(src=photos, dst=photos.parent / "set", workers=0, ratio=0.0)
     with pytest.raises(ZeroDivisionError):
         room.augment(options)
@@ -159,7 +161,7 @@ def test_kill_9_at_any_moment_and_the_same_command_ends_in_the_same_bytes(photos
         shutil.copytree(assets.path("orl-faces") / f"s{person}", photos / f"s{person}")
     whole, killed = photos.parent / "whole", photos.parent / "killed"
     assert start(photos, whole, *flags, "--workers", "0").wait() == 0
-    draw, work = random.Random(repr(flags)), killed.with_name("killed.part") / shards.WORK
+    draw, work = random.Random(repr(flags)), killed.with_name("killed.part") / WORK
     for progress in (False, True, True):  # at any moment, then twice soon after some more was done
         before = noted(work)
         process = start(photos, killed, *flags, "--workers", "1")
@@ -215,15 +217,16 @@ def test_a_shard_is_what_insightface_reads(photos):
 def test_shards_made_apart_in_any_order_are_the_set_of_one_command(photos):
     whole = run(photos, "whole", format="rec", shards=3)
     options = AugmentOptions(
-        src=photos, dst=photos.parent / "apart", workers=0, ratio=1.0, format="rec", shards=3
+        src=photos, dst=photos.parent / "apart", ratio=1.0, format="rec", shards=3
     )
-    room.begin(options)
-    shards.make_shard(options, 2)
+    job = pickle.loads(pickle.dumps(job_of(options)))  # as a cluster sends it
+    workplace.begin(job)
+    shards.make_shard(job, 2, workers=0)
     with pytest.raises(KitError, match="shard 0 of 3"):
-        room.finish(options)
-    shards.make_shard(options, 0)
-    shards.make_shard(options, 1)
-    room.finish(options)
+        workplace.finish(job)
+    shards.make_shard(job, 0, workers=0)
+    shards.make_shard(job, 1, workers=0)
+    workplace.finish(job)
     assert files_of(photos.parent / "apart") == files_of(whole.folder)
 
 
@@ -234,8 +237,9 @@ def test_more_shards_than_people_are_refused(photos):
 
 def test_two_runs_of_one_set_do_not_mix(photos):
     options = AugmentOptions(src=photos, dst=photos.parent / "set", workers=0)
-    room.begin(options)
-    with shards.journal_of(shards.building_of(options), 0).open("a+b") as held:
+    job = job_of(options)
+    workplace.begin(job)
+    with journal_of(job.target.building, 0).open("a+b") as held:
         fcntl = pytest.importorskip("fcntl")
         fcntl.flock(held, fcntl.LOCK_EX)
         with pytest.raises(KitError, match="another run"):

@@ -1,0 +1,97 @@
+"""What an `augment` run is to do, as plain values that another process or machine can be sent."""
+
+import hashlib
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mfr_kit import __version__
+from mfr_kit.augment.options import AugmentOptions
+from mfr_kit.augment.selection import Selection
+from mfr_kit.options import as_dict, names_affecting
+
+_NAME_BYTES = 250  # that leave room for `.part` in a file system's 255
+
+
+@dataclass(frozen=True)
+class Alignment:
+    """How a photograph becomes an aligned face."""
+
+    detector: str  # a file of data/detectors
+    model: Path | None  # the detector's own, where it is not the usual one
+    robust: bool  # the median landmarks of several looks
+    upright: bool  # turn photographs that lie on their side or upside down
+    aligned: bool  # the photographs are aligned faces and stay as they are
+    own_landmarks: bool  # look for an aligned face's landmarks, for its mask
+
+
+@dataclass(frozen=True)
+class Twins:
+    """Which faces get a masked twin, and what is drawn on it."""
+
+    ratio: float  # share of the faces, 0..1
+    seed: int
+    masks: list[str] | None  # looks or kinds; None for the whole mix
+    on_photo: bool  # drawn on the photograph, which is detected again; else on the face
+
+
+@dataclass(frozen=True)
+class Target:
+    """The face set that is written."""
+
+    dst: Path
+    suffix: str  # of the faces: ".jpg" or ".png"
+    in_records: bool  # images in .rec files instead of files below faces/
+    shards: int  # parts of people that can be worked at apart
+
+    @property
+    def building(self) -> Path:
+        """Where the set is put together before it is moved to `dst`."""
+        name = self.dst.name
+        if len(os.fsencode(name)) > _NAME_BYTES:
+            mark = hashlib.blake2b(os.fsencode(name), digest_size=5).hexdigest()
+            name = f"{os.fsencode(name)[: _NAME_BYTES - 11].decode(errors='ignore')}~{mark}"
+        return self.dst.with_name(f"{name}.part")
+
+
+@dataclass(frozen=True)
+class Job:
+    """One run: all that its shards have in common. Equal jobs give equal bytes."""
+
+    selection: Selection
+    alignment: Alignment
+    twins: Twins
+    target: Target
+    about: dict[str, Any]  # what faceset.json says of it (JSON-able)
+
+
+def job_of(options: AugmentOptions) -> Job:
+    """Take apart what the user asked for, by subject."""
+    return Job(
+        Selection(
+            options.src, options.level, options.people, options.exclude, options.allow_unknown
+        ),
+        Alignment(
+            options.detector,
+            options.detector_model,
+            options.alignment == "robust",
+            options.upright,
+            options.aligned,
+            options.detect,
+        ),
+        Twins(options.ratio, options.seed, options.masks, options.draws_on_photo),
+        Target(options.dst, f".{options.image}", options.format == "rec", options.shards),
+        _about(options),
+    )
+
+
+def _about(options: AugmentOptions) -> dict[str, Any]:
+    """What the set says of how it was made: the options that affect a face."""
+    names = names_affecting(AugmentOptions, "result")
+    chosen = {name: value for name, value in as_dict(options).items() if name in names}
+    return {
+        "kit_version": __version__,
+        "source": options.src.resolve().name,
+        "options": {**chosen, "mask_on": "photo" if options.draws_on_photo else "crop"},
+    }

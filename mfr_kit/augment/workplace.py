@@ -1,0 +1,220 @@
+"""`DST.part`, where an `augment` run puts its face set together: laid out, found again, and moved
+to DST when the set is whole.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from mfr_kit import files, paths
+from mfr_kit.augment.job import Job
+from mfr_kit.augment.journal import WORK, holds_faces, journal_of, read_journal
+from mfr_kit.augment.selection import (
+    Selection,
+    chosen_people,
+    exclude_choice,
+    people_choice,
+    people_of,
+    tell,
+)
+from mfr_kit.data import lists
+from mfr_kit.data.alignment.align import SIZE
+from mfr_kit.data.face_set import faceset
+from mfr_kit.data.face_set.storage import rec_path
+from mfr_kit.data.formats._names import refuse_names, write_names
+from mfr_kit.data.photographs.folder_checks import Survey, refuse_face_set, refuse_overlap, survey
+from mfr_kit.errors import KitError
+from mfr_kit.masks import library
+from mfr_kit.records import check
+
+Say = Callable[[str], None]
+PLAN = "plan.json"  # below WORK
+
+
+def keep_quiet(line: str) -> None:
+    """Say nothing."""
+
+
+def begin(job: Job, say: Say = keep_quiet) -> Survey:
+    """Look through SRC and say what is in it; lay out `DST.part`, or find it as an earlier run of
+    the same job left it.
+
+    Raises:
+        KitError: DST exists, an unknown mask, fewer people than shards, or `DST.part` was begun
+            for another job.
+    """
+    selection, target = job.selection, job.target
+    if target.dst.exists() and (not target.dst.is_dir() or any(target.dst.iterdir())):
+        raise KitError(f"{target.dst} exists already: choose another DST or remove it first")
+    paths.check_output(target.building, "folder", "DST")
+    seen = look_through(job, say)
+    people = chosen_people(selection)
+    if target.in_records:
+        refuse_names(people, selection.src)
+    if len(people) < target.shards:
+        raise KitError(
+            f"--shards {target.shards}: there are only {len(people)} people in {selection.src}, "
+            "and a person is in one shard"
+        )
+    library.load(job.twins.masks)  # a name that no mask has is refused before DST.part is begun
+    places = {
+        "src": str(selection.src.resolve()),
+        "people": _content(people_choice(selection)),
+        "exclude": _content(exclude_choice(selection)),
+        "found": people_digest(people),
+    }
+    _lay_out(target.building, {**job.about, **places}, selection.src)
+    return seen
+
+
+def look_through(job: Job, say: Say) -> Survey:
+    """Check where SRC and DST lie and how SRC is laid out, and say what the lists chose and what
+    was found.
+
+    Raises:
+        KitError: SRC is a face set, or a level too high for its people; DST lies inside it, or the
+            other way round; no photograph.
+    """
+    selection = job.selection
+    for path in (job.target.dst, job.target.building):
+        refuse_overlap(selection.src, path)
+    if selection.src.is_dir():
+        refuse_face_set(selection.src, job.alignment.aligned)
+    tell(selection)
+    people, excluded = chosen_people(selection), exclude_choice(selection)
+    left_out = set() if excluded is None else set(excluded.found)
+    seen = survey(people_of(selection), people, left_out, guess=selection.level is None)
+    for line in seen.lines(selection.src):
+        say(line)
+    return seen
+
+
+def _lay_out(building: Path, plan: dict, src: Path) -> None:
+    wanted = json.loads(json.dumps(plan))
+    path = building / WORK / PLAN
+    if building.is_dir() and not any(item.is_file() for item in building.rglob("*")):
+        shutil.rmtree(building)  # a full disk stopped an earlier start here
+    if building.exists() and not path.is_file():
+        raise KitError(f"{building} is in the way and was not left by this command: remove it")
+    if path.is_file():
+        _expect_same_plan(building, wanted, src)
+    files.write_text(path, json.dumps(wanted, sort_keys=True))
+
+
+def _expect_same_plan(building: Path, wanted: dict, src: Path) -> None:
+    try:
+        found = json.loads((building / WORK / PLAN).read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        found = {}
+    found = found if isinstance(found, dict) else {}
+    if found == wanted:
+        return
+    if not holds_faces(building):  # left by a start that was refused
+        shutil.rmtree(building)
+        return
+    if {**found, "found": ""} == {**wanted, "found": ""}:
+        raise _other_people(src, building)
+    raise KitError(
+        f"{building} was begun with other options or other names in its lists: give the same "
+        "ones to continue it, or remove it to start afresh"
+    )
+
+
+def expect_people(selection: Selection, building: Path) -> list[str]:
+    """The people of the run, as `begin` found them: their places are the labels, and say which
+    shard they are in.
+
+    Raises:
+        KitError: others are there by now.
+    """
+    people = chosen_people(selection)
+    try:
+        plan = json.loads((building / WORK / PLAN).read_text(encoding="utf-8"))
+        check(plan, {"found": str}, f"{building}", "remove it")
+    except (OSError, ValueError, RecursionError, KitError):
+        raise KitError(f"{building}: not laid out, or damaged: remove it to start afresh") from None
+    if plan.get("found") != people_digest(people):
+        raise _other_people(selection.src, building)
+    return people
+
+
+def people_digest(people: list[str]) -> str:
+    """A digest of names, in their order."""
+    return hashlib.blake2b("\n".join(people).encode(), digest_size=16).hexdigest()
+
+
+def _other_people(src: Path, building: Path) -> KitError:
+    return KitError(
+        f"{src} changed since the run began (other people): remove {building} to start afresh"
+    )
+
+
+def _content(choice: lists.Choice | None) -> str | None:
+    return None if choice is None else lists.digest(choice.found)
+
+
+def finish(job: Job) -> tuple[dict[str, int], Counter]:
+    """Put the rows of all shards together and move `DST.part` to DST.
+
+    Returns:
+        the counts of faces, twins and skipped photographs, and why these were skipped.
+    Raises:
+        KitError: a shard was never begun, or no face was found at all.
+    """
+    target, building = job.target, job.target.building
+    shards = range(target.shards)
+    missing = [shard for shard in shards if not journal_of(building, shard).is_file()]
+    if missing:
+        raise KitError(f"{building}: shard {missing[0]} of {len(shards)} has not been made")
+    reasons: Counter[str] = Counter()
+    notes: Counter[str] = Counter()
+    rows = _rows(job, reasons, notes)
+    about = {**job.about, "notes": notes}  # filled while the rows are written
+    counts = faceset.write_rows(building, rows, about, target.in_records)["counts"]
+    if not counts["faces"]:
+        raise KitError(_no_face(job.selection.src, building, reasons))
+    if target.in_records:
+        people = expect_people(job.selection, building)
+        (building / "property").write_text(f"{len(people)},{SIZE},{SIZE}\n", encoding="ascii")
+        for shard in shards:
+            write_names(rec_path(building, shard), people)
+    if target.dst.exists():
+        target.dst.rmdir()
+    os.replace(building, target.dst)
+    shutil.rmtree(target.dst / WORK)
+    return counts, reasons
+
+
+def notes_of(faces: list[dict]) -> Iterator[str]:
+    """What was done to the photographs of some rows before their faces were found."""
+    return (row["note"] for row in faces if row["note"])
+
+
+def _rows(job: Job, reasons: Counter, notes: Counter) -> Iterator[tuple[list[dict], list[dict]]]:
+    """Read the journals back in order, count the reasons and what was done to photographs, and
+    end with the files that lie beside the people's folders.
+    """
+    for shard in range(job.target.shards):
+        for note in read_journal(job.target.building, shard):
+            reasons.update(row["reason"] for row in note["skipped"])
+            notes.update(notes_of(note["faces"]))
+            yield note["faces"], note["skipped"]
+    beside = () if job.selection.people else people_of(job.selection).beside
+    reasons.update(item.reason for item in beside)
+    empty = dict.fromkeys(faceset.SKIPPED_COLUMNS, "")
+    yield [], [{**empty, **item._asdict()} for item in beside]
+
+
+def _no_face(src: Path, building: Path, reasons: Counter) -> str:
+    counted = ", ".join(f"{count:,} {reason}" for reason, count in sorted(reasons.items()))
+    listed = f"{building / faceset.SKIPPED} says why for each file"
+    if set(reasons) == {"not_aligned"}:
+        return (
+            f"none of the {reasons['not_aligned']:,} files in {src} is an aligned face "
+            f"({listed}): leave --aligned out, so that faces are found and aligned"
+        )
+    return f"no face was found in {src} ({counted}): {listed}"
