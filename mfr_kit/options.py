@@ -70,7 +70,7 @@ def option(  # noqa: PLR0913  an option is described in one place
             found by folder.
         writes: "file" or "folder" for a path that the command writes; it is checked before the work
             begins.
-        formerly: the option's old name, still understood as a flag and in files.
+        formerly: the option's old name with `_`, still understood as a flag and in files.
     Raises:
         ValueError: `within` or `affects` is none of the above.
     """
@@ -242,20 +242,53 @@ def typed(cls: type, raw: dict[str, Any], where: str) -> dict[str, Any]:
     """Turn plain values of a TOML file into those of an options dataclass, by name.
 
     Raises:
-        KitError: unknown key or wrong type; names `where` and the key.
+        KitError: unknown key, one option under two names, or wrong type; names `where` and the key.
     """
     fields = {field.name: field for field in dataclasses.fields(cls)}
     values = {}
-    for key, value in raw.items():
-        name = key.replace("-", "_")
+    for name, value in under_current_names(cls, raw, where).items():
         if name not in fields:
-            raise KitError(f"{where}: {unknown('key', key, sorted(fields))}")
+            raise KitError(f"{where}: {unknown('key', name, sorted(fields))}")
+        values[name] = _cast(fields[name].type, value, f"{where}: key {shown(name)}")
+    return values
+
+
+def former_names(cls: type) -> dict[str, str]:
+    """Map the options' former names to those they have, both with `_`."""
+    return {
+        field.metadata["formerly"]: field.name
+        for field in dataclasses.fields(cls)
+        if field.metadata.get("formerly")
+    }
+
+
+def under_current_names(cls: type, raw: dict[str, Any], where: str) -> dict[str, Any]:
+    """Put the values of a file under the names that the options have: `_` for `-`, and the current
+    name for a former one. Keys that are no option stay as they are.
+
+    Raises:
+        KitError: an option is there under two names; names `where` and both.
+    """
+    former = former_names(cls)
+    known = {field.name for field in dataclasses.fields(cls)}
+    values: dict[str, Any] = {}
+    spelled: dict[str, str] = {}
+    for key, value in raw.items():
+        dashless = key.replace("-", "_")
+        name = former.get(dashless, dashless)
+        name = name if name in known else key
         if name in values:
             raise KitError(
-                f"{where}: key '{name}' is there twice: as {key} and with the other dash"
+                f"{where}: {shown(spelled[name])} and {shown(key)} are the same option: give it "
+                f"once, as '{name}'"
             )
-        values[name] = _cast(fields[name].type, value, f"{where}: key {shown(key)}")
+        values[name], spelled[name] = value, key
     return values
+
+
+def first_name(field: dataclasses.Field) -> str:
+    """Name an option as digests do, which outlast a renaming: by its former name if it has one."""
+    return field.metadata.get("formerly") or field.name
 
 
 def _cast(hint: Any, value: Any, where: str) -> Any:

@@ -349,7 +349,7 @@ sets = [
 setting = [
   {name = "base"},
   {name = "wide", width = 0.5, val-every = 3},
-  {name = "half", of = "base", keep = 0.5, average = true},
+  {name = "half", of = "base", weight_share = 0.5, average = true},
 ]
 """
 RECIPE = (

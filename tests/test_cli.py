@@ -98,6 +98,8 @@ def test_help_stands_in_sections_as_wide_as_the_terminal(capsys, monkeypatch):
     [
         (["--lr", "1"], "did you mean --learning-rate?"),
         (["--bach-size", "1"], "did you mean --batch-size?"),
+        (["--keep", "2", "--data", "x", "--out", "y"], "--weight-share must be between 0 and 1"),
+        (["--keep", "1", "--weight_share", "1"], "--keep and --weight-share are the same option"),
         (["--learning_rate", "0", "--data", "x", "--out", "y"], "--learning-rate must be above 0"),
         (["--method", "CoupleFase", "--data", "x", "--out", "y"], "Did you mean 'coupleface'"),
     ],

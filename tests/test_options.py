@@ -6,7 +6,7 @@ from typer.testing import CliRunner
 
 from mfr_kit.cli._command import command
 from mfr_kit.errors import KitError
-from mfr_kit.options import as_dict, load, option, options_class
+from mfr_kit.options import as_dict, from_python, load, option, options_class
 
 
 @options_class
@@ -92,3 +92,24 @@ def test_a_text_with_a_nul_and_a_huge_number_are_refused(tmp_path):
         load(Options, config(tmp_path, 'src = "a\\u0000"\n'), {})
     with pytest.raises(KitError, match="key 'limit': expected int"):
         load(Options, config(tmp_path, f'src = "a"\nlimit = {10**30}\n'), {})
+
+
+@options_class
+class Renamed:
+    weight_share: float = option(1.0, help="Share.", formerly="keep_part")
+
+
+@pytest.mark.parametrize("name", ["weight_share", "weight-share", "keep_part", "keep-part"])
+def test_an_option_is_understood_under_its_former_name(tmp_path, name):
+    path = config(tmp_path, f"{name} = 0.5\n")
+    assert load(Renamed, path, {}) == Renamed(weight_share=0.5)
+    assert load(Renamed, path, {"weight_share": 0.25}) == Renamed(weight_share=0.25)
+    assert from_python(Renamed, {name: 0.5}, "here") == Renamed(weight_share=0.5)
+
+
+@pytest.mark.parametrize("second", ["weight-share", "keep_part"])
+def test_an_option_given_under_two_names_is_refused_in_a_line(tmp_path, second):
+    path = config(tmp_path, f"weight_share = 0.5\n{second} = 0.5\n")
+    message = f"c.toml: 'weight_share' and '{second}' are the same option: give it once, as 'wei"
+    with pytest.raises(KitError, match=message):
+        load(Renamed, path, {})

@@ -29,7 +29,7 @@ from mfr_kit.evaluation.verification.rates import Plan, figure
 from mfr_kit.models import weights
 from mfr_kit.models.embedders import Embedder, load_embedder
 from mfr_kit.models.run_files import MEASURED_LINE, read_metrics
-from mfr_kit.options import as_dict, names_of_inputs
+from mfr_kit.options import as_dict, first_name, names_of_inputs, under_current_names
 from mfr_kit.training import average, distill, people
 from mfr_kit.training.average_options import AverageOptions
 from mfr_kit.training.options import RunOptions, distill_options
@@ -149,8 +149,9 @@ def is_current(record: dict, key: str, table: Table, cell: Cell) -> bool:
     if cell.setting == TEACHER or table.setting(cell.setting).of is not None:
         return True
     now = as_dict(table.options(table.setting(cell.setting), out=Path("-"), seed=cell.seed))
+    before = under_current_names(distill_options(), record["options"], f"the record of {cell.name}")
     compared = names_of_inputs(distill_options()) - {"embedding_size"}
-    return all(now[name] == value for name, value in record["options"].items() if name in compared)
+    return all(now[name] == value for name, value in before.items() if name in compared)
 
 
 def _inputs(table: Table, cell: Cell) -> dict[str, str]:
@@ -172,14 +173,16 @@ def _weights_key(table: Table, cell: Cell) -> str:
     setting = table.setting(cell.setting)
     source = setting if setting.of is None else table.setting(setting.of)
     options = table.options(source, out=Path("-"), seed=0)
-    given = as_dict(options)
+    given, known = as_dict(options), distill_options().__dataclass_fields__
     told = {
-        name: given[name]
+        first_name(known[name]): given[name]
         for name, value in default_options().items()
         if name != "seed" and getattr(options, name) != value
     }
     seeds = list(table.seeds) if cell.seed == MEAN else [cell.seed]
-    return _digest([told, _fingerprint(given["data"]), setting.of is not None, setting.keep, seeds])
+    return _digest(
+        [told, _fingerprint(given["data"]), setting.of is not None, setting.weight_share, seeds]
+    )
 
 
 @functools.cache
@@ -319,7 +322,7 @@ def _derived(table: Table, setting: Setting, cell: Cell, options: AblateOptions)
     made_from = _inputs(table, cell)
     inputs.expect_same(out, made_from)
     if not (out / weights.STUDENT).is_file():
-        average.average(AverageOptions(runs=runs, out=out, keep=setting.keep))
+        average.average(AverageOptions(runs=runs, out=out, weight_share=setting.weight_share))
         inputs.store(out, made_from)
     return str(out)
 
@@ -327,15 +330,14 @@ def _derived(table: Table, setting: Setting, cell: Cell, options: AblateOptions)
 def _about_run(run: Path) -> dict:
     """What a record keeps of a run: its options, lineage and training curve."""
     loaded = weights.load_run(run)
+    config = under_current_names(distill_options(), loaded.config, f"{run / weights.CONFIG}")
     lines = read_metrics(run, MEASURED_LINE)
     steps = [line for line in lines if "loss" in line]
     chosen = steps[:: max(1, -(-len(steps) // POINTS))]
     checks = [line["validation"] | {"step": line["step"]} for line in lines if "validation" in line]
     return {
         "options": {
-            name: value
-            for name, value in loaded.config.items()
-            if name not in ("out", "bank", "data")
+            name: value for name, value in config.items() if name not in ("out", "bank", "data")
         },
         "training_sets": loaded.lineage["training_sets"],
         "curve": [[line["step"], round(line["loss"], 5)] for line in chosen],

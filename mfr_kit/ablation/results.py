@@ -18,7 +18,7 @@ from mfr_kit.errors import KitError
 from mfr_kit.evaluation.report import plot
 from mfr_kit.evaluation.verification.bootstrap import LEVEL
 from mfr_kit.evaluation.verification.rates import CLAIM, COMPARE
-from mfr_kit.options import names_of_inputs
+from mfr_kit.options import names_of_inputs, under_current_names
 from mfr_kit.paths import check_output, refuse_other
 from mfr_kit.records import read_text
 from mfr_kit.shipped import folder as folder_of_data
@@ -99,7 +99,8 @@ def _read(folder: Path) -> dict[str, list[dict]]:
     for path in sorted(Path(folder).glob("*/*.json")):
         record = read_record(path)
         if "options" in record:
-            record["options"] = {**default_options(), **record["options"]}
+            given = under_current_names(distill_options(), record["options"], str(path))
+            record["options"] = {**default_options(), **given}
         known = tables[record["table"]]
         if known:
             refuse_other_layout(path, record, known[0])

@@ -8,17 +8,17 @@ from pathlib import Path
 from typing import Any
 
 from mfr_kit.errors import KitError
-from mfr_kit.options import load, read_toml, typed
+from mfr_kit.options import load, read_toml, typed, under_current_names
 from mfr_kit.records import check
 from mfr_kit.registry import unknown
 from mfr_kit.training.options import RunOptions, distill_options
 
 TOP = {"title", "config", "seeds", "teacher", "resamples", "common", "sets", "setting"}
 SET = {"name", "data", "people", "fars", "protocols", "flip"}
-DERIVED = {"name", "of", "keep", "average"}
+DERIVED = {"name", "of", "weight_share", "average"}
 OWN = ("out", "bank", "seed")  # the table's own business, not a setting's
 ADVICE = "docs/guides/ablations.md shows a table"
-SETTING_SHAPE = {"name": str, "of?": str, "keep?": float, "average?": bool}
+SETTING_SHAPE = {"name": str, "of?": str, "weight_share?": float, "average?": bool}
 SET_SHAPE = {"name": str, "data": str, "people?": str, "fars": [float], "protocols?": [str]}
 SHAPE = {
     "title": str,
@@ -51,14 +51,14 @@ class Setting:
     """One row: options of `kit.py distill`, or (where `of` names another row) weights made from
     that row's runs without training.
 
-    `keep` is how far such weights go from the initial ones to the trained ones; `average` takes the
-    mean over the seeds first.
+    `weight_share` is how far such weights go from the initial ones to the trained ones; `average`
+    takes the mean over the seeds first.
     """
 
     name: str
     changes: dict[str, Any]
     of: str | None = None
-    keep: float = 1.0
+    weight_share: float = 1.0
     average: bool = False
 
 
@@ -124,7 +124,7 @@ def read(path: Path) -> Table:
     for key in ("title", "sets", "setting"):
         if not raw.get(key):
             raise KitError(f"{path}: '{key}' is missing (docs/guides/ablations.md shows a table)")
-    raw = check(_expanded(raw, path), SHAPE, str(path), ADVICE)
+    raw = check(_under_current_names(_expanded(raw, path), path), SHAPE, str(path), ADVICE)
     _refuse_values(raw, path)
     settings = tuple(_setting(entry, path) for entry in raw["setting"])
     names = [setting.name for setting in settings]
@@ -151,6 +151,21 @@ def read(path: Path) -> Table:
     )
 
 
+def _under_current_names(raw: dict, path: Path) -> dict:
+    """Put the settings' options under the names they have; what is no setting is left to the check
+    of shapes.
+    """
+    if not isinstance(raw["setting"], list):
+        return raw
+    settings = [
+        under_current_names(distill_options(), entry, f"{path}: setting[{number}]")
+        if isinstance(entry, dict)
+        else entry
+        for number, entry in enumerate(raw["setting"])
+    ]
+    return {**raw, "setting": settings}
+
+
 def _refuse_values(raw: dict, path: Path) -> None:
     """Refuse numbers out of their range, and names that cannot be told apart."""
     seeds, resamples = raw.get("seeds", [0]), raw.get("resamples", 200)
@@ -160,8 +175,10 @@ def _refuse_values(raw: dict, path: Path) -> None:
         if not entry["fars"] or not all(0 < far <= 1 for far in entry["fars"]):
             raise KitError(f"{path}: set '{entry['name']}': 'fars' are numbers above 0 to 1")
     for entry in raw["setting"]:
-        if not 0 <= entry.get("keep", 1.0) <= 1:
-            raise KitError(f"{path}: setting '{entry['name']}': 'keep' is a number from 0 to 1")
+        if not 0 <= entry.get("weight_share", 1.0) <= 1:
+            raise KitError(
+                f"{path}: setting '{entry['name']}': 'weight_share' is a number from 0 to 1"
+            )
     for what, many in (("sets", "sets"), ("setting", "settings")):
         names = [entry["name"] for entry in raw[what]]
         twice = next((name for name in names if names.count(name) > 1 or not name), None)
@@ -218,13 +235,13 @@ def _setting(entry: dict, path: Path) -> Setting:
         entry["name"],
         {},
         entry["of"],
-        float(entry.get("keep", 1.0)),
+        float(entry.get("weight_share", 1.0)),
         bool(entry.get("average", False)),
     )
 
 
 def _plain_options(values: dict, where: str) -> dict[str, Any]:
-    values = {key.replace("-", "_"): value for key, value in values.items()}
+    values = under_current_names(distill_options(), values, where)
     for key in OWN:
         if key in values:
             raise KitError(f"{where}: '{key}' is set by `kit.py ablate` itself")

@@ -13,7 +13,7 @@ from typer.core import TyperCommand, TyperGroup
 from typer.exceptions import TyperException
 
 from mfr_kit.errors import KitError
-from mfr_kit.options import flag_of
+from mfr_kit.options import former_names
 from mfr_kit.registry import nearest
 
 CALLED = "kit.py"  # the program's name in texts
@@ -43,6 +43,12 @@ class Command(TyperCommand):
         """Its options by name; none where it is not made of an options class."""
         cls = getattr(self.callback, "options_class", None)
         return {field.name: field for field in dataclasses.fields(cls)} if cls else {}
+
+    @property
+    def former_names(self) -> dict[str, str]:
+        """Its options' former names, with `_`, and the names they have."""
+        cls = getattr(self.callback, "options_class", None)
+        return former_names(cls) if cls else {}
 
     def collect_usage_pieces(self, ctx: Any) -> list[str]:
         """Name what must be given, and say that there are options."""
@@ -80,10 +86,11 @@ class Command(TyperCommand):
         known = {name for parameter in self.get_params(ctx) for name in parameter.opts}
         known |= {name for parameter in self.get_params(ctx) for name in parameter.secondary_opts}
         former = {
-            f"--{field.metadata['formerly']}": flag_of(field)
-            for field in self.fields.values()
-            if field.metadata["formerly"]
+            f"--{prefix}{old.replace('_', '-')}": f"--{prefix}{name.replace('_', '-')}"
+            for old, name in self.former_names.items()
+            for prefix in ("", "no-")
         }
+        _refuse_both(args, former)
         try:
             return super().parse_args(ctx, [_as_known(word, known, former) for word in args])
         except TyperException as error:
@@ -96,6 +103,13 @@ class Command(TyperCommand):
                 f"{ctx.command_path} has no option {name}{guess} `{ctx.command_path} --help` "
                 "lists its options"
             ) from None
+
+
+def _refuse_both(args: list[str], former: dict[str, str]) -> None:
+    typed = {word.partition("=")[0].replace("_", "-") for word in args if word.startswith("--")}
+    for old, flag in former.items():
+        if {old, flag} <= typed:
+            raise KitError(f"{old} and {flag} are the same option: give it once, as {flag}")
 
 
 def _as_known(word: str, known: set[str], former: dict[str, str]) -> str:

@@ -11,7 +11,7 @@ def add_to(app) -> None:
 
 def average(options: AverageOptions) -> None:
     """Average the students of several runs in weight space, or take one back towards its start
-    with --keep.
+    with --weight-share.
     """
     from mfr_kit.training.average import average as run
 

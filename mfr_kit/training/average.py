@@ -27,14 +27,12 @@ def average(options: AverageOptions) -> Path:
     """Write a run folder with the mean of the runs' students; returns its weights file.
 
     Source: Wortsman et al., *Model soups* (arXiv 2203.05482) and *Robust fine-tuning of zero-shot
-        models* (arXiv 2109.01903) for `keep`.
+        models* (arXiv 2109.01903) for `weight_share`.
 
     Raises:
         KitError: no runs, different architectures or initial weights, a projector, or OUT exists.
     """
     files.refuse_existing(options.out, "--out")
-    if not 0 <= options.keep <= 1:
-        raise KitError(f"--keep must be between 0 and 1, not {options.keep}")
     runs = [weights.load_run(path) for path in options.runs]
     check_runs(runs)
     if any(run.projector is not None for run in runs):
@@ -42,18 +40,20 @@ def average(options: AverageOptions) -> Path:
             "runs that trained a projector have embedding spaces of their own and cannot be "
             "averaged"
         )
-    if runs[0].config["init"] == "random" and (len(runs) > 1 or options.keep < 1):
+    if runs[0].config["init"] == "random" and (len(runs) > 1 or options.weight_share < 1):
         raise KitError(
             "runs that started from random weights cannot be averaged: nothing lies between two "
             "of them"
         )
     states = [run.model.state_dict() for run in runs]
     mean = {key: _mean([state[key] for state in states]) for key in states[0]}
-    if options.keep < 1:
-        mean = optimise.interpolate(_initial_state(runs[0]), mean, options.keep)
+    if options.weight_share < 1:
+        mean = optimise.interpolate(_initial_state(runs[0]), mean, options.weight_share)
     with files.building(options.out) as folder:
-        files.write_json(folder / weights.LINEAGE, _lineage(runs, options.keep))
-        config = {**runs[0].config, "keep": options.keep}
+        files.write_json(folder / weights.LINEAGE, _lineage(runs, options.weight_share))
+        given, where = runs[0].config, f"{runs[0].path.parent / weights.CONFIG}"
+        config = flags.under_current_names(distill_options(), given, where)
+        config["weight_share"] = options.weight_share
         files.write_text(folder / weights.CONFIG, weights.to_toml(config))
         trained_people.unite([run.path.parent for run in runs], folder)
         weights.save_student(folder / weights.STUDENT, mean)
@@ -86,7 +86,8 @@ def _mean(values: list[torch.Tensor]) -> torch.Tensor:
 def _initial_state(run: weights.Run) -> dict[str, torch.Tensor]:
     """Build the student again as the run began with it."""
     known, path = distill_options(), run.path.parent / weights.CONFIG
-    given = {name: run.config[name] for name in known.__dataclass_fields__ if name in run.config}
+    before = flags.under_current_names(known, run.config, str(path))
+    given = {name: before[name] for name in known.__dataclass_fields__ if name in before}
     options = flags.from_table(known, given, str(path))
     teacher = load_embedder(
         options.teacher, normalisation=options.normalisation, output=options.output
@@ -94,7 +95,7 @@ def _initial_state(run: weights.Run) -> dict[str, torch.Tensor]:
     return prepare.make_student(options, teacher)[0].state_dict()
 
 
-def _lineage(runs: list[weights.Run], keep: float) -> dict:
+def _lineage(runs: list[weights.Run], weight_share: float) -> dict:
     """The first run's lineage with every run's training sets; teachers that differ become one
     entry that names them all.
     """
@@ -121,6 +122,6 @@ def _lineage(runs: list[weights.Run], keep: float) -> dict:
         **merged,
         "averaged": {
             "runs": [{"name": run.name, "sha256": run.fingerprint} for run in runs],
-            "keep": keep,
+            "weight_share": weight_share,
         },
     }

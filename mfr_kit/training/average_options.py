@@ -15,8 +15,9 @@ class AverageOptions:
         argument=True,
     )
     out: Path = option(help="Run folder to write.", affects="place", writes="folder")
-    keep: float = option(
+    weight_share: float = option(
         1.0,
         help="Share of the way from the runs' initial weights to their mean; 1 is the mean.",
         within="0..1",
+        formerly="keep",
     )

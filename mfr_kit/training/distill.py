@@ -226,29 +226,30 @@ def _measured(validation: Validation, student: nn.Module, candidate: dict[str, T
 def _finish(
     options: RunOptions, state: State, validation: Validation | None, journal: Journal
 ) -> None:
-    """Write student.pt: the best weights (without validation the last), `keep` of the way from
-    the initial ones.
+    """Write student.pt: the best weights (without validation the last), `weight_share` of the
+    way from the initial ones.
     """
     chosen = options.out / weights.BEST if validation is not None else None
     end = weights.read_state(chosen) if chosen else state.result()
     start = {key: value.to(next(iter(end.values())).device) for key, value in state.initial.items()}
-    final = end if options.keep == 1 else optimise.interpolate(start, end, options.keep)
+    share = options.weight_share
+    final = end if share == 1 else optimise.interpolate(start, end, share)
     if not all(
         torch.isfinite(value).all() for value in final.values() if value.is_floating_point()
     ):
         raise KitError(f"the weights of {options.out} are not finite: lower --learning-rate")
     weights.save_student(options.out / weights.STUDENT, final, _matrix(state.projector))
-    if validation is not None and options.keep < 1:
+    if validation is not None and share < 1:
         result = _measured(validation, state.student, final)
         journal.write(
             {
                 "step": state.step,
-                "kept": {**asdict(result), "score": result.score, "keep": options.keep},
+                "kept": {**asdict(result), "score": result.score, "weight_share": share},
             },
             {},
         )
         print(
-            f"kept {options.keep:g} of the way: masked {result.masked:.4f}, clean "
+            f"kept {share:g} of the way: masked {result.masked:.4f}, clean "
             f"{result.clean:.4f}, score {result.score:.4f}"
         )
 

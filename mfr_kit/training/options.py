@@ -218,11 +218,12 @@ class RunOptions:
         section="Student",
         within="0..<1",
     )
-    keep: float = option(
+    weight_share: float = option(
         1.0,
         help="Share of the way from the initial to the trained weights that student.pt goes.",
         section="Student",
         within="0..1",
+        formerly="keep",
     )
     mask_ratio: float = option(
         0.35,

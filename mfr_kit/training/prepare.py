@@ -77,7 +77,8 @@ def open_folder(options: RunOptions, size: int, lineage: dict) -> None:
         return
     # options that came after the run was begun had their defaults
     since = {entry.name: entry.default for entry in fields(options)}
-    before = {**since, **weights.read_config(options.out)}
+    began_with = weights.read_config(options.out)
+    before = {**since, **flags.under_current_names(type(options), began_with, str(path))}
     # Where things lie may change (lineage and lists beside it say whether they are the same), and
     # what the machine offers.
     fixed = flags.names_affecting(type(options), "result")

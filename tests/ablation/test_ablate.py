@@ -2,6 +2,7 @@
 the records say.
 """
 
+import hashlib
 import json
 import re
 from dataclasses import replace
@@ -258,6 +259,55 @@ def test_the_page_says_what_the_records_say(folder, records):
     for image in re.findall(r"\((\S+\.svg)\)", page.read_text()):
         assert (page.parent / image).read_text().startswith("<svg xmlns")
     assert "curves.svg" in page.read_text()
+
+
+def test_a_record_is_current_whatever_the_options_were_called(folder, options, records, tmp_path):
+    """What a key is made of is written down here: it outlasts the renaming of an option."""
+    told = {
+        "width": 0.125,
+        "embedding_size": 128,
+        "steps": 3,
+        "batch_size": 8,
+        "mask_ratio": 0.0,
+    }
+    trained = FaceSet.open(folder / "train").fingerprint
+    entry, faces = read(options.table).sets[0], FaceSet.open(folder / "others")
+    measured = [[entry.name, faces.fingerprint, entry.fars, entry.protocols]]
+
+    def expected(of_run, is_derived, share):
+        weights = digest([of_run, trained, is_derived, share, [0]])
+        return digest(["sface", 20, measured, weights])
+
+    assert records["bare-0"]["key"] == expected(told, False, 1.0)
+    half = TABLE.replace('of = "bare"', 'of = "bare"\nSHARE = 0.5')
+    half = half.replace("mask_ratio = 0.0", "mask_ratio = 0.0\nSHARE = 0.5")
+    keys = []
+    for name in ("weight_share", "keep", "weight-share"):
+        path = tmp_path / "small.toml"
+        path.write_text(half.replace("SHARE", name))
+        cells = [module.Cell("bare", 0), module.Cell("bare again", 0)]
+        keys.append([module.key_of(read(path), cell, {"others": faces}) for cell in cells])
+    before = {**told, "keep": 0.5}
+    assert keys == [[expected(before, False, 1.0), expected(before, True, 0.5)]] * 3
+
+
+def test_a_record_of_an_options_former_name_stays_current(folder, options, records, tmp_path):
+    (tmp_path / "small").mkdir()
+    record = records["bare-0"]
+    given = {**record["options"], "keep": record["options"]["weight_share"]}
+    del given["weight_share"]
+    path = tmp_path / "small" / "bare-0.json"
+    path.write_text(json.dumps({**record, "options": given}))
+    asked = AblateOptions(
+        table=options.table, work=options.work, records=tmp_path, only=["bare"], dry_run=True
+    )
+    assert ablate(asked).splitlines()[0] == "bare-0: recorded"
+    path.write_text(json.dumps({**record, "options": {**given, "keep": 0.5}}))
+    assert ablate(asked).splitlines()[0] == "bare-0: missing"
+
+
+def digest(parts):
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
 def test_a_page_may_lie_anywhere_and_names_its_plots_from_there(folder, records, tmp_path):

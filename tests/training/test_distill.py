@@ -205,7 +205,7 @@ def test_the_best_weights_are_kept_and_then_brought_nearer_to_the_start(
         val_every=2,
         init="teacher",
         embedding_size=16,
-        keep=0.25,
+        weight_share=0.25,
         batch_size=4,
     )
     distill(options)
@@ -220,7 +220,7 @@ def test_the_best_weights_are_kept_and_then_brought_nearer_to_the_start(
     for key, value in kept.items():
         if value.is_floating_point():
             torch.testing.assert_close(value, start[key] + 0.25 * (best[key] - start[key]))
-    assert "kept" in lines(options.out)[-1]
+    assert lines(options.out)[-1]["kept"]["weight_share"] == 0.25
     assert not torch.equal(best["embed.weight"], start["embed.weight"])
 
 

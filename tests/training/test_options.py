@@ -38,7 +38,7 @@ def test_an_option_of_another_method_is_refused_not_ignored(make_options):
         {"mask_ratio": 1.5},
         {"batch_size": 0},
         {"learning_rate": 0.0},
-        {"keep": -0.1},
+        {"weight_share": -0.1},
         {"steps": 0},
         {"ema": 1.0},
         {"drift": -1.0},

@@ -60,3 +60,17 @@ def test_a_run_that_stored_no_content_compares_paths(begin, tmp_path):
     begin(mask_folder=masks, resume=True)
     with pytest.raises(KitError, match="or the masks are not those it began with"):
         begin(mask_folder=library.FOLDER, resume=True)
+
+
+def test_a_run_begun_under_an_options_former_name_goes_on(begin, tmp_path):
+    begin(weight_share=0.5)
+    config = tmp_path / "run" / weights.CONFIG
+    text = config.read_text()
+    config.write_text(text.replace("weight_share = 0.5", "keep = 0.5"))
+    assert config.read_text() != text
+    begin(weight_share=0.5, resume=True)
+    with pytest.raises(KitError, match=r"--weight-share was 0\.5, is 0\.25"):
+        begin(weight_share=0.25, resume=True)
+    config.write_text(text + "keep = 0.5\n")
+    with pytest.raises(KitError, match="'weight_share' and 'keep' are the same option"):
+        begin(weight_share=0.5, resume=True)
