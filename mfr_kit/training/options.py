@@ -282,11 +282,7 @@ class RunOptions:
         within=">=0",
     )
     workers: int = option(
-        2,
-        help="Loader processes; 0 loads in this one.",
-        section="Machine",
-        within=">=0",
-        affects="machine",
+        2, help="Loader processes; 0: this one.", section="Machine", within=">=0", affects="machine"
     )
     threads: int = option(
         0,
