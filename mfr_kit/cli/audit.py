@@ -77,7 +77,8 @@ def audit(options: AuditOptions) -> None:
     """
     from collections import Counter
 
-    from mfr_kit.audit import run
+    from mfr_kit.audit import findings as room
+    from mfr_kit.audit.scan import open_set, scan
     from mfr_kit.data.alignment.detect import load_detector
     from mfr_kit.data.face_set.faceset_files import ROWS
     from mfr_kit.data.photographs.folder_checks import refuse_overlap
@@ -88,7 +89,7 @@ def audit(options: AuditOptions) -> None:
     for path in sets:
         if not (path / ROWS).is_file():
             refuse_overlap(path, options.out, "--out", replaces=False)
-    limits = run.Thresholds(options.same_photo, options.same_person, options.label_error)
+    limits = room.Thresholds(options.same_photo, options.same_person, options.label_error)
     embedder = None
     if options.model != "none":
         embedder = load_embedder(
@@ -101,13 +102,13 @@ def audit(options: AuditOptions) -> None:
         )
     detector = load_detector() if embedder and options.turned else None
     levels = (options.level, options.other_level)
-    sources = [run.open_set(path, level, print) for path, level in zip(sets, levels, strict=False)]
-    one, *others = (run.scan(source, embedder, detector) for source in sources)
-    findings = list(run.within(one, limits))
+    sources = [open_set(path, level, print) for path, level in zip(sets, levels, strict=False)]
+    one, *others = (scan(source, embedder, detector) for source in sources)
+    findings = list(room.inspect_set(one, limits))
     scans = [(options.src, one)]
     if options.other:
         scans.append((options.other, others[0]))
-        findings += run.between(one, scans[1][1], limits)
+        findings += room.compare_sets(one, scans[1][1], limits)
     for path, scanned in scans:
         how = "by hash and by embedding" if scanned.embeddings is not None else "by hash only"
         hint = (
@@ -121,7 +122,7 @@ def audit(options: AuditOptions) -> None:
         )
         if scanned.unreadable:
             print(f"  {len(scanned.unreadable)} more are no images that can be read")
-    excluded = run.save(findings, options.out)
+    excluded = room.save(findings, options.out)
     if any(scanned.turned for _, scanned in scans):
         print("  turned photographs: `kit.py augment --upright` turns them back")
     for kind, count in Counter(finding.kind for finding in findings).items():

@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 from mfr_kit import cli
-from mfr_kit.audit import run as audit
+from mfr_kit.audit.findings import Thresholds, inspect_set
+from mfr_kit.audit.scan import open_set, scan
 from mfr_kit.data.alignment.detection import Detection
 from mfr_kit.data.alignment.upright import find_crop_turn, find_upright, turn, turn_matrix
 from mfr_kit.data.convert import convert, open_any
@@ -119,7 +120,7 @@ class Unsure:
         points = np.array([[2, 2], [6, 2], [4, 4], [3, 6], [5, 6]], np.float32)
         return [Detection(np.array([0, 0, 8, 8], np.float32), points, score)] if score else []
 
-    look = detect
+    detect_in_crop = detect
 
 
 @pytest.mark.parametrize(
@@ -160,8 +161,8 @@ def test_audit_finds_turned_photographs(tmp_path):
         photo = cv2.resize(read_rgb(src / "anna" / f"{take}.pgm"), (230, 280))
         (src / "anna" / f"{take}.pgm").unlink()
         (src / "anna" / f"{take}.png").write_bytes(encode(turn(photo, turns), ".png"))
-    scanned = audit.scan(audit.open_set(src), None, load_detector())
-    found = {item.photo: item.kind for item in audit.within(scanned, audit.Thresholds())}
+    scanned = scan(open_set(src), None, load_detector())
+    found = {item.photo: item.kind for item in inspect_set(scanned, Thresholds())}
     assert found == {"anna/2.png": "turned by 180 degrees", "anna/3.png": "turned by 270 degrees"}
 
 

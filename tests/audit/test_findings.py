@@ -6,7 +6,9 @@ import cv2
 import numpy as np
 import pytest
 
-from mfr_kit.audit import neighbours, run
+from mfr_kit.audit import neighbours
+from mfr_kit.audit.findings import Thresholds, compare_sets, inspect_set
+from mfr_kit.audit.scan import open_set, scan
 from mfr_kit.cli import main
 from mfr_kit.data.convert import convert
 from mfr_kit.data.face_set.faceset import FaceSet
@@ -46,12 +48,12 @@ def people(tmp_path):
 
 
 def found(path, other=None, embedder=True):
-    limits = run.Thresholds(0.9999, 0.9, 0.2)
-    one = run.scan(run.open_set(path), Colours() if embedder else None)
-    items = list(run.within(one, limits))
+    limits = Thresholds(0.9999, 0.9, 0.2)
+    scanned = scan(open_set(path), Colours() if embedder else None)
+    items = list(inspect_set(scanned, limits))
     if other:
-        items += run.between(
-            one, run.scan(run.open_set(other), Colours() if embedder else None), limits
+        items += compare_sets(
+            scanned, scan(open_set(other), Colours() if embedder else None), limits
         )
     return {(item.kind, item.photo, item.other_person, item.exclude) for item in items}
 
@@ -148,7 +150,7 @@ def test_the_command_writes_a_list_for_exclude(tmp_path, people, capsys):
 
 def test_photos_that_are_not_aligned_are_hashed_only(people):
     (people / "p0" / "9.png").write_bytes(encode(face(0, 1, 113), ".png"))
-    assert run.scan(run.open_set(people), Colours()).embeddings is None
+    assert scan(open_set(people), Colours()).embeddings is None
 
 
 def test_a_face_set_is_audited_by_its_photographs(tmp_path, people):
