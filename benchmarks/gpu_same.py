@@ -20,7 +20,8 @@ from mfr_kit import registry
 from mfr_kit.evaluation.inputs.embed import embed_set
 from mfr_kit.evaluation.verification.comparisons import Pairs
 from mfr_kit.evaluation.verification.rates import at_far
-from mfr_kit.evaluation.verification.scores import score
+from mfr_kit.evaluation.verification.score_bins import COARSE
+from mfr_kit.evaluation.verification.scores import histogram, score
 from mfr_kit.losses._batch import unit
 from mfr_kit.submission import export
 from mfr_kit.training.options import METHODS
@@ -120,7 +121,8 @@ def counts(device: torch.device, folder: Path) -> dict:
         [(point.false_accepts, point.true_accepts) for point in (at_far(side, far) for far in fars)]
         for side in (ours, wanted)
     ]
-    apart = int(np.abs(np.diff(ours.above) - np.diff(wanted.above)).sum()) // 2
+    on_cpu = sum(histogram(COARSE.of(it.impostors), COARSE.count) for it in wanted.pairs.blocks())
+    apart = int(np.abs(-np.diff(ours.above) - on_cpu)[1:].sum()) // 2
     return {
         "ok": points[0] == points[1],
         "accepted": points[0],

@@ -6,6 +6,7 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
 from pathlib import Path
 from typing import Protocol
 
@@ -112,14 +113,17 @@ def _batches(faceset: Pictures, batch: int, workers: int) -> Iterator[tuple[int,
             [faceset.image(index) for index in range(start, min(start + batch, len(faceset)))]
         )
 
+    starts = iter(range(batch, len(faceset), batch))
     with ThreadPoolExecutor(max(workers, 1)) as pool:
-        waiting: deque = deque()
+        # all threads share the first batch, so that the network need not wait for one of them
+        first = pool.map(faceset.image, range(min(batch, len(faceset))))
+        waiting = deque(pool.submit(read, start) for start in islice(starts, max(AHEAD, workers)))
         try:
-            for start in range(0, len(faceset), batch):
-                waiting.append(pool.submit(read, start))
-                if len(waiting) > max(AHEAD, workers):
-                    yield waiting.popleft().result()
+            if len(faceset):
+                yield 0, np.stack(list(first))
             while waiting:
+                for start in islice(starts, 1):
+                    waiting.append(pool.submit(read, start))
                 yield waiting.popleft().result()
         finally:
             for future in waiting:

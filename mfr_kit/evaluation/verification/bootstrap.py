@@ -10,7 +10,7 @@ import numpy as np
 
 from mfr_kit.errors import KitError
 from mfr_kit.evaluation.verification.comparisons import SKIP, Pairs
-from mfr_kit.evaluation.verification.scores import Scores, allowed, edges
+from mfr_kit.evaluation.verification.scores import Scores, allowed
 from mfr_kit.seeding import key_of, rng_for
 
 LEVEL = 0.95
@@ -41,7 +41,7 @@ def resample(scores: Scores, fars: list[float], count: int, seed: int) -> dict[f
         floor = _floor(scores, share)
         tail = _tail(scores.pairs, floor)
         refused = _thresholds(scores.pairs, tail, weights, usable)
-        if floor <= edges()[1] or np.isfinite(refused).all():
+        if floor <= scores.bins.edges()[1] or np.isfinite(refused).all():
             return {
                 far: _tars(scores, weights, at) for far, at in zip(usable, refused, strict=True)
             }
@@ -50,7 +50,7 @@ def resample(scores: Scores, fars: list[float], count: int, seed: int) -> dict[f
 
 def _floor(scores: Scores, share: float) -> np.float32:
     wanted = share * scores.pairs.count.impostor + 100
-    return edges()[max(int(np.searchsorted(-scores.above, -wanted, "left")) - 1, 1)]
+    return scores.bins.edges()[max(int(np.searchsorted(-scores.above, -wanted, "left")) - 1, 1)]
 
 
 def _tail(pairs: Pairs, floor: np.float32) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -3,8 +3,10 @@
 from itertools import islice
 from time import perf_counter
 
+from mfr_kit.evaluation.verification import device_sweep
 from mfr_kit.evaluation.verification.comparisons import Pairs
-from mfr_kit.evaluation.verification.scores import bin_of, histogram
+from mfr_kit.evaluation.verification.score_bins import FINE
+from mfr_kit.evaluation.verification.scores import histogram
 
 LARGE = 2_000_000_000  # comparisons from which the cost is told: about half a minute of two cores
 TIMED = 5  # blocks
@@ -21,11 +23,15 @@ def predict(pairs: Pairs, sweeps: int = 1) -> tuple[int, float]:
         will take.
     """
     count = pairs.count.genuine_found + pairs.count.impostor_found
-    start, done = perf_counter(), 0
-    for block in islice(pairs.blocks(), TIMED):
-        histogram(bin_of(block.impostors))
-        done += block.impostors.size
-    return count, (perf_counter() - start) / max(done, 1) * count * sweeps / 60
+    if pairs.device is not None:
+        done, seconds = device_sweep.time_blocks(pairs, TIMED, pairs.device)
+    else:
+        start, done = perf_counter(), 0
+        for block in islice(pairs.blocks(), TIMED):
+            histogram(FINE.of(block.impostors), FINE.count)
+            done += block.impostors.size
+        seconds = perf_counter() - start
+    return count, seconds / max(done, 1) * count * sweeps / 60
 
 
 def cost_line(pairs: Pairs, sweeps: int = 1) -> str | None:

@@ -2,11 +2,14 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
+from time import perf_counter
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from mfr_kit.evaluation.verification.comparisons import SKIP, Pairs
+from mfr_kit.evaluation.verification.score_bins import COARSE, ScoreBins
 from mfr_kit.models.placement import set_tf32
 
 if TYPE_CHECKING:
@@ -37,8 +40,7 @@ class Swept:
 def sweep(
     pairs: Pairs,
     limits: list[tuple[np.float32, np.float32]],
-    bins: int,
-    scale: np.float32,
+    bins: ScoreBins,
     device: "torch.device",
 ) -> Swept:
     """Score every comparison once on a device, in float32 without TF32.
@@ -46,24 +48,21 @@ def sweep(
     Args:
         pairs: the comparisons.
         limits: ascending bands [low, high) of scores to keep.
-        bins: of the histogram; bin (score - SKIP) * scale.
-        scale: see `bins`.
+        bins: of the histogram.
         device: where.
     """
     import torch
 
     set_tf32(False)
-    counts = torch.zeros(bins, dtype=torch.int64, device=device)
+    counts = torch.zeros(bins.count, dtype=torch.int64, device=device)
     genuine, rows, kept = [], [], []
     with torch.inference_mode():
         for scores, top, left in _blocks(pairs, device):
             its, whose = _take_genuine(pairs, scores, top, left)
             genuine.append(its)
             rows.append(whose)
-            kept += _inside(scores, limits)
-            # the very operations of `scores.bin_of`, so that equal scores fall into equal bins
-            numbers = scores.sub_(float(SKIP)).mul_(float(scale)).to(torch.int32)
-            counts += torch.bincount(numbers.view(-1), minlength=bins)
+            kept += _inside(scores.view(-1), limits)
+            counts += _histogram(scores, bins)
         values, times = torch.unique(
             torch.cat([torch.empty(0, device=device), *kept]), return_counts=True
         )
@@ -73,6 +72,33 @@ def sweep(
         np.concatenate(rows),
         (values.cpu().numpy(), times.cpu().numpy()),
     )
+
+
+def time_blocks(pairs: Pairs, blocks: int, device: "torch.device") -> tuple[int, float]:
+    """Return how many scores so many blocks hold, and the seconds that a sweep takes for them."""
+    import torch
+
+    set_tf32(False)
+    made, start = 0, 0.0
+    with torch.inference_mode():
+        for number, (scores, top, left) in enumerate(islice(_blocks(pairs, device), blocks + 1)):
+            _take_genuine(pairs, scores, top, left)
+            _histogram(scores, COARSE).cpu()
+            if number == 0:  # the device warms up on the first
+                start = perf_counter()
+                continue
+            made += scores.numel()
+    return made, perf_counter() - start
+
+
+def _histogram(scores: "Tensor", bins: ScoreBins) -> "Tensor":
+    """Count a block's scores by the very operations of `ScoreBins.of`, so that equal scores fall
+    into equal bins; the block is lost.
+    """
+    import torch
+
+    numbers = scores.view(-1).sub_(float(SKIP)).mul_(float(bins.scale)).to(torch.int16)
+    return torch.bincount(numbers, minlength=bins.count)
 
 
 def _blocks(pairs: Pairs, device: "torch.device") -> "Iterator[tuple[Tensor, int, int]]":
@@ -113,7 +139,9 @@ def _take_genuine(
 
 
 def _inside(scores: "Tensor", limits: list[tuple[np.float32, np.float32]]) -> "list[Tensor]":
+    import torch
+
     if not limits:
         return []
-    some = scores[scores >= float(limits[0][0])]
+    some = torch.masked_select(scores, scores >= float(limits[0][0]))
     return [some[(some >= float(low)) & (some < float(high))] for low, high in limits]

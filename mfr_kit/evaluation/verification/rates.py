@@ -21,12 +21,10 @@ from mfr_kit.evaluation.verification.cost import cost_line
 from mfr_kit.evaluation.verification.groups import by_probe
 from mfr_kit.evaluation.verification.pair_list import PairList
 from mfr_kit.evaluation.verification.scores import (
-    SCALE,
     Scores,
     allowed,
     bin_holding,
     crossing_bin,
-    edges,
     score,
 )
 from mfr_kit.evaluation.verification.worst import worst
@@ -55,12 +53,12 @@ def at_far(scores: Scores, far: float) -> Point:
         KitError: see `allowed`.
     """
     rank = allowed(far, scores.pairs.count.impostor)
-    number = bin_holding(scores, rank)
+    number, edges = bin_holding(scores, rank), scores.bins.edges()
     # more false accepts allowed than impostors were found: accept every face that was
     if number == 0:
-        return Point(edges()[1], int(scores.above[1]), len(scores.genuine))
+        return Point(edges[1], int(scores.above[1]), len(scores.genuine))
     values, numbers = scores.kept
-    inside = slice(*np.searchsorted(values, [edges()[number], edges()[number + 1]]))
+    inside = slice(*np.searchsorted(values, [edges[number], edges[number + 1]]))
     from_here = numbers[inside][::-1].cumsum()[::-1] + scores.above[number + 1]
     # the highest score that would bring one false accept too many
     refused = values[inside][np.flatnonzero(from_here > rank)[-1]]
@@ -72,8 +70,8 @@ def equal_error(scores: Scores) -> tuple[float, np.float32]:
     """Return the EER, the mean of FAR and FRR at the threshold where they differ least, and that
     threshold (of equals the lowest mean).
     """
-    number = crossing_bin(scores)
-    low, high = edges()[max(number, 1)], edges()[number + 1]
+    number, edges = crossing_bin(scores), scores.bins.edges()
+    low, high = edges[max(number, 1)], edges[number + 1]
     inside = [
         part[slice(*np.searchsorted(part, [low, high]))]
         for part in (scores.kept[0], scores.genuine)
@@ -92,17 +90,18 @@ def separation(scores: Scores) -> float | None:
     """Return d', the distance of the two means in units of the pooled standard deviation, over
     faces that were found.
 
-    The impostors' moments are those of the bins, 3.2e-5 wide: d' is good to four decimals. None
-    where the standard deviation is below a bin's width: of a model that gives all faces nearly one
-    embedding nothing is left but rounding.
+    The impostors' moments are those of the bins, at most 3.5e-4 wide: d' is good to three decimals.
+    None where the standard deviation is below a bin's width: of a model that gives all faces nearly
+    one embedding nothing is left but rounding.
     """
     numbers = -np.diff(scores.above)[1:]
-    centres = (edges()[1:-1] + 0.5 / SCALE).astype(np.float64)
+    width = 1 / scores.bins.scale
+    centres = scores.bins.edges()[1:-1].astype(np.float64) + width / 2
     mean = np.average(centres, weights=numbers)
     variance = np.average((centres - mean) ** 2, weights=numbers)
     genuine = scores.genuine.astype(np.float64)
     spread = np.sqrt((variance + genuine.var()) / 2)
-    return float((genuine.mean() - mean) / spread) if spread > 1 / SCALE else None
+    return float((genuine.mean() - mean) / spread) if spread > width else None
 
 
 def curve(scores: Scores, points: int = 400) -> list[tuple[float, float, float]]:
@@ -114,9 +113,10 @@ def curve(scores: Scores, points: int = 400) -> list[tuple[float, float, float]]
     far = scores.above[bins] / count.impostor
     wanted = np.geomspace(1 / count.impostor, 1, points)
     chosen = np.unique(np.searchsorted(-far, -wanted, "left").clip(max=len(bins) - 1))
-    tar = scores.genuine_from(edges()[bins[chosen]]) / count.genuine
+    edges = scores.bins.edges()
+    tar = scores.genuine_from(edges[bins[chosen]]) / count.genuine
     return [
-        (float(edges()[bins[i]]), float(far[i]), float(t))
+        (float(edges[bins[i]]), float(far[i]), float(t))
         for i, t in zip(chosen[::-1], tar[::-1], strict=True)
     ]
 
@@ -245,8 +245,9 @@ def describe(scores: Scores, rows: list[dict]) -> dict:
 def histograms(scores: Scores, width: float = 0.02) -> dict:
     """Count genuine and impostor scores in bins of `width` from -1 to 1, found faces only."""
     starts = np.arange(-1, 1 + width / 2, width)
-    place = np.searchsorted(edges(), starts.astype(np.float32))
-    genuine = -np.diff(scores.genuine_from(edges()[place]), append=0)
+    edges = scores.bins.edges()
+    place = np.searchsorted(edges, starts.astype(np.float32))
+    genuine = -np.diff(scores.genuine_from(edges[place]), append=0)
     impostor = -np.diff(scores.above[place], append=0)
     return {
         "from": starts.round(4).tolist(),

@@ -1,28 +1,31 @@
 """One sweep over millions to billions of comparisons that leaves what a full sort would tell about
 the thresholds, without the sort.
 
-The sweep counts the impostors in 65,000 equal bins and keeps those of a few narrow bands, where a
-small sample expects the thresholds. The bins say exactly how many scores lie above a band, the band
-says the rest; a threshold that falls outside every band costs a second sweep. So all results equal
-a full sort of the same float32 scores, ties included. Memory: the bins, the distinct scores of the
-bands, and a few bytes a genuine comparison.
+The sweep counts the impostors in thousands of equal bins and keeps those of a few narrow bands,
+where a small sample expects the thresholds. The bins say exactly how many scores lie above a band,
+the band says the rest; a threshold that falls outside every band costs a second sweep. So all
+results equal a full sort of the same float32 scores, ties included. Memory: the bins, the distinct
+scores of the bands, and a few bytes a genuine comparison.
 """
 
 import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from mfr_kit.errors import KitError
 from mfr_kit.evaluation.verification import device_sweep
-from mfr_kit.evaluation.verification.comparisons import SKIP, Block, Pairs
+from mfr_kit.evaluation.verification.comparisons import Block, Pairs
+from mfr_kit.evaluation.verification.device_sweep import Swept
+from mfr_kit.evaluation.verification.score_bins import COARSE, FINE, TOP, ScoreBins
 from mfr_kit.seeding import rng_for
 
-BINS = 1 << 16
-TOP = np.float32(1.03)  # above every cosine
-SCALE = np.float32(31744.0)  # bins per unit of cosine; (TOP - SKIP) * SCALE < BINS
+if TYPE_CHECKING:
+    import torch
+
 WHOLE = 2_000_000  # up to so many impostors every score is kept, and nothing is guessed
 BUFFER = 8_000_000  # scores kept before equal ones are merged
 
@@ -34,7 +37,8 @@ class Scores:
     Attributes:
         genuine: (n,) float32, ascending; found faces only.
         genuine_rows: (n,) int, whose comparison each one is: an index into `pairs.probe`.
-        above: (BINS + 1,) int64, impostor scores in bin b or above.
+        bins: of the histogram.
+        above: (bins.count + 1,) int64, impostor scores in bin b or above.
         kept: ascending distinct impostor scores of the bands, and how often each occurs.
         bands: (m, 2) int, the kept ranges of bins [from, to).
     """
@@ -42,6 +46,7 @@ class Scores:
     pairs: Pairs
     genuine: np.ndarray
     genuine_rows: np.ndarray
+    bins: ScoreBins
     above: np.ndarray
     kept: tuple[np.ndarray, np.ndarray]
     bands: np.ndarray
@@ -55,13 +60,14 @@ class Scores:
         """Count the impostor scores >= threshold, which must lie in a band or on the edge of a
         bin.
         """
-        number = int(bin_of(np.array([threshold], np.float32))[0])
-        if threshold <= edges()[number]:
+        edges = self.bins.edges()
+        number = int(self.bins.of(np.array([threshold], np.float32))[0])
+        if threshold <= edges[number]:
             return int(self.above[number])
         if not _covered(self.bands, number):
             raise RuntimeError(f"the scores around {threshold} were not kept")
         values, numbers = self.kept
-        inside = slice(*np.searchsorted(values, [threshold, edges()[number + 1]]))
+        inside = slice(*np.searchsorted(values, [threshold, edges[number + 1]]))
         return int(self.above[number + 1] + numbers[inside].sum())
 
     def genuine_from(self, threshold: np.float32 | np.ndarray) -> np.ndarray:
@@ -73,41 +79,6 @@ class Scores:
 
     def tar(self, threshold: np.float32) -> float:
         return float(self.genuine_from(threshold)) / self.pairs.count.genuine
-
-
-def bin_of(scores: np.ndarray) -> np.ndarray:
-    """Return the bin of each float32 score; never decreasing in the score, and SKIP falls into
-    bin 0, which holds nothing else.
-    """
-    shifted = np.subtract(scores, SKIP)
-    return np.multiply(shifted, SCALE, out=shifted).astype(np.uint16)
-
-
-@functools.cache
-def edges() -> np.ndarray:
-    """Return the smallest float32 score of every bin; one more than there are bins, since
-    nothing lies above the last.
-    """
-    number = np.arange(1, BINS)
-    low, high = (np.full(BINS - 1, _ordered(value)) for value in (SKIP, TOP))
-    while (
-        high - low > 1
-    ).any():  # bisection over all float32 values at once: bin_of(low) < number <= bin_of(high)
-        middle = (low + high) // 2
-        reached = bin_of(_float32(middle)) >= number
-        low, high = np.where(reached, low, middle), np.where(reached, middle, high)
-    lowest = np.concatenate([[SKIP], _float32(high)])
-    return np.append(lowest, np.float32(np.inf))
-
-
-def _ordered(value: np.float32) -> np.int64:
-    """Number the float32 values so that their order is that of the numbers."""
-    bits = np.int64(np.float32(value).view(np.int32))
-    return bits if bits >= 0 else np.int64(-(1 << 31)) - bits
-
-
-def _float32(number: np.ndarray) -> np.ndarray:
-    return np.where(number >= 0, number, -(1 << 31) - number).astype(np.int32).view(np.float32)
 
 
 def allowed(far: float, impostors: int) -> int:
@@ -147,17 +118,18 @@ def score(pairs: Pairs, fars: Sequence[float], thresholds: Sequence[float] = ())
             "impostor comparisons between found faces"
         )
     ranks = [rank for rank in (_rank(far, count.impostor) for far in fars) if rank is not None]
-    scores = _sweep(pairs, _guess(pairs, ranks))
+    bins = FINE if _device(pairs) is None else COARSE
+    scores = _sweep(pairs, bins, _guess(pairs, ranks, bins))
     if scores.above[1] != count.impostor_found or len(scores.genuine) != count.genuine_found:
         raise RuntimeError(
             f"counted {scores.above[1]} impostors and {len(scores.genuine)} genuine comparisons, "
             f"expected {count}"
         )
-    asked = bin_of(np.array(thresholds, np.float32)).tolist()
+    asked = bins.of(np.array(thresholds, np.float32)).tolist()
     needed = sorted({*(bin_holding(scores, rank) for rank in ranks), crossing_bin(scores), *asked})
     if all(_covered(scores.bands, number) for number in needed):
         return scores
-    return _sweep(pairs, np.array([[number, number + 1] for number in needed]))
+    return _sweep(pairs, bins, np.array([[number, number + 1] for number in needed]))
 
 
 def bin_holding(scores: Scores, rank: int) -> int:
@@ -174,7 +146,8 @@ def crossing_bin(scores: Scores) -> int:
     count = scores.pairs.count
     # products may pass 2^63
     false, true = (
-        numbers.astype(object) for numbers in (scores.above, scores.genuine_from(edges()))
+        numbers.astype(object)
+        for numbers in (scores.above, scores.genuine_from(scores.bins.edges()))
     )
     ahead = np.flatnonzero(false * count.genuine >= (count.genuine - true) * count.impostor)
     return int(ahead[-1]) if len(ahead) else 0
@@ -191,40 +164,41 @@ def _covered(bands: np.ndarray, number: int) -> bool:
     return number == 0 or bool(((bands[:, 0] <= number) & (number < bands[:, 1])).any())
 
 
-def _sweep(pairs: Pairs, bands: np.ndarray) -> Scores:
-    if getattr(pairs, "device", None) is not None:  # a pair list is looked up, not scored
-        return _sweep_on_device(pairs, bands)
-    counts, genuine, rows = np.zeros(BINS, np.int64), [], []
-    kept = _Kept(bands)
+def _device(pairs: Pairs) -> "torch.device | None":
+    return getattr(pairs, "device", None)  # a pair list is looked up, not scored
+
+
+def _sweep(pairs: Pairs, bins: ScoreBins, bands: np.ndarray) -> Scores:
+    if (device := _device(pairs)) is not None:
+        limits = [(bins.edges()[low], bins.edges()[high]) for low, high in bands]
+        found = device_sweep.sweep(pairs, limits, bins, device)
+        return _collect(pairs, bins, bands, found)
+    counts, genuine, rows = np.zeros(bins.count, np.int64), [], []
+    kept = _Kept(bins, bands)
     for block in pairs.blocks():
-        counts += histogram(bin_of(block.impostors))
+        counts += histogram(bins.of(block.impostors), bins.count)
         kept.add(block)
         genuine.append(block.genuine)
         rows.append(block.rows)
+    swept = Swept(counts, np.concatenate(genuine), np.concatenate(rows), kept.merged())
+    return _collect(pairs, bins, bands, swept)
+
+
+def _collect(pairs: Pairs, bins: ScoreBins, bands: np.ndarray, swept: Swept) -> Scores:
+    counts = swept.counts.copy()
     counts[0] = 0
     above = np.append(counts[::-1].cumsum()[::-1], 0)
-    every = np.concatenate(genuine)
-    order = np.argsort(every, kind="stable")
-    return Scores(pairs, every[order], np.concatenate(rows)[order], above, kept.merged(), bands)
+    order = np.argsort(swept.genuine, kind="stable")
+    return Scores(pairs, swept.genuine[order], swept.rows[order], bins, above, swept.kept, bands)
 
 
-def _sweep_on_device(pairs: Pairs, bands: np.ndarray) -> Scores:
-    limits = [(edges()[low], edges()[high]) for low, high in bands]
-    found = device_sweep.sweep(pairs, limits, BINS, SCALE, pairs.device)
-    counts = found.counts.copy()
-    counts[0] = 0
-    above = np.append(counts[::-1].cumsum()[::-1], 0)
-    order = np.argsort(found.genuine, kind="stable")
-    return Scores(pairs, found.genuine[order], found.rows[order], above, found.kept, bands)
-
-
-def histogram(bins: np.ndarray) -> np.ndarray:
-    """Count uint16 values. OpenCV does it five times as fast as np.bincount; its float32 counts
-    are exact below 2^24 scores a block.
+def histogram(numbers: np.ndarray, count: int) -> np.ndarray:
+    """Count uint16 values below `count`. OpenCV does it five times as fast as np.bincount; its
+    float32 counts are exact below 2^24 scores a block.
     """
     import cv2
 
-    return cv2.calcHist([bins], [0], None, [BINS], [0, BINS]).ravel().astype(np.int64)
+    return cv2.calcHist([numbers], [0], None, [count], [0, count]).ravel().astype(np.int64)
 
 
 class _Kept:
@@ -232,8 +206,8 @@ class _Kept:
     numbers whenever it is full.
     """
 
-    def __init__(self, bands: np.ndarray) -> None:
-        self._limits = [(edges()[low], edges()[high]) for low, high in bands]
+    def __init__(self, bins: ScoreBins, bands: np.ndarray) -> None:
+        self._limits = [(bins.edges()[low], bins.edges()[high]) for low, high in bands]
         self._buffer: list[np.ndarray] = []
         self._merged = (np.empty(0, np.float32), np.empty(0, np.int64))
 
@@ -256,13 +230,13 @@ class _Kept:
         return values, total
 
 
-def _guess(pairs: Pairs, ranks: list[int]) -> np.ndarray:
+def _guess(pairs: Pairs, ranks: list[int], bins: ScoreBins) -> np.ndarray:
     """Say from a sample in which bins the thresholds will lie; disjoint ascending bands. A wrong
     guess costs time, never exactness.
     """
     impostor = pairs.count.impostor
     if impostor <= WHOLE:
-        return np.array([[1, BINS]])
+        return np.array([[1, bins.count]])
     impostors, genuine = pairs.sample(rng_for(0))
     if not (len(impostors) and len(genuine)):
         return np.empty((0, 2), int)
@@ -272,16 +246,15 @@ def _guess(pairs: Pairs, ranks: list[int]) -> np.ndarray:
         expected = rank / impostor * len(impostors)
         high = TOP if expected < 500 else impostors[-int(0.75 * expected)]
         limits.append((impostors[-min(len(impostors), int(max(1.3 * expected, 800)))], high))
-    at = np.sort(genuine)
-    balance = (len(impostors) - np.arange(len(impostors))) / len(impostors) - np.searchsorted(
-        at, impostors
-    ) / len(at)
-    equal = impostors[min(int(np.searchsorted(-balance, 0.0)), len(impostors) - 1)]
+    some = impostors[:: len(impostors) // 20_000 + 1]
+    false = 1 - np.arange(len(some)) / len(some)
+    missed = np.searchsorted(np.sort(genuine), some) / len(genuine)
+    equal = some[min(int(np.searchsorted(missed - false, 0.0)), len(some) - 1)]
     limits.append((equal - np.float32(0.005), equal + np.float32(0.005)))
     return _disjoint(
         [
             (int(low), int(high) + 1)
-            for low, high in bin_of(np.clip(np.array(limits, np.float32), -TOP, TOP))
+            for low, high in bins.of(np.clip(np.array(limits, np.float32), -TOP, TOP))
         ]
     )
 

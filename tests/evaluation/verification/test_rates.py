@@ -19,7 +19,8 @@ from mfr_kit.evaluation.verification.rates import (
     separation,
     verify,
 )
-from mfr_kit.evaluation.verification.scores import bin_of, edges, score
+from mfr_kit.evaluation.verification.score_bins import COARSE, FINE
+from mfr_kit.evaluation.verification.scores import score
 from mfr_kit.seeding import rng_for
 from tests.evaluation.tables import coarse, eer_by_sorting, listed, table, tar_by_sorting
 
@@ -93,19 +94,21 @@ def test_many_blocks_and_kept_bands_change_nothing(
     monkeypatch.setattr(scores_module, "WHOLE", 0)
     monkeypatch.setattr(scores_module, "BUFFER", 50)
     if wrong_guess:
-        monkeypatch.setattr(scores_module, "_guess", lambda pairs, ranks: np.array([[3, 4]]))
+        monkeypatch.setattr(scores_module, "_guess", lambda *given: np.array([[3, 4]]))
     rng = rng_for(5)
     probe = coarse(rng, 90, 12, levels=6, size=12)
     gallery = None if symmetric else coarse(rng, 70, 12, levels=6, size=12)
     assert_equal_to_a_full_sort(Pairs(probe, gallery), *listed(probe, gallery))
 
 
-def test_every_score_falls_into_the_bin_whose_edges_hold_it() -> None:
+@pytest.mark.parametrize("bins", [FINE, COARSE], ids=["fine", "coarse"])
+def test_every_score_falls_into_the_bin_whose_edges_hold_it(bins) -> None:
     values = np.sort(rng_for(1).uniform(-1.03, 1.03, 200_000).astype(np.float32))
-    bins = bin_of(values)
-    assert (np.diff(bins.astype(int)) >= 0).all() and bins[0] > 0
-    assert (edges()[bins] <= values).all() and (values < edges()[bins.astype(int) + 1]).all()
-    assert bin_of(np.float32([pairs_module.SKIP]))[0] == 0
+    numbers, edges = bins.of(values).astype(int), bins.edges()
+    assert (np.diff(numbers) >= 0).all() and numbers[0] > 0
+    assert numbers[-1] < bins.count
+    assert (edges[numbers] <= values).all() and (values < edges[numbers + 1]).all()
+    assert bins.of(np.float32([pairs_module.SKIP]))[0] == 0
 
 
 def test_random_embeddings_agree_with_scikit_learn() -> None:
