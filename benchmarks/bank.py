@@ -20,6 +20,8 @@ import numpy as np
 
 from mfr_kit.data.alignment.align import TEMPLATE
 from mfr_kit.data.face_set import faceset
+from mfr_kit.data.face_set.content import digest_of
+from mfr_kit.data.face_set.faceset_writer import write_rows
 from mfr_kit.data.images import encode
 from mfr_kit.models.embedders import load_embedder
 from mfr_kit.models.preprocess import to_input
@@ -54,10 +56,10 @@ def make_set(folder: Path, count: int) -> faceset.FaceSet:
                 "landmarks": TEMPLATE.ravel().tolist(),
                 "similarity": faceset.ALIGNED,
                 "mask": "",
-                "digest": faceset.digest_of(data),
+                "digest": digest_of(data),
             }
         )
-    faceset.write_rows(folder, [(rows, [])], {})
+    write_rows(folder, [(rows, [])], {})
     return faceset.FaceSet.open(folder)
 
 

@@ -22,6 +22,8 @@ import numpy as np
 from mfr_kit import assets
 from mfr_kit.data.alignment.align import SIZE, TEMPLATE
 from mfr_kit.data.face_set import faceset
+from mfr_kit.data.face_set.content import digest_of
+from mfr_kit.data.face_set.faceset_writer import write_rows
 from mfr_kit.data.images import encode, read_rgb
 from mfr_kit.evaluation.inputs.embed import embed_set
 from mfr_kit.models.embedders import load_embedder
@@ -55,10 +57,10 @@ def make_set(folder: Path, count: int) -> faceset.FaceSet:
                 "landmarks": TEMPLATE.ravel().tolist(),
                 "similarity": faceset.ALIGNED,
                 "mask": "",
-                "digest": faceset.digest_of(data),
+                "digest": digest_of(data),
             }
         )
-    faceset.write_rows(folder, [(rows, [])], {})
+    write_rows(folder, [(rows, [])], {})
     return faceset.FaceSet.open(folder)
 
 

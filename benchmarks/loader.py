@@ -28,7 +28,9 @@ import torch
 
 from mfr_kit.data.alignment.align import TEMPLATE
 from mfr_kit.data.face_set import faceset
+from mfr_kit.data.face_set.content import digest_of
 from mfr_kit.data.face_set.faceset import FaceSet
+from mfr_kit.data.face_set.faceset_writer import write_rows
 from mfr_kit.data.face_set.storage import ShardWriter, rec_path
 from mfr_kit.data.images import decode_rgb, encode
 from mfr_kit.masks import library
@@ -66,7 +68,7 @@ def make_set(folder: Path, count: int, records: bool) -> FaceSet:
         row |= {
             "landmarks": TEMPLATE.ravel().tolist(),
             "similarity": faceset.ALIGNED,
-            "digest": faceset.digest_of(data),
+            "digest": digest_of(data),
         }
         if writer:
             row |= {"shard": 0, "record": writer.append(number // 4, data)}
@@ -76,7 +78,7 @@ def make_set(folder: Path, count: int, records: bool) -> FaceSet:
         rows.append(row)
     if writer:
         writer.finish((first, min(first + 4, count)) for first in range(0, count, 4))
-    faceset.write_rows(folder, [(rows, [])], {}, records)
+    write_rows(folder, [(rows, [])], {}, records)
     return FaceSet.open(folder)
 
 

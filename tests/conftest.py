@@ -12,6 +12,8 @@ import pytest
 
 from mfr_kit.data.alignment.align import TEMPLATE
 from mfr_kit.data.face_set import faceset
+from mfr_kit.data.face_set.content import digest_of
+from mfr_kit.data.face_set.faceset_writer import write_rows
 from mfr_kit.data.images import encode
 from mfr_kit.seeding import rng_for
 
@@ -72,10 +74,10 @@ def write_faceset(
                         "score": 0.9,
                         "clean_key": own,
                         "mask": '{"template": "flat"}' if own else "",
-                        "digest": faceset.digest_of(data),
+                        "digest": digest_of(data),
                     }
                 )
-    faceset.write_rows(folder, [(rows, [])], {"kit_version": "test"})
+    write_rows(folder, [(rows, [])], {"kit_version": "test"})
     return faceset.FaceSet.open(folder)
 
 

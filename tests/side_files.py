@@ -58,6 +58,7 @@ def make_set(folder: Path, people: int = 3) -> None:
     awkward name.
     """
     from mfr_kit.data.face_set import faceset
+    from mfr_kit.data.face_set.faceset_writer import write_rows
     from tests.conftest import write_faceset
 
     made = write_faceset(folder, people, 2)
@@ -82,7 +83,7 @@ def make_set(folder: Path, people: int = 3) -> None:
     rows = made.table.to_pylist()
     for row in rows:
         row["mask"] = '{"look": "flat", "coverage": 0.4}' if row["clean_key"] else ""
-    faceset.write_rows(folder, [(rows, lost)], about)
+    write_rows(folder, [(rows, lost)], about)
 
 
 def read_set(folder: Path) -> None:
@@ -402,7 +403,7 @@ def make_journal(folder: Path) -> None:
 def read_journal(folder: Path) -> None:
     """Read what an interrupted run left, as one that goes on and one that ends do."""
     from mfr_kit.augment import journal, shards, workplace
-    from mfr_kit.data.face_set.faceset import write_rows
+    from mfr_kit.data.face_set.faceset_writer import write_rows
     from mfr_kit.errors import KitError
 
     building = folder / "set.part"

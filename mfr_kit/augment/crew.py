@@ -16,7 +16,7 @@ from pathlib import Path
 from mfr_kit.augment.job import Job, Target
 from mfr_kit.augment.photograph import FaceMaker
 from mfr_kit.data.alignment.detect import load_detector
-from mfr_kit.data.face_set import faceset
+from mfr_kit.data.face_set.content import digest_of
 from mfr_kit.data.images import encode
 from mfr_kit.data.photographs.photos import Photo
 from mfr_kit.errors import KitError
@@ -158,7 +158,7 @@ def _store(folder: Path | None, row: dict) -> dict:
     as `data`, for a record.
     """
     data = encode(row.pop("image"), Path(row["key"]).suffix)
-    row["digest"] = faceset.digest_of(data)
+    row["digest"] = digest_of(data)
     if folder is None:
         row["data"] = data
     else:

@@ -24,6 +24,7 @@ from mfr_kit.augment.selection import (
 from mfr_kit.data import lists
 from mfr_kit.data.alignment.align import SIZE
 from mfr_kit.data.face_set import faceset
+from mfr_kit.data.face_set.faceset_writer import write_rows
 from mfr_kit.data.face_set.storage import rec_path
 from mfr_kit.data.formats._names import refuse_names, write_names
 from mfr_kit.data.photographs.folder_checks import Survey, refuse_face_set, refuse_overlap, survey
@@ -174,7 +175,7 @@ def finish(job: Job) -> tuple[dict[str, int], Counter]:
     notes: Counter[str] = Counter()
     rows = _rows(job, reasons, notes)
     about = {**job.about, "notes": notes}  # filled while the rows are written
-    counts = faceset.write_rows(building, rows, about, target.in_records)["counts"]
+    counts = write_rows(building, rows, about, target.in_records)["counts"]
     if not counts["faces"]:
         raise KitError(_no_face(job.selection.src, building, reasons))
     if target.in_records:

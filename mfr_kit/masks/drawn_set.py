@@ -7,6 +7,8 @@ from pathlib import Path
 from mfr_kit import __version__, paths
 from mfr_kit.data.alignment.align import estimate_similarity, transform_points, warp
 from mfr_kit.data.face_set import faceset
+from mfr_kit.data.face_set.content import digest_of
+from mfr_kit.data.face_set.faceset_writer import write_rows
 from mfr_kit.data.images import encode
 from mfr_kit.errors import KitError
 from mfr_kit.masks import drawn_heads
@@ -49,7 +51,7 @@ def draw_face_set(
         for person in range(people)
         for photo in range(photos)
     ]
-    faceset.write_rows(folder, [(rows, [])], {"kit_version": __version__, "drawn": asked})
+    write_rows(folder, [(rows, [])], {"kit_version": __version__, "drawn": asked})
     return faceset.FaceSet(folder)
 
 
@@ -73,5 +75,5 @@ def _write_face(folder: Path, person: int, photo: int, seed: int) -> dict:
         "score": 1.0,
         "clean_key": "",
         "mask": "",
-        "digest": faceset.digest_of(encoded),
+        "digest": digest_of(encoded),
     }

@@ -10,7 +10,9 @@ import pytest
 from mfr_kit.augment.photograph import FaceMaker
 from mfr_kit.data.alignment.align import TEMPLATE
 from mfr_kit.data.alignment.detection import Detection
-from mfr_kit.data.face_set.faceset import FaceSet, digest_of, write_rows
+from mfr_kit.data.face_set.content import digest_of
+from mfr_kit.data.face_set.faceset import FaceSet
+from mfr_kit.data.face_set.faceset_writer import write_rows
 from mfr_kit.data.images import encode
 from mfr_kit.data.photographs.photos import list_photos
 from mfr_kit.evaluation.inputs.faces import from_set

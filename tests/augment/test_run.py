@@ -22,7 +22,7 @@ from mfr_kit.augment.job import job_of
 from mfr_kit.augment.journal import WORK, journal_of
 from mfr_kit.augment.options import AugmentOptions
 from mfr_kit.data.alignment.align import TEMPLATE, warp
-from mfr_kit.data.face_set import faceset
+from mfr_kit.data.face_set.content import digest_of
 from mfr_kit.data.face_set.faceset import FaceSet
 from mfr_kit.data.formats import recordio
 from mfr_kit.data.images import encode, read_rgb
@@ -253,7 +253,7 @@ def test_a_photograph_called_like_a_twin_stays_itself(photos):
     assert len(set(made.keys)) == len(made)
     assert list(made.sources).count("s1/1.masked.pgm") == 2
     for index in range(len(made)):
-        assert faceset.digest_of(made.encoded(index)) == made.table["digest"][index].as_py()
+        assert digest_of(made.encoded(index)) == made.table["digest"][index].as_py()
 
 
 def test_odd_files_are_listed_and_never_fatal(photos, capsys):

@@ -6,7 +6,9 @@ import pytest
 from mfr_kit import registry
 from mfr_kit.cli import main
 from mfr_kit.data.convert import FORMATS, convert, open_any
-from mfr_kit.data.face_set.faceset import FaceSet, digest_of, write_rows
+from mfr_kit.data.face_set.content import digest_of
+from mfr_kit.data.face_set.faceset import FaceSet
+from mfr_kit.data.face_set.faceset_writer import write_rows
 from mfr_kit.errors import KitError
 from tests.data.test_formats import NAMES, jpeg
 

@@ -8,7 +8,7 @@ import pytest
 
 from mfr_kit.cli import main
 from mfr_kit.data.convert import convert, open_any
-from mfr_kit.data.face_set.faceset import write_rows
+from mfr_kit.data.face_set.faceset_writer import write_rows
 from mfr_kit.data.photographs.skipped_list import SKIPPED_COLUMNS, write_skipped
 from mfr_kit.data.recordio import RecordReader, pack
 from mfr_kit.errors import KitError

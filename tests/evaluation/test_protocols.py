@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from mfr_kit import registry
-from mfr_kit.data.face_set.faceset import FaceSet, write_rows
+from mfr_kit.data.face_set.faceset import FaceSet
+from mfr_kit.data.face_set.faceset_writer import write_rows
 from mfr_kit.evaluation.compare import PROTOCOLS, evaluate_set
 from mfr_kit.evaluation.inputs.faces import from_set
 from mfr_kit.evaluation.protocols import mask_nonmask, nonmask_nonmask

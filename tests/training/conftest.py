@@ -6,6 +6,8 @@ import pytest
 
 from mfr_kit.data.alignment.align import TEMPLATE
 from mfr_kit.data.face_set import faceset
+from mfr_kit.data.face_set.content import digest_of
+from mfr_kit.data.face_set.faceset_writer import write_rows
 from mfr_kit.data.images import encode
 from mfr_kit.models import weights
 from mfr_kit.training.options import distill_options
@@ -52,10 +54,10 @@ def write_set(folder, people=8, shots=3, first=0):
                     "score": 1.0,
                     "clean_key": "",
                     "mask": "",
-                    "digest": faceset.digest_of(data),
+                    "digest": digest_of(data),
                 }
             )
-    faceset.write_rows(folder, [(rows, [])], {})
+    write_rows(folder, [(rows, [])], {})
     return folder
 
 

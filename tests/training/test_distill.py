@@ -257,7 +257,8 @@ def other_set(folder, options):
     """A set of the same name with one face less."""
     import shutil
 
-    from mfr_kit.data.face_set.faceset import FaceSet, write_rows
+    from mfr_kit.data.face_set.faceset import FaceSet
+    from mfr_kit.data.face_set.faceset_writer import write_rows
 
     copy = folder / "elsewhere" / Path(options.data).name
     shutil.copytree(options.data, copy)

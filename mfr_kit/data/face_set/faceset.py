@@ -3,43 +3,31 @@ everything else reads.
 """
 
 import functools
-import hashlib
-import sys
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from mfr_kit import files
 from mfr_kit.data import lists
-from mfr_kit.data.face_set import content
 from mfr_kit.data.face_set.faceset_files import (
     ABOUT,
     ALIGNED,
     MASK,
     NO_FACE,
     NONMASK,
-    RECORD_COLUMNS,
     ROWS,
-    SCHEMA,
     SKIPPED,
     SKIPPED_COLUMNS,
-    compare_counts,
     count_rows,
-    read_about,
-    read_faces,
-    read_skipped,
+    read_set,
 )
+from mfr_kit.data.face_set.fingerprint import fingerprint_of
 from mfr_kit.data.face_set.storage import Records, rec_path
 from mfr_kit.data.images import decode_rgb
-from mfr_kit.data.photographs import skipped_list
 from mfr_kit.errors import KitError
 
-digest_of = content.digest_of  # the `digest` column's value for an encoded image
-GROUP_ROWS = 8192  # rows of faces.parquet that are written (and held) together
 __all__ = [
     "ABOUT",
     "ALIGNED",
@@ -91,7 +79,7 @@ class FaceSet:
     ) -> None:
         self.folder, self.transform = Path(folder), transform
         if table is None:
-            table, skipped, about, records = _read(self.folder)
+            table, skipped, about, records = read_set(self.folder)
         self.table, self.skipped, self.about = table, skipped or [], about or {}
         self._records = records
 
@@ -203,41 +191,9 @@ class FaceSet:
         faces, wherever the set lies.
 
         An image that was replaced since the set was made counts as what it is now (see
-        data/content.py).
+        content.py).
         """
-        digest = hashlib.sha256()
-        for name in ("key", "identity", "condition", "clean_key"):
-            digest.update("\n".join(self.table[name].to_pylist()).encode() + b"\0")
-        digest.update("\n".join(self._digests()).encode() + b"\0")
-        for row in self.skipped:
-            digest.update(
-                "\t".join(
-                    row[name] for name in ("source", "identity", "condition", "reason")
-                ).encode()
-                + b"\n"
-            )
-        return digest.hexdigest()
-
-    def _digests(self) -> list[str]:
-        """The digests of the images as they are now; says on the screen which are not those of
-        the table.
-        """
-        digests, places = self.table["digest"].to_pylist(), self.keys.tolist()
-        files = (f"{self.folder}/{key}" for key in places)
-        if self._records is not None:
-            shards, records = (self._column(field.name) for field in RECORD_COLUMNS)
-            places = [f"{shard} {record}" for shard, record in zip(shards, records, strict=True)]
-            files = (str(rec_path(self.folder, shard)) for shard in sorted(set(shards)))
-        replaced = content.find_replaced(places, digests, files, self.encoded)
-        claimed = [index for index in replaced if digests[index]]
-        for index, now in replaced.items():
-            digests[index] = now
-        if claimed:
-            first = self.keys[min(claimed)]
-            told = f"{len(claimed)} of its {len(self)} images are not those that {ROWS} names"
-            line = f"note: {self.folder}: {told} (first {first}): taken as they are now"
-            print(line, file=sys.stderr)
-        return digests
+        return fingerprint_of(self.folder, self.table, self.skipped, self.encoded)
 
     def points(self, index: int) -> np.ndarray:
         """(K, 2) float32 landmarks of a face in its aligned frame."""
@@ -318,8 +274,10 @@ class FaceSet:
         """Say of how many people of this selection only skipped photographs are known; "" if of
         none.
         """
-        lost = set(self.people) - set(self.identities)
-        return f"; {len(lost):,} of them without a face (skipped photographs only)" if lost else ""
+        faceless = len(set(self.people) - set(self.identities))
+        if not faceless:
+            return ""
+        return f"; {faceless:,} of them without a face (skipped photographs only)"
 
     def of_people(self, names: Iterable[str]) -> "FaceSet":
         """Keep some people, among the skipped photographs too."""
@@ -342,63 +300,3 @@ class FaceSet:
             if len(column)
             else np.empty(0, object)
         )
-
-
-def _read(folder: Path) -> tuple[pa.Table, list[dict], dict, Records | None]:
-    """Read what lies in a set's folder, as `FaceSet` keeps it."""
-    if not (folder / ROWS).is_file():
-        raise KitError(
-            f"{folder} is not a face set (no {ROWS} in it): make one with `python kit.py "
-            f"augment PHOTOS {folder}`"
-        )
-    skipped, about = read_skipped(folder), read_about(folder)
-    table = read_faces(folder, skipped)
-    in_records = RECORD_COLUMNS[0].name in table.column_names
-    compare_counts(folder, table, skipped, about)
-    return table, skipped, about, Records(folder) if in_records else None
-
-
-def write_rows(
-    folder: Path,
-    chunks: Iterable[tuple[list[dict], list[dict]]],
-    about: dict,
-    in_records: bool = False,
-) -> dict:
-    """Write `faces.parquet`, `skipped.csv` and `faceset.json` from chunks of (face rows, skipped
-    rows), holding a few chunks at a time.
-
-    The bytes depend on the rows alone, not on how they are divided into chunks.
-
-    Args:
-        folder: of the set.
-        chunks: rows by the names of `SCHEMA` and `SKIPPED_COLUMNS`.
-        about: for `faceset.json`.
-        in_records: rows have `RECORD_COLUMNS` too.
-    Returns:
-        what `faceset.json` says: `about` with the counts.
-    """
-    schema = pa.schema([*SCHEMA, *RECORD_COLUMNS]) if in_records else SCHEMA
-    counts = {"faces": 0, "twins": 0, "skipped": 0}
-    with (
-        pq.ParquetWriter(folder / ROWS, schema) as rows,
-        (folder / SKIPPED).open("w", encoding="utf-8", newline="") as file,
-    ):
-        skipped_list.write_skipped_header(file)
-        waiting: list[dict] = []
-        for faces, skipped in chunks:
-            skipped_list.write_skipped_rows(file, skipped)
-            twins = sum(bool(face["clean_key"]) for face in faces)
-            for name, more in (
-                ("faces", len(faces) - twins),
-                ("twins", twins),
-                ("skipped", len(skipped)),
-            ):
-                counts[name] += more
-            waiting += faces
-            while len(waiting) >= GROUP_ROWS:
-                rows.write_table(pa.Table.from_pylist(waiting[:GROUP_ROWS], schema))
-                waiting = waiting[GROUP_ROWS:]
-        rows.write_table(pa.Table.from_pylist(waiting, schema))
-    about = {**about, "counts": counts}
-    files.write_json(folder / ABOUT, about, sort_keys=True)
-    return about

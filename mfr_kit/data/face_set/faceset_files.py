@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mfr_kit import tables
+from mfr_kit.data.face_set.storage import Records
 from mfr_kit.errors import KitError
 from mfr_kit.records import read_csv, read_json, shown
 
@@ -40,6 +41,25 @@ FARTHEST = 1e5  # pixels: a landmark or a shift beyond is no measurement
 COUNTS = {"faces": int, "twins": int, "skipped": int}
 ABOUT_SHAPE = {"counts?": COUNTS, "options?": {"mask_on?": (str, None)}}
 ADVICE = "make the face set again with `kit.py augment`, or copy the file again from where it came"
+
+
+def read_set(folder: Path) -> tuple[pa.Table, list[dict], dict, Records | None]:
+    """Read what lies in a set's folder: its rows, the skipped photographs, what `faceset.json`
+    says, and of a set of records what reads them.
+
+    Raises:
+        KitError: no face set, or a file of it that is damaged, of another shape, or of another set.
+    """
+    if not (folder / ROWS).is_file():
+        raise KitError(
+            f"{folder} is not a face set (no {ROWS} in it): make one with `python kit.py "
+            f"augment PHOTOS {folder}`"
+        )
+    skipped, about = read_skipped(folder), read_about(folder)
+    table = read_faces(folder, skipped)
+    in_records = RECORD_COLUMNS[0].name in table.column_names
+    compare_counts(folder, table, skipped, about)
+    return table, skipped, about, Records(folder) if in_records else None
 
 
 def read_faces(folder: Path, skipped: list[dict]) -> pa.Table:

@@ -10,16 +10,10 @@ import numpy as np
 
 from mfr_kit import __version__, files
 from mfr_kit.data.alignment.align import SIZE, TEMPLATE
-from mfr_kit.data.face_set.faceset import (
-    ALIGNED,
-    MASK,
-    NO_FACE,
-    NONMASK,
-    FaceSet,
-    digest_of,
-    write_rows,
-)
+from mfr_kit.data.face_set.content import digest_of
+from mfr_kit.data.face_set.faceset import ALIGNED, MASK, NO_FACE, NONMASK, FaceSet
 from mfr_kit.data.face_set.faceset_files import SCHEMA, SKIPPED_COLUMNS
+from mfr_kit.data.face_set.faceset_writer import write_rows
 from mfr_kit.data.face_set.storage import ShardWriter, rec_path
 from mfr_kit.data.formats._names import refuse_names, write_names
 from mfr_kit.data.images import decode_rgb

@@ -5,6 +5,7 @@ import pytest
 
 from mfr_kit.data.face_set import faceset
 from mfr_kit.data.face_set.faceset import FaceSet
+from mfr_kit.data.face_set.faceset_writer import write_rows
 from mfr_kit.errors import KitError
 from tests.conftest import write_faceset
 
@@ -50,7 +51,7 @@ def test_people_without_any_face_are_still_people(tmp_path):
         "condition": "mask",
         "reason": "no_face",
     }
-    faceset.write_rows(made.folder, [(made.table.to_pylist(), [lost])], {})
+    write_rows(made.folder, [(made.table.to_pylist(), [lost])], {})
     again = FaceSet.open(made.folder)
     assert again.people == ["p00", "p01", "z"]
     assert again.of_people(["z"]).skipped == [lost]

@@ -11,6 +11,8 @@ import pytest
 
 from mfr_kit import cli
 from mfr_kit.data.face_set import faceset as fs
+from mfr_kit.data.face_set.content import digest_of
+from mfr_kit.data.face_set.faceset_writer import write_rows
 from mfr_kit.data.images import encode
 from mfr_kit.errors import KitError
 from mfr_kit.evaluation import run
@@ -45,8 +47,8 @@ def realigned(folder: Path, old: fs.FaceSet) -> fs.FaceSet:
         key = row["key"].replace("faces/", "faces/new_")
         (folder / key).parent.mkdir(parents=True, exist_ok=True)
         (folder / key).write_bytes(data)
-        rows.append({**row, "key": key, "clean_key": clean, "digest": fs.digest_of(data)})
-    fs.write_rows(folder, [(rows, skipped)], {"kit_version": "test"})
+        rows.append({**row, "key": key, "clean_key": clean, "digest": digest_of(data)})
+    write_rows(folder, [(rows, skipped)], {"kit_version": "test"})
     return fs.FaceSet.open(folder)
 
 

@@ -63,7 +63,8 @@ def test_a_changed_picture_is_embedded_anew(tmp_path) -> None:
     rows = two.table.to_pylist()
     data = encode(255 - two.image(0))
     (two.folder / rows[0]["key"]).write_bytes(data)
-    from mfr_kit.data.face_set.faceset import digest_of, write_rows
+    from mfr_kit.data.face_set.content import digest_of
+    from mfr_kit.data.face_set.faceset_writer import write_rows
 
     write_rows(two.folder, [([{**rows[0], "digest": digest_of(data)}, *rows[1:]], [])], {})
     changed = embed_set(ColourEmbedder(), FaceSet.open(two.folder), cache=tmp_path / "cache")

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from mfr_kit.data.face_set import faceset
+from mfr_kit.data.face_set.faceset_writer import write_rows
 from mfr_kit.evaluation.compare import measure
 from mfr_kit.evaluation.verification.groups import head_turns, turn
 from mfr_kit.evaluation.verification.rates import Plan
@@ -41,7 +42,7 @@ def test_yaws_come_from_the_landmarks_and_hopeless_ones_are_left_out(tmp_path) -
         turned = head.LANDMARKS @ np.array([[c, 0, s], [0, 1, 0], [-s, 0, c]]).T
         row["landmarks"] = (turned[:, :2] * 0.6 + 56).ravel().tolist()
     rows[5]["landmarks"] = [56.0] * 10
-    faceset.write_rows(tmp_path / "set", [(rows, [])], {})
+    write_rows(tmp_path / "set", [(rows, [])], {})
     yaws = head_turns(faceset.FaceSet.open(tmp_path / "set"))
     assert rows[5]["key"] not in yaws and len(yaws) == 5
     assert [yaws[row["key"]] for row in rows[:5]] == pytest.approx(asked, abs=4)
