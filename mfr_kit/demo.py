@@ -9,7 +9,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 from mfr_kit import assets, shipped
-from mfr_kit.augment.options import DemoOptions
 from mfr_kit.data import lists
 from mfr_kit.errors import KitError
 from mfr_kit.submission.timing import single_image_ms
@@ -21,11 +20,12 @@ RECIPE = shipped.folder("configs") / "adapt_sface.toml"
 MARK = "demo.json"  # lets the next demo know that a folder is one of ours
 
 
-def demo(options: DemoOptions, run: Callable[[list[str]], int]) -> str:
+def demo(out: Path, steps: int, run: Callable[[list[str]], int]) -> str:
     """Augment, distil, export, check, evaluate and pack, on 40 people of the ORL faces.
 
     Args:
-        options: where to, and how long to train.
+        out: folder to write; an earlier demo there is replaced.
+        steps: how long to train.
         run: runs one command line (without `python kit.py`) and returns its exit code.
     Returns:
         The table of teacher and student, and where the files lie.
@@ -33,11 +33,10 @@ def demo(options: DemoOptions, run: Callable[[list[str]], int]) -> str:
         KitError: a step failed; names it.
     """
     started = time.perf_counter()
-    out = options.out
     _clear(out)
     for name, people in (("train.txt", TRAIN), ("held_out.txt", HELD_OUT)):
         lists.write_names(out / name, people)
-    for command in _commands(out, assets.path("orl-faces"), options.steps):
+    for command in _commands(out, assets.path("orl-faces"), steps):
         print(f"\n$ python kit.py {shlex.join(command)}", flush=True)
         code = run(command)
         if code:

@@ -332,10 +332,9 @@ def make_records(folder: Path) -> None:
 
 def read_records(folder: Path) -> None:
     """Make the page of results."""
-    from mfr_kit.ablation.options import ResultsOptions
     from mfr_kit.ablation.results import write
 
-    write(ResultsOptions(records=folder, out=folder / "results.md"))
+    write(folder, folder / "results.md")
 
 
 TABLE = """
@@ -367,7 +366,7 @@ def make_tomls(folder: Path) -> None:
 
 def read_tomls(folder: Path) -> None:
     """Read the table with the options of every run of it, and the recipe."""
-    from mfr_kit.ablation import ablate, table
+    from mfr_kit.ablation import cells, table
     from mfr_kit.options import as_dict, load
     from mfr_kit.training.options import distill_options
 
@@ -375,7 +374,7 @@ def read_tomls(folder: Path) -> None:
     for setting in read.settings:
         if setting.of is None:
             json.dumps(as_dict(read.options(setting, out=Path("-"), seed=read.seeds[0])))
-    names = [cell.name for cell in ablate.cells(read)]
+    names = [cell.name for cell in cells.cells(read)]
     assert len(set(names)) == len(names)
     load(distill_options(), folder / "recipe.toml", {})
 

@@ -4,7 +4,6 @@ its own.
 
 import pytest
 
-from mfr_kit.augment.options import DemoOptions
 from mfr_kit.demo import demo
 from mfr_kit.errors import KitError
 
@@ -17,14 +16,14 @@ def test_it_stops_loudly_at_the_step_that_fails(tmp_path, capsys):
         return 3 if command[0] == "check" else 0
 
     with pytest.raises(KitError, match=r"kit\.py check` ended with exit code 3"):
-        demo(DemoOptions(out=tmp_path / "demo"), run)
+        demo(tmp_path / "demo", 4, run)
     assert ran == ["augment", "distill", "export-onnx", "check"]
     assert "$ python kit.py augment" in capsys.readouterr().out
 
 
 def test_train_and_held_out_people_are_strangers(tmp_path):
     with pytest.raises(KitError):
-        demo(DemoOptions(out=tmp_path / "demo"), lambda command: 1)
+        demo(tmp_path / "demo", 4, lambda command: 1)
     train, held = (
         (tmp_path / "demo" / name).read_text().split() for name in ("train.txt", "held_out.txt")
     )
@@ -34,9 +33,9 @@ def test_train_and_held_out_people_are_strangers(tmp_path):
 def test_an_earlier_demo_is_replaced_and_anything_else_is_left_alone(tmp_path):
     for _ in range(2):
         with pytest.raises(KitError, match="augment"):
-            demo(DemoOptions(out=tmp_path / "demo"), lambda command: 1)
+            demo(tmp_path / "demo", 4, lambda command: 1)
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.txt").write_text("years of work")
     with pytest.raises(KitError, match="not an earlier demo"):
-        demo(DemoOptions(out=tmp_path / "mine"), lambda command: 0)
+        demo(tmp_path / "mine", 4, lambda command: 0)
     assert (tmp_path / "mine" / "thesis.txt").read_text() == "years of work"

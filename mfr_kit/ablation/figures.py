@@ -4,7 +4,7 @@ intervals.
 
 import numpy as np
 
-from mfr_kit.ablation.ablate import TEACHER
+from mfr_kit.ablation.cells import TEACHER
 from mfr_kit.evaluation.verification.bootstrap import LEVEL
 from mfr_kit.evaluation.verification.rates import CLAIM, COMPARE
 

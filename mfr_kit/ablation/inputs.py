@@ -14,36 +14,48 @@ from mfr_kit.files import write_json
 from mfr_kit.masks import library
 from mfr_kit.models.identity import fingerprint_files
 from mfr_kit.records import read_json
-from mfr_kit.training.options import RunOptions
 
 INPUTS = "inputs.json"  # in a run folder
-PEOPLE = ("train_people", "val_people", "holdout_people")
 
 
-def digests_of(teacher: str, options: RunOptions | None) -> dict[str, str]:
-    """Digest what a cell is made from.
+def digests_of_teacher(teacher: str) -> dict[str, str]:
+    """Digest what the teacher's row is made from: the model.
+
+    Raises:
+        KitError: a file that is not there or cannot be read.
+    """
+    return {"teacher": _of_model(teacher)}
+
+
+def digests_of_run(
+    teacher: str,
+    init: str,
+    people: dict[str, list[Path]],
+    mask_folder: Path | None,
+    mask_mix: Path | None,
+) -> dict[str, str]:
+    """Digest what a trained cell is made from.
 
     Args:
         teacher: of the table.
-        options: of the cell's run; None for the teacher's row.
+        init: the run's initial weights: "random", "teacher", or a model.
+        people: its lists of names, by option; an option without lists is left out.
+        mask_folder: None for the kit's own.
+        mask_mix: None for the folder's.
     Returns:
         Hex digits by the name of the option.
     Raises:
         KitError: a file that is not there or cannot be read.
     """
-    found = {"teacher": _of_model(teacher)}
-    if options is None:
-        return found
-    if options.init not in ("random", "teacher"):
-        found["init"] = _of_model(options.init)
-    for name in PEOPLE:
-        given = getattr(options, name)
-        if given:
-            paths = given if isinstance(given, list) else [given]
+    found = digests_of_teacher(teacher)
+    if init not in ("random", "teacher"):
+        found["init"] = _of_model(init)
+    for name, paths in people.items():
+        if paths:
             names = sorted({person for path in paths for person in lists.read_names(path)})
             found[name] = hashlib.sha256("\n".join(names).encode()).hexdigest()
-    if options.mask_folder or options.mask_mix:
-        found["masks"] = library.fingerprint(options.mask_folder, options.mask_mix)
+    if mask_folder or mask_mix:
+        found["masks"] = library.fingerprint(mask_folder, mask_mix)
     return found
 
 

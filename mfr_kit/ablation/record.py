@@ -64,8 +64,8 @@ def refuse_other_layout(path: Path, record: dict, first: dict) -> None:
         KitError: it measures other sets, protocols or FARs, or other numbers of resamples.
     """
     if _layout(record) != _layout(first):
-        told = f"other sets, protocols or FARs than that of '{first['setting']}'"
-        raise KitError(f"{path}: a record of {told}; {ADVICE}")
+        known = f"that of '{first['setting']}'"
+        raise KitError(f"{path}: a record of other sets, protocols or FARs than {known}; {ADVICE}")
 
 
 def _layout(record: dict) -> dict:

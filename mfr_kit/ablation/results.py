@@ -2,54 +2,56 @@
 computed from them here.
 """
 
-import json
 from collections import Counter, defaultdict
 from pathlib import Path
 
-import numpy as np
-
 from mfr_kit import files
-from mfr_kit.ablation.ablate import TEACHER, default_options
-from mfr_kit.ablation.figures import BARE, MASKED, mean_tar, overview, rates_table
-from mfr_kit.ablation.options import ResultsOptions
+from mfr_kit.ablation.cells import TEACHER
+from mfr_kit.ablation.figures import overview, rates_table
+from mfr_kit.ablation.keys import default_options, telling_options
+from mfr_kit.ablation.plots import plots_of
 from mfr_kit.ablation.record import read_record, refuse_other_layout
 from mfr_kit.ablation.summary import fill_block, summarise
 from mfr_kit.errors import KitError
-from mfr_kit.evaluation.report import plot
 from mfr_kit.evaluation.verification.bootstrap import LEVEL
 from mfr_kit.evaluation.verification.rates import CLAIM, COMPARE
-from mfr_kit.options import names_of_inputs, under_current_names
+from mfr_kit.options import under_current_names
 from mfr_kit.paths import check_output, refuse_other
 from mfr_kit.records import read_text
 from mfr_kit.shipped import folder as folder_of_data
 from mfr_kit.training.options import distill_options
 
 
-def write(options: ResultsOptions) -> str:
+def write(records: Path, out: Path, readme: Path | None = None) -> str:
     """Write the summary, a page a table beside it, and a README's block; returns a line about
     them.
 
+    Args:
+        records: folder of the records.
+        out: the summary to write, a .md file.
+        readme: page whose block is written anew; None for none.
     Raises:
         KitError: no records, or one that cannot be read; a README without a block to fill.
     """
-    refuse_other(options.out, ".md", "--out")
-    folder = options.out.with_suffix("")
+    refuse_other(out, ".md", "--out")
+    folder = out.with_suffix("")
     check_output(folder, "folder", "--out")
-    tables = {name: _by_setting(records) for name, records in _read(options.records).items()}
-    if options.readme is not None:
-        refuse_other(options.readme, ".md", "--readme")
-        readme = read_text(options.readme, "give a page that is there")
-        files.write_text(options.readme, fill_block(readme, tables, str(options.readme)))
+    tables = {name: _by_setting(rows) for name, rows in _read(records).items()}
+    if readme is not None:
+        refuse_other(readme, ".md", "--readme")
+        page = read_text(readme, "give a page that is there")
+        files.write_text(readme, fill_block(page, tables, str(readme)))
     lines = _lead()
     for name, by_setting in sorted(tables.items()):
-        page = folder / f"{name}.md"
-        files.write_text(page, "\n".join(_page(name, by_setting, folder / name)) + "\n")
+        files.write_text(
+            folder / f"{name}.md", "\n".join(_page(name, by_setting, folder / name)) + "\n"
+        )
         title = next(iter(by_setting.values()))[0]["title"]
         link = f"[{title}]({folder.name}/{name}.md)"
         lines += ["", f"## {link}", "", _origin(name, by_setting), "", *summarise(by_setting)]
-    files.write_text(options.out, "\n".join(lines) + "\n")
-    cells = sum(len(records) for table in tables.values() for records in table.values())
-    return f"{options.out}: {cells} records of {len(tables)} table(s)"
+    files.write_text(out, "\n".join(lines) + "\n")
+    cells = sum(len(rows) for table in tables.values() for rows in table.values())
+    return f"{out}: {cells} records of {len(tables)} table(s)"
 
 
 def _lead() -> list[str]:
@@ -95,7 +97,7 @@ def _origin(name: str, by_setting: dict[str, list[dict]]) -> str:
 
 
 def _read(folder: Path) -> dict[str, list[dict]]:
-    tables = defaultdict(list)
+    tables: dict[str, list[dict]] = defaultdict(list)
     for path in sorted(Path(folder).glob("*/*.json")):
         record = read_record(path)
         if "options" in record:
@@ -132,7 +134,7 @@ def _page(name: str, by_setting: dict[str, list[dict]], plots: Path) -> list[str
             people = f"{shape['faces']} faces of {shape['people']} people"
             lines += ["", f"## {set_name}, {protocol}", "", f"{people}.", ""]
             lines += rates_table(by_setting, set_name, protocol)
-    for title, file, svg in _plots(by_setting):
+    for title, file, svg in plots_of(by_setting):
         files.write_text(plots / file, svg)
         lines += ["", f"![{title}]({plots.name}/{file})"]
     return lines
@@ -148,13 +150,16 @@ def _changes(by_setting: dict[str, list[dict]]) -> list[str]:
         if "options" in records[0]
     }
     names = sorted({key for values in options.values() for key in values} & telling_options())
-    told = {
+    values_of = {
         name: {key: _plain(values.get(key)) for key in names} for name, values in options.items()
     }
     most = {
-        key: Counter(values[key] for values in told.values()).most_common(1)[0][0] for key in names
+        key: Counter(values[key] for values in values_of.values()).most_common(1)[0][0]
+        for key in names
     }
-    differing = [key for key in names if any(values[key] != most[key] for values in told.values())]
+    differing = [
+        key for key in names if any(values[key] != most[key] for values in values_of.values())
+    ]
     lines = ["| setting | seeds | changed |", "| --- | --- | --- |"]
     for name, records in by_setting.items():
         seeds = (
@@ -162,8 +167,12 @@ def _changes(by_setting: dict[str, list[dict]]) -> list[str]:
             or "-"
         )
         own = (
-            [f"{key} = {told[name][key]}" for key in differing if told[name][key] != most[key]]
-            if name in told
+            [
+                f"{key} = {values_of[name][key]}"
+                for key in differing
+                if values_of[name][key] != most[key]
+            ]
+            if name in values_of
             else []
         )
         lines.append(f"| {name} | {seeds} | {', '.join(own) or '-'} |")
@@ -175,11 +184,6 @@ def _changes(by_setting: dict[str, list[dict]]) -> list[str]:
     return lines
 
 
-def telling_options() -> set[str]:
-    """Name the options that tell settings apart: the inputs of a run, whatever its seed."""
-    return names_of_inputs(distill_options()) - {"seed"}
-
-
 def _plain(value: object) -> str:
     return (
         "default"
@@ -188,96 +192,3 @@ def _plain(value: object) -> str:
         if isinstance(value, list)
         else str(value)
     )
-
-
-def _plots(by_setting: dict[str, list[dict]]) -> list[tuple[str, str, str]]:
-    """Title, file name and SVG of each plot that the records can give."""
-    made = []
-    curves = {
-        name: _mean_curve(records)
-        for name, records in by_setting.items()
-        if all(record.get("curve") for record in records)
-    }
-    if curves:
-        steps = [step for points in curves.values() for step, _ in points]
-        losses = [loss for points in curves.values() for _, loss in points]
-        axes = plot.span("step", 0, max(steps)), plot.span("loss", min(losses), max(losses))
-        made.append(
-            (
-                "Training curves, mean over the seeds",
-                "curves.svg",
-                plot.standalone("Training curves", *axes, curves, {}),
-            )
-        )
-    for number, (set_name, shape) in enumerate(next(iter(by_setting.values()))[0]["sets"].items()):
-        if not {BARE, MASKED} <= set(shape["protocols"]):
-            continue
-        far = shape["protocols"][BARE][0]["far"]
-        points = {
-            name: (mean_tar(records, set_name, BARE), mean_tar(records, set_name, MASKED))
-            for name, records in by_setting.items()
-        }
-        points = {name: point for name, point in points.items() if None not in point}
-        if points:
-            labels = (
-                f"bare against bare, TAR at {far:g} in %",
-                f"masked against bare, TAR at {far:g} in %",
-            )
-            axes = [
-                plot.span(label, *_ends([point[at] for point in points.values()]))
-                for at, label in enumerate(labels)
-            ]
-            svg = plot.standalone(
-                f"Trade-off on {set_name}",
-                *axes,
-                {n: [] for n in points},
-                {n: [p] for n, p in points.items()},
-            )
-            made.append((f"Trade-off on {set_name}", f"trade-off-{number}.svg", svg))
-        ratios = _by_ratio(by_setting, set_name)
-        if len(ratios) > 2:
-            axes = (
-                plot.span("mask ratio", 0, max(x for x, _ in ratios)),
-                plot.span("TAR in %", *_ends([y for _, y in ratios])),
-            )
-            svg = plot.standalone(
-                f"Mask ratio on {set_name}",
-                *axes,
-                {"masked against bare": ratios},
-                {"masked against bare": ratios},
-            )
-            made.append(
-                (
-                    f"TAR at {far:g} against mask ratio on {set_name}",
-                    f"mask-ratio-{number}.svg",
-                    svg,
-                )
-            )
-    return made
-
-
-def _mean_curve(records: list[dict]) -> list[tuple[float, float]]:
-    columns = zip(*(record["curve"] for record in records), strict=False)
-    return [(column[0][0], float(np.mean([loss for _, loss in column]))) for column in columns]
-
-
-def _ends(values: list[float]) -> tuple[float, float]:
-    return min(values) - 0.5, max(values) + 0.5
-
-
-def _by_ratio(by_setting: dict[str, list[dict]], set_name: str) -> list[tuple[float, float]]:
-    """Mask ratio and masked TAR of the settings that were trained and differ in nothing else."""
-    found = defaultdict(dict)
-    for records in by_setting.values():
-        options = records[0].get("options") if records[0].get("curve") else None
-        tar = (
-            mean_tar(records, set_name, MASKED)
-            if MASKED in records[0]["sets"][set_name]["protocols"]
-            else None
-        )
-        if options and tar is not None:
-            told = telling_options() - {"mask_ratio"}
-            rest = {key: value for key, value in options.items() if key in told}
-            found[json.dumps(rest, sort_keys=True)][options["mask_ratio"]] = tar
-    most = max(found.values(), key=len, default={})
-    return sorted(most.items())

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from mfr_kit.ablation.ablate import TEACHER
+from mfr_kit.ablation.cells import TEACHER
 from mfr_kit.ablation.figures import BARE, MASKED, difference_text, least_place, mean_tar
 from mfr_kit.errors import KitError
 from mfr_kit.evaluation.verification.bootstrap import LEVEL

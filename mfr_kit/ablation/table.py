@@ -84,6 +84,10 @@ class Table:
         """Find a row by its name."""
         return next(setting for setting in self.settings if setting.name == name)
 
+    def source(self, setting: Setting) -> Setting:
+        """Find the row whose runs a row's weights are made of: itself, or the one of its `of`."""
+        return setting if setting.of is None else self.setting(setting.of)
+
     def options(self, setting: Setting, **own: Any) -> RunOptions:
         """Compose a training run's options: the config, over it [common], over it the setting, over
         it the table's own.

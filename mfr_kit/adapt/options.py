@@ -1,4 +1,4 @@
-"""What `kit.py adapt` can be told."""
+"""Options of `kit.py adapt`."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING

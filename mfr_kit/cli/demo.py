@@ -16,4 +16,4 @@ def demo(options: DemoOptions) -> None:
     from mfr_kit import demo as room
     from mfr_kit.cli import main
 
-    print(room.demo(options, main))
+    print(room.demo(options.out, options.steps, main))

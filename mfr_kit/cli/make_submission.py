@@ -18,7 +18,7 @@ def make_submission(options: SubmissionOptions) -> None:
 
     done = package.make_submission(options)
     if done.features:
-        told = done.features
-        resumed = f", continued at row {told.resumed_at}" if told.resumed_at else ""
-        print(f"wrote {told.path}: {told.rows} x {told.embedding_size} features{resumed}")
+        written = done.features
+        resumed = f", continued at row {written.resumed_at}" if written.resumed_at else ""
+        print(f"wrote {written.path}: {written.rows} x {written.embedding_size} features{resumed}")
     print(f"wrote {done.path}: {', '.join(done.files)}")

@@ -15,4 +15,4 @@ def results(options: ResultsOptions) -> None:
     """
     from mfr_kit.ablation.results import write
 
-    print(write(options))
+    print(write(options.records, options.out, options.readme))

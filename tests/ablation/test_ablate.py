@@ -6,13 +6,17 @@ import hashlib
 import json
 import re
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from mfr_kit.ablation import ablate as module
+from mfr_kit.ablation import runs
 from mfr_kit.ablation.ablate import ablate
-from mfr_kit.ablation.options import AblateOptions, ResultsOptions
+from mfr_kit.ablation.cells import Cell
+from mfr_kit.ablation.keys import key_of
+from mfr_kit.ablation.options import AblateOptions
 from mfr_kit.ablation.results import write
 from mfr_kit.ablation.table import read
 from mfr_kit.cli import main
@@ -169,7 +173,7 @@ def test_a_run_of_the_same_options_is_shared_by_rows_and_tables(
         )
     )
     trained = []
-    monkeypatch.setattr(module.distill, "distill", trained.append)
+    monkeypatch.setattr(runs.distill, "distill", trained.append)
     ablate(
         AblateOptions(
             table=other, work=options.work, records=folder / "shared", workers=0, only=["creeping"]
@@ -233,7 +237,7 @@ def test_an_option_that_came_later_outdates_nothing_and_a_changed_default_does(
 
 def test_the_page_says_what_the_records_say(folder, records):
     out, page = folder / "docs" / "results.md", folder / "docs" / "results" / "small.md"
-    assert "7 records of 1 table(s)" in write(ResultsOptions(records=folder / "results", out=out))
+    assert "7 records of 1 table(s)" in write(folder / "results", out)
     row = next(
         line
         for line in page.read_text().splitlines()
@@ -285,8 +289,8 @@ def test_a_record_is_current_whatever_the_options_were_called(folder, options, r
     for name in ("weight_share", "keep", "weight-share"):
         path = tmp_path / "small.toml"
         path.write_text(half.replace("SHARE", name))
-        cells = [module.Cell("bare", 0), module.Cell("bare again", 0)]
-        keys.append([module.key_of(read(path), cell, {"others": faces}) for cell in cells])
+        cells = [Cell("bare", 0), Cell("bare again", 0)]
+        keys.append([key_of(read(path), cell, {"others": faces}) for cell in cells])
     before = {**told, "keep": 0.5}
     assert keys == [[expected(before, False, 1.0), expected(before, True, 0.5)]] * 3
 
@@ -311,7 +315,7 @@ def digest(parts):
 
 
 def test_a_page_may_lie_anywhere_and_names_its_plots_from_there(folder, records, tmp_path):
-    write(ResultsOptions(records=folder / "results", out=tmp_path / "page.md"))
+    write(folder / "results", tmp_path / "page.md")
     assert "## [A small table](page/small.md)" in (tmp_path / "page.md").read_text()
     plots = re.findall(r"\((\S+\.svg)\)", (tmp_path / "page" / "small.md").read_text())
     assert plots and all((tmp_path / "page" / plot).is_file() for plot in plots)
@@ -340,7 +344,7 @@ def test_mask_ratios_are_plotted_though_a_record_is_older_than_an_option(records
             for row in rows:
                 row["false_accepts"] = 100
         (folder / f"{ratio}.json").write_text(json.dumps(record))
-    write(ResultsOptions(records=tmp_path / "results", out=tmp_path / "page.md"))
+    write(tmp_path / "results", tmp_path / "page.md")
     page = (tmp_path / "page" / "small.md").read_text()
     assert (
         "against mask ratio on others" in page
@@ -403,11 +407,11 @@ def test_a_wrong_table_is_told_in_a_line(folder, options, tmp_path, old, new, pr
 def test_the_shipped_tables_can_be_read(monkeypatch):
     monkeypatch.setenv("MFR_KIT_SETS", "/sets")
     monkeypatch.setenv("MFR_KIT_DATA", "/data")
-    for path in sorted((module.Path(__file__).parents[2] / "configs" / "ablations").glob("*.toml")):
+    for path in sorted((Path(__file__).parents[2] / "configs" / "ablations").glob("*.toml")):
         table = read(path)
         for setting in table.settings:
             if setting.of is None:
-                table.options(setting, out=module.Path("out"), seed=0)
+                table.options(setting, out=Path("out"), seed=0)
 
 
 def test_people_trained_on_are_measured_only_if_asked_for(options, records, folder):
@@ -463,5 +467,5 @@ def test_a_record_without_a_curve_leaves_its_setting_out_of_the_plot(records, tm
         if name == "bare-1":
             del kept["curve"]
         (folder / f"{name}.json").write_text(json.dumps(kept))
-    write(ResultsOptions(records=tmp_path / "results", out=tmp_path / "page.md"))
+    write(tmp_path / "results", tmp_path / "page.md")
     assert "curves.svg" not in (tmp_path / "page" / "small.md").read_text()

@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 
 from mfr_kit.ablation import results
-from mfr_kit.ablation.options import ResultsOptions
 from mfr_kit.ablation.results import write
 from mfr_kit.cli import main
 
@@ -20,7 +19,7 @@ def written(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("results")
     readme = folder / "README.md"
     readme.write_bytes((ROOT / "README.md").read_bytes())
-    write(ResultsOptions(records=ROOT / "results", out=folder / "results.md", readme=readme))
+    write(ROOT / "results", folder / "results.md", readme)
     return folder
 
 
