@@ -21,7 +21,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from mfr_kit.data.recordio import RecordReader, RecordWriter, pack, unpack
+from mfr_kit.data.record_reader import RecordReader
+from mfr_kit.data.record_writer import RecordWriter
+from mfr_kit.data.recordio import pack, unpack
 
 REPEATS, SAMPLE, SIZES = 11, 20_000, (10_000, 100_000, 1_000_000)
 MXNET = """

@@ -23,7 +23,9 @@ import pickle
 import numpy as np
 
 from mfr_kit.data.formats.recordio import open_set
-from mfr_kit.data.recordio import MAGIC_BYTES, RecordReader, RecordWriter, pack, unpack
+from mfr_kit.data.record_reader import RecordReader
+from mfr_kit.data.record_writer import RecordWriter
+from mfr_kit.data.recordio import MAGIC_BYTES, pack, unpack
 from mfr_kit.data.verification_sets.bins import read_bin
 from mfr_kit.errors import KitError
 

@@ -20,8 +20,9 @@ from mfr_kit.data.alignment.align_photo import (
 from mfr_kit.data.alignment.detection import Detection, Detector
 from mfr_kit.data.face_set import faceset
 from mfr_kit.data.images import NoImage, read_picture
+from mfr_kit.data.photographs.face_names import TWIN
 from mfr_kit.data.photographs.folder_tree import readable
-from mfr_kit.data.photographs.photos import TWIN, Photo
+from mfr_kit.data.photographs.photos import Photo
 from mfr_kit.seeding import key_of, rng_for
 
 PutOn = Callable[[np.ndarray, np.ndarray, np.random.Generator], tuple[np.ndarray, np.ndarray, dict]]

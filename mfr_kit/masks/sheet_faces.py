@@ -12,8 +12,8 @@ import numpy as np
 
 from mfr_kit.data.alignment.align import SIZE, TEMPLATE, as_crop
 from mfr_kit.data.images import read_rgb
+from mfr_kit.data.photographs.face_names import TWIN
 from mfr_kit.data.photographs.folder_tree import FolderTree, readable
-from mfr_kit.data.photographs.photos import TWIN
 from mfr_kit.errors import KitError
 from mfr_kit.masks import drawn_heads
 from mfr_kit.seeding import rng_for

@@ -26,7 +26,8 @@ from mfr_kit.data.face_set.content import digest_of
 from mfr_kit.data.face_set.faceset import FaceSet
 from mfr_kit.data.formats import recordio
 from mfr_kit.data.images import encode, read_rgb
-from mfr_kit.data.recordio import RecordReader, unpack
+from mfr_kit.data.record_reader import RecordReader
+from mfr_kit.data.recordio import unpack
 from mfr_kit.errors import KitError
 from tests.conftest import head
 

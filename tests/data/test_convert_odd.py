@@ -10,7 +10,8 @@ from mfr_kit.cli import main
 from mfr_kit.data.convert import convert, open_any
 from mfr_kit.data.face_set.faceset_writer import write_rows
 from mfr_kit.data.photographs.skipped_list import SKIPPED_COLUMNS, write_skipped
-from mfr_kit.data.recordio import RecordReader, pack
+from mfr_kit.data.record_reader import RecordReader
+from mfr_kit.data.recordio import pack
 from mfr_kit.errors import KitError
 from tests.data.test_convert_masked import face
 from tests.data.test_formats import jpeg, rec

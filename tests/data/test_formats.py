@@ -14,7 +14,8 @@ from mfr_kit.data.convert import FORMATS, convert, open_any
 from mfr_kit.data.face_set.faceset import FaceSet
 from mfr_kit.data.formats import face_set
 from mfr_kit.data.formats import recordio as rec_format
-from mfr_kit.data.recordio import RecordWriter, pack
+from mfr_kit.data.record_writer import RecordWriter
+from mfr_kit.data.recordio import pack
 from mfr_kit.data.training_set import digest
 from mfr_kit.errors import KitError
 

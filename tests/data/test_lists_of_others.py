@@ -6,7 +6,8 @@ import pytest
 
 from mfr_kit.cli import main
 from mfr_kit.data.convert import convert, open_any
-from mfr_kit.data.recordio import RecordReader, pack, unpack
+from mfr_kit.data.record_reader import RecordReader
+from mfr_kit.data.recordio import pack, unpack
 from mfr_kit.errors import KitError
 from tests.data.test_formats import jpeg, rec
 

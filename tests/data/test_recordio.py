@@ -11,8 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mfr_kit.data import record_index, recordio
-from mfr_kit.data.recordio import MAGIC_BYTES, RecordReader, RecordWriter, pack, unpack
+from mfr_kit.data import record_index, record_reader
+from mfr_kit.data.record_reader import RecordReader
+from mfr_kit.data.record_writer import RecordWriter
+from mfr_kit.data.recordio import MAGIC_BYTES, pack, unpack
 from mfr_kit.errors import KitError
 
 PIECES = st.one_of(
@@ -84,7 +86,7 @@ def test_the_bytes_are_those_of_dmlc(tmp_path):
 
 def test_reading_where_there_is_no_pread(tmp_path, monkeypatch):
     """Windows."""
-    monkeypatch.setattr(recordio, "_pread", None)
+    monkeypatch.setattr(record_reader, "_pread", None)
     payloads = [b"", MAGIC_BYTES + b"x", b"y" * 5000]
     reader = RecordReader(write(tmp_path / "a.rec", payloads))
     assert [bytes(reader.read(key)) for key in (2, 1, 0)] == payloads[::-1]
@@ -226,7 +228,7 @@ def test_cut_short_while_open_is_an_error_not_a_crash(tmp_path):
 
 
 def test_views_outlive_the_release_of_pages(tmp_path, monkeypatch):
-    monkeypatch.setattr(recordio, "RESIDENT_BYTES", 100)
+    monkeypatch.setattr(record_reader, "RESIDENT_BYTES", 100)
     payloads = [bytes([number]) * 64 for number in range(60)]
     kept = [payload for _, payload in RecordReader(write(tmp_path / "a.rec", payloads))]
     assert [bytes(payload) for payload in kept] == payloads

@@ -18,7 +18,9 @@ import pytest
 from mfr_kit.data.convert import open_any
 from mfr_kit.data.formats import recordio, recordio_plain
 from mfr_kit.data.images import decode_rgb
-from mfr_kit.data.recordio import MAGIC_BYTES, RecordReader, RecordWriter, unpack
+from mfr_kit.data.record_reader import RecordReader
+from mfr_kit.data.record_writer import RecordWriter
+from mfr_kit.data.recordio import MAGIC_BYTES, unpack
 from mfr_kit.data.training_set import from_names
 
 PYTHON = os.environ.get("MFR_KIT_MXNET_PYTHON", "")

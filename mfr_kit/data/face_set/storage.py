@@ -11,7 +11,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from mfr_kit.data.recordio import RecordReader, frame, pack, unpack
+from mfr_kit.data.record_reader import RecordReader
+from mfr_kit.data.recordio import frame, pack, unpack
 from mfr_kit.errors import KitError
 
 MOST_RECORDS = 1 << 24  # the header's numbers are float32, which is exact up to here

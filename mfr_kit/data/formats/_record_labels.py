@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from mfr_kit.data.recordio import Record, RecordReader, unpack
+from mfr_kit.data.record_reader import RecordReader
+from mfr_kit.data.recordio import Record, unpack
 from mfr_kit.errors import KitError, SetError
 
 

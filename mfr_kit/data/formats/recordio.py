@@ -33,7 +33,9 @@ from mfr_kit.data.formats._record_labels import (
     read_record,
 )
 from mfr_kit.data.images import decode_rgb
-from mfr_kit.data.recordio import RecordReader, RecordWriter, pack
+from mfr_kit.data.record_reader import RecordReader
+from mfr_kit.data.record_writer import RecordWriter
+from mfr_kit.data.recordio import pack
 from mfr_kit.data.text_lines import beside, read_lines
 from mfr_kit.data.training_set import TrainingSet
 from mfr_kit.errors import KitError, SetError

@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from mfr_kit.data.images import SUFFIXES
-from mfr_kit.data.photographs.photos import CONDITION_FOLDERS, NOT_WRITABLE, People, Photo, fold
+from mfr_kit.data.photographs.face_names import fold
+from mfr_kit.data.photographs.photos import CONDITION_FOLDERS, NOT_WRITABLE, People, Photo
 from mfr_kit.errors import KitError
 from mfr_kit.system_errors import shown
 

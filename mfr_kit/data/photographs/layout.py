@@ -3,7 +3,8 @@
 from collections.abc import Iterator
 from pathlib import PurePosixPath
 
-from mfr_kit.data.photographs.photos import CONDITION_FOLDERS, TWIN
+from mfr_kit.data.photographs.face_names import TWIN
+from mfr_kit.data.photographs.photos import CONDITION_FOLDERS
 from mfr_kit.data.training_set import TrainingSet, suffix_of
 from mfr_kit.errors import KitError
 

@@ -7,7 +7,8 @@ from pathlib import PurePosixPath
 
 import numpy as np
 
-from mfr_kit.data.photographs.photos import CONDITION_FOLDERS, TWIN
+from mfr_kit.data.photographs.face_names import TWIN
+from mfr_kit.data.photographs.photos import CONDITION_FOLDERS
 
 
 def says_masked(name: str, person: str = "") -> bool:

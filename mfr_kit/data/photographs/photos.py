@@ -3,13 +3,12 @@ their names.
 """
 
 import functools
-import hashlib
 import unicodedata
-from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
+from mfr_kit.data.photographs.face_names import fold, person_folder, stems
 from mfr_kit.data.photographs.folder_tree import FolderTree, Lost, is_writable_name, readable
 from mfr_kit.errors import KitError
 
@@ -23,12 +22,6 @@ CONDITION_FOLDERS = {
     "mask": "mask",
 }
 MOST_LEVELS = 5  # folder levels above a person's folder
-TWIN = ".masked"  # ends the stem of a masked twin's image
-# A file's name has 255 bytes at most; a face's is the stem with `.masked.jpg`, and may get `.part`
-# or a number while it is written.
-_NAME_BYTES = 220
-# of a whole stem: a path has 4096 bytes at most, those of the face set's own folder among them
-_PATH_BYTES = 1500
 NOT_WRITABLE = (
     "the name is not UTF-8 or has a control character: rename it (for names from a Chinese Windows:"
     " `convmv -r -f GBK -t UTF-8 --notest FOLDER`)"
@@ -88,6 +81,17 @@ class People:
         """List every file of one person, at any depth, sorted."""
         return (photo for photo in self.entries_of(person) if not photo.reason)
 
+    def _stems(self, person: str, sources: list[str]) -> Iterator[str]:
+        own = person_folder(person, self._first_of[fold(person)])
+        return stems(own, sources, self.level, branches=len(self.homes[person]) > 1)
+
+    @functools.cached_property
+    def _first_of(self) -> dict[str, str]:
+        """Folded name -> the first person of that name, of those whose names differ in case
+        only.
+        """
+        return {fold(name): name for name in reversed(self.homes)}
+
     def _condition(self, source: str) -> str:
         """The last of a path's folders that names a condition decides; the person's own name is
         none.
@@ -98,46 +102,6 @@ class People:
             if name.lower() in CONDITION_FOLDERS:
                 return CONDITION_FOLDERS[name.lower()]
         return "nonmask"
-
-    def _stems(self, person: str, sources: list[str]) -> Iterator[str]:
-        """Name the faces of a person's files: no two alike where file systems fold case or
-        accents, none too long.
-        """
-        own = self._face_folder(person)
-        inner = [self._inner(person, own, source) for source in sources]
-        folded = Counter(fold(_without_suffix(path)) for path in inner)
-        taken = {stem for stem, count in folded.items() if count == 1 and not stem.endswith(TWIN)}
-        for path in inner:
-            stem = _without_suffix(path)
-            if fold(stem) not in taken or folded[fold(stem)] > 1:
-                # a.jpg beside a.png must not become one face, nor A.jpg, where file systems fold
-                # case, nor a.masked.jpg the twin of a.jpg
-                stem = str(PurePosixPath(path).with_name(path.rsplit("/", 1)[-1].replace(".", "_")))
-                while fold(stem) in taken:
-                    stem += "_"
-                taken.add(fold(stem))
-            yield _shorten_path(stem)
-
-    def _inner(self, person: str, own: str, source: str) -> str:
-        """A file's path below its person's folder of faces."""
-        parts = source.split("/")
-        branch = parts[: self.level] if len(self.homes[person]) > 1 else []
-        return "/".join([own, *branch, *parts[self.level + 1 :]])
-
-    def _face_folder(self, person: str) -> str:
-        """A person's folder in the face set: the name, marked where another person's differs
-        only in case.
-        """
-        if self._first_of[fold(person)] == person:
-            return person
-        return f"{person}~{_digest(person)}"
-
-    @functools.cached_property
-    def _first_of(self) -> dict[str, str]:
-        """Folded name -> the first person of that name, of those whose names differ in case
-        only.
-        """
-        return {fold(name): name for name in reversed(self.homes)}
 
 
 def find_people(folder: Path, level: int = 0) -> People:
@@ -209,19 +173,6 @@ def _descend(tree: FolderTree, level: int, beside: list[Lost]) -> list[str]:
     return above
 
 
-def list_people(folder: Path, people: Iterable[str] | None = None, level: int = 0) -> list[str]:
-    """List the people's folders, sorted.
-
-    Args:
-        folder: holds one folder a person.
-        people: keep only these.
-        level: see `find_people`.
-    Raises:
-        KitError: as `find_people`, or none of those asked for is there.
-    """
-    return choose_people(find_people(folder, level), people)
-
-
 def choose_people(found: People, people: Iterable[str] | None = None) -> list[str]:
     """Keep those that are asked for, sorted.
 
@@ -242,18 +193,17 @@ def choose_people(found: People, people: Iterable[str] | None = None) -> list[st
 def list_photos(folder: Path, people: set[str] | None = None, level: int = 0) -> Iterator[Photo]:
     """List every file of a folder of people's folders, sorted, one person in memory at a time.
 
-    Files below the people's folders count at any depth, files beside them do not; arguments and
-    errors are those of `list_people`.
+    Files below the people's folders count at any depth, files beside them do not.
+
+    Args:
+        folder: holds one folder a person.
+        people: keep only these.
+        level: see `find_people`.
+    Raises:
+        KitError: as `find_people` and `choose_people`.
     """
     found = find_people(folder, level)
     return (photo for name in choose_people(found, people) for photo in found.photos_of(name))
-
-
-def photos_of(folder: Path, person: str, level: int = 0) -> Iterator[Photo]:
-    """List every file of one person, at any depth, sorted. For many people ask `find_people`
-    once instead.
-    """
-    return find_people(folder, level).photos_of(person)
 
 
 def list_entries(folder: Path, people: set[str] | None = None, level: int = 0) -> Iterator[Photo]:
@@ -274,11 +224,6 @@ def strays(folder: Path, level: int = 0) -> list[str]:
     return [lost.source for lost in find_people(folder, level).beside if lost.reason == "no_person"]
 
 
-def fold(name: str) -> str:
-    """Spell a name as file systems that fold case and accents compare it."""
-    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
-
-
 def _unnamed(folder: Path, home: str) -> Iterator[Lost]:
     """Rows for a folder whose name cannot stand in a list: of whom its photographs are cannot be
     written down.
@@ -297,27 +242,3 @@ def _refuse_numbers(folder: Path, homes: dict[str, list[str]], level: int) -> No
             "name other people in another branch;"
             f" rename them, or work on each branch apart ({len(twice)} numbers are in several)"
         )
-
-
-def _without_suffix(path: str) -> str:
-    return str(PurePosixPath(path).with_suffix(""))
-
-
-def _shorten_path(stem: str) -> str:
-    """Cut names that would be too long with what is added to them, marked with a digest of the
-    whole.
-    """
-    parts = stem.split("/")
-    if len(stem.encode()) > _PATH_BYTES:
-        parts = [parts[0], f"{_cut(parts[-1], _NAME_BYTES - 11)}~{_digest(stem)}"]
-    if len(parts[-1].encode()) > _NAME_BYTES:
-        parts[-1] = f"{_cut(parts[-1], _NAME_BYTES - 11)}~{_digest(stem)}"
-    return "/".join(parts)
-
-
-def _cut(name: str, size: int) -> str:
-    return name.encode()[:size].decode(errors="ignore")
-
-
-def _digest(name: str) -> str:
-    return hashlib.blake2b(name.encode(), digest_size=5).hexdigest()
