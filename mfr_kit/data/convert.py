@@ -219,8 +219,8 @@ def prove(source: TrainingSet, named: bool) -> tuple[TrainingSet, tuple[int, int
             "because of: "
             f"{next(iter(problems.values()))}"
         )
-    lost = (_skipped(source, index, problem) for index, problem in problems.items())
-    kept = replace(kept, skipped=(*source.skipped, *lost))
+    unreadable = (_skipped(source, index, problem) for index, problem in problems.items())
+    kept = replace(kept, skipped=(*source.skipped, *unreadable))
     return kept, (len(kept), len(np.unique(kept.labels)), f"{total % MARKS:032x}")
 
 

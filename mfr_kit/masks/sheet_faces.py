@@ -67,7 +67,7 @@ def load_faces(
     # Masked twins, which lie in a face set beside their clean faces, would get a second mask.
     bare = [name for name in listing.files if not Path(name).stem.endswith(TWIN)]
     order = rng_for(seed, 5).permutation(len(bare))
-    left_out = [(row.source, row.reason) for row in listing.lost if row.reason != "hidden"]
+    left_out = [(row.source, row.reason) for row in listing.skipped if row.reason != "hidden"]
     pictures = _read_all(folder, [bare[i] for i in order], source, tile)
     faces = _first(pictures, count, left_out)
     note = _count(left_out)

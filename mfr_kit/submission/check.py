@@ -57,13 +57,13 @@ def refuse_failures(rows: list[Row], what: str, track: str) -> None:
 
 def to_json(model: Path, track: str, rows: list[Row]) -> str:
     """The rows with the file's hash, as JSON."""
-    told = {
+    record = {
         "model": str(model),
         "sha256": assets.sha256_of(Path(model)),
         "track": track,
         "passed": not failures(rows),
     }
-    return json.dumps({**told, "rules": [dataclasses.asdict(row) for row in rows]}, indent=2)
+    return json.dumps({**record, "rules": [dataclasses.asdict(row) for row in rows]}, indent=2)
 
 
 def table(rows: list[Row]) -> str:

@@ -142,18 +142,18 @@ def _read(tensor: onnx.TensorProto) -> np.ndarray:
 
 def _foldable(node, tensors) -> bool:
     """Its weights are constants, and a Gemm is a plain product."""
-    told = attributes(node)
+    values = attributes(node)
     return (
         all(name in tensors for name in node.input[1:])
-        and told.get("alpha", 1.0) == 1.0
-        and told.get("beta", 1.0) == 1.0
-        and not told.get("transA", 0)
+        and values.get("alpha", 1.0) == 1.0
+        and values.get("beta", 1.0) == 1.0
+        and not values.get("transA", 0)
     )
 
 
 def _unpadded(node) -> bool:
-    told = attributes(node)
-    return not any(told.get("pads", [])) and told.get("auto_pad", b"NOTSET") in (
+    values = attributes(node)
+    return not any(values.get("pads", [])) and values.get("auto_pad", b"NOTSET") in (
         b"NOTSET",
         b"VALID",
     )

@@ -110,14 +110,13 @@ def _fingerprint(folder: Path, names: list[str]) -> str:
     digest = hashlib.sha256()
     for name in names:
         try:
-            told = (folder / name).stat()
+            status = (folder / name).stat()
         except OSError as error:
             raise KitError(
                 f"{folder / name}: listed but cannot be read ({error.strerror})"
             ) from None
-        digest.update(
-            f"{name} {told.st_size} {told.st_mtime_ns} {told.st_ctime_ns} {told.st_ino}\n".encode()
-        )
+        state = f"{status.st_size} {status.st_mtime_ns} {status.st_ctime_ns} {status.st_ino}"
+        digest.update(f"{name} {state}\n".encode())
     return digest.hexdigest()
 
 

@@ -182,16 +182,16 @@ def _thread_ms(model: Path, shape: tuple, cache: Path) -> float:
     """Milliseconds for one image on one thread: measured at the first call on this machine, then
     read from the cache.
     """
-    told = json.dumps(
+    key = json.dumps(
         [*shape, onnxruntime.__version__, platform.node(), platform.machine(), os.cpu_count()]
     )
-    stored = cache / f"{hashlib.sha256(told.encode()).hexdigest()[:24]}.json"
+    stored = cache / f"{hashlib.sha256(key.encode()).hexdigest()[:24]}.json"
     if stored.is_file():
         with contextlib.suppress(KitError):  # a damaged one is measured anew
             return float(read_json(stored, {"ms": float}, "")["ms"])
     measured = single_image_ms(model, threads=1, runs=RUNS).low
     try:
-        write_text(stored, json.dumps({"of": told, "ms": measured}) + "\n")
+        write_text(stored, json.dumps({"of": key, "ms": measured}) + "\n")
     except OSError as error:
         reason = system_errors.explain(error) or error
         print(f"note: {stored.name} is not kept for another run: {reason}", file=sys.stderr)

@@ -152,8 +152,8 @@ def _unpack(archive: zipfile.ZipFile, folder: Path) -> None:
 
 def _contents(folder: Path) -> list[Row]:
     try:
-        told = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-        claimed, track = told["files"], tracks.load(told["track"]["name"])
+        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        claimed, track = manifest["files"], tracks.load(manifest["track"]["name"])
         if not all(isinstance(value, str) for value in claimed.values()):
             raise ValueError("'files' is not a table of hashes")
     except (

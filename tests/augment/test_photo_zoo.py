@@ -131,6 +131,6 @@ def test_what_gives_no_face_has_a_reason_and_stops_nothing(zoo):
 
 def test_every_face_has_its_twin_or_the_reason_why_not(zoo):
     twins = list(zoo.conditions).count("mask")
-    lost = sum(row["condition"] == "mask" for row in zoo.skipped)
-    assert twins + lost == list(zoo.conditions).count("nonmask")
+    skipped = sum(row["condition"] == "mask" for row in zoo.skipped)
+    assert twins + skipped == list(zoo.conditions).count("nonmask")
     assert twins >= 8

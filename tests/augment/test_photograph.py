@@ -32,10 +32,10 @@ class Moody:
 
     def detect(self, image: np.ndarray) -> list[Detection]:
         corner, masked = tuple(image[0, 0].tolist()), tuple(image[-1, -1].tolist()) == (0, 0, 255)
-        lost = (corner == BLIND and not masked) or (corner == MUTE and masked)
+        unseen = (corner == BLIND and not masked) or (corner == MUTE and masked)
         return (
             []
-            if lost
+            if unseen
             else [
                 Detection(np.array([0, 0, 112, 112], np.float32), TEMPLATE.astype(np.float32), 0.9)
             ]
@@ -70,15 +70,15 @@ def test_no_photograph_is_counted_twice(tmp_path, blind: int, mute: int) -> None
         for faces, _ in made
         for row in faces
     ]
-    lost = [row for _, some in made for row in some]
-    assert len(rows) == 24 - 2 * blind - mute and len(lost) == blind + mute
+    skipped = [row for _, some in made for row in some]
+    assert len(rows) == 24 - 2 * blind - mute and len(skipped) == blind + mute
     keys = {row["key"] for row in rows}
-    assert all(row["clean_key"] in keys for row in [*rows, *lost] if row["clean_key"]), (
+    assert all(row["clean_key"] in keys for row in [*rows, *skipped] if row["clean_key"]), (
         "a twin without its clean face"
     )
-    assert all((row["condition"] == "mask") == bool(row["clean_key"]) for row in lost)
+    assert all((row["condition"] == "mask") == bool(row["clean_key"]) for row in skipped)
     (tmp_path / "set").mkdir()
-    write_rows(tmp_path / "set", [(rows, lost)], {})
+    write_rows(tmp_path / "set", [(rows, skipped)], {})
     faceset = FaceSet.open(tmp_path / "set")
     faces = from_set(rng_for(0).standard_normal((len(faceset), 4)).astype(np.float32), faceset)
     assert len(set(faces.photos)) == 12 and nonmask_nonmask.pairs(faces).count.genuine == 3 * 6

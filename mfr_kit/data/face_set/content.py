@@ -128,5 +128,5 @@ def _stamp(path: str) -> tuple[str, int]:
     except (OSError, ValueError):
         return f"{path}\nmissing", 0
     times = f"{found.st_mtime_ns} {found.st_ctime_ns}"
-    told = f"{os.path.abspath(path)}\n{found.st_size} {found.st_ino} {times}"
-    return told, max(found.st_mtime_ns, found.st_ctime_ns)
+    state = f"{os.path.abspath(path)}\n{found.st_size} {found.st_ino} {times}"
+    return state, max(found.st_mtime_ns, found.st_ctime_ns)

@@ -97,8 +97,10 @@ def read_faces(folder: Path, skipped: list[dict]) -> pa.Table:
             columns[field.name] = numbers
     table = pa.table(columns).select([field.name for field in fields])
     _refuse_values(table, where)
-    lost = {row["source"] for row in skipped if row["reason"] == NO_FACE and not row["clean_key"]}
-    _refuse_twins(table, lost, where)
+    faceless = {
+        row["source"] for row in skipped if row["reason"] == NO_FACE and not row["clean_key"]
+    }
+    _refuse_twins(table, faceless, where)
     return table
 
 
@@ -132,7 +134,7 @@ def _refuse_values(table: pa.Table, where: str) -> None:
             raise KitError(f"{where}: column '{name}' has numbers beyond {FARTHEST:g}; {ADVICE}")
 
 
-def _refuse_twins(table: pa.Table, lost: set[str], where: str) -> None:
+def _refuse_twins(table: pa.Table, faceless: set[str], where: str) -> None:
     """Refuse a key that stands twice, and a twin whose clean face is not there, is another
     person's, or is no clean face.
     """
@@ -152,7 +154,7 @@ def _refuse_twins(table: pa.Table, lost: set[str], where: str) -> None:
     twins = table.filter(is_twin)
     rows = pc.index_in(twins["clean_key"], value_set=keys)
     astray = twins.filter(rows.is_null()).select(["clean_key", "source"]).to_pylist()
-    astray = [row for row in astray if row["source"] not in lost]
+    astray = [row for row in astray if row["source"] not in faceless]
     if astray:
         found = f"column 'clean_key' names {shown(astray[0]['clean_key'])}"
         raise KitError(f"{where}: {found}, which is no key there; {ADVICE}")

@@ -121,13 +121,13 @@ def _chunks(source: TrainingSet) -> Iterator[list[dict]]:
     """Yield rows with their `data`, ordered by person."""
     keys: dict[int, str] = {}
     rows, last = [], None
-    lost = {row["source"] for row in source.skipped if row["reason"] == NO_FACE}
+    faceless = {row["source"] for row in source.skipped if row["reason"] == NO_FACE}
     for index, person, name, data in lay_out(source, beside=True):
         keys, last = ({} if person != last else keys), person
         keys[index] = f"faces/{name}"
         facts = source.facts(index) if source.facts else _adopt(source, index, data)
         clean = keys.get(source.clean_row(index), "")
-        if source.clean_row(index) == GONE and facts["source"] in lost:
+        if source.clean_row(index) == GONE and facts["source"] in faceless:
             clean = facts["clean_key"]  # the clean face was not found, and skipped.csv says so
         known = {name: facts[name] for name in SCHEMA.names}
         known |= {"key": keys[index], "identity": person, "clean_key": clean}

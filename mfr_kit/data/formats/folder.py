@@ -48,7 +48,7 @@ def open_set(path: Path, level: int | None = None) -> TrainingSet:
             skipped.append(_row(entry, "not_an_image", f"suffix '{Path(entry.source).suffix}'"))
 
     seen = survey(found, found.homes, guess=level is None, visit=visit)
-    skipped += ({**dict.fromkeys(SKIPPED_COLUMNS, ""), **lost._asdict()} for lost in found.beside)
+    skipped += ({**dict.fromkeys(SKIPPED_COLUMNS, ""), **item._asdict()} for item in found.beside)
     names = [photo.source for photo in photos]
     masked = [photo.condition == "mask" or says_masked(Path(photo.source).name) for photo in photos]
     people = [photo.identity for photo in photos]

@@ -115,7 +115,7 @@ class Survey:
     people: int = 0
     entries: int = 0  # all that is in the people's folders
     photographs: int = 0  # files, as far as their names say
-    lost: Counter = field(default_factory=Counter)  # reasons of what is left out
+    skipped: Counter = field(default_factory=Counter)  # reasons of what is left out
     empty: list[str] = field(default_factory=list)  # people without a file
     deep: dict[str, list[str]] = field(default_factory=dict)  # person -> sub-folders, and no file
     depths: Counter = field(default_factory=Counter)  # folders between a deep person and its files
@@ -126,9 +126,9 @@ class Survey:
         """Say what was found."""
         empty = f", {len(self.empty):,} of them without a file" if self.empty else ""
         yield f"{shown(src)}: {self.people:,} people{empty}, {self.photographs:,} photographs"
-        if self.lost:
+        if self.skipped:
             reasons = ", ".join(
-                f"{count:,} {reason}" for reason, count in sorted(self.lost.items())
+                f"{count:,} {reason}" for reason, count in sorted(self.skipped.items())
             )
             yield f"  left out: {reasons}"
         for names, what in (
@@ -172,15 +172,15 @@ def survey(
             refuse_set(found.folder / home)
         _look_at(found, person, left_out, seen, visit)
     if seen.people == len(found.homes):
-        seen.lost.update(lost.reason for lost in found.beside)
+        seen.skipped.update(item.reason for item in found.beside)
     if guess:
         _refuse_levels(found, seen)
     if not seen.photographs:
-        reasons = ", ".join(f"{count:,} {reason}" for reason, count in sorted(seen.lost.items()))
+        reasons = ", ".join(f"{count:,} {reason}" for reason, count in sorted(seen.skipped.items()))
         raise KitError(
             f"{shown(found.folder)}: no photograph in the folders of {seen.people:,} people"
             + (f" (left out: {reasons})" if reasons else "")
-            + (f"; bad_name: {NOT_WRITABLE}" if seen.lost["bad_name"] else "")
+            + (f"; bad_name: {NOT_WRITABLE}" if seen.skipped["bad_name"] else "")
         )
     return seen
 
@@ -201,7 +201,7 @@ def _look_at(
         if visit is not None:
             visit(entry)
         if entry.reason:
-            seen.lost[entry.reason] += 1
+            seen.skipped[entry.reason] += 1
         else:
             files += 1
             parts = entry.source.split("/")[found.level + 1 :]

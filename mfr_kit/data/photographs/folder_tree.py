@@ -32,7 +32,7 @@ _LITTER = {
 }
 
 
-class Lost(NamedTuple):
+class Skipped(NamedTuple):
     """Something in a folder that is no photograph to be read, as a row of skipped.csv says it."""
 
     source: str  # path inside the walked folder, with /
@@ -46,7 +46,7 @@ class Listing:
 
     folders: list[str] = field(default_factory=list)
     files: list[str] = field(default_factory=list)
-    lost: list[Lost] = field(default_factory=list)
+    skipped: list[Skipped] = field(default_factory=list)
 
 
 def is_litter(name: str, is_folder: bool = False) -> bool:
@@ -102,7 +102,7 @@ class FolderTree:
             with os.scandir(path) as scanned:
                 entries = sorted(scanned, key=lambda entry: entry.name)
         except OSError as error:
-            listing.lost.append(Lost(inner, "unreadable", f"folder: {error.strerror}"))
+            listing.skipped.append(Skipped(inner, "unreadable", f"folder: {error.strerror}"))
             return listing
         for entry in entries:
             below = f"{inner}/{entry.name}" if inner else entry.name
@@ -115,7 +115,7 @@ class FolderTree:
             elif entry.is_file(follow_symlinks=False):
                 listing.files.append(below)
             else:
-                listing.lost.append(_special(entry.path, below))
+                listing.skipped.append(_special(entry.path, below))
         for below in links:
             self._add_link(below, listing)
         return listing
@@ -127,19 +127,19 @@ class FolderTree:
         while waiting or linked:
             here = waiting.pop() if waiting else linked.popleft()
             if (repeated := self.find_repeat(here)) is not None:
-                whole.lost.append(repeated)
+                whole.skipped.append(repeated)
                 continue
             listing = self.list_folder(here)
             whole.files += listing.files
-            whole.lost += listing.lost
+            whole.skipped += listing.skipped
             for folder in listing.folders:
                 is_link = os.path.islink(os.path.join(self.root, folder))
                 (linked if is_link else waiting).append(folder)
         whole.files.sort()
-        whole.lost.sort()
+        whole.skipped.sort()
         return whole
 
-    def find_repeat(self, inner: str) -> Lost | None:
+    def find_repeat(self, inner: str) -> Skipped | None:
         """A row for a folder that was listed, or asked for here, before; None for a new one."""
         try:
             found = os.stat(os.path.join(self.root, inner))
@@ -147,7 +147,7 @@ class FolderTree:
             return None
         mark = (found.st_dev, found.st_ino)
         if mark in self._listed:
-            return Lost(inner, "link_repeats", "a folder that is listed already")
+            return Skipped(inner, "link_repeats", "a folder that is listed already")
         self._listed.add(mark)
         return None
 
@@ -157,15 +157,15 @@ class FolderTree:
             mode = os.stat(path).st_mode
         except OSError as error:
             detail = f"link to {readable(os.readlink(path))}: {error.strerror}"
-            listing.lost.append(Lost(below, "dead_link", detail))
+            listing.skipped.append(Skipped(below, "dead_link", detail))
             return
         if stat.S_ISREG(mode):
             listing.files.append(below)
         elif not stat.S_ISDIR(mode):
-            listing.lost.append(Lost(below, "not_a_file", f"link to a {_kind(mode)}"))
+            listing.skipped.append(Skipped(below, "not_a_file", f"link to a {_kind(mode)}"))
         elif reason := self._refuse_link(path):
             detail = f"link to {readable(os.readlink(path))}, {reason[1]}"
-            listing.lost.append(Lost(below, reason[0], detail))
+            listing.skipped.append(Skipped(below, reason[0], detail))
         else:
             listing.folders.append(below)
 
@@ -185,27 +185,27 @@ class FolderTree:
 
     def _add_litter(self, entry: os.DirEntry, below: str, listing: Listing) -> None:
         if not entry.is_dir(follow_symlinks=False):
-            listing.lost.append(Lost(below, "hidden", "hidden, or left by a system"))
+            listing.skipped.append(Skipped(below, "hidden", "hidden, or left by a system"))
             return
 
         def note(error: OSError) -> None:
-            listing.lost.append(Lost(below, "unreadable", f"hidden folder: {error.strerror}"))
+            listing.skipped.append(Skipped(below, "unreadable", f"hidden folder: {error.strerror}"))
 
         for folder, folders, files in os.walk(entry.path, onerror=note):
             inner = os.path.relpath(folder, entry.path).replace(os.sep, "/")
             above = below if inner == "." else f"{below}/{inner}"
             links = [name for name in folders if os.path.islink(os.path.join(folder, name))]
-            listing.lost += (
-                Lost(f"{above}/{name}", "hidden", f"in the folder {readable(entry.name)}")
+            listing.skipped += (
+                Skipped(f"{above}/{name}", "hidden", f"in the folder {readable(entry.name)}")
                 for name in files + links
             )
 
 
-def _special(path: str, below: str) -> Lost:
+def _special(path: str, below: str) -> Skipped:
     try:
-        return Lost(below, "not_a_file", _kind(os.lstat(path).st_mode))
+        return Skipped(below, "not_a_file", _kind(os.lstat(path).st_mode))
     except OSError as error:  # it went while the folder was listed
-        return Lost(below, "unreadable", error.strerror or str(error))
+        return Skipped(below, "unreadable", error.strerror or str(error))
 
 
 def _kind(mode: int) -> str:

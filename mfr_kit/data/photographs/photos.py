@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mfr_kit.data.photographs.face_names import fold, person_folder, stems
-from mfr_kit.data.photographs.folder_tree import FolderTree, Lost, is_writable_name, readable
+from mfr_kit.data.photographs.folder_tree import FolderTree, Skipped, is_writable_name, readable
 from mfr_kit.errors import KitError
 
 # A person's photographs may be sorted by condition, as in RMFRD: `person/bare/1.jpg`,
@@ -50,20 +50,20 @@ class People:
     level: int  # folder levels above a person's folder
     # name -> the person's folders inside `folder`; sorted by name
     homes: dict[str, tuple[str, ...]]
-    beside: tuple[Lost, ...]  # what is in nobody's folder
+    beside: tuple[Skipped, ...]  # what is in nobody's folder
 
     def entries_of(self, person: str) -> Iterator[Photo]:
         """List everything of one person, at any depth, sorted: files, and with a `reason` what
         cannot be read.
         """
-        tree, lost, files = FolderTree(self.folder), [], []
+        tree, skipped, files = FolderTree(self.folder), [], []
         for home in self.homes[person]:
             listing = tree.walk(home)
-            lost += listing.lost
+            skipped += listing.skipped
             files += listing.files
         named = sorted(source for source in files if is_writable_name(source))
-        lost += (
-            Lost(source, "bad_name", NOT_WRITABLE)
+        skipped += (
+            Skipped(source, "bad_name", NOT_WRITABLE)
             for source in files
             if not is_writable_name(source)
         )
@@ -73,7 +73,7 @@ class People:
         ]
         photos += (
             Photo(readable(source), person, self._condition(source), "", reason, readable(detail))
-            for source, reason, detail in lost
+            for source, reason, detail in skipped
         )
         yield from sorted(photos, key=lambda photo: photo.source)
 
@@ -125,7 +125,7 @@ def find_people(folder: Path, level: int = 0) -> People:
             "person"
         )
     tree = FolderTree(folder)
-    beside: list[Lost] = []
+    beside: list[Skipped] = []
     above = _descend(tree, level, beside)
     homes: dict[str, list[str]] = {}
     for home in sorted(above, key=lambda home: ((folder / home).is_symlink(), home)):
@@ -143,23 +143,25 @@ def find_people(folder: Path, level: int = 0) -> People:
             f"{readable(str(folder))}: no person's folder has a name that a list can hold; "
             f"{NOT_WRITABLE}"
         )
-    beside = [Lost(readable(source), reason, readable(detail)) for source, reason, detail in beside]
+    beside = [
+        Skipped(readable(source), reason, readable(detail)) for source, reason, detail in beside
+    ]
     return People(folder, level, ordered, tuple(sorted(beside)))
 
 
-def _descend(tree: FolderTree, level: int, beside: list[Lost]) -> list[str]:
+def _descend(tree: FolderTree, level: int, beside: list[Skipped]) -> list[str]:
     """List the folders at a level; what lies above them and is no folder goes to `beside`."""
     above = [""]
     for depth in range(level + 1):
         below = []
         for inner in above:
             listing = tree.list_folder(inner)
-            if not inner and listing.lost and listing.lost[0].source == "":
-                raise KitError(f"{tree.root} cannot be listed ({listing.lost[0].detail})")
+            if not inner and listing.skipped and listing.skipped[0].source == "":
+                raise KitError(f"{tree.root} cannot be listed ({listing.skipped[0].detail})")
             below += listing.folders
-            beside += listing.lost
+            beside += listing.skipped
             beside += (
-                Lost(name, "no_person", "not in a person's folder") for name in listing.files
+                Skipped(name, "no_person", "not in a person's folder") for name in listing.files
             )
         above = below
         if not above:
@@ -215,22 +217,22 @@ def list_entries(folder: Path, people: set[str] | None = None, level: int = 0) -
         yield from found.entries_of(name)
     if people is None:
         yield from (
-            Photo(lost.source, "", "", "", lost.reason, lost.detail) for lost in found.beside
+            Photo(item.source, "", "", "", item.reason, item.detail) for item in found.beside
         )
 
 
 def strays(folder: Path, level: int = 0) -> list[str]:
     """Name the files beside the people's folders: whose they are is not known."""
-    return [lost.source for lost in find_people(folder, level).beside if lost.reason == "no_person"]
+    return [item.source for item in find_people(folder, level).beside if item.reason == "no_person"]
 
 
-def _unnamed(folder: Path, home: str) -> Iterator[Lost]:
+def _unnamed(folder: Path, home: str) -> Iterator[Skipped]:
     """Rows for a folder whose name cannot stand in a list: of whom its photographs are cannot be
     written down.
     """
     listing = FolderTree(folder).walk(home)
-    yield from listing.lost
-    yield from (Lost(source, "bad_name", NOT_WRITABLE) for source in listing.files)
+    yield from listing.skipped
+    yield from (Skipped(source, "bad_name", NOT_WRITABLE) for source in listing.files)
 
 
 def _refuse_numbers(folder: Path, homes: dict[str, list[str]], level: int) -> None:

@@ -60,10 +60,10 @@ def _part(root: Path, part: str) -> list[str]:
         names = _lines(listing)
     else:
         listed = FolderTree(folder).walk()
-        lost = next((row for row in listed.lost if row.reason != "hidden"), None)
-        if lost is not None:
+        skipped = next((row for row in listed.skipped if row.reason != "hidden"), None)
+        if skipped is not None:
             raise KitError(
-                f"{folder / lost.source}: {lost.reason} ({lost.detail}); mend or remove it"
+                f"{folder / skipped.source}: {skipped.reason} ({skipped.detail}); mend or remove it"
             )
         names = [name for name in listed.files if Path(name).suffix.lower() in SUFFIXES]
     left_out = set(_lines(noises)) if noises.exists() else set()

@@ -112,14 +112,14 @@ def _parameters(node: onnx.NodeProto) -> tuple[int, ...]:
 def _mixes_batch(node: onnx.NodeProto, seen: inside.Observed) -> bool:
     if node.op_type in CONTROL or node.op_type == "ReverseSequence":
         return True
-    told = attributes(node)
+    values = attributes(node)
     shape = seen.shapes.get(node.input[0]) if node.input else None
     if node.op_type in JOINS:
-        axes = told.get("axes") or _values(node, 1, seen) if node.op_type == "Squeeze" else None
-        axes = [told.get("axis", 0)] if axes is None else np.ravel(axes).tolist()
+        axes = values.get("axes") or _values(node, 1, seen) if node.op_type == "Squeeze" else None
+        axes = [values.get("axis", 0)] if axes is None else np.ravel(axes).tolist()
         return any(_axis(axis, shape) == 0 for axis in axes)
     if node.op_type in GATHERS:
-        axis = _axis(told.get("axis", 0), shape)
+        axis = _axis(values.get("axis", 0), shape)
         indices = _values(node, 1, seen)
         batch = node.op_type == "Gather" and axis == 0
         return batch or (indices is not None and _descends(indices))

@@ -14,7 +14,7 @@ def rows(subject: Subject) -> list[Row]:
     if subject.proto is None:
         return []
     try:
-        told = stored(subject)
+        record = stored(subject)
     except ValueError as error:
         return [
             Row(
@@ -25,26 +25,26 @@ def rows(subject: Subject) -> list[Row]:
             )
         ]
     limit = "anything" if allowed is None else " or ".join(allowed)
-    if not told:
+    if not record:
         holds, note = (
             allowed is None,
             "a track with given training data needs to know what the model descends from; export "
             "it from its run folder",
         )
         return [requirement("lineage", limit, "unknown", holds, note)]
-    result = [_ancestor("trained on", limit, allowed, None, _own(told))]
+    result = [_ancestor("trained on", limit, allowed, None, _own(record))]
     for part in ("teacher", "initial_weights"):
-        if told.get(part):
+        if record.get(part):
             result.append(
                 _ancestor(
                     part.replace("_", " "),
                     limit,
                     allowed,
-                    told[part].get("name", "unnamed"),
-                    told[part].get("trained_on") or [lineage.UNKNOWN],
+                    record[part].get("name", "unnamed"),
+                    record[part].get("trained_on") or [lineage.UNKNOWN],
                 )
             )
-    result += _people(subject, told)
+    result += _people(subject, record)
     if subject.run is not None:
         agrees = subject.metadata.get(preprocess.META_FINGERPRINT) == subject.run.fingerprint
         result.append(
@@ -69,10 +69,10 @@ def stored(subject: Subject) -> dict | None:
     return lineage.parse(text) if text else None
 
 
-def _own(told: dict) -> list[str]:
+def _own(record: dict) -> list[str]:
     return [
-        *told.get("trained_on", []),
-        *(entry["name"] for entry in told.get("training_sets", [])),
+        *record.get("trained_on", []),
+        *(entry["name"] for entry in record.get("training_sets", [])),
     ] or [lineage.UNKNOWN]
 
 
@@ -91,10 +91,10 @@ def _ancestor(
     return requirement(f"lineage: {part}", limit, found, not strangers, note)
 
 
-def _people(subject: Subject, told: dict) -> list[Row]:
+def _people(subject: Subject, record: dict) -> list[Row]:
     limit, counts = (
         subject.track.lineage.people,
-        [entry.get("people", 0) for entry in told.get("training_sets", [])],
+        [entry.get("people", 0) for entry in record.get("training_sets", [])],
     )
     if limit is None or not counts:
         return []

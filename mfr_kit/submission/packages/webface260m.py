@@ -90,9 +90,9 @@ def photographs() -> dict[str, np.ndarray]:
     return result
 
 
-def _judge(told: dict) -> list[Row]:
-    likeness = told["self_similarity"]
-    times = np.array(told["time_ms"])
+def _judge(measured: dict) -> list[Row]:
+    likeness = measured["self_similarity"]
+    times = np.array(measured["time_ms"])
     slow = float(times.max())
     note = (
         f"median {np.median(times):.0f} ms, slowest {slow:.0f} ms of {len(times)} on one thread "
@@ -100,28 +100,34 @@ def _judge(told: dict) -> list[Row]:
     )
     return [
         requirement(
-            "loads as the organisers load it", "PyWebFace260M", f"{told['size']}-d features", True
+            "loads as the organisers load it",
+            "PyWebFace260M",
+            f"{measured['size']}-d features",
+            True,
         ),
         requirement(
             "no face gives zeros",
             "zero vector",
-            "zeros" if told["blank_is_zero"] else "something else",
-            told["blank_is_zero"],
+            "zeros" if measured["blank_is_zero"] else "something else",
+            measured["blank_is_zero"],
         ),
         requirement(
             "similarity of no face",
             "a number",
-            str(told["no_face_similarity"]),
-            bool(np.isfinite(told["no_face_similarity"])),
+            str(measured["no_face_similarity"]),
+            bool(np.isfinite(measured["no_face_similarity"])),
         ),
         requirement(
             "finds faces",
-            f">= half of {told['photos']}",
-            str(told["found"]),
-            told["found"] * 2 >= told["photos"] > 0,
+            f">= half of {measured['photos']}",
+            str(measured["found"]),
+            measured["found"] * 2 >= measured["photos"] > 0,
         ),
         requirement(
-            "finite features", "all", "all" if told["finite"] else "some are not", told["finite"]
+            "finite features",
+            "all",
+            "all" if measured["finite"] else "some are not",
+            measured["finite"],
         ),
         requirement(
             "similarity to itself",
