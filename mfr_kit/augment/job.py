@@ -68,30 +68,29 @@ class Job:
 
 def job_of(options: AugmentOptions) -> Job:
     """Take apart what the user asked for, by subject."""
-    return Job(
-        Selection(
-            options.src, options.level, options.people, options.exclude, options.allow_unknown
-        ),
-        Alignment(
-            options.detector,
-            options.detector_model,
-            options.alignment == "robust",
-            options.upright,
-            options.aligned,
-            options.detect,
-        ),
-        Twins(options.ratio, options.seed, options.masks, options.draws_on_photo),
-        Target(options.dst, f".{options.image}", options.format == "rec", options.shards),
-        _about(options),
+    selection = Selection(
+        src=options.src,
+        level=options.level,
+        people=options.people,
+        exclude=options.exclude,
+        allow_unknown=options.allow_unknown,
     )
-
-
-def _about(options: AugmentOptions) -> dict[str, Any]:
-    """What the set says of how it was made: the options that affect a face."""
+    alignment = Alignment(
+        detector=options.detector,
+        model=options.detector_model,
+        robust=options.alignment == "robust",
+        upright=options.upright,
+        aligned=options.aligned,
+        own_landmarks=options.detect,
+    )
+    twins = Twins(options.ratio, options.seed, options.masks, options.draws_on_photo)
+    target = Target(options.dst, f".{options.image}", options.format == "rec", options.shards)
+    # the options that affect a face, for faceset.json
     names = names_affecting(AugmentOptions, "result")
     chosen = {name: value for name, value in as_dict(options).items() if name in names}
-    return {
+    about = {
         "kit_version": __version__,
         "source": options.src.resolve().name,
         "options": {**chosen, "mask_on": "photo" if options.draws_on_photo else "crop"},
     }
+    return Job(selection, alignment, twins, target, about)

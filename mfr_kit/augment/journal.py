@@ -6,6 +6,7 @@ that was killed goes on behind the last whole line.
 """
 
 import hashlib
+import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any
@@ -51,6 +52,33 @@ def read_journal(building: Path, shard: int) -> Iterator[dict]:
     with journal_of(building, shard).open("rb") as journal:
         for number, line in enumerate(journal, 1):
             yield _note(line, f"{journal.name}: line {number}", building)
+
+
+def write_note(
+    journal: IO[bytes],
+    chunk: Sequence[Photo],
+    position: Position | None,
+    faces: list[dict],
+    skipped: list[dict],
+) -> None:
+    """Note a chunk as done.
+
+    Args:
+        journal: of the shard, held.
+        chunk: the photographs.
+        position: how far the shard's records are written; None where faces are files.
+        faces: rows for `faces.parquet`.
+        skipped: rows for `skipped.csv`.
+    """
+    note = {
+        "photos": marks(chunk),
+        "count": len(chunk),
+        "position": position,
+        "faces": faces,
+        "skipped": skipped,
+    }
+    journal.write(json.dumps(note, separators=(",", ":")).encode() + b"\n")
+    journal.flush()
 
 
 def holds_faces(building: Path) -> bool:

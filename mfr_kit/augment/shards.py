@@ -7,13 +7,12 @@ can be pickled.
 """
 
 import itertools
-import json
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from mfr_kit.augment.crew import Crew, start_crew
 from mfr_kit.augment.job import Job, Target
-from mfr_kit.augment.journal import hold, journal_of, marks, read_back, read_journal
+from mfr_kit.augment.journal import hold, journal_of, marks, read_back, read_journal, write_note
 from mfr_kit.augment.selection import Selection, chosen_people, exclude_choice, people_of
 from mfr_kit.augment.workplace import expect_people
 from mfr_kit.data.face_set.storage import Position, ShardWriter, rec_path
@@ -80,11 +79,7 @@ def make_shard(
             for chunk, (faces, skipped) in crew.make_in_order(_chunked(photos), building):
                 with attributed_to(building):
                     at = _append(records, shard, labels, faces) if records else None
-                about = {"photos": marks(chunk), "count": len(chunk), "position": at}
-                note = {**about, "faces": faces, "skipped": skipped}
-                with attributed_to(building):
-                    journal.write(json.dumps(note, separators=(",", ":")).encode() + b"\n")
-                    journal.flush()
+                    write_note(journal, chunk, at, faces, skipped)
                 progress(len(chunk))
             if records:
                 records.finish(_spans(building, shard))
