@@ -10,7 +10,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from mfr_kit.adapt.options import AdaptOptions
 from mfr_kit.errors import KitError
 from mfr_kit.losses.fcd import feature_consistency_loss
 from mfr_kit.losses.srt import self_restrained_triplet_loss
@@ -104,6 +103,29 @@ class Stored:
         )
 
 
+@dataclass(frozen=True)
+class Objective:
+    """What an adapter is trained for: `method` "fcd", "srt" or "both", the weight and the margin
+    of the self-restrained triplet, and the weight of leaving bare faces where they are.
+    """
+
+    method: str = "both"
+    srt_weight: float = 1.0
+    srt_margin: float = 2.0
+    clean_weight: float = 1.0
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How long an adapter is trained, and how fast: AdamW under a cosine after a warm-up."""
+
+    epochs: int
+    batch_size: int
+    learning_rate: float
+    weight_decay: float
+    seed: int
+
+
 class Trained(NamedTuple):
     """The adapter of the best epoch (without validation of the last; 0 is the identity), and a
     line of figures an epoch.
@@ -114,9 +136,15 @@ class Trained(NamedTuple):
     lines: list[dict]
 
 
-def make(options: AdaptOptions, stored: Stored, block: int = 8192) -> Adapter:
+def make(stored: Stored, hidden: int, seed: int, block: int = 8192) -> Adapter:
     """Make the adapter that changes nothing yet, standardised by the bare faces of the training
     set.
+
+    Args:
+        stored: of the training faces.
+        hidden: width of its hidden layers.
+        seed: of their first weights.
+        block: faces read at a time.
     """
     count, size = len(stored.labels), stored.clean.embeddings.shape[2]
     sums = np.zeros((2, size))
@@ -126,43 +154,44 @@ def make(options: AdaptOptions, stored: Stored, block: int = 8192) -> Adapter:
     mean, square = sums / count
     spread = np.sqrt(np.maximum(square - mean**2, 0))
     spread = np.maximum(spread, 1e-3 * spread.max())  # an output that never changes
-    torch.manual_seed(int(rng_for(options.seed, INIT_STREAM).integers(1 << 62)))
-    return Adapter(
-        size, options.hidden, torch.from_numpy(mean).float(), torch.from_numpy(spread).float()
-    )
+    torch.manual_seed(int(rng_for(seed, INIT_STREAM).integers(1 << 62)))
+    return Adapter(size, hidden, torch.from_numpy(mean).float(), torch.from_numpy(spread).float())
 
 
 def train(
-    options: AdaptOptions,
+    adapter: Adapter,
     stored: Stored,
+    objective: Objective,
+    schedule: Schedule,
     validate: Callable[[nn.Module], Result] | None,
     tell: Callable[[str], None],
 ) -> Trained:
-    """Train an adapter on stored embeddings.
+    """Train an adapter, from `make`, on stored embeddings.
 
     Args:
-        options: method, weights and schedule.
+        adapter: it is trained itself.
         stored: of the training faces.
+        objective: the terms of the loss.
+        schedule: epochs, batches and rates.
         validate: measures an adapter; its best epoch is kept, and the identity if no epoch beats
             it.
         tell: takes a line for the screen after each epoch.
     Raises:
         KitError: fewer views than a batch, or a loss that is not finite.
     """
-    adapter = make(options, stored)
     optimiser = torch.optim.AdamW(
-        adapter.parameters(), lr=options.learning_rate, weight_decay=options.weight_decay
+        adapter.parameters(), lr=schedule.learning_rate, weight_decay=schedule.weight_decay
     )
-    steps = len(stored) // options.batch_size
+    steps = len(stored) // schedule.batch_size
     if steps == 0:
         raise KitError(
-            f"--batch-size {options.batch_size} is more than the {len(stored)} stored embeddings"
+            f"--batch-size {schedule.batch_size} is more than the {len(stored)} stored embeddings"
         )
     best, kept, lines = -1.0, 0, []
-    for epoch in range(options.epochs + 1):
+    for epoch in range(schedule.epochs + 1):
         line: dict[str, Any] = {"epoch": epoch}
         if epoch:
-            line |= _epoch(options, stored, adapter, optimiser, epoch - 1, steps)
+            line |= _epoch(adapter, stored, objective, schedule, optimiser, epoch - 1)
         if validate is not None:
             result = validate(adapter)
             line["validation"] = {
@@ -175,27 +204,29 @@ def train(
             best, kept = (result.score if validate is not None else best), epoch
             state = {key: value.clone() for key, value in adapter.state_dict().items()}
         lines.append(line)
-        tell(_told(line))
+        tell(_as_text(line))
     adapter.load_state_dict(state)
     return Trained(adapter, kept, lines)
 
 
 def _epoch(
-    options: AdaptOptions,
-    stored: Stored,
     adapter: Adapter,
+    stored: Stored,
+    objective: Objective,
+    schedule: Schedule,
     optimiser: torch.optim.Optimizer,
     epoch: int,
-    steps: int,
 ) -> dict:
+    """Take one pass over the stored views; returns the means of the loss's terms."""
+    steps = len(stored) // schedule.batch_size
     sums: dict[str, float] = {}
-    for number, rows in enumerate(_batches(options, len(stored), epoch, steps)):
-        rate = options.learning_rate * optimise.schedule(
-            "cosine", epoch * steps + number, options.epochs * steps, WARMUP
+    for number, rows in enumerate(_batches(schedule, len(stored), epoch)):
+        rate = schedule.learning_rate * optimise.schedule(
+            "cosine", epoch * steps + number, schedule.epochs * steps, WARMUP
         )
         for group in optimiser.param_groups:
             group["lr"] = rate
-        terms = _terms(options, adapter, *stored.batch(rows))
+        terms = _terms(objective, adapter, *stored.batch(rows))
         loss = cast(Tensor, sum(terms.values()))
         if not torch.isfinite(loss):
             raise KitError(f"the loss is not finite in epoch {epoch + 1}: lower --learning-rate")
@@ -207,27 +238,28 @@ def _epoch(
     return {"terms": {name: total / steps for name, total in sums.items()}}
 
 
-def _batches(options: AdaptOptions, count: int, epoch: int, steps: int) -> Iterator[np.ndarray]:
-    order = rng_for(options.seed, epoch, ORDER_STREAM).permutation(count)
-    return iter(order[: steps * options.batch_size].reshape(steps, -1))
+def _batches(schedule: Schedule, count: int, epoch: int) -> Iterator[np.ndarray]:
+    steps = count // schedule.batch_size
+    order = rng_for(schedule.seed, epoch, ORDER_STREAM).permutation(count)
+    return iter(order[: steps * schedule.batch_size].reshape(steps, -1))
 
 
 def _terms(
-    options: AdaptOptions, adapter: Adapter, masked: Tensor, clean: Tensor, labels: Tensor
+    objective: Objective, adapter: Adapter, masked: Tensor, clean: Tensor, labels: Tensor
 ) -> dict[str, Tensor]:
     moved, terms = adapter(masked), {}
-    if options.method != "srt":
+    if objective.method != "srt":
         terms["fcd"] = feature_consistency_loss(moved, clean)
-    if options.method != "fcd":
-        terms["srt"] = options.srt_weight * self_restrained_triplet_loss(
-            moved, clean, labels, options.srt_margin
+    if objective.method != "fcd":
+        terms["srt"] = objective.srt_weight * self_restrained_triplet_loss(
+            moved, clean, labels, objective.srt_margin
         )
-    if options.clean_weight:
-        terms["clean"] = options.clean_weight * feature_consistency_loss(adapter(clean), clean)
+    if objective.clean_weight:
+        terms["clean"] = objective.clean_weight * feature_consistency_loss(adapter(clean), clean)
     return terms
 
 
-def _told(line: dict) -> str:
+def _as_text(line: dict) -> str:
     parts = [f"{name} {value:.4f}" for name, value in line.get("terms", {}).items()]
     if found := line.get("validation"):
         parts.append(

@@ -9,6 +9,8 @@ from mfr_kit.options import like, option, options_class
 from mfr_kit.training.options import RunOptions
 
 if TYPE_CHECKING:
+    from mfr_kit.adapt.adapter import Objective, Schedule
+    from mfr_kit.training.people import PeopleLists
     from mfr_kit.training.views.view import ViewRecipe
 
 
@@ -136,15 +138,39 @@ class AdaptOptions:
             raise KitError("--srt-margin is an option of --method srt and both, not of fcd")
 
     @property
-    def mask_ratio(self) -> float:
-        """Every stored view wears a mask; the clean faces are stored beside them."""
-        return 1.0
+    def lists(self) -> "PeopleLists":
+        """The lists that divide the set's people."""
+        from mfr_kit.training.people import PeopleLists
+
+        return PeopleLists(
+            self.train_people,
+            self.val_people,
+            self.holdout_people or (),
+            self.allow_shared_people,
+            self.allow_unknown,
+        )
+
+    @property
+    def objective(self) -> "Objective":
+        """What the adapter is trained for."""
+        from mfr_kit.adapt.adapter import Objective
+
+        return Objective(self.method, self.srt_weight, self.srt_margin, self.clean_weight)
+
+    @property
+    def schedule(self) -> "Schedule":
+        """How long the adapter is trained, and how fast."""
+        from mfr_kit.adapt.adapter import Schedule
+
+        return Schedule(
+            self.epochs, self.batch_size, self.learning_rate, self.weight_decay, self.seed
+        )
 
     @property
     def recipe(self) -> "ViewRecipe":
-        """How the views are drawn; their mirror images are stored too."""
+        """How the views are drawn: each with a mask on, as clean faces are stored beside them, and
+        so are mirror images.
+        """
         from mfr_kit.training.views.view import ViewRecipe
 
-        return ViewRecipe(
-            self.mask_ratio, self.drift, 0.0, self.photometric, mirror=0.0, degrade=self.degrade
-        )
+        return ViewRecipe(1.0, self.drift, 0.0, self.photometric, mirror=0.0, degrade=self.degrade)

@@ -3,8 +3,10 @@ on that, put it behind the recogniser.
 """
 
 import json
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -33,7 +35,7 @@ WEIGHTS = "adapter.pt"
 @dataclass(frozen=True)
 class Adapted:
     """A finished run: `epoch` is that of the weights, 0 for the recogniser as it was; `parity`
-    see `submission.append`.
+    see `append.append`.
     """
 
     path: Path
@@ -50,11 +52,15 @@ def adapt(options: AdaptOptions) -> Adapted:
     preflight.refuse_taken(options.out)
     if options.threads:
         torch.set_num_threads(options.threads)
-    faces, held, seen = people.split(options)
+    ancestors = {"teacher": options.teacher}
+    faces, held, seen = people.split(options.data, options.lists, ancestors)
     if options.bank is not None and not options.bank.is_dir():
         check_output(options.bank, "folder", "--bank")
     drifts = drift.measure_twins(seen)
-    masks = library.load(options.masks, options.mask_folder, options.mask_mix).preload()
+    chosen = prepare.MaskChoice(
+        options.recipe.mask_ratio, options.masks, options.mask_folder, options.mask_mix
+    )
+    masks = library.load(chosen.names, chosen.folder, chosen.mix).preload()
     device = placement.resolve(options.device)
     recogniser = load_embedder(
         options.teacher,
@@ -70,34 +76,39 @@ def adapt(options: AdaptOptions) -> Adapted:
     validation = Validation(held, lambda: masks) if held else None
     print(f"alignment drift: {drift.describe(drifts)}")
     with prepare.sole_run(options.out, first=True):
-        stored = _stored(options, faces, masks, drifts, recogniser)
+        views = (
+            MaskedViews(faces, masks, chosen.folder, options.recipe, drifts, options.seed, number)
+            for number in range(options.views)
+        )
+        root = cache_root(options.out, options.bank)
+        stored = _store(root, faces, views, recogniser, options.bank_batch, options.bank_dtype)
         validate = _validator(validation, recogniser) if validation else None
-        trained = adapter.train(options, stored, validate, print)
+        start = adapter.make(stored, options.hidden, options.seed)
+        trained = adapter.train(start, stored, options.objective, options.schedule, validate, print)
         parent = ancestor(recogniser.name, recogniser.fingerprint, recogniser.lineage)
-        lineage = prepare.describe(options, faces, drift.describe(drifts), parent, parent)
-        people.remember(options, faces, held)
-        parity = _write(options, written, trained, lineage)
+        lineage = prepare.describe(faces, chosen, drift.describe(drifts), parent, parent)
+        people.remember(options.out, faces, held, ancestors)
+        config = flags.as_dict(options) | {"adapted_epoch": trained.epoch}
+        parity = _write(options.out, config, written, trained, lineage)
     return Adapted(options.out / ADAPTED, trained.epoch, parity)
 
 
-def _stored(
-    options: AdaptOptions,
+def _store(
+    root: Path,
     faces: FaceSet,
-    masks: library.Library,
-    drifts: np.ndarray | None,
+    views: Iterable[MaskedViews],
     recogniser: Embedder,
+    batch: int,
+    dtype: str,
 ) -> adapter.Stored:
     """Open the banks of bare and masked faces, embedding what is missing."""
-    root = cache_root(options.out, options.bank)
-    how = {"batch": options.bank_batch, "dtype": options.bank_dtype}
-    clean = bank.fill(root, faces, recogniser, **how)
-    passes = (MaskedViews(faces, masks, options, drifts, number) for number in range(options.views))
-    masked = [bank.store(root, views, recogniser, **how) for views in passes]
+    clean = bank.fill(root, faces, recogniser, batch=batch, dtype=dtype)
+    masked = [bank.store(root, view, recogniser, batch=batch, dtype=dtype) for view in views]
     labels = np.unique(faces.identities.astype(str), return_inverse=True)[1].astype(np.int64)
     return adapter.Stored(clean, masked, labels)
 
 
-def _validator(validation: Validation, recogniser: Embedder):
+def _validator(validation: Validation, recogniser: Embedder) -> Callable[[nn.Module], Result]:
     """Embed the validation faces once; returns what measures an adapter on them."""
     print(f"embedding {len(validation.faces)} validation faces")
     first, second = validation.embedded(recogniser.embed)
@@ -112,10 +123,13 @@ def _validator(validation: Validation, recogniser: Embedder):
 
 
 def _write(
-    options: AdaptOptions, recogniser: Embedder, trained: adapter.Trained, lineage: dict
+    out: Path,
+    config: dict[str, Any],
+    recogniser: Embedder,
+    trained: adapter.Trained,
+    lineage: dict[str, Any],
 ) -> float:
     """Fill the run folder; its config comes last and says that the run is whole."""
-    out = options.out
     weights.save_student(out / WEIGHTS, trained.adapter.state_dict())
     fingerprint = weights.sha256_of(out / WEIGHTS)
     groups = trained_people.digested(trained_people.groups_of_run(out), fingerprint)
@@ -129,6 +143,5 @@ def _write(
         out / weights.METRICS, "".join(json.dumps(line) + "\n" for line in trained.lines)
     )
     weights.write_text(out / weights.LINEAGE, json.dumps(lineage, indent=2) + "\n")
-    config = flags.as_dict(options) | {"adapted_epoch": trained.epoch}
     weights.write_text(out / weights.CONFIG, weights.to_toml(config))
     return parity

@@ -43,9 +43,10 @@ def distill(options: RunOptions) -> Path:
     memory.keep_freed()
     device, ranks = distributed.start(options.device, options.timeout, options.precision)
     preflight.refuse_taken(options.out, options.resume)
-    faces, held, seen = people.split(options, echo=ranks.first)
+    ancestors, given = people.ancestors_of(options), people.lists_of(options)
+    faces, held, seen = people.split(options.data, given, ancestors, echo=ranks.first)
     if preflight.holds_run(options.out):
-        people.expect_same(options, faces, held)
+        people.expect_same(options.out, faces, held)
     preflight.check(options, faces, ranks.world)
     drifts = drift.measure_twins(seen)
     del seen  # rows of millions of faces, perhaps
@@ -68,12 +69,15 @@ def distill(options: RunOptions) -> Path:
     state, terms = _begin(options, student, sizes, len(set(faces.identities)), device)
     with prepare.sole_run(options.out, ranks.first):
         if ranks.first:
-            taught = None
-            if prepare.uses_teacher(options):
-                taught = ancestor(teacher.name, teacher.fingerprint, teacher.lineage)
-            lineage = prepare.describe(options, faces, drift.describe(drifts), taught, parent)
+            taught = (
+                ancestor(teacher.name, teacher.fingerprint, teacher.lineage)
+                if prepare.uses_teacher(options)
+                else None
+            )
+            masks = prepare.MaskChoice(options.mask_ratio, *chosen)
+            lineage = prepare.describe(faces, masks, drift.describe(drifts), taught, parent)
             prepare.open_folder(options, size, lineage)
-            people.remember(options, faces, held)
+            people.remember(options.out, faces, held, ancestors)
             print(f"alignment drift: {drift.describe(drifts)}")
         ranks.wait()
         last_step = prepare.count_steps(options, len(faces), ranks.world)[1]

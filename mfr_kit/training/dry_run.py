@@ -35,7 +35,8 @@ def estimate(options: RunOptions) -> str:
         torch.set_num_threads(options.threads)
     memory.keep_freed()
     device, ranks = distributed.start(options.device, options.timeout, options.precision)
-    faces, _, seen = people.split(options)
+    ancestors = people.ancestors_of(options)
+    faces, _, seen = people.split(options.data, people.lists_of(options), ancestors)
     teacher = load_embedder(
         options.teacher,
         normalisation=options.normalisation,

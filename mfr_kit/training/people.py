@@ -2,6 +2,8 @@
 person.
 """
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,6 +17,33 @@ from mfr_kit.training.options import RunOptions
 VALIDATED = "val_people.txt"  # in a run folder: whom its weights were chosen on
 
 
+@dataclass(frozen=True)
+class PeopleLists:
+    """Files of names that divide the people of a face set; without `train` all that the others do
+    not name are trained on.
+
+    Where `allow_shared`, lists may share people; where `allow_unknown`, they may name people who
+    are not there.
+    """
+
+    train: Path | None = None
+    val: Path | None = None
+    holdout: Sequence[Path] = ()
+    allow_shared: bool = False
+    allow_unknown: bool = False
+
+
+def lists_of(options: RunOptions) -> PeopleLists:
+    """Gather a run's lists of people."""
+    return PeopleLists(
+        options.train_people,
+        options.val_people,
+        options.holdout_people or (),
+        options.allow_shared_people,
+        options.allow_unknown,
+    )
+
+
 class Split(NamedTuple):
     """Faces by what they are for."""
 
@@ -23,73 +52,85 @@ class Split(NamedTuple):
     seen: FaceSet  # clean and masked faces of the training people: what may be measured of them
 
 
-def split(options: RunOptions, echo: bool = True) -> Split:
+def split(data: Path, given: PeopleLists, ancestors: dict[str, str], echo: bool = True) -> Split:
     """Open the face set and divide its people; what each list did is said on stderr.
 
     Args:
-        options: of the run.
+        data: the face set.
+        given: the lists that divide it.
+        ancestors: the models that leave a trace in the run, by what they are to it.
         echo: False for all but one of several processes.
     Raises:
         KitError: lists that share people (unless --allow-shared-people) or name nobody of the set;
             a name that nobody of the set has (unless --allow-unknown).
     """
-    everything = FaceSet.open(options.data)
-    validation = _names(options, everything, "val_people", echo)
-    kept_out = _names(options, everything, "holdout_people", echo)
-    if options.train_people is None:
+    everything = FaceSet.open(data)
+    validation = _names([given.val] if given.val else [], "val", everything, given, echo)
+    kept_out = _names(given.holdout, "holdout", everything, given, echo)
+    if given.train is None:
         wanted = set(everything.people) - validation - kept_out
     else:
-        wanted = _names(options, everything, "train_people", echo)
-        _refuse_shared(options, wanted & validation, "--train-people", "--val-people")
-        _refuse_shared(options, wanted & kept_out, "--train-people", "--holdout-people")
-    _refuse_shared(options, validation & kept_out, "--val-people", "--holdout-people")
-    for kind, groups in ancestors(options).items():
+        wanted = _names([given.train], "train", everything, given, echo)
+        _refuse_shared(given, wanted & validation, "--train-people", "--val-people")
+        _refuse_shared(given, wanted & kept_out, "--train-people", "--holdout-people")
+    _refuse_shared(given, validation & kept_out, "--val-people", "--holdout-people")
+    for kind, groups in _groups_of(ancestors).items():
         for names, flag in ((validation, "--val-people"), (kept_out, "--holdout-people")):
             shared = set(trained.among(groups, names))
-            _refuse_shared(options, shared, flag, f"the people that the {kind} was trained on")
+            _refuse_shared(given, shared, flag, f"the people that the {kind} was trained on")
     seen = everything.of_people(wanted)
     train = seen.clean()
     if len(set(train.identities)) < 2:
         raise KitError(
-            f"{options.data} has clean faces of {len(set(train.identities))} training people; at "
+            f"{data} has clean faces of {len(set(train.identities))} training people; at "
             "least two are needed (--train-people)"
         )
     if not validation:
         return Split(train, None, seen)
     chosen = everything.of_people(validation)
     if len(chosen) == 0:
-        raise KitError(f"none of the people in {options.val_people} has a face in {options.data}")
+        raise KitError(f"none of the people in {given.val} has a face in {data}")
     return Split(train, chosen, seen)
 
 
-def ancestors(options: RunOptions) -> dict[str, list[trained.Group]]:
-    """Read whom the models were trained on that leave a trace in the run, by what they are to
-    it: "teacher", "initial weights".
+def ancestors_of(options: RunOptions) -> dict[str, str]:
+    """Name the models that leave a trace in a run, by what they are to it: "teacher", "initial
+    weights".
     """
     specs = {}
-    if not isinstance(options, RunOptions) or prepare.uses_teacher(options):
+    if prepare.uses_teacher(options):
         specs["teacher"] = options.teacher
-    init = getattr(options, "init", "random")
-    if init != "random":
-        specs["initial weights"] = options.teacher if init == "teacher" else init
+    if options.init != "random":
+        specs["initial weights"] = options.teacher if options.init == "teacher" else options.init
+    return specs
+
+
+def _groups_of(specs: dict[str, str]) -> dict[str, list[trained.Group]]:
+    """Read whom models were trained on."""
     return {
         kind: trained.as_ancestors(trained.groups_of(spec), Path(spec).name)
         for kind, spec in specs.items()
     }
 
 
-def remember(options: RunOptions, faces: FaceSet, held: FaceSet | None) -> None:
+def remember(folder: Path, faces: FaceSet, held: FaceSet | None, ancestors: dict[str, str]) -> None:
     """Write beside the run whom it is trained on, itself and through its ancestors, and whom it
     is validated on.
+
+    Args:
+        folder: of the run.
+        faces: trained on.
+        held: validated on, None for nobody.
+        ancestors: as in `split`.
     """
-    groups = [group for part in ancestors(options).values() for group in part]
-    trained.store(options.out, faces.identities, trained.digested(groups, faces.fingerprint))
-    (options.out / VALIDATED).unlink(missing_ok=True)  # of a start that was refused
+    groups = [group for part in _groups_of(ancestors).values() for group in part]
+    trained.store(folder, faces.identities, trained.digested(groups, faces.fingerprint))
+    (folder / VALIDATED).unlink(missing_ok=True)  # of a start that was refused
     if held is not None:
-        lists.write_names(options.out / VALIDATED, held.people)
+        lists.write_names(folder / VALIDATED, held.people)
 
 
-def expect_same(options: RunOptions, faces: FaceSet, held: FaceSet | None) -> None:
+def expect_same(folder: Path, faces: FaceSet, held: FaceSet | None) -> None:
     """Refuse to resume a run with other people than it began with, wherever their lists lie now.
 
     Raises:
@@ -100,49 +141,48 @@ def expect_same(options: RunOptions, faces: FaceSet, held: FaceSet | None) -> No
         ("training", set(faces.identities), trained.TRAINED),
         ("validation", set() if held is None else set(held.people), VALIDATED),
     ):
-        if not (options.out / trained.TRAINED).is_file():
+        if not (folder / trained.TRAINED).is_file():
             return
-        stored = options.out / file
+        stored = folder / file
         before = set(lists.read_names(stored)) if stored.is_file() else set()
         came, went = len(now - before), len(before - now)
         if came or went:
             raise KitError(
-                f"--resume cannot continue {options.out} with other {name} people: {came:,} came "
+                f"--resume cannot continue {folder} with other {name} people: {came:,} came "
                 f"and {went:,} went ({stored} lists those it began with)"
             )
 
 
 OUTCOMES = {
-    "train_people": "{} faces",
-    "val_people": "{} faces to validate on",
-    "holdout_people": "{} faces left out",
+    "train": "{} faces",
+    "val": "{} faces to validate on",
+    "holdout": "{} faces left out",
 }
 
 
-def _names(options: RunOptions, everything: FaceSet, name: str, echo: bool) -> set[str]:
-    """Look the people of an option's lists up in the set."""
-    value = getattr(options, name)
-    paths = value if isinstance(value, list) else [value] if value else []
-    flag = "--" + name.replace("_", "-")
-    choices = [everything.chosen(Path(path), flag, options.allow_unknown) for path in paths]
+def _names(
+    paths: Sequence[Path], role: str, everything: FaceSet, given: PeopleLists, echo: bool
+) -> set[str]:
+    """Look the people of some lists up in the set."""
+    flag = f"--{role}-people"
+    choices = [everything.chosen(Path(path), flag, given.allow_unknown) for path in paths]
     names = {person for choice in choices for person in choice.found}
     if choices and echo:
-        role = name.removesuffix("_people")
         theirs = everything.of_people(names)
-        count = len(theirs if name == "val_people" else theirs.clean())
-        faces = OUTCOMES[name].format(f"{count:,}")
+        count = len(theirs if role == "val" else theirs.clean())
+        faces = OUTCOMES[role].format(f"{count:,}")
         lists.echo(role, choices, faces + theirs.without_face())
     return names
 
 
-def _refuse_shared(options: RunOptions, shared: set[str], one: str, other: str) -> None:
+def _refuse_shared(given: PeopleLists, shared: set[str], one: str, other: str) -> None:
     if not shared:
         return
     some = (
         f"{one} and {other} share {len(shared)} people "
         f"({', '.join(sorted(shared)[:5])}{', ...' if len(shared) > 5 else ''})"
     )
-    if not options.allow_shared_people:
+    if not given.allow_shared:
         raise KitError(
             f"{some}: take them out of one of the lists; with --allow-shared-people figures "
             "measured on them flatter"

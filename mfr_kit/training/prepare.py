@@ -205,9 +205,21 @@ def _weights_of(path: Path) -> tuple[States, dict]:
     }
 
 
+@dataclass(frozen=True)
+class MaskChoice:
+    """Which masks a run draws and how often: `names` None for all, `folder` None for the kit's own,
+    `mix` None for the folder's.
+    """
+
+    ratio: float
+    names: list[str] | None
+    folder: Path | None
+    mix: Path | None
+
+
 def describe(
-    options: RunOptions,
     faces: FaceSet,
+    masks: MaskChoice,
     drift: str,
     teacher: dict | None,
     parent: dict | None,
@@ -215,16 +227,16 @@ def describe(
     """Compose the run's lineage (models/lineage.py).
 
     Args:
-        options: of the run.
         faces: trained on.
+        masks: drawn on them.
         drift: where the masked faces' alignment drift comes from.
         teacher: lineage entry of what taught it, None if nothing did.
         parent: lineage entry of the initial weights, None for random ones.
     """
     people = len(set(faces.identities))
     own_masks = {}
-    if options.mask_folder or options.mask_mix:
-        own_masks[MASKS_DIGEST] = library.fingerprint(options.mask_folder, options.mask_mix)
+    if masks.folder or masks.mix:
+        own_masks[MASKS_DIGEST] = library.fingerprint(masks.folder, masks.mix)
     return {
         "training_sets": [
             {
@@ -237,10 +249,10 @@ def describe(
         "teacher": teacher,
         "initial_weights": parent,
         "masks": {
-            "ratio": options.mask_ratio,
-            "names": options.masks or "all",
-            "folder": str(options.mask_folder or "the kit's own"),
-            "mix": str(options.mask_mix or "the folder's"),
+            "ratio": masks.ratio,
+            "names": masks.names or "all",
+            "folder": str(masks.folder or "the kit's own"),
+            "mix": str(masks.mix or "the folder's"),
             "drift": drift,
             **own_masks,
         },

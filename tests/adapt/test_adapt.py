@@ -82,9 +82,9 @@ def recogniser(path, batch="N", opset=11, ir=6, kind=onnx.TensorProto.FLOAT, res
     return path
 
 
-def test_it_starts_as_the_identity_and_standardises_by_the_bare_faces(make_adapt):
+def test_it_starts_as_the_identity_and_standardises_by_the_bare_faces():
     stored = moved()
-    made = adapter.make(make_adapt(), stored, block=7)
+    made = adapter.make(stored, 8, 0, block=7)
     rows = torch.from_numpy(stored.masked[0].rows(np.arange(9)))
     assert torch.equal(made(rows), rows)
     clean = stored.clean.rows(np.arange(len(stored.labels)))
@@ -92,8 +92,8 @@ def test_it_starts_as_the_identity_and_standardises_by_the_bare_faces(make_adapt
     np.testing.assert_allclose(made.spread, clean.std(axis=0), rtol=1e-4)
 
 
-def test_folded_layers_are_the_same_function(make_adapt):
-    made = adapter.make(make_adapt(), moved()).double()
+def test_folded_layers_are_the_same_function():
+    made = adapter.make(moved(), 8, 0).double()
     torch.nn.init.normal_(made.layers[-1].weight)
     rows = torch.randn(4, 6, dtype=torch.float64)
     values = rows.numpy()
@@ -120,14 +120,16 @@ def test_a_batch_pairs_a_masked_row_with_its_own_bare_one():
 
 
 @pytest.mark.parametrize("method", ["fcd", "srt", "both"])
-def test_it_undoes_what_the_masks_did_and_leaves_bare_faces_alone(make_adapt, method):
+def test_it_undoes_what_the_masks_did_and_leaves_bare_faces_alone(method):
     def distance(a, b):
         return 2 - 2 * torch.nn.functional.cosine_similarity(torch.from_numpy(a), b).mean().item()
 
     stored, lines = moved(), []
     trained = adapter.train(
-        make_adapt(method=method, epochs=20, batch_size=40, learning_rate=5e-3, hidden=32),
+        adapter.make(stored, 32, 0),
         stored,
+        adapter.Objective(method),
+        adapter.Schedule(20, 40, learning_rate=5e-3, weight_decay=0.01, seed=0),
         None,
         lines.append,
     )
@@ -152,30 +154,29 @@ def test_the_masked_views_do_not_depend_on_who_reads_them(
     set_folder, make_adapt, teacher_folder, tmp_path
 ):
     faces, masks = FaceSet.open(set_folder), library.load(["cloth"])
+
+    def views_of(options, number=0):
+        return MaskedViews(faces, masks, None, options.recipe, None, options.seed, number)
+
     options = make_adapt(degrade=0.5)
-    drawn = [
-        MaskedViews(faces, masks, options, None, 0).image(index) for index in range(len(faces))
-    ]
+    drawn = [views_of(options).image(index) for index in range(len(faces))]
     teacher = load_embedder(teacher_folder, threads=1)
-    stored = bank.store(
-        tmp_path, MaskedViews(faces, masks, options, None, 0), teacher, batch=5, progress=False
-    )
+    stored = bank.store(tmp_path, views_of(options), teacher, batch=5, progress=False)
     np.testing.assert_allclose(
         stored.rows(np.arange(len(faces))), teacher.embed(np.stack(drawn)), atol=1e-5
     )
-    other = MaskedViews(faces, masks, options, None, 1)
+    other = views_of(options, 1)
     assert not np.array_equal(other.image(3), drawn[3]) and not np.array_equal(
         drawn[3], faces.image(3)
     )
     changed = [
-        MaskedViews(faces, masks, make_adapt(**change), None, 0)
-        for change in ({"seed": 1}, {"drift": 0.5}, {"masks": ["cup"]})
+        views_of(make_adapt(degrade=0.5, **change)) for change in ({"seed": 1}, {"drift": 0.5})
     ]
-    same = MaskedViews(faces, masks, make_adapt(degrade=0.5, epochs=9), None, 0)
-    prints = [
-        views.fingerprint
-        for views in (MaskedViews(faces, masks, options, None, 0), other, *changed)
-    ]
+    masks = library.load(["cup"])
+    changed.append(views_of(options))
+    masks = library.load(["cloth"])
+    same = views_of(make_adapt(degrade=0.5, epochs=9))
+    prints = [views.fingerprint for views in (views_of(options), other, *changed)]
     assert len(set(prints)) == 5 and same.fingerprint == prints[0]
 
 

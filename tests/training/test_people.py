@@ -2,7 +2,12 @@ import pytest
 
 from mfr_kit.errors import KitError
 from mfr_kit.models import trained_people as trained
-from mfr_kit.training.people import expect_same, remember, split
+from mfr_kit.training.people import ancestors_of, expect_same, lists_of, remember
+from mfr_kit.training.people import split as split_lists
+
+
+def split(options):
+    return split_lists(options.data, lists_of(options), ancestors_of(options))
 
 
 def people(path, *numbers):
@@ -131,22 +136,22 @@ def test_a_resumed_run_compares_the_people_not_the_paths_of_their_lists(make_opt
     )
     options.out.mkdir()
     faces, held, _ = split(options)
-    remember(options, faces, held)
+    remember(options.out, faces, held, ancestors_of(options))
     assert (options.out / "train_people.txt").read_text() == "p03\np04\np05\np06\np07\n"
     moved = make_options(
         val_people=people(tmp_path / "moved", 1, 0), holdout_people=[people(tmp_path / "h2", 2, 2)]
     )
-    expect_same(moved, *split(moved)[:2])
+    expect_same(moved.out, *split(moved)[:2])
     people(tmp_path / "h", 2, 3)
     with pytest.raises(KitError, match="other training people: 0 came and 1 went"):
-        expect_same(options, *split(options)[:2])
+        expect_same(options.out, *split(options)[:2])
     people(tmp_path / "h", 2)
     people(tmp_path / "v", 0)
     with pytest.raises(KitError, match="other training people: 1 came and 0 went"):
-        expect_same(options, *split(options)[:2])
+        expect_same(options.out, *split(options)[:2])
     people(tmp_path / "h", 1, 2)
     with pytest.raises(KitError, match="other validation people: 0 came and 1 went"):
-        expect_same(options, *split(options)[:2])
+        expect_same(options.out, *split(options)[:2])
 
 
 def test_whom_the_teacher_was_trained_on_nobody_is_validated_on(make_options, tmp_path):
@@ -161,7 +166,7 @@ def test_whom_the_teacher_was_trained_on_nobody_is_validated_on(make_options, tm
     options = make_options(teacher=str(teacher), val_people=people(tmp_path / "v", 0))
     options.out.mkdir()
     faces, held, _ = split(options)
-    remember(options, faces, held)
+    remember(options.out, faces, held, ancestors_of(options))
     assert "somebody" not in (options.out / "ancestor_people.json").read_text()
     groups = trained.groups_of(options.out)
     assert trained.among(groups, ["p00", "p01", "p02", "somebody", "else"]) == [

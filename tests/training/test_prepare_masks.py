@@ -19,7 +19,8 @@ def begin(make_options, tmp_path):
 
     def open_folder(**changes):
         options = make_options(**changes)
-        lineage = prepare.describe(options, FaceSet.open(options.data), "none", None, None)
+        masks = prepare.MaskChoice(0.5, options.masks, options.mask_folder, options.mask_mix)
+        lineage = prepare.describe(FaceSet.open(options.data), masks, "none", None, None)
         if not options.resume:
             (options.out / weights.LAST).unlink()
         prepare.open_folder(options, 16, lineage)

@@ -37,8 +37,10 @@ class Pictures(Protocol):
     """
 
     name: str
-    fingerprint: str
     keys: np.ndarray
+
+    @property
+    def fingerprint(self) -> str: ...
 
     def __len__(self) -> int: ...
 
