@@ -20,7 +20,6 @@ from mfr_kit.text import read_text
 
 T = TypeVar("T")
 
-
 AFFECTS = ("result", "place", "machine")
 
 

@@ -27,6 +27,14 @@ ORDER = [
     ["api"],
     ["cli", "__main__"],
 ]
+LINES = 320  # the most a file may have; about 300 is what to aim at
+# files from before that limit: never longer than here, and off the list when they are split
+LONGER = {
+    "training/options.py": 430,
+    "evaluation/run.py": 420,
+    "api.py": 355,
+    "evaluation/report/text.py": 340,
+}
 FLOOR = {name: number for number, room in enumerate(ORDER) for name in room}
 
 
@@ -72,9 +80,9 @@ def test_no_two_files_import_each_other():
 
 
 def test_no_file_is_too_long():
-    long = {
-        path.relative_to(ROOT).as_posix(): n
+    lengths = {
+        path.relative_to(ROOT).as_posix(): len(path.read_text(encoding="utf-8").splitlines())
         for path in ROOT.rglob("*.py")
-        if (n := len(path.read_text().splitlines())) > 430  # at 100 columns; new files: 300
     }
+    long = {name: n for name, n in lengths.items() if n > LONGER.get(name, LINES)}
     assert not long
