@@ -1,7 +1,7 @@
 """Promises of the mask renderer: a render against a JPEG decode of the same face, on one core, in
 the same run.
 
-    python benchmarks/masks.py [--repeats 9] [--faces 24] [--tables] [--torch]
+    python benchmarks/masks.py [--repeats 9] [--faces 24] [--tables]
 
 `render_mean` is the mean over draws of the shipped mix, `render_slowest` the slowest kind's mean;
 each is the median over interleaved repeats, and the worse of the face sets that are there (ORL
@@ -25,11 +25,8 @@ from mfr_kit.data.alignment.align import SIZE, estimate_similarity, transform_po
 from mfr_kit.data.alignment.detect import load_detector
 from mfr_kit.data.alignment.detection import pick_face
 from mfr_kit.data.images import encode, read_rgb
-from mfr_kit.masks import library, light, surface
-from mfr_kit.masks import render as renderer
-from mfr_kit.masks.pose import estimate
+from mfr_kit.masks import library
 from mfr_kit.masks.render import NODES, render
-from mfr_kit.masks.wear import Wear
 from mfr_kit.seeding import rng_for
 
 MEAN_WANTED, SLOWEST_WANTED = 6.0, 10.0
@@ -138,108 +135,6 @@ def tables(faces: list) -> None:
         print(f"{nodes:5} {1e3 * np.median(times):8.3f} {100 * np.mean(off):16.2f}%")
 
 
-def torch_inputs(
-    face: np.ndarray, landmarks: np.ndarray, mask: library.Mask
-) -> dict[str, np.ndarray]:
-    """What the pixels of one render are made from, over the whole crop: all that `compose_batch`
-    needs of it.
-    """
-    pose, look, values = estimate(landmarks), mask.look, mask.parameters
-    wear = Wear(*renderer._WORN(values))
-    mesh = surface.solve(pose, look.fit.sections, (0, 0, SIZE, SIZE), NODES)
-    (left, top, right, bottom), texture = (
-        look.box,
-        look.levels[look.level(pose.scale, values["softness"])],
-    )
-    height, width = texture.shape[:2]
-    places = wear.to_texture(
-        mesh.chart, look.fit, (width / (right - left), height / (bottom - top)), (left, top)
-    )
-    lit = light.measure(face, renderer._sample(mask, wear, mesh, pose.scale, values["softness"])[1])
-    gain = light.add_stains(lit.gain, values["seed"], values["crumple"], 0.0)
-    nodes = np.stack([*places, mesh.miss * np.float32(pose.scale)])
-    found = {
-        "face": face.transpose(2, 0, 1),
-        "texture": texture.transpose(2, 0, 1),
-        "nodes": nodes,
-        "gain": gain[None],
-    }
-    return found | {
-        "colours": renderer._colours(mask, lit),
-        "shadow": np.full((1, 1, 1), values["shadow"]),
-    }
-
-
-def compose_batch(face, texture, nodes, gain, colours, shadow):
-    """`render`'s pixels for a batch, in torch: textures through meshes, coloured, lit and laid
-    over with their shadow.
-    """
-    import torch
-    from torch.nn.functional import avg_pool2d, grid_sample, interpolate
-
-    rim = SIZE // (2 * NODES)
-    spread = interpolate(nodes, size=(SIZE + 2 * rim, SIZE + 2 * rim), mode="bilinear")[
-        ..., rim : rim + SIZE, rim : rim + SIZE
-    ]
-    size = torch.tensor(texture.shape[:1:-1], device=texture.device).view(1, 2, 1, 1)
-    sampled = grid_sample(
-        texture, ((2 * spread[:, :2] + 1) / size - 1).permute(0, 2, 3, 1), align_corners=False
-    )
-    alpha = torch.minimum(sampled[:, 3:] / 255, (0.5 - spread[:, 2:]).clamp(0, 1))
-    colour = (
-        (colours[:, :, :3] @ sampled[:, :3].flatten(2) + colours[:, :, 3:])
-        .clamp(0, 255)
-        .view_as(face)
-    )
-    clear = (1 - alpha) * (1 - shadow * avg_pool2d(alpha, 3, 1, 1))
-    lit = (colour * interpolate(gain, size=(SIZE, SIZE), mode="bilinear")).clamp(0, 255)
-    return (lit * alpha + face * clear).round().byte()
-
-
-def torch_table(faces: list, repeats: int) -> None:
-    """Time a batch of 64 faces' pixels in torch against 64 whole renders, alternating, on one
-    thread and on CUDA where there is one.
-    """
-    import torch
-
-    torch.set_num_threads(1)
-    lib = library.load()
-    draws = [lib.draw(rng_for(0, index)) for index in range(64)]
-    samples = [torch_inputs(*faces[i % len(faces)], mask) for i, mask in enumerate(draws)]
-    height, width = np.max([sample["texture"].shape[1:] for sample in samples], axis=0)
-    for sample in samples:  # one size for all textures: zeros, transparent, around the smaller ones
-        rows, columns = sample["texture"].shape[1:]
-        sample["texture"] = np.pad(
-            sample["texture"], ((0, 0), (0, height - rows), (0, width - columns))
-        )
-    batch = {
-        name: torch.from_numpy(np.stack([sample[name] for sample in samples])).float()
-        for name in samples[0]
-    }
-    for device in ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]:
-        placed, times = {name: values.to(device) for name, values in batch.items()}, []
-        for _ in range(repeats + 1):
-            start = time.perf_counter()
-            compose_batch(**placed)
-            getattr(torch, device).synchronize()
-            middle = time.perf_counter()
-            for index in range(64):
-                draw_one(faces, draws, index)
-            times.append((middle - start, time.perf_counter() - middle))
-        batched, single = 1e3 / 64 * np.median(times[1:], axis=0)  # the first was for warming up
-        verdict = (
-            "worth an option"
-            if batched < 0.7 * single
-            else "not clearly faster, so it stays in this benchmark"
-        )
-        print(
-            f"torch on {device}: pixels alone {batched:.3f} ms a face in batches of 64, whole "
-            f"renders one by one {single:.3f} ms; ",
-            end="",
-        )
-        print(f"ratio {batched / single:.2f}: {verdict}")
-
-
 def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -248,9 +143,6 @@ def main() -> int:
     parser.add_argument("--faces", type=int, default=24)
     parser.add_argument(
         "--tables", action="store_true", help="also print cost against image size and mesh density"
-    )
-    parser.add_argument(
-        "--torch", action="store_true", help="also time the pixel part in torch, in batches of 64"
     )
     options = parser.parse_args()
     cv2.setNumThreads(1)
@@ -280,8 +172,6 @@ def main() -> int:
         worst_mean, worst_kind = max(worst_mean, mean), max(worst_kind, *medians.values())
     if options.tables:
         tables(sets.get("LFW", sets["ORL"]))
-    if options.torch:
-        torch_table(sets.get("LFW", sets["ORL"]), options.repeats)
     print(
         f"promise render_mean ratio={worst_mean:.2f} wanted<={MEAN_WANTED:g} "
         f'yardstick="{YARDSTICK}"'

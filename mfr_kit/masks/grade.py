@@ -18,14 +18,14 @@ _SHARP_RATIO, _BLURRED_RATIO, _BLUR_SLOPE = 0.485, 0.315, 6.5
 _SOFT_RATIO, _SOFT_BLUR = (0.313, 0.328, 0.345, 0.37, 0.40, 0.46), (4.0, 3.0, 2.5, 2.0, 1.5, 1.0)
 _EXCESS, _QUALITY = (1.12, 1.2, 1.5, 1.85), (90, 75, 40, 20)
 _TILE = 192
-_GRAIN_STRENGTH = 32.0
+GRAIN_STRENGTH = 32.0
 _SPAN = 44
-_GRAIN = np.clip(
-    np.random.default_rng(3).standard_normal((2 * _TILE, 2 * _TILE, 1)) * _GRAIN_STRENGTH + 128,
+GRAIN = np.clip(
+    np.random.default_rng(3).standard_normal((2 * _TILE, 2 * _TILE, 1)) * GRAIN_STRENGTH + 128,
     0,
     255,
 ).astype(np.uint8)
-_GRAIN = np.repeat(_GRAIN, 3, axis=2)  # about 128, equal in the three channels
+GRAIN = np.repeat(GRAIN, 3, axis=2)  # about 128, equal in the three channels
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,17 @@ class Grade:
 
     blur: float
     grain: float
+
+
+@dataclass(frozen=True)
+class Grain:
+    """Grain of a standard deviation in 0..255 (0 for none), and the corner of the tile that it
+    is taken from.
+    """
+
+    strength: float
+    row: int
+    column: int
 
 
 def measure(region: np.ndarray) -> Grade:
@@ -83,22 +94,26 @@ def _strength(detail: np.ndarray) -> float:
     return max((cv2.norm(detail, cv2.NORM_L1) / detail.size) ** 2 - _ROUNDING**2, 0.0) ** 0.5
 
 
-def add_grain(colour: np.ndarray, grain: float, rng: np.random.Generator) -> None:
-    """Lay grain of this standard deviation over (H, W, 3) uint8 colours, in place, placed by
-    `rng`.
-    """
-    if grain < 0.7:
+def place_grain(strength: float, rng: np.random.Generator) -> Grain:
+    """Choose where on the tile the grain of a mask is taken; too little to be seen is none."""
+    if strength < 0.7:
+        return Grain(0.0, 0, 0)
+    row, column = int(rng.random() * _TILE), int(rng.random() * _TILE)
+    return Grain(strength, row, column)
+
+
+def add_grain(colour: np.ndarray, grain: Grain) -> None:
+    """Lay grain over (H, W, 3) uint8 colours, in place."""
+    if not grain.strength:
         return
     height, width = colour.shape[:2]
-    row, column = int(rng.random() * _TILE), int(rng.random() * _TILE)
-    tile = _GRAIN[row : row + height, column : column + width]
+    tile = GRAIN[grain.row : grain.row + height, grain.column : grain.column + width]
     if tile.shape != colour.shape:  # a region larger than the tile: repeat it
-        tile = np.tile(_GRAIN, (-(-height // (2 * _TILE)), -(-width // (2 * _TILE)), 1))[
+        tile = np.tile(GRAIN, (-(-height // (2 * _TILE)), -(-width // (2 * _TILE)), 1))[
             :height, :width
         ]
-    cv2.addWeighted(
-        colour, 1.0, tile, grain / _GRAIN_STRENGTH, -128 * grain / _GRAIN_STRENGTH, dst=colour
-    )
+    share = grain.strength / GRAIN_STRENGTH
+    cv2.addWeighted(colour, 1.0, tile, share, -128 * share, dst=colour)
 
 
 def jpeg_quality(region: np.ndarray, left: int, top: int) -> int | None:

@@ -1,0 +1,130 @@
+"""The plans of a batch as a few small arrays, made where they are drawn and read on the device."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mfr_kit.masks.library import Library
+from mfr_kit.masks.light import GRID
+from mfr_kit.masks.plan import Plan
+from mfr_kit.masks.render import toned
+
+LEAST_SIDE = 2 * GRID + 1
+"""Pixels of the box's shorter side; OpenCV shrinks smaller ones by other rules."""
+NUMBERS = ("scale", "relief", "crumple", "dirt", "shadow", "grain")
+PLACES = (
+    *("left", "top", "width", "height", "rim", "columns", "rows", "look", "level"),
+    *("reach", "grain_row", "grain_column", "seed", "flat", "tinted", "noise"),
+)
+_PLAIN = (230, 230, 230)  # a colour that a look does not have
+
+
+@dataclass(frozen=True)
+class Packed:
+    """Plans of a batch: of N of its B faces.
+
+    Args:
+        rows: (N,) int64, which of the faces.
+        nodes: (N, 3, R, K) float32, x and y in texels and miss in mm; zeros beyond a mesh.
+        numbers: (N, len(NUMBERS)) float32.
+        places: (N, len(PLACES)) int64.
+        colours: (N, 3, 3) float32, base, print and trim; negative for the skin's.
+        tones: (N, 3, 4) float32, matrices for looks that bring their colours.
+        noise: (M, height, width, 3) float32, each that of one plan.
+        size: largest width and height of a box.
+        widest: largest reach of a shadow.
+    """
+
+    rows: Tensor
+    nodes: Tensor
+    numbers: Tensor
+    places: Tensor
+    colours: Tensor
+    tones: Tensor
+    noise: Tensor
+    size: tuple[int, int]
+    widest: int
+
+    def number(self, name: str) -> Tensor:
+        """(N,) float32."""
+        return self.numbers[:, NUMBERS.index(name)]
+
+    def place(self, name: str) -> Tensor:
+        """(N,) int64."""
+        return self.places[:, PLACES.index(name)]
+
+    def map(self, change) -> "Packed":
+        """Apply a function to every tensor: moved to a device, or pinned."""
+        named = {entry.name: getattr(self, entry.name) for entry in fields(self)}
+        tensors = {name: change(value) for name, value in named.items() if torch.is_tensor(value)}
+        return replace(self, **tensors)
+
+
+def can_pack(planned: Plan) -> bool:
+    """Whether `paint` can draw this plan; others are left to `masks.render.paint`."""
+    left, top, right, bottom = planned.box
+    return min(right - left, bottom - top) >= LEAST_SIDE
+
+
+def pack(plans: Sequence[tuple[int, Plan]], library: Library) -> Packed | None:
+    """Pack plans that `can_pack`.
+
+    Args:
+        plans: each with the row of its face in the batch.
+        library: whose looks are numbered as they stand in it.
+    Returns:
+        None without any plan.
+    """
+    if not plans:
+        return None
+    numbering = {name: number for number, name in enumerate(library.looks)}
+    chosen = [planned for _, planned in plans]
+    rows, columns = (max(one.places.shape[axis] for one in chosen) for axis in (1, 2))
+    nodes = np.zeros((len(chosen), 3, rows, columns), np.float32)
+    for target, one in zip(nodes, chosen, strict=True):
+        target[:2, : one.places.shape[1], : one.places.shape[2]] = one.places
+        target[2, : one.places.shape[1], : one.places.shape[2]] = one.mesh.miss
+    noisy = [one.noise for one in chosen if one.noise is not None]
+    size = tuple(max(one.box[at + 2] - one.box[at] for one in chosen) for at in (0, 1))
+    noise = np.zeros((len(noisy), size[1], size[0], 3), np.float32)
+    for target, values in zip(noise, noisy, strict=True):
+        target[: values.shape[0], : values.shape[1]] = values
+    order = iter(range(len(noisy)))
+    places = [_places(one, numbering, order) for one in chosen]
+    return Packed(
+        torch.tensor([row for row, _ in plans]),
+        torch.from_numpy(nodes),
+        torch.tensor([_numbers(one) for one in chosen], dtype=torch.float32),
+        torch.tensor(places),
+        torch.tensor([_colours(one) for one in chosen], dtype=torch.float32),
+        torch.tensor([toned(*one.mask.parameters["tone"]) for one in chosen]),
+        torch.from_numpy(noise),
+        (size[0], size[1]),
+        max(one.reach for one in chosen),
+    )
+
+
+def _numbers(planned: Plan) -> list[float]:
+    """See NUMBERS."""
+    values = planned.mask.parameters
+    shadow = 0.0 if planned.mask.look.flat else values["shadow"]
+    drawn = (values[name] for name in ("relief", "crumple", "dirt"))
+    return [planned.scale, *drawn, shadow, planned.grain.strength]
+
+
+def _places(planned: Plan, numbering: dict[str, int], noise) -> list[int]:
+    """See PLACES; `noise` is the row of its own, -1 without."""
+    left, top, right, bottom = planned.box
+    _, rows, columns = planned.places.shape
+    look, grain = planned.mask.look, planned.grain
+    box = [left, top, right - left, bottom - top, planned.mesh.rim, columns, rows]
+    where = [numbering[look.name], planned.level, planned.reach, grain.row, grain.column]
+    kind = [planned.mask.parameters["seed"], int(look.flat), int(look.mode == "colour")]
+    return [*box, *where, *kind, -1 if planned.noise is None else next(noise)]
+
+
+def _colours(planned: Plan) -> list[list[float]]:
+    return [planned.mask.parameters.get(part, _PLAIN) for part in ("base", "print", "trim")]
