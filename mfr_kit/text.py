@@ -9,6 +9,7 @@ import stat
 from pathlib import Path
 
 from mfr_kit.errors import KitError
+from mfr_kit.registry import near_path
 
 MARKS = (  # the longer mark first: UTF-32's begins with UTF-16's
     (codecs.BOM_UTF8, "utf-8"),
@@ -73,7 +74,8 @@ def _content(path: Path, what: str) -> bytes:
             raise KitError(f"cannot read {what} {path}: it is a folder; give a text file")
         content = path.read_bytes() if stat.S_ISREG(found.st_mode) else _piped(path)
     except FileNotFoundError:
-        raise KitError(f"cannot read {what} {path}: there is no such file") from None
+        guess = near_path(path)
+        raise KitError(f"cannot read {what} {path}: there is no such file{guess}") from None
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise KitError(f"cannot read {what} {path}: {reason}") from None

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from mfr_kit import cli
+from tests.conftest import write_faceset
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -107,3 +108,50 @@ def test_help_stands_in_sections_as_wide_as_the_terminal(capsys, monkeypatch):
 def test_a_mistyped_option_gets_the_right_name(arguments, words, capsys):
     assert cli.main(["distill", *arguments]) == 2
     assert words in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("command", "meant"),
+    [
+        ("distill --data SET --out OUT --batch-size 4 --teacher sfac", "sface"),
+        ("distill --data SET --out OUT --batch-size 4 --init teachr", "teacher"),
+        ("distill --data SET --out OUT --batch-size 4 --masks KF94", "kn95"),
+        ("distill --data SET --out OUT --student mobilefacenets", "mobilefacenet"),
+        ("distill --data SET --out OUT --method couplefase", "coupleface"),
+        ("distill --data SET --out OUT --config TOP/recip.toml", "TOP/recipe.toml"),
+        ("adapt --data SET --out OUT --teacher sfac", "sface"),
+        ("adapt --data SET --out OUT --masks surgicl", "surgical"),
+        ("evaluate sfac --data SET --out OUT", "sface"),
+        ("evaluate sface --data SET --out OUT --protocol mask-nonmaks", "mask-nonmask"),
+        ("augment TOP OUT --detector yunt", "yunet"),
+        ("convert SET OUT --to fodler", "folder"),
+        ("check TOP/recipe.tml --track cfat", "TOP/recipe.toml"),
+        ("make-submission TOP/x.onnx --track webface260 --out OUT", "webface260m"),
+        ("make-submission TOP/x.onnx --track cfat --format np --out OUT", "npy"),
+        ("average TOP/st --out OUT", "TOP/set"),
+        ("assets fetch sfac", "sface"),
+        ("ablate TOP/recip.toml --work OUT", "TOP/recipe.toml"),
+        ("masks preview OUT.png --masks KF94", "kn95"),
+        ("masks preview OUT.png --sheets lok", "looks"),
+    ],
+)
+def test_a_missing_name_gets_its_nearest(command, meant, named_things, tmp_path, capsys):
+    places = {"SET": f"{named_things}/set", "TOP": str(named_things), "OUT": f"{tmp_path}/out"}
+    for word, place in places.items():
+        command, meant = command.replace(word, place), meant.replace(word, place)
+    assert cli.main(command.split()) == 2
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert f"Did you mean '{meant}'?" in error
+
+
+@pytest.fixture(scope="module")
+def named_things(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("names")
+    write_faceset(folder / "set", people=4, takes=2)
+    (folder / "recipe.toml").write_text("")
+    return folder
+
+
+def test_an_argument_given_as_a_flag_is_told_so(capsys):
+    assert cli.main(["masks", "preview", "--out", "x.png"]) == 2
+    assert "takes OUT without a flag: give it without --out" in capsys.readouterr().err

@@ -83,8 +83,8 @@ class Command(TyperCommand):
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Understand `_` for `-` and options' former names; say which option was meant."""
-        known = {name for parameter in self.get_params(ctx) for name in parameter.opts}
-        known |= {name for parameter in self.get_params(ctx) for name in parameter.secondary_opts}
+        flags = [item for item in self.get_params(ctx) if item.param_type_name == "option"]
+        known = {name for item in flags for name in (*item.opts, *item.secondary_opts)}
         former = {
             f"--{prefix}{old.replace('_', '-')}": f"--{prefix}{name.replace('_', '-')}"
             for old, name in self.former_names.items()
@@ -97,6 +97,12 @@ class Command(TyperCommand):
             name = getattr(error, "option_name", None)
             if type(error).__name__ != "NoSuchOption" or not name:
                 raise
+            place = name.strip("-").replace("-", "_")
+            if place in {item.name for item in self.get_params(ctx) if item not in flags}:
+                raise KitError(
+                    f"{ctx.command_path} takes {place.upper()} without a flag: give it without "
+                    f"{name}"
+                ) from None
             near = nearest(name, sorted(known))
             guess = f": did you mean {near}?" if near else ""
             raise KitError(

@@ -15,7 +15,7 @@ from mfr_kit.models.onnx_embedder import OnnxEmbedder
 from mfr_kit.models.preprocess import NORMALISATIONS
 from mfr_kit.models.spec import ADAPTED, ASSET_NORMALISATION, WEIGHTS, ModelSpec, parse_specs
 from mfr_kit.models.torch_embedder import TorchEmbedder, on_device
-from mfr_kit.registry import unknown
+from mfr_kit.registry import near_path, unknown
 
 if TYPE_CHECKING:
     import torch
@@ -109,7 +109,7 @@ def _load(
         return TorchEmbedder(path, threads, *device)
     known = ", ".join(sorted(ASSET_NORMALISATION))
     kinds = f"no .onnx file, no state dict ({', '.join(WEIGHTS)}) and no run folder"
-    hint = ""
+    hint = near_path(place, sorted(ASSET_NORMALISATION))
     if path.suffix.lower() in (".csv", ".npz", ".txt", ".npy", ".parquet"):
         hint = "; embeddings come as .npy or .parquet, to `kit.py evaluate`"
     raise KitError(f"no model '{place}': it is no asset ({known}), {kinds}{hint}")

@@ -99,9 +99,10 @@ def load_run(path: Path | str) -> Run:
     folder, file = (path, path / STUDENT) if path.is_dir() else (path.parent, path)
     if not (folder / CONFIG).is_file():
         what = f"it has no {CONFIG}" if path.exists() else "there is no such file or folder"
+        guess = "" if path.exists() else registry.near_path(path)
         raise KitError(
             f"{folder if path.exists() else path} is not a run folder: {what}. "
-            "Give the --out folder of a `kit.py distill` run."
+            f"Give the --out folder of a `kit.py distill` run{guess or '.'}"
         )
     if not file.is_file() and (folder / ADAPTED).is_file():
         raise KitError(

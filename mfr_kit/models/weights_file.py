@@ -13,6 +13,7 @@ from torch import Tensor
 
 from mfr_kit.errors import KitError
 from mfr_kit.models.safetensors import read_safetensors
+from mfr_kit.registry import near_path
 
 WHOLE = ""  # the name of the tensors that lie in no entry of their own
 DEPTH = 4  # dicts inside dicts that are looked into
@@ -45,7 +46,7 @@ def read_file(path: Path, advice: str = "") -> Any:
     except KitError as error:
         raise KitError(f"{error}{advice}") from None
     except FileNotFoundError:
-        raise KitError(f"no such weights file: {path}") from None
+        raise KitError(f"no such weights file: {path}{near_path(path)}") from None
     except Exception as error:  # noqa: BLE001  torch raises pickle, zip, EOF and runtime errors for a broken file
         raise KitError(
             f"{path} cannot be read as weights: {_reason(path, error)}{advice}"

@@ -23,7 +23,8 @@ def check(model: Path, track: str, run: Path | None = None, latency: bool = True
     """
     model = Path(model)
     if not model.is_file():
-        raise KitError(f"no such model file: {model}; `kit.py export-onnx RUN` writes one")
+        guess = registry.near_path(model)
+        raise KitError(f"no such model file: {model}; `kit.py export-onnx RUN` writes one{guess}")
     subject = Subject(model, tracks.load(track), load_run(run) if run else None, latency)
     found = registry.names(CHECKS)
     ordered = [name for name in ORDER if name in found] + [

@@ -198,6 +198,9 @@ def _weights_of(path: Path) -> tuple[States, dict]:
     if is_of_run(path):
         run = weights.load_run(path)
         return {"": run.model.state_dict()}, ancestor(run.name, run.fingerprint, run.lineage)
+    if not path.exists():
+        guess = registry.near_path(path, ["random", "teacher"])
+        raise KitError(f"--init {path}: no such weights file or run folder{guess}")
     return read_states(path), {
         "name": path.name,
         "sha256": weights.sha256_of(path),
