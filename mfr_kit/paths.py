@@ -3,7 +3,6 @@
 import contextlib
 import errno
 import os
-import secrets
 import stat
 from pathlib import Path
 from typing import Literal
@@ -86,7 +85,7 @@ def refuse_other(path: Path, suffix: str, flag: str) -> None:
 def beside(path: Path) -> Path:
     """Return a name beside `path` that nothing has, short enough where that of `path` is."""
     stem = os.fsencode(path.name)[:64].decode("utf-8", "ignore")
-    return path.with_name(f".{stem}.{os.getpid()}-{secrets.token_hex(4)}{PART}")
+    return path.with_name(f".{stem}.{os.getpid()}-{os.urandom(4).hex()}{PART}")
 
 
 def is_device(path: Path) -> bool:

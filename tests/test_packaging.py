@@ -80,8 +80,9 @@ def installed(wheel: Path, tmp_path_factory) -> Path:
     return folder / "bin"
 
 
-def run(command: list, folder: Path) -> str:
+def run(command: list, folder: Path, **variables: str) -> str:
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    environment |= variables
     done = subprocess.run(
         command, cwd=folder, env=environment, capture_output=True, text=True, check=False
     )
@@ -119,3 +120,21 @@ def test_the_wheel_works_without_the_checkout(installed: Path, tmp_path: Path):
     place, changed = run([installed / "python", "-c", code], tmp_path).split()
     assert "site-packages" in place
     assert changed == "True"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="environments have another layout there")
+def test_the_installed_program_goes_by_its_own_name(installed: Path, tmp_path: Path):
+    script, module = [installed / "mfr-kit"], [installed / "python", "-m", "mfr_kit"]
+    assert run([*script, "--help"], tmp_path).startswith("Usage: mfr-kit [OPTIONS]")
+    assert run([*module, "--help"], tmp_path).startswith("Usage: python -m mfr_kit [OPTIONS]")
+    for words, rest in (
+        ("mfr-kit dis", "distill"),
+        ("mfr-kit distill --weight-s", "--weight-share"),
+        ("mfr-kit distill --method coup", "coupleface"),
+    ):
+        typed = {"COMP_WORDS": words, "COMP_CWORD": str(words.count(" "))}
+        completed = run(script, tmp_path, _MFR_KIT_COMPLETE="complete_bash", **typed)
+        assert completed.split() == [rest]
+    command = [*script, "check", "gone.onnx", "--track", "cfat"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 2 and "`mfr-kit export-onnx RUN` writes one" in done.stderr

@@ -50,6 +50,12 @@ def _program() -> str:
     return _help.program()
 
 
+def _as_called(text: str) -> str:
+    from mfr_kit.cli import _help
+
+    return _help.as_called(text)
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Run one command and return the process's exit code: 0 done, 2 mend your input, 3 a track's
     rule fails, 1 our bug.
@@ -67,7 +73,7 @@ def main(arguments: list[str] | None = None) -> int:
                 raise stop.__context__ from None
         sys.stdout.flush()
     except KitError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {_as_called(str(error))}", file=sys.stderr)
         code = error.exit_code
     except BrokenPipeError:  # `kit.py ... | head` is not an error of ours
         sys.stderr.close()

@@ -28,7 +28,7 @@ def command(
     parameters, hints = [], {}
     for field in sorted(dataclasses.fields(cls), key=lambda field: not field.metadata["argument"]):  # type: ignore[arg-type]
         make = typer.Argument if field.metadata["argument"] else typer.Option
-        shown = make(help=help_of(field), show_default=False)
+        shown = make(help=help_of(field), show_default=False, autocompletion=_completion(field))
         hint: Any = Annotated[_optional(field.type), shown]
         hints[field.name] = hint
         parameters.append(
@@ -57,6 +57,14 @@ def command(
     call.__annotations__ = hints
     call.options_class = cls  # type: ignore[attr-defined]  # the help page reads sections from it
     return call
+
+
+def _completion(field: dataclasses.Field) -> Callable[[str], list[str]] | None:
+    """Return what the shell asks for the rest of a value; None where anything may be given."""
+    choices = field.metadata["choices"]
+    if not choices:
+        return None
+    return lambda incomplete: [name for name in choices() if name.startswith(incomplete)]
 
 
 def help_of(field: dataclasses.Field) -> str:

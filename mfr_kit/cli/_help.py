@@ -4,6 +4,7 @@ Plain text: loading rich to draw boxes takes longer than everything else togethe
 """
 
 import dataclasses
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -32,7 +33,9 @@ def program() -> str:
 
 def as_called(text: str) -> str:
     """Put the program's name as it was called where a text names a command."""
-    return text if program() == CALLED else text.replace(f"`{CALLED} ", f"`{program()} ")
+    if program() == CALLED:
+        return text
+    return re.sub(rf"`(python )?{re.escape(CALLED)} ", f"`{program()} ", text)
 
 
 class Command(TyperCommand):
