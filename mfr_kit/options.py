@@ -13,6 +13,7 @@ from typing import Any, TypeVar, cast
 
 from mfr_kit import ranges
 from mfr_kit.errors import KitError
+from mfr_kit.option_names import under_current_names
 from mfr_kit.paths import check_output
 from mfr_kit.records import NUMBER, WHOLE, is_text, parse_toml, shown
 from mfr_kit.registry import unknown
@@ -250,44 +251,6 @@ def typed(cls: type, raw: dict[str, Any], where: str) -> dict[str, Any]:
             raise KitError(f"{where}: {unknown('key', name, sorted(fields))}")
         values[name] = _cast(fields[name].type, value, f"{where}: key {shown(name)}")
     return values
-
-
-def former_names(cls: type) -> dict[str, str]:
-    """Map the options' former names to those they have, both with `_`."""
-    return {
-        field.metadata["formerly"]: field.name
-        for field in dataclasses.fields(cls)
-        if field.metadata.get("formerly")
-    }
-
-
-def under_current_names(cls: type, raw: dict[str, Any], where: str) -> dict[str, Any]:
-    """Put the values of a file under the names that the options have: `_` for `-`, and the current
-    name for a former one. Keys that are no option stay as they are.
-
-    Raises:
-        KitError: an option is there under two names; names `where` and both.
-    """
-    former = former_names(cls)
-    known = {field.name for field in dataclasses.fields(cls)}
-    values: dict[str, Any] = {}
-    spelled: dict[str, str] = {}
-    for key, value in raw.items():
-        dashless = key.replace("-", "_")
-        name = former.get(dashless, dashless)
-        name = name if name in known else key
-        if name in values:
-            raise KitError(
-                f"{where}: {shown(spelled[name])} and {shown(key)} are the same option: give it "
-                f"once, as '{name}'"
-            )
-        values[name], spelled[name] = value, key
-    return values
-
-
-def first_name(field: dataclasses.Field) -> str:
-    """Name an option as digests do, which outlast a renaming: by its former name if it has one."""
-    return field.metadata.get("formerly") or field.name
 
 
 def _cast(hint: Any, value: Any, where: str) -> Any:

@@ -94,10 +94,8 @@ def run_cell(
         run = runs.make_weights(table, cell, place)
         spec, about = str(run), runs.describe(run)
     trained = time.perf_counter()
-    for entry in table.sets:
-        for row in find_overlap([spec], sets[entry.name].people, allow_overlap):
-            print(f"WARNING: set {entry.name}: {row['text']}: its figures flatter", flush=True)
-            about.setdefault("overlap", {})[entry.name] = row["people"]
+    if overlap := _overlap(spec, sets, allow_overlap):
+        about["overlap"] = overlap
     embedder = load_embedder(spec, normalisation=_normalisation(table), threads=place.threads)
     figures = {
         entry.name: measure_set(embedder, entry, sets[entry.name], table.resamples)
@@ -119,6 +117,16 @@ def run_cell(
         "kit_version": __version__,
         "commit": _commit(),
     }
+
+
+def _overlap(spec: str, sets: dict[str, FaceSet], allowed: bool) -> dict[str, int]:
+    """Count the people of each set that a model was trained on, and say so."""
+    found = {}
+    for name, faces in sets.items():
+        for row in find_overlap([spec], faces.people, allowed):
+            print(f"WARNING: set {name}: {row['text']}: its figures flatter", flush=True)
+            found[name] = row["people"]
+    return found
 
 
 def _normalisation(table: Table) -> str | None:

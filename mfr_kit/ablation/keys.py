@@ -10,7 +10,8 @@ from mfr_kit.ablation import inputs
 from mfr_kit.ablation.cells import TEACHER, Cell, seeds_of
 from mfr_kit.ablation.table import Table
 from mfr_kit.data.face_set.faceset import FaceSet
-from mfr_kit.options import as_dict, first_name, names_of_inputs, under_current_names
+from mfr_kit.option_names import first_name, under_current_names
+from mfr_kit.options import as_dict, names_of_inputs
 from mfr_kit.training.options import distill_options
 
 

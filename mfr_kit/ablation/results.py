@@ -15,7 +15,7 @@ from mfr_kit.ablation.summary import fill_block, summarise
 from mfr_kit.errors import KitError
 from mfr_kit.evaluation.verification.bootstrap import LEVEL
 from mfr_kit.evaluation.verification.rates import CLAIM, COMPARE
-from mfr_kit.options import under_current_names
+from mfr_kit.option_names import under_current_names
 from mfr_kit.paths import check_output, refuse_other
 from mfr_kit.records import read_text
 from mfr_kit.shipped import folder as folder_of_data

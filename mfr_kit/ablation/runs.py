@@ -10,7 +10,7 @@ from mfr_kit.ablation.keys import inputs_of, weights_key
 from mfr_kit.ablation.table import Setting, Table
 from mfr_kit.models import weights
 from mfr_kit.models.run_files import MEASURED_LINE, read_metrics
-from mfr_kit.options import under_current_names
+from mfr_kit.option_names import under_current_names
 from mfr_kit.training import average, distill, people
 from mfr_kit.training.average_options import AverageOptions
 from mfr_kit.training.options import distill_options

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from mfr_kit.errors import KitError
-from mfr_kit.options import load, read_toml, typed, under_current_names
+from mfr_kit.option_names import under_current_names
+from mfr_kit.options import load, read_toml, typed
 from mfr_kit.records import check
 from mfr_kit.registry import unknown
 from mfr_kit.training.options import RunOptions, distill_options

@@ -194,12 +194,8 @@ def train(
             line |= _epoch(adapter, stored, objective, schedule, optimiser, epoch - 1)
         if validate is not None:
             result = validate(adapter)
-            line["validation"] = {
-                "masked": result.masked,
-                "clean": result.clean,
-                "far": result.far,
-                "score": result.score,
-            }
+            figures = ("masked", "clean", "far", "score")
+            line["validation"] = {name: getattr(result, name) for name in figures}
         if validate is None or result.score > best:
             best, kept = (result.score if validate is not None else best), epoch
             state = {key: value.clone() for key, value in adapter.state_dict().items()}

@@ -14,7 +14,7 @@ from typer.core import TyperCommand, TyperGroup
 from typer.exceptions import TyperException
 
 from mfr_kit.errors import KitError
-from mfr_kit.options import former_names
+from mfr_kit.option_names import former_names
 from mfr_kit.registry import nearest
 
 CALLED = "kit.py"  # the program's name in texts

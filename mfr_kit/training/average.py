@@ -15,6 +15,7 @@ from mfr_kit.models import trained_people, weights
 from mfr_kit.models.embedders import load_embedder
 from mfr_kit.models.lineage import trained_on
 from mfr_kit.models.run_files import ADVICE
+from mfr_kit.option_names import under_current_names
 from mfr_kit.records import check
 from mfr_kit.training import optimise, prepare
 from mfr_kit.training.average_options import AverageOptions
@@ -52,7 +53,7 @@ def average(options: AverageOptions) -> Path:
     with files.building(options.out) as folder:
         files.write_json(folder / weights.LINEAGE, _lineage(runs, options.weight_share))
         given, where = runs[0].config, f"{runs[0].path.parent / weights.CONFIG}"
-        config = flags.under_current_names(distill_options(), given, where)
+        config = under_current_names(distill_options(), given, where)
         config["weight_share"] = options.weight_share
         files.write_text(folder / weights.CONFIG, weights.to_toml(config))
         trained_people.unite([run.path.parent for run in runs], folder)
@@ -86,7 +87,7 @@ def _mean(values: list[torch.Tensor]) -> torch.Tensor:
 def _initial_state(run: weights.Run) -> dict[str, torch.Tensor]:
     """Build the student again as the run began with it."""
     known, path = distill_options(), run.path.parent / weights.CONFIG
-    before = flags.under_current_names(known, run.config, str(path))
+    before = under_current_names(known, run.config, str(path))
     given = {name: before[name] for name in known.__dataclass_fields__ if name in before}
     options = flags.from_table(known, given, str(path))
     teacher = load_embedder(

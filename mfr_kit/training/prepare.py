@@ -24,6 +24,7 @@ from mfr_kit.models.lineage import UNKNOWN, ancestor
 from mfr_kit.models.run_files import is_of_run
 from mfr_kit.models.spec import ASSET_NORMALISATION, parse_spec
 from mfr_kit.models.weights_file import read_states
+from mfr_kit.option_names import under_current_names
 from mfr_kit.seeding import rng_for
 from mfr_kit.training import preflight
 from mfr_kit.training.options import METHODS, RunOptions
@@ -78,7 +79,7 @@ def open_folder(options: RunOptions, size: int, lineage: dict) -> None:
     # options that came after the run was begun had their defaults
     since = {entry.name: entry.default for entry in fields(options)}
     began_with = weights.read_config(options.out)
-    before = {**since, **flags.under_current_names(type(options), began_with, str(path))}
+    before = {**since, **under_current_names(type(options), began_with, str(path))}
     # Where things lie may change (lineage and lists beside it say whether they are the same), and
     # what the machine offers.
     fixed = flags.names_affecting(type(options), "result")
