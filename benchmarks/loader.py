@@ -13,7 +13,6 @@ is missed.
 
 import argparse
 import multiprocessing
-import random
 import statistics
 import sys
 import tempfile
@@ -38,7 +37,8 @@ from mfr_kit.masks.render import render
 from mfr_kit.seeding import rng_for
 from mfr_kit.training.views import drift
 from mfr_kit.training.views.loader import BatchPlan, StudentViews, batches, every_face
-from mfr_kit.training.views.view import ViewRecipe, move, photometry
+from mfr_kit.training.views.photometry import photometry, seed
+from mfr_kit.training.views.view import ViewRecipe, move
 
 WANTED, WORKERS, MASKED, WARM = 0.6, 2, 0.5, 8
 RECIPE = ViewRecipe(mask_ratio=MASKED)
@@ -118,7 +118,7 @@ class TightLoop:
                 mirrored,
             )
         )
-        self.photometry.set_random_state(rng, random.Random(int(rng.integers(1 << 62))))
+        seed(self.photometry, rng)
         image = done(self.photometry(image=image)["image"])
         tensor = done(torch.from_numpy(np.ascontiguousarray(image)))
         done(self.batch[place].copy_(tensor))

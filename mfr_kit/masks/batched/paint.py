@@ -180,12 +180,12 @@ def _weigh(values: Tensor, shares: Sequence[float]) -> Tensor:
 
 
 def _transform(layers: Tensor, matrix: Tensor) -> Tensor:
-    """`cv2.transform` of (N, 3, h, w) bytes by (N, 3, 4) matrices."""
-    rows = matrix[..., None, None]
-    summed = rows[:, :, 3] + rows[:, :, 2] * layers[:, 2:3]
-    for channel in (1, 0):
-        summed.addcmul_(rows[:, :, channel], layers[:, channel : channel + 1])
-    return sampling.to_byte(summed)
+    """`cv2.transform` of (N, 3, h, w) bytes by (N, 3, 4) matrices: in 1024ths."""
+    shares = (matrix[..., :3] * 1024).round()[..., None, None]
+    summed = ((matrix[..., 3] + 0.5) * 1024).round()[..., None, None].expand(*layers.shape).clone()
+    for channel in range(3):
+        summed.addcmul_(shares[:, :, channel], layers[:, channel : channel + 1])
+    return summed.div_(1024).floor_().clamp_(0, 255)
 
 
 def _colours(plans: Packed, skin: Tensor) -> Tensor:

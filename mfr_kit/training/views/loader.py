@@ -3,7 +3,7 @@ workers, and from any step on.
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -15,6 +15,7 @@ from mfr_kit.data.face_set.faceset import FaceSet
 from mfr_kit.errors import KitError
 from mfr_kit.masks import library
 from mfr_kit.seeding import rng_for
+from mfr_kit.training.views import view_plan
 from mfr_kit.training.views.view import ViewRecipe, Views
 
 # keep the order of an epoch, and whose face is first, apart from the views of the samples
@@ -25,17 +26,17 @@ ORDER_STREAM, TURN_STREAM = 2, 4
 class ViewBatch:
     """What the loader hands over; everything stays uint8 until the device has it."""
 
-    images: Tensor  # (B, 112, 112, 3) uint8 RGB
+    images: Tensor  # (B, 112, 112, 3) uint8 RGB: views, or with `plans` what they are made from
     indices: np.ndarray  # (B,) rows of the training set
     epochs: np.ndarray  # (B,) passes: over the faces, or over the people
     mirrored: np.ndarray  # (B,) 0 or 1
     masked: np.ndarray  # (B,) 0 or 1
+    plans: view_plan.ViewPlans | None = None  # what a ViewRenderer does to the images
 
     def pin_memory(self) -> "ViewBatch":
-        """Let the DataLoader pin the images for a copy that overlaps."""
-        return ViewBatch(
-            self.images.pin_memory(), self.indices, self.epochs, self.mirrored, self.masked
-        )
+        """Let the DataLoader pin what goes to the device, for a copy that overlaps."""
+        plans = None if self.plans is None else self.plans.map(Tensor.pin_memory)
+        return replace(self, images=self.images.pin_memory(), plans=plans)
 
 
 # rows a pass shows, and which rows pass 0, 1, ... shows, in order
@@ -128,6 +129,7 @@ class StudentViews(Dataset):
         seed: of the views.
         masks: what `library.load` is given.
         drifts: see `Views`.
+        planned: leave the pixels to a `ViewRenderer`: batches carry plans.
     """
 
     def __init__(
@@ -137,6 +139,8 @@ class StudentViews(Dataset):
         seed: int,
         masks: tuple,
         drifts: np.ndarray | None = None,
+        *,
+        planned: bool = False,
     ):
         self._faces, self._recipe, self._seed, self._masks, self._drifts = (
             faces,
@@ -145,6 +149,7 @@ class StudentViews(Dataset):
             masks,
             drifts,
         )
+        self._planned = planned
         self._views: Views | None = None
 
     def __getstate__(self) -> dict:
@@ -162,10 +167,20 @@ class StudentViews(Dataset):
 
     def __getitem__(self, key: tuple[int, int]) -> tuple:
         epoch, index = key
-        view = self.prepare().draw(
+        views = self.prepare()
+        view = (views.plan if self._planned else views.draw)(
             self._faces.image(index), self._faces.points(index), rng_for(self._seed, epoch, index)
         )
-        return view.image, index, epoch, view.mirrored, view.masked
+        return view, index, epoch, view.mirrored, view.masked
+
+    def collate(self, samples: list[tuple]) -> ViewBatch:
+        """Make a batch of samples."""
+        views, *rest = zip(*samples, strict=True)
+        images = [view.face if self._planned else view.image for view in views]
+        indices, epochs, mirrored, masked = (np.array(values, np.int64) for values in rest)
+        plans = view_plan.pack(views, self.prepare().library) if self._planned else None
+        faces = torch.from_numpy(np.stack(images))
+        return ViewBatch(faces, indices, epochs, mirrored, masked, plans)
 
 
 def next_batch(views: Iterator[ViewBatch]) -> ViewBatch:
@@ -193,17 +208,10 @@ def batches(dataset: StudentViews, plan: BatchPlan, workers: int, pin: bool = Fa
         dataset,
         batch_sampler=plan,
         num_workers=workers,
-        collate_fn=_collate,
+        collate_fn=dataset.collate,
         worker_init_fn=_one_thread,
         pin_memory=pin,
         prefetch_factor=4 if workers else None,
-    )
-
-
-def _collate(samples: list[tuple]) -> ViewBatch:
-    images, *rest = zip(*samples, strict=True)
-    return ViewBatch(
-        torch.from_numpy(np.stack(images)), *(np.array(values, np.int64) for values in rest)
     )
 
 

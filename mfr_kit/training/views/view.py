@@ -2,18 +2,21 @@
 teacher, alignment drift, photometry.
 """
 
-import os
-import random
+import functools
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 
 from mfr_kit.data.alignment.align import SIZE
+from mfr_kit.masks.batched import packed
 from mfr_kit.masks.library import Library
-from mfr_kit.masks.render import render
+from mfr_kit.masks.plan import Plan, plan
+from mfr_kit.masks.render import paint
 from mfr_kit.training.views import drift
 from mfr_kit.training.views.degrade import degrade
+from mfr_kit.training.views.photometry import Recorder, can_record, photometry, seed
+from mfr_kit.training.views.view_plan import ViewPlan
 
 
 @dataclass(frozen=True)
@@ -51,7 +54,7 @@ class Views:
     def __init__(
         self, recipe: ViewRecipe, library: Library | None, drifts: np.ndarray | None = None
     ):
-        self._recipe, self._library, self._drifts = recipe, library, drifts
+        self._recipe, self.library, self._drifts = recipe, library, drifts
         self._photometry = photometry(recipe.photometric) if recipe.photometric else None
 
     def draw(self, face: np.ndarray, landmarks: np.ndarray, rng: np.random.Generator) -> View:
@@ -65,21 +68,57 @@ class Views:
             landmarks: (K, 2) in its pixels.
             rng: from `rng_for(seed, epoch, index)`.
         """
+        mirrored, masked, mask, matrix = self._place(face, landmarks, rng)
+        image = self._develop(move(_wear(face, mask), matrix, mirrored), rng)
+        return View(image, mirrored, masked)
+
+    def plan(self, face: np.ndarray, landmarks: np.ndarray, rng: np.random.Generator) -> ViewPlan:
+        """Draw a view as `draw` does, and leave its pixels to a `ViewRenderer` that can make them.
+
+        What it cannot make is made here: masks of a few pixels, and whole views that are compressed
+        or degraded.
+        """
+        mirrored, masked, mask, matrix = self._place(face, landmarks, rng)
+        if mask is not None and not packed.can_pack(mask):
+            face, mask = _wear(face, mask), None
+        before = rng.bit_generator.state
+        steps = self._recorder.draw(rng) if self._recipe.photometric else []
+        degraded = self._recipe.degrade and rng.random() < self._recipe.degrade
+        if degraded or not all(can_record(step) for step in steps):
+            rng.bit_generator.state = before
+            image = self._develop(move(_wear(face, mask), matrix, mirrored), rng)
+            return ViewPlan(image, mirrored, masked)
+        back = cv2.invertAffineTransform(_with_mirror(matrix, mirrored))
+        return ViewPlan(face, mirrored, masked, mask, back, steps)
+
+    @functools.cached_property
+    def _recorder(self) -> Recorder:
+        return Recorder(self._recipe.photometric)
+
+    def _place(
+        self, face: np.ndarray, landmarks: np.ndarray, rng: np.random.Generator
+    ) -> tuple[bool, bool, Plan | None, np.ndarray]:
+        """Draw all that moves: whether it is mirrored and masked, where the mask goes, and the
+        drift.
+        """
         mirrored, masked = (
             rng.random() < self._recipe.mirror,
             rng.random() < self._recipe.mask_ratio,
         )
-        image = face
+        mask = None
         if masked:
-            assert self._library is not None  # without one nothing is masked
-            image = render(face, landmarks, self._library.draw(rng), rng)[0]
-        image = move(image, self._drift(masked, rng), mirrored)
+            assert self.library is not None  # without one nothing is masked
+            mask = plan(face, landmarks, self.library.draw(rng), rng)
+        return mirrored, masked, mask, self._drift(masked, rng)
+
+    def _develop(self, image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """Draw and do what changes the pixels of the moved picture."""
         if self._photometry is not None:
-            self._photometry.set_random_state(rng, random.Random(int(rng.integers(1 << 62))))
+            seed(self._photometry, rng)
             image = self._photometry(image=image)["image"]
         if self._recipe.degrade and rng.random() < self._recipe.degrade:
             image = degrade(image, rng)
-        return View(np.ascontiguousarray(image), mirrored, masked)
+        return np.ascontiguousarray(image)
 
     def _drift(self, masked: bool, rng: np.random.Generator) -> np.ndarray:
         amount = self._recipe.drift if masked else self._recipe.drift_clean
@@ -98,46 +137,24 @@ def move(image: np.ndarray, matrix: np.ndarray, mirrored: bool) -> np.ndarray:
     """
     if np.array_equal(matrix, np.eye(2, 3)):
         return np.ascontiguousarray(image[:, ::-1]) if mirrored else image.copy()
-    if mirrored:
-        matrix = matrix @ np.array([[-1, 0, SIZE - 1], [0, 1, 0], [0, 0, 1]], np.float64)
     return cv2.warpAffine(
-        image, matrix, (SIZE, SIZE), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT_101
+        image,
+        _with_mirror(matrix, mirrored),
+        (SIZE, SIZE),
+        flags=cv2.INTER_LINEAR,
+        borderMode=cv2.BORDER_REFLECT_101,
     )
 
 
-def photometry(probability: float):
-    """Build the photometric part: light, colour, blur, low resolution, noise, compression; geometry
-    is left alone.
+def _with_mirror(matrix: np.ndarray, mirrored: bool) -> np.ndarray:
+    mirror = np.array([[-1, 0, SIZE - 1], [0, 1, 0], [0, 0, 1]], np.float64)
+    return matrix @ mirror if mirrored else matrix
 
-    Args:
-        probability: factor on the probability of each, >= 0.
-    Returns:
-        An albumentations Compose; seed it per sample with `set_random_state` (its own seed would
-        repeat per worker).
-    """
-    os.environ["NO_ALBUMENTATIONS_UPDATE"] = (
-        "1"  # it asks the network for a newer version on import
-    )
-    import albumentations as A
 
-    def p(base: float) -> float:
-        return min(1.0, base * probability)
-
-    blur = [
-        A.GaussianBlur(blur_limit=(3, 5)),
-        A.MotionBlur(blur_limit=(3, 5)),
-        A.Downscale(scale_range=(0.4, 0.8)),
-    ]
-    return A.Compose(
-        [
-            A.RandomBrightnessContrast(brightness_limit=0.2, contrast_limit=0.2, p=p(0.5)),
-            A.RandomGamma(gamma_limit=(70, 140), p=p(0.2)),
-            A.HueSaturationValue(
-                hue_shift_limit=6, sat_shift_limit=25, val_shift_limit=0, p=p(0.3)
-            ),
-            A.ToGray(p=p(0.03)),
-            A.OneOf(blur, p=p(0.2)),
-            A.GaussNoise(std_range=(0.01, 0.04), p=p(0.15)),
-            A.ImageCompression(quality_range=(40, 90), p=p(0.2)),
-        ]
-    )
+def _wear(face: np.ndarray, mask: Plan | None) -> np.ndarray:
+    """The face with the mask on, a new image; itself without."""
+    if mask is None:
+        return face
+    image = face.copy()
+    paint(image, np.zeros(face.shape[:2], np.uint8), mask)
+    return image

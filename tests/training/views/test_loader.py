@@ -158,9 +158,9 @@ def test_an_unreadable_face_is_named_in_one_line_whoever_read_it(set_folder, tmp
 def test_masks_and_transforms_are_made_in_a_spawned_worker_not_sent_to_it(set_folder):
     dataset = StudentViews(FaceSet.open(set_folder), ViewRecipe(mask_ratio=1.0), 0, (None, None))
     unprepared = pickle.dumps(dataset)
-    here = [dataset[1, index][0] for index in range(4)]
+    here = [dataset[1, index][0].image for index in range(4)]
     sent = pickle.dumps(dataset)
     assert len(sent) == len(unprepared)
     there = pickle.loads(sent)
     for index, image in enumerate(here):
-        np.testing.assert_array_equal(there[1, index][0], image)
+        np.testing.assert_array_equal(there[1, index][0].image, image)

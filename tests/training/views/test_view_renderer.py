@@ -1,0 +1,113 @@
+"""Views whose pixels are made for a batch in torch are those that the loader's workers make."""
+
+import numpy as np
+import pytest
+import torch
+
+from mfr_kit.data.alignment.align import TEMPLATE
+from mfr_kit.data.face_set.faceset import FaceSet
+from mfr_kit.masks import library
+from mfr_kit.seeding import rng_for
+from mfr_kit.training.views import view_plan
+from mfr_kit.training.views.loader import BatchPlan, StudentViews, batches, every_face
+from mfr_kit.training.views.photometry import ORDER, Recorder, can_record, photometry, seed
+from mfr_kit.training.views.view import ViewRecipe, Views
+from mfr_kit.training.views.view_renderer import ViewRenderer
+from tests.conftest import head
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module")
+def masks():
+    return library.load()
+
+
+def share_off(wanted: np.ndarray, made: np.ndarray) -> float:
+    """Share of pixels more than 2 grey levels off in any channel."""
+    return float((np.abs(wanted.astype(int) - made).max(axis=-1) > 2).mean())
+
+
+def both(recipe: ViewRecipe, masks, count: int, points=TEMPLATE):
+    """Views as a worker draws them, as the renderer does, and their plans."""
+    views, faces = Views(recipe, masks), [head(index % 5, index % 3) for index in range(count)]
+    wanted = [views.draw(face, points, rng_for(2, 0, i)) for i, face in enumerate(faces)]
+    plans = [views.plan(face, points, rng_for(2, 0, i)) for i, face in enumerate(faces)]
+    assert [(one.mirrored, one.masked) for one in wanted] == [
+        (one.mirrored, one.masked) for one in plans
+    ]
+    given = torch.from_numpy(np.stack([one.face for one in plans]))
+    before = given.clone()
+    made = ViewRenderer(masks, CPU).render(given, view_plan.pack(plans, masks))
+    assert torch.equal(given, before) and made.dtype == torch.uint8
+    return np.stack([one.image for one in wanted]), made.numpy(), plans
+
+
+def test_masked_views_with_all_that_is_usual_are_the_same(masks):
+    wanted, made, plans = both(ViewRecipe(mask_ratio=0.7), masks, 96)
+    assert share_off(wanted, made) <= 1e-3
+    kinds = {step.kind for plan in plans for step in plan.steps}
+    assert kinds == set(ORDER) - {"jpeg"}
+    planned = [plan.mask is not None for plan in plans if plan.masked]
+    assert 0.6 < np.mean(planned) < 1  # views that are compressed come whole
+
+
+def test_a_degraded_view_and_a_mask_of_a_few_pixels_are_made_by_the_worker(masks):
+    recipe = ViewRecipe(mask_ratio=0.5, photometric=0.0, degrade=1.0)
+    wanted, made, plans = both(recipe, masks, 8)
+    np.testing.assert_array_equal(wanted, made)
+    assert all(plan.mask is None and not plan.steps for plan in plans)
+    recipe = ViewRecipe(mask_ratio=1.0, photometric=0.0)
+    wanted, made, plans = both(recipe, masks, 8, 50 + 0.1 * (TEMPLATE - 50))
+    assert all(plan.mask is None and plan.masked for plan in plans)
+    np.testing.assert_array_equal(wanted, made)
+
+
+@pytest.mark.parametrize("drift", [0.0, 1.0, 12.0])
+def test_mirror_and_drift_are_the_same_without_masks(drift):
+    recipe = ViewRecipe(0.0, drift, drift_clean=drift, photometric=0.0)
+    wanted, made, _ = both(recipe, None, 24)
+    assert share_off(wanted, made) <= 1e-4
+
+
+@pytest.mark.parametrize("probability", [1.0, 3.0])
+def test_recorded_steps_are_drawn_as_albumentations_draws_them(probability):
+    """And leave the generator where it leaves it."""
+    composed, recorder, face = photometry(probability), Recorder(probability), head(1)
+    compared = 0
+    for index in range(60):
+        one, other = rng_for(7, index), rng_for(7, index)
+        seed(composed, one)
+        wanted, steps = composed(image=face)["image"], recorder.draw(other)
+        assert one.random() == other.random()
+        if all(can_record(step) for step in steps):
+            plan = view_plan.ViewPlan(face, False, False, steps=steps)
+            made = ViewRenderer(None, CPU).render(
+                torch.from_numpy(face[None]), view_plan.pack([plan], None)
+            )
+            assert np.abs(made[0].numpy().astype(int) - wanted).max() <= 2
+            compared += 1
+    assert compared > 10
+
+
+def loaded(folder, workers: int, planned: bool):
+    dataset = StudentViews(
+        FaceSet.open(folder), ViewRecipe(mask_ratio=0.6), 3, (None, None), planned=planned
+    )
+    plan = BatchPlan(every_face(len(FaceSet.open(folder)), 3), 7, 4)
+    return list(batches(dataset, plan, workers))
+
+
+def test_batches_of_plans_give_the_views_of_any_number_of_workers(set_folder, masks):
+    wanted, renderer = loaded(set_folder, 0, False), ViewRenderer(masks, CPU)
+    made = {}
+    for workers in (0, 2):
+        found = loaded(set_folder, workers, True)
+        assert len(found) == len(wanted) == 4
+        for one, other in zip(found, wanted, strict=True):
+            for name in ("indices", "epochs", "mirrored", "masked"):
+                np.testing.assert_array_equal(getattr(one, name), getattr(other, name))
+        made[workers] = torch.cat([renderer.render(one.images, one.plans) for one in found])
+    assert torch.equal(made[0], made[2])
+    assert share_off(torch.cat([one.images for one in wanted]).numpy(), made[0].numpy()) <= 1e-3
+    assert not torch.equal(torch.cat([one.images for one in found]), made[0])
