@@ -7,13 +7,13 @@ import numpy as np
 import torch
 from torch import nn
 
-from mfr_kit import registry
 from mfr_kit.evaluation.inputs.faces import Faces
 from mfr_kit.models import torch_embedder
 from mfr_kit.models.weights import build_backbone
 from mfr_kit.training import optimise
 from mfr_kit.training.checkpoint import State
-from mfr_kit.training.options import METHODS, distill_options
+from mfr_kit.training.networks import put
+from mfr_kit.training.options import distill_options
 from mfr_kit.training.prepare import Relations
 from mfr_kit.training.ranks import Ranks
 from mfr_kit.training.step import Stepper
@@ -83,14 +83,11 @@ def options(**changes):
 def make_state(chosen, size: int, classes: int, device: torch.device) -> State:
     """Student, head and optimiser on a device, the same every time."""
     student = network(chosen.student, size, chosen.width).train()
-    method = registry.get(METHODS, chosen.method)
     torch.manual_seed(1)
-    own = chosen.of_method()
-    head = method.head(own, classes, size) if hasattr(method, "head") else None
+    head = chosen.chosen_method.make_head(classes, size)
     kept = nn.Identity() if head is None else head
-    layout = torch.channels_last if chosen.channels_last else torch.contiguous_format
-    student, kept = student.to(device, memory_format=layout), kept.to(device)
-    optimiser = optimise.make_optimiser(student, [kept], chosen)
+    student, kept = put(student, device, chosen.channels_last), kept.to(device)
+    optimiser = optimise.make_optimiser(student, [kept], chosen.descent, chosen.layers)
     return State(student, nn.Identity(), kept, optimiser, {}, None)
 
 
@@ -103,17 +100,18 @@ def make_stepper(
     bank = Bank(folder, np.load(folder / "embeddings.npy", mmap_mode="r"))
     prototypes = mining.prototypes(bank, labels).to(device)
     stored = bank.placed(device, chosen.bank_on)
-    method, own = registry.get(METHODS, chosen.method), chosen.of_method()
-    partners = None
-    if getattr(method, "MINES", False):
+    method = chosen.chosen_method
+    own, partners = method.own, None
+    if method.mines:
         draw = mining.Draw(own.partners, own.mining, own.neighbours, 0)
         partners = mining.Partners(stored, labels, prototypes, draw)
 
     def terms(batch, head):
-        return method.terms(batch, own, None if isinstance(head, nn.Identity) else head)
+        return method.terms(batch, None if isinstance(head, nn.Identity) else head)
 
     relations = Relations(stored, labels, prototypes, partners)
-    return Stepper(chosen, state.student, terms, relations, None, None, Ranks(), device)
+    rules = (chosen.numerics, chosen.targets, chosen.regularisation)
+    return Stepper(state.student, terms, relations, None, None, Ranks(), device, *rules)
 
 
 def make_views(batch: int, faces: int) -> ViewBatch:

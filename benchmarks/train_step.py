@@ -35,6 +35,7 @@ from mfr_kit.training.checkpoint import State
 from mfr_kit.training.options import distill_options
 from mfr_kit.training.prepare import Relations
 from mfr_kit.training.ranks import Ranks
+from mfr_kit.training.settings import Targets
 from mfr_kit.training.step import Stepper
 from mfr_kit.training.teacher import mining
 from mfr_kit.training.teacher.bank import Bank
@@ -60,7 +61,7 @@ def make_state(options) -> State:
         student,
         nn.Identity(),
         nn.Identity(),
-        optimise.make_optimiser(student, [], options),
+        optimise.make_optimiser(student, [], options.descent, options.layers),
         {},
         None,
     )
@@ -83,7 +84,6 @@ def make_stepper(options, state: State, folder: Path, teacher) -> Stepper:
     network = nn.Sequential(state.student, state.projector)
     relations = Relations(stored, labels, prototypes, partners)
     return Stepper(
-        options,
         network,
         lambda batch, _: coupleface.terms(batch, own, None),
         relations,
@@ -91,6 +91,9 @@ def make_stepper(options, state: State, folder: Path, teacher) -> Stepper:
         None,
         Ranks(),
         torch.device("cpu"),
+        options.numerics,
+        options.targets,
+        options.regularisation,
     )
 
 
@@ -168,7 +171,7 @@ def main() -> int:
         if given.loop:
             looped = replace(
                 stepper,
-                options=replace(options, teacher_view="same"),
+                targets=Targets("same"),
                 teacher=load_embedder("sface", threads=given.threads),
             )
             slower = (

@@ -64,7 +64,7 @@ def _train(table: Table, setting: Setting, seed: int, place: Workplace) -> Path:
     options = table.options(setting, **own, resume=(out / weights.CONFIG).is_file())
     if (out / weights.STUDENT).is_file():
         # it was found by the paths of its lists, and what they hold may have changed since
-        given, ancestors = people.lists_of(options), people.ancestors_of(options)
+        given, ancestors = options.lists, options.ancestors
         faces, held, _ = people.split(options.data, given, ancestors, echo=False)
         people.expect_same(out, faces, held)
         return out

@@ -7,6 +7,7 @@ from mfr_kit.data.lists import ListOptions
 from mfr_kit.errors import KitError
 from mfr_kit.options import like, option, options_class
 from mfr_kit.training.options import RunOptions
+from mfr_kit.training.settings import TeacherSpec
 
 if TYPE_CHECKING:
     from mfr_kit.adapt.adapter import Objective, Schedule
@@ -149,6 +150,11 @@ class AdaptOptions:
             self.allow_shared_people,
             self.allow_unknown,
         )
+
+    @property
+    def recogniser(self) -> TeacherSpec:
+        """Which recogniser is adapted, and how its file is read."""
+        return TeacherSpec(self.teacher, self.normalisation, self.output, self.threads)
 
     @property
     def objective(self) -> "Objective":

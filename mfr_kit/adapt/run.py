@@ -20,10 +20,10 @@ from mfr_kit.adapt.options import AdaptOptions
 from mfr_kit.data.face_set.faceset import FaceSet
 from mfr_kit.masks import library
 from mfr_kit.models import placement, preprocess, trained_people, weights
-from mfr_kit.models.embedders import ADAPTED, Embedder, load_embedder
+from mfr_kit.models.embedders import ADAPTED, Embedder
 from mfr_kit.models.lineage import ancestor
 from mfr_kit.paths import check_output
-from mfr_kit.training import people, preflight, prepare
+from mfr_kit.training import networks, people, preflight, prepare
 from mfr_kit.training.teacher import bank
 from mfr_kit.training.teacher.mining import cache_root
 from mfr_kit.training.validation import Result, Validation
@@ -62,13 +62,7 @@ def adapt(options: AdaptOptions) -> Adapted:
     )
     masks = library.load(chosen.names, chosen.folder, chosen.mix).preload()
     device = placement.resolve(options.device)
-    recogniser = load_embedder(
-        options.teacher,
-        normalisation=options.normalisation,
-        threads=options.threads,
-        device=device,
-        output=options.output,
-    )
+    recogniser = networks.load_teacher(options.recogniser, device)
     # of an ONNX file that runs as a torch network, the file is what gets the adapter
     written = getattr(recogniser, "source", recogniser)
     graph_of(written)  # what cannot be written is refused before the hours of embedding

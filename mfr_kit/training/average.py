@@ -12,12 +12,11 @@ from mfr_kit import files
 from mfr_kit import options as flags
 from mfr_kit.errors import KitError
 from mfr_kit.models import trained_people, weights
-from mfr_kit.models.embedders import load_embedder
 from mfr_kit.models.lineage import trained_on
 from mfr_kit.models.run_files import ADVICE
 from mfr_kit.option_names import under_current_names
 from mfr_kit.records import check
-from mfr_kit.training import optimise, prepare
+from mfr_kit.training import networks, optimise
 from mfr_kit.training.average_options import AverageOptions
 from mfr_kit.training.options import distill_options
 
@@ -90,10 +89,8 @@ def _initial_state(run: weights.Run) -> dict[str, torch.Tensor]:
     before = under_current_names(known, run.config, str(path))
     given = {name: before[name] for name in known.__dataclass_fields__ if name in before}
     options = flags.from_table(known, given, str(path))
-    teacher = load_embedder(
-        options.teacher, normalisation=options.normalisation, output=options.output
-    )
-    return prepare.make_student(options, teacher)[0].state_dict()
+    teacher = networks.load_teacher(options.teacher_spec)
+    return networks.make_student(options.student_spec, teacher, options.teacher)[0].state_dict()
 
 
 def _lineage(runs: list[weights.Run], weight_share: float) -> dict:

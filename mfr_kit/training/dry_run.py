@@ -10,14 +10,14 @@ import numpy as np
 import torch
 from torch import nn
 
-from mfr_kit import registry
 from mfr_kit.data.face_set.faceset import FaceSet
-from mfr_kit.models import memory
-from mfr_kit.models.embedders import Embedder, load_embedder
-from mfr_kit.training import optimise, people, prepare
+from mfr_kit.models.embedders import Embedder
+from mfr_kit.training import networks, optimise, people
 from mfr_kit.training import ranks as distributed
-from mfr_kit.training.options import METHODS, RunOptions
-from mfr_kit.training.teacher import bank, mining
+from mfr_kit.training.method import Method
+from mfr_kit.training.options import RunOptions
+from mfr_kit.training.settings import Numerics, Pace
+from mfr_kit.training.teacher import bank
 from mfr_kit.training.views import drift
 from mfr_kit.training.views.loader import StudentViews
 
@@ -31,32 +31,30 @@ def estimate(options: RunOptions) -> str:
     Raises:
         KitError: what `distill` itself would refuse about data, teacher and student.
     """
-    if options.threads:
-        torch.set_num_threads(options.threads)
-    memory.keep_freed()
-    device, ranks = distributed.start(options.device, options.timeout, options.precision)
-    ancestors = people.ancestors_of(options)
-    faces, _, seen = people.split(options.data, people.lists_of(options), ancestors)
-    teacher = load_embedder(
-        options.teacher,
-        normalisation=options.normalisation,
-        threads=options.threads,
-        device=device,
-        output=options.output,
+    device, ranks = distributed.start(
+        options.device, options.timeout, options.precision, options.threads
     )
+    method, stored = options.chosen_method, options.bank_settings
+    faces, _, seen = people.split(options.data, options.lists, options.ancestors)
+    teacher = networks.load_teacher(options.teacher_spec, device)
     persons = len(set(faces.identities))
-    per_epoch, total = prepare.count_steps(options, len(faces), ranks.world)
-    root = mining.cache_root(options.out, options.bank)
-    banked = len(faces) if prepare.uses_teacher(options) else 0
-    left = bank.missing(root, faces, teacher, options.bank_dtype) if banked else 0
-    bank_s = left / options.bank_batch * _teacher_s(faces, teacher, options.bank_batch)
-    view_s = _view_s(options, faces, drift.measure_twins(seen))
-    student, _, _ = prepare.make_student(options, teacher)
-    step_s, state_mib = _step(options, student, device)
-    state_mib += _head_mib(options, persons, teacher.embedding_size)
+    course = options.pace.course_over(len(faces), ranks.world)
+    banked = len(faces) if method.uses_teacher else 0
+    left = bank.missing(stored.root, faces, teacher, stored.dtype) if banked else 0
+    bank_s = left / stored.batch * _teacher_s(faces, teacher, stored.batch)
+    chosen = (options.masks, options.mask_folder, options.mask_mix)
+    drifts = drift.measure_twins(seen)
+    view_s = _view_s(StudentViews(faces, options.recipe, options.seed, chosen, drifts), len(faces))
+    student, _, _ = networks.make_student(options.student_spec, teacher, options.teacher)
+    (optimise.train_with_frozen_norms if options.frozen_norms else nn.Module.train)(student)
+    student = networks.put(student, device, options.channels_last)
+    optimiser = optimise.make_optimiser(student, [], options.descent, options.layers)
+    step_s = _step_s(student, optimiser, device, options.pace, options.numerics)
+    state_mib = _student_mib(student, options.optimiser, options.ema > 0)
+    state_mib += _head_mib(method, persons, teacher.embedding_size, options.optimiser)
     waiting_s = view_s * options.batch_size * options.accumulate / max(options.workers, 1)
     each_s = max(step_s, waiting_s) if options.workers else step_s + waiting_s
-    bank_mib = banked * 2 * teacher.embedding_size * np.dtype(options.bank_dtype).itemsize / 2**20
+    bank_mib = banked * 2 * teacher.embedding_size * np.dtype(stored.dtype).itemsize / 2**20
     disk_mib = bank_mib + state_mib + persons * getattr(options, "neighbours", 0) * 4 / 2**20
     slower = "the loader" if waiting_s > step_s else "the student"
     on_device = (
@@ -67,9 +65,9 @@ def estimate(options: RunOptions) -> str:
     lines = (
         f"{options.data}: {len(faces):,} clean faces of {persons:,} people to train on; "
         f"{ranks.world} rank(s)",
-        f"steps: {total:,} of {options.batch_size * options.accumulate * ranks.world} faces, "
-        f"{per_epoch:,.0f} a pass over the faces",
-        f"time: about {(bank_s + total * each_s) / 3600:.2f} h on this machine, of which "
+        f"steps: {course.total:,} of {course.faces} faces, "
+        f"{course.per_epoch:,.0f} a pass over the faces",
+        f"time: about {(bank_s + course.total * each_s) / 3600:.2f} h on this machine, of which "
         f"{bank_s / 3600:.2f} h for the teacher's bank "
         f"({left:,} faces missing); a step takes {each_s:.2f} s, {slower} being the slower; "
         "validation comes on top",
@@ -77,7 +75,7 @@ def estimate(options: RunOptions) -> str:
         f"and {bank_mib:.0f} MiB of the bank "
         "in the page cache",
         f"disk: about {disk_mib:.0f} MiB (bank {bank_mib:.0f}, checkpoints {state_mib:.0f}); "
-        f"{_free_mib(root):,.0f} MiB are free",
+        f"{_free_mib(stored.root):,.0f} MiB are free",
     )
     return "\n".join(lines) if ranks.first else ""
 
@@ -89,16 +87,9 @@ def _teacher_s(faces: FaceSet, teacher: Embedder, batch: int) -> float:
     return _seconds(lambda: teacher.embed(both))
 
 
-def _view_s(options: RunOptions, faces: FaceSet, drifts: np.ndarray | None) -> float:
+def _view_s(dataset: StudentViews, faces: int) -> float:
     """Seconds that one process takes to read, draw and hand over a view."""
-    dataset = StudentViews(
-        faces,
-        options.recipe,
-        options.seed,
-        (options.masks, options.mask_folder, options.mask_mix),
-        drifts,
-    )
-    rows = np.linspace(0, len(faces) - 1, VIEWS).astype(int).tolist()
+    rows = np.linspace(0, faces - 1, VIEWS).astype(int).tolist()
     dataset[0, rows[0]]
     start = time.perf_counter()
     for row in rows:
@@ -106,50 +97,50 @@ def _view_s(options: RunOptions, faces: FaceSet, drifts: np.ndarray | None) -> f
     return (time.perf_counter() - start) / VIEWS
 
 
-def _step(options: RunOptions, student: nn.Module, device: torch.device) -> tuple[float, float]:
-    """Try the student's forward, backward and optimiser, which a step from the bank costs
-    (benchmarks/train_step.py).
-
-    Returns:
-        seconds a step, and MiB of a run's checkpoints: last.pt with the optimiser's state, the
-        start and the average; best and result.
+def _step_s(
+    student: nn.Module,
+    optimiser: torch.optim.Optimizer,
+    device: torch.device,
+    pace: Pace,
+    numerics: Numerics,
+) -> float:
+    """Seconds that the student's forward, backward and optimiser take, which is what a step from
+    the bank costs (benchmarks/train_step.py).
     """
-    student = student.to(
-        device,
-        memory_format=torch.channels_last if options.channels_last else torch.contiguous_format,
-    )
-    (optimise.train_with_frozen_norms if options.frozen_norms else nn.Module.train)(student)
-    optimiser = optimise.make_optimiser(student, [], options)
-    pixels = torch.rand(options.batch_size, 3, 112, 112, device=device)
-    if options.channels_last:
+    pixels = torch.rand(pace.batch_size, 3, 112, 112, device=device)
+    if numerics.channels_last:
         pixels = pixels.contiguous(memory_format=torch.channels_last)
 
     def work() -> None:
         optimiser.zero_grad(set_to_none=True)
-        for _ in range(options.accumulate):
-            with torch.autocast(device.type, torch.bfloat16, enabled=options.precision == "bf16"):
+        for _ in range(pace.accumulate):
+            low = numerics.precision == "bf16"
+            with torch.autocast(device.type, torch.bfloat16, enabled=low):
                 student(pixels).float().square().sum().backward()
         optimiser.step()
         if device.type == "cuda":
             torch.cuda.synchronize()
 
-    seconds = _seconds(work)
-    weights_mib = (
-        sum(value.numel() * value.element_size() for value in student.state_dict().values()) / 2**20
-    )
-    copies = 1 + 1 + (2 if options.optimiser == "adamw" else 1) + bool(options.ema) + 2
-    return seconds, weights_mib * copies
+    return _seconds(work)
 
 
-def _head_mib(options: RunOptions, persons: int, size: int) -> float:
+def _student_mib(student: nn.Module, optimiser: str, averaged: bool) -> float:
+    """MiB of a student in a run's checkpoints: last.pt with the optimiser's state, the start and
+    the average; best and result.
+    """
+    values = student.state_dict().values()
+    weights_mib = sum(value.numel() * value.element_size() for value in values) / 2**20
+    return weights_mib * (1 + 1 + (2 if optimiser == "adamw" else 1) + averaged + 2)
+
+
+def _head_mib(method: Method, persons: int, size: int, optimiser: str) -> float:
     """MiB that the method's head and its optimiser state take in last.pt; a head has one row a
     person.
     """
-    method = registry.get(METHODS, options.method)
     with torch.device("meta"):
-        head = method.head(options.of_method(), persons, size) if hasattr(method, "head") else None
+        head = method.make_head(persons, size)
     numbers = 0 if head is None else sum(parameter.numel() for parameter in head.parameters())
-    return numbers * 4 * (3 if options.optimiser == "adamw" else 2) / 2**20
+    return numbers * 4 * (3 if optimiser == "adamw" else 2) / 2**20
 
 
 def _seconds(work: Callable[[], object]) -> float:

@@ -1,7 +1,9 @@
 """metrics.jsonl and the progress bar: what a run says while it goes."""
 
+import contextlib
 import json
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 from tqdm import tqdm
@@ -70,3 +72,26 @@ class Journal:
         self._bar.close()
         if self._board:
             self._board.close()
+
+
+@contextlib.contextmanager
+def open_journal(
+    folder: Path, start: int, total: int, *, shown: bool = True, board: bool = False
+) -> Iterator[Journal]:
+    """Open the journal of a run and finish it however the run ends.
+
+    Args:
+        folder: of the run.
+        start: the step it begins with.
+        total: steps in all.
+        shown: whether to write and show at all.
+        board: whether the figures go to TensorBoard too, into the folder `tensorboard`.
+    Raises:
+        KitError: tensorboard is not installed.
+    """
+    writer = Board(folder / "tensorboard", start) if board and shown else None
+    journal = Journal(folder, start, total, shown, writer)
+    try:
+        yield journal
+    finally:
+        journal.close()

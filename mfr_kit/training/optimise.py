@@ -9,33 +9,33 @@ import torch
 from torch import Tensor, nn
 
 from mfr_kit.errors import KitError
-from mfr_kit.training.options import RunOptions
+from mfr_kit.training.settings import Descent, Layers, RateSchedule
 
 # shares of the run at which the step schedule divides by ten; 10, 18, 22 of 26 epochs as usual
 STEP_AT = (0.4, 0.7, 0.9)
 
 
 def make_optimiser(
-    student: nn.Module, others: list[nn.Module], options: RunOptions
+    student: nn.Module, others: list[nn.Module], descent: Descent, layers: Layers
 ) -> torch.optim.Optimizer:
     """Make the optimiser; each group carries the `factor` by which `set_learning_rate` scales its
     rate.
 
     Args:
-        student: its layers get `layer_decay`; what `freeze_layers`, `freeze_last_layers` and
-            `train_only` leave as it is needs no gradient from here on.
+        student: what `layers` leaves as it is needs no gradient from here on.
         others: projector and heads; full rate.
-        options: of the run.
+        descent: which optimiser, and its constants.
+        layers: which of the student's layers move, and how fast against one another.
     Raises:
         KitError: no layer is left to train.
     """
     groups = []
     moving: list[tuple[float, list[Tensor]]]
-    moving = _scaled(_unfrozen(student, options), options.layer_decay)
+    moving = _scaled(_unfrozen(student, layers), layers.rate_decay)
     moving += [(1.0, list(module.parameters())) for module in others]
     for factor, parameters in moving:
         for decay, chosen in (
-            (options.weight_decay, [p for p in parameters if p.ndim > 1]),
+            (descent.weight_decay, [p for p in parameters if p.ndim > 1]),
             (0.0, [p for p in parameters if p.ndim <= 1]),
         ):
             if chosen:
@@ -44,21 +44,20 @@ def make_optimiser(
                         "params": chosen,
                         "weight_decay": decay,
                         "factor": factor,
-                        "lr": options.learning_rate * factor,
+                        "lr": descent.learning_rate * factor,
                     }
                 )
-    if options.optimiser == "sgd":
-        return torch.optim.SGD(
-            groups, lr=options.learning_rate, momentum=options.momentum, fused=True
-        )
-    return torch.optim.AdamW(groups, lr=options.learning_rate, fused=True)
+    rate = descent.learning_rate
+    if descent.optimiser == "sgd":
+        return torch.optim.SGD(groups, lr=rate, momentum=descent.momentum, fused=True)
+    return torch.optim.AdamW(groups, lr=rate, fused=True)
 
 
 def set_learning_rate(
-    optimiser: torch.optim.Optimizer, options: RunOptions, step: int, total: int
+    optimiser: torch.optim.Optimizer, course: RateSchedule, step: int, total: int
 ) -> float:
     """Set every group's rate for a step and return the unscaled rate."""
-    rate = options.learning_rate * schedule(options.schedule, step, total, options.warmup)
+    rate = course.peak * schedule(course.fall, step, total, course.warmup)
     for group in optimiser.param_groups:
         group["lr"] = rate * group["factor"]
     return rate
@@ -113,22 +112,21 @@ def train_with_frozen_norms(model: nn.Module) -> nn.Module:
     return model
 
 
-def _unfrozen(model: nn.Module, options: RunOptions) -> list[list[Tensor]]:
+def _unfrozen(model: nn.Module, chosen: Layers) -> list[list[Tensor]]:
     """Take what shall not move out of training (autograd stops before the first layers) and
     return the other parameters, layer by layer.
     """
     layers = _layers(model)
-    first, last = options.freeze_layers, len(layers) - options.freeze_last_layers
+    first, last = chosen.freeze_first, len(layers) - chosen.freeze_last
     if first >= last:
         flags = (
-            f"--freeze-layers {options.freeze_layers} and --freeze-last-layers "
-            f"{options.freeze_last_layers}"
+            f"--freeze-layers {chosen.freeze_first} and --freeze-last-layers {chosen.freeze_last}"
         )
         raise KitError(
             f"{flags}: the student has {len(layers)} layers, and one at least must be trained"
         )
     moving = [
-        [p for p in layer if options.train_only == "all" or p.ndim == 1]
+        [p for p in layer if chosen.train_only == "all" or p.ndim == 1]
         for layer in layers[first:last]
     ]
     kept = {id(parameter) for layer in moving for parameter in layer}

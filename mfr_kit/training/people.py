@@ -11,8 +11,6 @@ from mfr_kit.data import lists
 from mfr_kit.data.face_set.faceset import FaceSet
 from mfr_kit.errors import KitError
 from mfr_kit.models import trained_people as trained
-from mfr_kit.training import prepare
-from mfr_kit.training.options import RunOptions
 
 VALIDATED = "val_people.txt"  # in a run folder: whom its weights were chosen on
 
@@ -31,17 +29,6 @@ class PeopleLists:
     holdout: Sequence[Path] = ()
     allow_shared: bool = False
     allow_unknown: bool = False
-
-
-def lists_of(options: RunOptions) -> PeopleLists:
-    """Gather a run's lists of people."""
-    return PeopleLists(
-        options.train_people,
-        options.val_people,
-        options.holdout_people or (),
-        options.allow_shared_people,
-        options.allow_unknown,
-    )
 
 
 class Split(NamedTuple):
@@ -93,15 +80,18 @@ def split(data: Path, given: PeopleLists, ancestors: dict[str, str], echo: bool 
     return Split(train, chosen, seen)
 
 
-def ancestors_of(options: RunOptions) -> dict[str, str]:
+def ancestors_of(teacher: str, init: str, uses_teacher: bool) -> dict[str, str]:
     """Name the models that leave a trace in a run, by what they are to it: "teacher", "initial
     weights".
+
+    Args:
+        teacher: where it lies.
+        init: "random", "teacher", or where the initial weights lie.
+        uses_teacher: whether the student learns from the teacher.
     """
-    specs = {}
-    if prepare.uses_teacher(options):
-        specs["teacher"] = options.teacher
-    if options.init != "random":
-        specs["initial weights"] = options.teacher if options.init == "teacher" else options.init
+    specs = {"teacher": teacher} if uses_teacher else {}
+    if init != "random":
+        specs["initial weights"] = teacher if init == "teacher" else init
     return specs
 
 

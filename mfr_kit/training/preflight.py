@@ -7,13 +7,12 @@ import numpy as np
 import torch
 from torch import nn
 
-from mfr_kit import registry
 from mfr_kit.data.face_set.faceset import FaceSet
 from mfr_kit.errors import KitError
 from mfr_kit.losses._batch import Batch, unit
 from mfr_kit.models import weights
 from mfr_kit.paths import check_output
-from mfr_kit.training.options import METHODS, RunOptions
+from mfr_kit.training.method import Method
 
 FEW = 8  # faces a step up to which the method is tried on made-up embeddings
 _RESULTS = (weights.LAST, weights.BEST, weights.STUDENT, weights.ADAPTED)
@@ -56,25 +55,45 @@ def refuse_taken(folder: Path, resume: bool | None = None) -> None:
     raise KitError(f"{folder} holds a run already ({state}): {other}")
 
 
-def check(options: RunOptions, faces: FaceSet, world: int) -> None:
-    """Hold the options against the set and the machine.
+def check_run(bank: Path | None, method: Method, *, tensorboard: bool = False) -> None:
+    """Refuse a run for which something is missing on this machine.
 
     Args:
-        options: of the run.
-        faces: to train on.
-        world: number of ranks.
+        bank: folder of the teacher's embeddings; None for the run's own.
+        method: what the student is trained by.
+        tensorboard: whether event files are asked for.
     Raises:
-        KitError: a batch larger than a pass, one too small for the method, a missing package, or a
-            bank that cannot be made.
+        KitError: a package that is not installed, or a bank that cannot be made.
     """
-    _check_packages(options)
-    if options.bank is not None and not options.bank.is_dir():
-        check_output(options.bank, "folder", "--bank")
-    by_person = options.sampling == "identities"
+    wanted = {"tensorboard": "--tensorboard"} if tensorboard else {}
+    if getattr(method.own, "search", "") == "faiss":
+        wanted["faiss"] = "--search faiss"
+    for module, flag in wanted.items():
+        if importlib.util.find_spec(module) is None:
+            raise KitError(
+                f"{flag} needs the package: pip install {_PACKAGES[module]}, or leave the flag out"
+            )
+    if bank is not None and not bank.is_dir():
+        check_output(bank, "folder", "--bank")
+
+
+def check_pass(batch: int, faces: FaceSet, sampling: str, world: int, method: Method) -> None:
+    """Refuse a batch that no pass over the set fills, or that is too small for the method.
+
+    Args:
+        batch: faces a batch and rank.
+        faces: to train on.
+        sampling: "faces" or "identities", of which a pass shows one face each.
+        world: number of ranks.
+        method: what the student is trained by.
+    Raises:
+        KitError: names what would do.
+    """
+    by_person = sampling == "identities"
     shown = len(set(faces.identities)) if by_person else len(faces)
-    check_batch(options.batch_size, shown, "people" if by_person else "faces", world)
-    if options.batch_size * world <= FEW:
-        _try_method(options, options.batch_size * world)
+    check_batch(batch, shown, "people" if by_person else "faces", world)
+    if batch * world <= FEW:
+        _try_method(method, batch, batch * world)
 
 
 def check_batch(batch: int, shown: int, what: str, world: int = 1) -> None:
@@ -95,37 +114,30 @@ def check_batch(batch: int, shown: int, what: str, world: int = 1) -> None:
     )
 
 
-def check_student(options: RunOptions, student: nn.Module) -> None:
+def check_student(name: str, student: nn.Module, batch: int, frozen_norms: bool) -> None:
     """Refuse a batch of one where batch norms are to learn from the batch.
 
+    Args:
+        name: of the backbone.
+        student: the network.
+        batch: faces a batch and rank.
+        frozen_norms: whether batch-norm statistics stay as they are.
     Raises:
         KitError: names what would do.
     """
     kinds = (nn.BatchNorm1d, nn.BatchNorm2d)
-    if options.batch_size > 1 or options.frozen_norms:
+    if batch > 1 or frozen_norms:
         return
     if any(isinstance(module, kinds) for module in student.modules()):
         raise KitError(
-            f"--batch-size 1: the batch norms of {options.student} need two faces or more: "
+            f"--batch-size 1: the batch norms of {name} need two faces or more: "
             "give --batch-size 2 (with --accumulate for a larger step), or --freeze-bn with "
             "weights to start from (--init)"
         )
 
 
-def _check_packages(options: RunOptions) -> None:
-    wanted = {"tensorboard": "--tensorboard"} if options.tensorboard else {}
-    if getattr(options.of_method(), "search", "") == "faiss":
-        wanted["faiss"] = "--search faiss"
-    for module, flag in wanted.items():
-        if importlib.util.find_spec(module) is None:
-            raise KitError(
-                f"{flag} needs the package: pip install {_PACKAGES[module]}, or leave the flag out"
-            )
-
-
-def _try_method(options: RunOptions, count: int) -> None:
+def _try_method(method: Method, batch_size: int, count: int) -> None:
     """Compute the method's loss on made-up embeddings, as many as a step has."""
-    method, own = registry.get(METHODS, options.method), options.of_method()
     draw = np.random.default_rng(0).normal
 
     def rows(*shape: int) -> torch.Tensor:
@@ -133,15 +145,15 @@ def _try_method(options: RunOptions, count: int) -> None:
 
     batch = Batch(rows(count), rows(count), torch.arange(count), rows(count + 1), rows(count, 1))
     with torch.random.fork_rng(devices=[]):
-        head = method.head(own, count + 1, FEW) if hasattr(method, "head") else None
+        head = method.make_head(count + 1, FEW)
         try:
-            loss = sum(method.terms(batch, own, head)[0].values())
+            loss = sum(method.terms(batch, head)[0].values())
         except KitError as error:
             raise KitError(
-                f"--batch-size {options.batch_size} with --method {options.method}: {error}"
+                f"--batch-size {batch_size} with --method {method.name}: {error}"
             ) from None
     if not torch.isfinite(torch.as_tensor(loss)):
         raise KitError(
-            f"--batch-size {options.batch_size}: --method {options.method} gives no finite loss "
+            f"--batch-size {batch_size}: --method {method.name} gives no finite loss "
             "for so few faces; give more"
         )

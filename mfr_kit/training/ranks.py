@@ -9,7 +9,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from mfr_kit.models import placement
+from mfr_kit.models import memory, placement
 
 
 @dataclass(frozen=True)
@@ -52,16 +52,23 @@ class Ranks:
         return torch.cat(parts).numpy()
 
 
-def start(name: str, timeout_min: float, precision: str) -> tuple[torch.device, Ranks]:
-    """Take this process's device, say how exact its products are, and join the other ranks.
+def start(
+    name: str, timeout_min: float, precision: str, threads: int = 0
+) -> tuple[torch.device, Ranks]:
+    """Take this process's device and CPU threads, say how exact its products are, keep freed memory
+    for the next step, and join the other ranks.
 
     Args:
         name: `--device`.
         timeout_min: see `join`.
         precision: "tf32" lets CUDA round the inputs of float32 products.
+        threads: of torch on the CPU, 0 for all.
     Raises:
         KitError: the device is not there.
     """
+    if threads:
+        torch.set_num_threads(threads)
+    memory.keep_freed()
     device = placement.resolve(name)
     placement.set_tf32(precision == "tf32")
     return device, join(device, timeout_min)

@@ -17,9 +17,9 @@ from mfr_kit.models.placement import send
 from mfr_kit.models.preprocess import to_tensor
 from mfr_kit.training import optimise
 from mfr_kit.training.checkpoint import State
-from mfr_kit.training.options import RunOptions
 from mfr_kit.training.prepare import Relations
 from mfr_kit.training.ranks import Ranks
+from mfr_kit.training.settings import Numerics, Regularisation, Targets
 from mfr_kit.training.views.loader import ViewBatch
 
 
@@ -27,7 +27,6 @@ from mfr_kit.training.views.loader import ViewBatch
 class Stepper:
     """Everything a step looks at and does not change; `State` is what it changes."""
 
-    options: RunOptions
     # student, then projector; wrapped for several ranks or compiled
     network: Callable[[Tensor], Tensor]
     terms: Callable[[Batch, nn.Module], Terms]
@@ -36,9 +35,12 @@ class Stepper:
     faces: FaceSet  # names samples in messages
     ranks: Ranks
     device: torch.device
+    numerics: Numerics
+    targets: Targets
+    regularisation: Regularisation
 
     def step(self, state: State, views: list[ViewBatch], measured: bool) -> dict[str, float | dict]:
-        """Do one step on `accumulate` batches.
+        """Do one step on a few batches, whose gradients are averaged.
 
         Args:
             state: moved in place.
@@ -49,8 +51,12 @@ class Stepper:
         Raises:
             KitError: the loss is not finite; names the samples.
         """
+        if self.regularisation.frozen_norms:
+            optimise.train_with_frozen_norms(state.student)
+        else:
+            state.student.train()
         state.optimiser.zero_grad(set_to_none=True)
-        told = {}
+        line: dict[str, float | dict] = {}
         for number, part in enumerate(views, start=1):
             with self._exchange(number == len(views)):
                 batch, numbers = self._batch(part)
@@ -60,7 +66,7 @@ class Stepper:
                     raise KitError(self._blame(state.step, batch.student, numbers[:, 0]))
                 if measured:
                     values = {name: value.item() for name, value in losses.items()}
-                    told = {
+                    line = {
                         "loss": loss.item(),
                         "terms": values,
                         **figures,
@@ -68,7 +74,7 @@ class Stepper:
                     }
                 (loss / len(views)).backward()
         norm = self._update(state)
-        return {**told, "grad_norm": norm.item()} if measured else {}
+        return {**line, "grad_norm": norm.item()} if measured else {}
 
     def _exchange(self, is_last: bool) -> AbstractContextManager:
         """Let the ranks exchange gradients with the last batch of a step only."""
@@ -78,11 +84,10 @@ class Stepper:
 
     def _batch(self, views: ViewBatch) -> tuple[Batch, np.ndarray]:
         pixels = to_tensor(views.images.to(self.device, non_blocking=True))
-        if self.options.channels_last:
+        if self.numerics.channels_last:
             pixels = pixels.contiguous(memory_format=torch.channels_last)
-        with torch.autocast(
-            self.device.type, torch.bfloat16, enabled=self.options.precision == "bf16"
-        ):
+        low = self.numerics.precision == "bf16"
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=low):
             student = self.network(pixels)
         student = self.ranks.gather(student.float())
         numbers = self.ranks.gather_numbers(
@@ -102,25 +107,26 @@ class Stepper:
         ), numbers
 
     def _targets(self, views: ViewBatch, indices: np.ndarray, mirrored: np.ndarray) -> Tensor:
-        if self.options.teacher_view == "same":
+        if self.targets.view == "same":
             assert self.teacher is not None  # then it is kept
             targets = torch.from_numpy(self.teacher.embed(views.images.numpy()))
             return self.ranks.gather(targets.to(self.device))
         bank = self.relations.bank
         assert bank is not None  # made for this view
-        if self.options.target == "sum":
+        if self.targets.form == "sum":
             return bank.lookup_sums(self.device, indices)
         return bank.lookup(self.device, indices, mirrored)
 
     def _update(self, state: State) -> Tensor:
         parameters = [p for group in state.optimiser.param_groups for p in group["params"]]
-        if self.options.l2_sp:
-            optimise.pull_towards(state.student, state.initial, self.options.l2_sp)
-        norm = torch.nn.utils.clip_grad_norm_(parameters, self.options.clip or float("inf"))
+        rules = self.regularisation
+        if rules.l2_sp:
+            optimise.pull_towards(state.student, state.initial, rules.l2_sp)
+        norm = torch.nn.utils.clip_grad_norm_(parameters, rules.clip or float("inf"))
         state.optimiser.step()
         if state.average is not None:
             state.average = optimise.interpolate(
-                state.average, state.student.state_dict(), 1 - self.options.ema
+                state.average, state.student.state_dict(), 1 - rules.ema
             )
         return norm
 

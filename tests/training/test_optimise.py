@@ -9,6 +9,10 @@ from mfr_kit.models.weights import build_backbone
 from mfr_kit.training import optimise
 
 
+def make_optimiser(model, others, options):
+    return optimise.make_optimiser(model, others, options.descent, options.layers)
+
+
 @pytest.mark.parametrize("name", ["cosine", "step", "polynomial", "constant"])
 def test_schedules_rise_then_never_rise_again(name):
     factors = [optimise.schedule(name, step, 100, 0.1) for step in range(100)]
@@ -25,7 +29,7 @@ def test_without_warm_up_the_first_step_is_the_highest():
 def test_every_parameter_is_in_one_group_and_only_filters_decay(make_options):
     model, head = build_backbone("mobilefacenet", 16, 0.125), nn.Linear(4, 4)
     options = make_options(layer_decay=0.8, weight_decay=0.1)
-    optimiser = optimise.make_optimiser(model, [head, nn.Identity()], options)
+    optimiser = make_optimiser(model, [head, nn.Identity()], options)
     grouped = [id(p) for group in optimiser.param_groups for p in group["params"]]
     assert sorted(grouped) == sorted(id(p) for module in (model, head) for p in module.parameters())
     for group in optimiser.param_groups:
@@ -35,8 +39,8 @@ def test_every_parameter_is_in_one_group_and_only_filters_decay(make_options):
 def test_earlier_layers_move_slower(make_options):
     model = build_backbone("mobilefacenet", 16, 0.125)
     options = make_options(layer_decay=0.8, learning_rate=1.0, warmup=0.0)
-    optimiser = optimise.make_optimiser(model, [], options)
-    assert optimise.set_learning_rate(optimiser, options, 0, 10) == 1
+    optimiser = make_optimiser(model, [], options)
+    assert optimise.set_learning_rate(optimiser, options.rate_schedule, 0, 10) == 1
     rate = {id(p): group["lr"] for group in optimiser.param_groups for p in group["params"]}
     rates = [rate[id(p)] for _, p in model.named_parameters()]
     assert rates == sorted(rates) and rates[0] < 0.1 and rates[-1] == 1
@@ -44,7 +48,7 @@ def test_earlier_layers_move_slower(make_options):
 
 def test_frozen_layers_are_the_first_and_get_no_gradient(make_options):
     model = build_backbone("sface", 16, 0.125)
-    optimiser = optimise.make_optimiser(model, [], make_options(freeze_layers=3))
+    optimiser = make_optimiser(model, [], make_options(freeze_layers=3))
     model(torch.randn(2, 3, 112, 112)).square().sum().backward()
     still = {name.split(".")[0] for name, p in model.named_parameters() if p.grad is None}
     assert still == {"conv_1", "conv_2_dw", "conv_2"}
@@ -54,7 +58,7 @@ def test_frozen_layers_are_the_first_and_get_no_gradient(make_options):
 
 def test_the_last_layers_stay_and_norms_alone_may_move(make_options):
     model = build_backbone("sface", 16, 0.125)
-    optimise.make_optimiser(
+    make_optimiser(
         model, [], make_options(freeze_layers=1, freeze_last_layers=3, train_only="norms")
     )
     moving = {name for name, p in model.named_parameters() if p.requires_grad}
@@ -66,11 +70,11 @@ def test_the_last_layers_stay_and_norms_alone_may_move(make_options):
 def test_freezing_everything_is_refused(make_options):
     model = build_backbone("sface", 16, 0.125)
     with pytest.raises(KitError, match="30 layers"):
-        optimise.make_optimiser(model, [], make_options(freeze_layers=30))
+        make_optimiser(model, [], make_options(freeze_layers=30))
     with pytest.raises(
         KitError, match="--freeze-layers 20 and --freeze-last-layers 10: the student has 30 layers"
     ):
-        optimise.make_optimiser(model, [], make_options(freeze_layers=20, freeze_last_layers=10))
+        make_optimiser(model, [], make_options(freeze_layers=20, freeze_last_layers=10))
 
 
 def test_l2_sp_is_the_gradient_of_the_squared_distance():

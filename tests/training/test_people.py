@@ -2,12 +2,12 @@ import pytest
 
 from mfr_kit.errors import KitError
 from mfr_kit.models import trained_people as trained
-from mfr_kit.training.people import ancestors_of, expect_same, lists_of, remember
+from mfr_kit.training.people import expect_same, remember
 from mfr_kit.training.people import split as split_lists
 
 
 def split(options):
-    return split_lists(options.data, lists_of(options), ancestors_of(options))
+    return split_lists(options.data, options.lists, options.ancestors)
 
 
 def people(path, *numbers):
@@ -136,7 +136,7 @@ def test_a_resumed_run_compares_the_people_not_the_paths_of_their_lists(make_opt
     )
     options.out.mkdir()
     faces, held, _ = split(options)
-    remember(options.out, faces, held, ancestors_of(options))
+    remember(options.out, faces, held, options.ancestors)
     assert (options.out / "train_people.txt").read_text() == "p03\np04\np05\np06\np07\n"
     moved = make_options(
         val_people=people(tmp_path / "moved", 1, 0), holdout_people=[people(tmp_path / "h2", 2, 2)]
@@ -166,7 +166,7 @@ def test_whom_the_teacher_was_trained_on_nobody_is_validated_on(make_options, tm
     options = make_options(teacher=str(teacher), val_people=people(tmp_path / "v", 0))
     options.out.mkdir()
     faces, held, _ = split(options)
-    remember(options.out, faces, held, ancestors_of(options))
+    remember(options.out, faces, held, options.ancestors)
     assert "somebody" not in (options.out / "ancestor_people.json").read_text()
     groups = trained.groups_of(options.out)
     assert trained.among(groups, ["p00", "p01", "p02", "somebody", "else"]) == [

@@ -36,8 +36,11 @@ class Pictures(Protocol):
     `fingerprint` names the pictures.
     """
 
-    name: str
-    keys: np.ndarray
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def keys(self) -> np.ndarray: ...
 
     @property
     def fingerprint(self) -> str: ...

@@ -4,7 +4,7 @@ import pytest
 
 from mfr_kit.data.face_set.faceset import FaceSet
 from mfr_kit.data.face_set.faceset_files import SCHEMA
-from mfr_kit.training.people import lists_of, split
+from mfr_kit.training.people import split
 from mfr_kit.training.views import drift
 
 CENTRE = np.array([55.5, 55.5])
@@ -118,6 +118,6 @@ def test_twins_of_people_not_trained_on_are_never_measured(make_options, tmp_pat
     options = make_options(
         val_people=tmp_path / "val_people", holdout_people=[tmp_path / "holdout_people"]
     )
-    table = drift.measure_twins(split(options.data, lists_of(options), {}).seen)
+    table = drift.measure_twins(split(options.data, options.lists, {}).seen)
     assert len(table) == 220
     assert {round(shift) for shift in table[:, 2]} == {0, 3, 4}

@@ -1,0 +1,112 @@
+"""The two networks of a run: a teacher that is loaded, and a student with its initial weights."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from mfr_kit import assets, registry
+from mfr_kit.errors import KitError
+from mfr_kit.models import weights, weights_fit
+from mfr_kit.models.embedders import Embedder, load_embedder
+from mfr_kit.models.lineage import UNKNOWN, ancestor
+from mfr_kit.models.run_files import is_of_run
+from mfr_kit.models.spec import ASSET_NORMALISATION, parse_spec
+from mfr_kit.models.weights_file import read_states
+from mfr_kit.seeding import rng_for
+from mfr_kit.training.settings import StudentSpec, TeacherSpec
+
+INIT_STREAM = 3
+States = dict[str, dict[str, Tensor]]  # of a file, by entry
+
+
+def load_teacher(teacher: TeacherSpec, device: torch.device | str = "cpu") -> Embedder:
+    """Load the recogniser that gives the targets.
+
+    Raises:
+        KitError: see `load_embedder`.
+    """
+    return load_embedder(
+        teacher.spec,
+        normalisation=teacher.normalisation,
+        threads=teacher.threads,
+        device=device,
+        output=teacher.output,
+    )
+
+
+def make_student(
+    spec: StudentSpec, teacher: Embedder, place: str
+) -> tuple[nn.Module, int, dict | None]:
+    """Build the student with its initial weights.
+
+    Args:
+        spec: of the student.
+        teacher: whose embedding size it takes over, and perhaps whose weights.
+        place: where the teacher was loaded from.
+    Returns:
+        the network on the CPU, its embedding size, and the lineage entry of its initial weights
+        (None for random ones).
+    Raises:
+        KitError: weights that do not exist or do not fit; never replaced by random ones.
+    """
+    size = spec.embedding_size or teacher.embedding_size
+    torch.manual_seed(int(rng_for(spec.seed, INIT_STREAM).integers(1 << 62)))
+    student = weights.build_backbone(spec.backbone, size, spec.width)
+    if spec.init == "random":
+        return student, size, None
+    states, parent = (
+        _teachers_weights(spec.backbone, teacher, place)
+        if spec.init == "teacher"
+        else _weights_of(Path(_place_of(spec.init, "--init")))
+    )
+    where, kind = f"--init {spec.init}", type(student).__name__
+    student.load_state_dict(weights_fit.match(states, student.state_dict(), where, kind))
+    return student, size, parent
+
+
+def put(network: nn.Module, device: torch.device, channels_last: bool) -> nn.Module:
+    """Move a network to a device, its filters in the memory layout that is asked for."""
+    layout = torch.channels_last if channels_last else torch.contiguous_format
+    form: Any = {"memory_format": layout}  # torch's stubs know no such form
+    return network.to(device, **form)
+
+
+def _place_of(text: str, flag: str) -> str:
+    spec = parse_spec(text)
+    if spec is None:
+        raise KitError(
+            f"{flag}: an ensemble has no weights of its own; name one of its models with --init"
+        )
+    return spec.place
+
+
+def _teachers_weights(backbone: str, teacher: Embedder, given: str) -> tuple[States, dict]:
+    place = _place_of(given, "--init teacher")
+    path = Path(place)
+    if place not in ASSET_NORMALISATION and path.suffix.lower() != ".onnx":
+        return _weights_of(path)
+    module = registry.get(weights.BACKBONES, backbone)
+    if not hasattr(module, "state_from_onnx"):
+        raise KitError(
+            f"--init teacher: a {backbone} cannot take the weights of the ONNX file {given}; "
+            "use --init random, or `kit.py adapt` to put an adapter behind it"
+        )
+    file = assets.path(place) if place in ASSET_NORMALISATION else path
+    parent = ancestor(teacher.name, teacher.fingerprint, teacher.lineage)
+    return {"": module.state_from_onnx(file)}, parent
+
+
+def _weights_of(path: Path) -> tuple[States, dict]:
+    if is_of_run(path):
+        run = weights.load_run(path)
+        return {"": run.model.state_dict()}, ancestor(run.name, run.fingerprint, run.lineage)
+    if not path.exists():
+        guess = registry.near_path(path, ["random", "teacher"])
+        raise KitError(f"--init {path}: no such weights file or run folder{guess}")
+    return read_states(path), {
+        "name": path.name,
+        "sha256": weights.sha256_of(path),
+        "trained_on": [UNKNOWN],
+    }

@@ -1,0 +1,102 @@
+"""What a run uses of the machine, and what it writes while it goes."""
+
+from pathlib import Path
+
+from mfr_kit.options import option, options_class
+from mfr_kit.training.settings import Intervals, Numerics
+
+
+@options_class
+class MachineOptions:
+    """Seed, processes, device, the teacher's bank, log and checkpoints."""
+
+    seed: int = option(
+        0,
+        help="Of everything random: same seed, same batches, whatever the number of workers.",
+        section="Run",
+        within=">=0",
+    )
+    workers: int = option(
+        2, help="Loader processes; 0: this one.", section="Machine", within=">=0", affects="machine"
+    )
+    threads: int = option(
+        0,
+        help="CPU threads of torch and of the teacher; 0 for all.",
+        section="Machine",
+        within=">=0",
+        affects="machine",
+    )
+    device: str = option(
+        "auto",
+        help="Where the student trains: auto, cpu, cuda, cuda:N or mps; under torchrun a rank of "
+        "cuda takes the device of its number.",
+        section="Machine",
+        affects="machine",
+    )
+    timeout: float = option(
+        30.0,
+        help="Minutes after which a step that a rank does not reach is an error.",
+        section="Machine",
+        within=">0",
+        affects="machine",
+    )
+    precision: str = option(
+        "float32",
+        help="Of the student's forward pass; tf32 is float32 with rounded products on CUDA.",
+        section="Machine",
+        choices=lambda: ["float32", "tf32", "bf16"],
+    )
+    channels_last: bool = option(True, help="Memory layout of the student.", section="Machine")
+    compile: bool = option(False, help="torch.compile the student.", section="Machine")
+    bank: Path | None = option(
+        None,
+        help="Folder of teacher embeddings, shared by runs; default: OUT/bank.",
+        section="Teacher",
+        affects="place",
+        writes="folder",
+    )
+    bank_on: str = option(
+        "auto",
+        help="Where its rows are looked up; auto: on the device where they fit, else disk.",
+        section="Machine",
+        affects="machine",
+        choices=lambda: ["auto", "device", "host", "disk"],
+    )
+    bank_dtype: str = option(
+        "float32", help="Type on disk.", section="Teacher", choices=lambda: ["float32", "float16"]
+    )
+    bank_batch: int = option(
+        8,
+        help="Faces a teacher call (twice as many images); on a CPU few are faster than many.",
+        section="Teacher",
+        within=">=1",
+    )
+    log_every: int = option(
+        20,
+        help="Steps between lines of metrics.jsonl.",
+        section="Run",
+        within=">=1",
+        affects="machine",
+    )
+    save_every: int = option(
+        200, help="Steps between checkpoints.", section="Run", within=">=1", affects="machine"
+    )
+    tensorboard: bool = option(
+        False,
+        help="Write the figures of metrics.jsonl for TensorBoard too, into OUT/tensorboard.",
+        section="Run",
+        affects="machine",
+    )
+    val_every: int = option(
+        0, help="Steps between validations; 0: once an epoch.", section="Run", within=">=0"
+    )
+
+    @property
+    def numerics(self) -> Numerics:
+        """In which numbers the student computes."""
+        return Numerics(self.precision, self.channels_last)
+
+    @property
+    def intervals(self) -> Intervals:
+        """Steps between what is written."""
+        return Intervals(self.log_every, self.save_every, self.val_every)

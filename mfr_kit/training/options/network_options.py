@@ -1,0 +1,77 @@
+"""The teacher and the student of a run."""
+
+from mfr_kit import registry
+from mfr_kit.options import option, options_class
+from mfr_kit.training.method import METHODS
+from mfr_kit.training.settings import Targets
+
+BACKBONES = "mfr_kit.models.backbones"
+
+
+@options_class
+class NetworkOptions:
+    """Who teaches whom, and by what."""
+
+    method: str = option(
+        "coupleface",
+        help="What the student is trained by.",
+        section="Teacher",
+        choices=lambda: registry.names(METHODS),
+    )
+    teacher: str = option(
+        "sface",
+        help="Asset, .onnx file, state dict (.pth, .safetensors) or run folder that gives "
+        "the targets; an ensemble with commas.",
+        section="Teacher",
+    )
+    normalisation: str | None = option(
+        None,
+        help="Input of an .onnx teacher that does not say; MODEL.onnx:raw_0_255 says it for "
+        "one of an ensemble.",
+        section="Teacher",
+        choices=lambda: ["minus1_to_1", "raw_0_255"],
+    )
+    output: str | None = option(
+        None,
+        help="Output to keep of an .onnx teacher that has several, by its name.",
+        section="Teacher",
+    )
+    teacher_view: str = option(
+        "clean",
+        help="The teacher sees the clean face (from the bank) or the student's own view.",
+        section="Teacher",
+        choices=lambda: ["clean", "same"],
+    )
+    target: str = option(
+        "view",
+        help="f(x) of the view's mirror state, or the normalised sum of f(x) and f(mirrored x).",
+        section="Teacher",
+        choices=lambda: ["view", "sum"],
+    )
+    student: str = option(
+        "mobilefacenet",
+        help="Backbone.",
+        section="Student",
+        choices=lambda: registry.names(BACKBONES),
+    )
+    width: float = option(
+        1.0, help="Factor on the backbone's channel counts.", section="Student", within=">0"
+    )
+    embedding_size: int | None = option(
+        None,
+        help="D of the student; left out: the teacher's. Another size trains a projector, "
+        "dropped at export.",
+        section="Student",
+        within=">=1",
+    )
+    init: str = option(
+        "random",
+        help="`random`, `teacher` (same architecture), or a run folder or weights file "
+        "(.pth, .safetensors) to start from.",
+        section="Student",
+    )
+
+    @property
+    def targets(self) -> Targets:
+        """What of the teacher a view is compared with."""
+        return Targets(self.teacher_view, self.target)

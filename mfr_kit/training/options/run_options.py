@@ -1,0 +1,117 @@
+"""The options of `kit.py distill` (what every run has, plus the union of what the methods in
+losses/ declare) and what `adapt` shares.
+"""
+
+import functools
+from dataclasses import MISSING, field, fields, make_dataclass
+from typing import Any
+
+from mfr_kit import registry
+from mfr_kit.errors import KitError
+from mfr_kit.options import flag_of, options_class
+from mfr_kit.training.method import METHODS, Method
+from mfr_kit.training.options.data_options import DataOptions
+from mfr_kit.training.options.learning_options import LearningOptions
+from mfr_kit.training.options.machine_options import MachineOptions
+from mfr_kit.training.options.network_options import NetworkOptions
+from mfr_kit.training.options.view_options import ViewOptions
+from mfr_kit.training.settings import BankSettings, Regularisation, StudentSpec, TeacherSpec
+
+
+@options_class
+class RunOptions(MachineOptions, ViewOptions, LearningOptions, NetworkOptions, DataOptions):
+    """What every run has, whatever its method; the last base is the first in files and help."""
+
+    def __post_init__(self) -> None:
+        if self.teacher_view == "same" and self.target == "sum":
+            raise KitError(
+                "--teacher-view same runs the teacher on the one view of the student: it cannot "
+                "give --target sum"
+            )
+        self._refuse_options_of_other_methods()
+
+    @property
+    def frozen_norms(self) -> bool:
+        """Whether batch-norm statistics stay as they start."""
+        return self.init != "random" if self.freeze_bn is None else self.freeze_bn
+
+    @property
+    def regularisation(self) -> Regularisation:
+        """What keeps weights near to where they were."""
+        return Regularisation(self.clip, self.l2_sp, self.ema, self.frozen_norms)
+
+    @property
+    def teacher_spec(self) -> TeacherSpec:
+        """Which recogniser gives the targets."""
+        return TeacherSpec(self.teacher, self.normalisation, self.output, self.threads)
+
+    @property
+    def student_spec(self) -> StudentSpec:
+        """Which network is trained, and from which weights on."""
+        return StudentSpec(self.student, self.width, self.embedding_size, self.init, self.seed)
+
+    @property
+    def bank_settings(self) -> BankSettings:
+        """Where the teacher's embeddings lie, and how they are made."""
+        root = self.out / "bank" if self.bank is None else self.bank
+        return BankSettings(root, self.bank_batch, self.bank_dtype, self.bank_on)
+
+    @property
+    def chosen_method(self) -> Method:
+        """What the student is trained by."""
+        return Method(self.method, self.of_method())
+
+    @property
+    def ancestors(self) -> dict[str, str]:
+        """The models that leave a trace in the run, by what they are to it."""
+        from mfr_kit.training.people import ancestors_of
+
+        return ancestors_of(self.teacher, self.init, self.chosen_method.uses_teacher)
+
+    def of_method(self) -> Any:
+        """Return the chosen method's own options object."""
+        cls = registry.get(METHODS, self.method).Options
+        return cls(**{entry.name: getattr(self, entry.name) for entry in fields(cls)})
+
+    def _refuse_options_of_other_methods(self) -> None:
+        own = {entry.name for entry in fields(registry.get(METHODS, self.method).Options)}
+        common = {entry.name for entry in fields(RunOptions)}
+        for entry in fields(self):
+            if entry.name not in own | common and getattr(self, entry.name) != entry.default:
+                raise KitError(
+                    f"{flag_of(entry)} is an option of {entry.metadata['methods']}, not of "
+                    f"--method {self.method}"
+                )
+
+
+@functools.cache
+def distill_options() -> type[RunOptions]:
+    """Return the dataclass of all flags: `RunOptions` and every method's options, each of the
+    latter tagged with its methods.
+    """
+    declared: dict[str, tuple[Any, list[str]]] = {}
+    for name in registry.names(METHODS):
+        for entry in fields(registry.get(METHODS, name).Options):
+            first, methods = declared.setdefault(entry.name, (entry, []))
+            if (first.type, first.default) != (
+                entry.type,
+                entry.default,
+            ) or entry.default is MISSING:
+                raise TypeError(
+                    f"losses/{name}.py and losses/{methods[0]}.py declare '{entry.name}' "
+                    "differently"
+                )
+            methods.append(name)
+    extra = []
+    for name, (entry, methods) in sorted(
+        declared.items(), key=lambda item: item[1][1] != ["coupleface"]
+    ):
+        owners = ", ".join(methods)
+        metadata = {
+            **entry.metadata,
+            "help": f"({owners}) {entry.metadata['help']}",
+            "methods": owners,
+            "section": f"Method: {owners}",
+        }
+        extra.append((name, entry.type, field(default=entry.default, metadata=metadata)))
+    return make_dataclass("DistillOptions", extra, bases=(RunOptions,), frozen=True)

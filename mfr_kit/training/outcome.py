@@ -1,0 +1,108 @@
+"""What comes out of a run: lines of its journal, the best weights so far, and student.pt."""
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+from mfr_kit.errors import KitError
+from mfr_kit.models import weights
+from mfr_kit.training import optimise
+from mfr_kit.training.checkpoint import State
+from mfr_kit.training.journal import Journal
+from mfr_kit.training.validation import Result, Validation
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Where a run's weights and figures go.
+
+    student.pt goes `weight_share` of the way from the initial weights to the best ones, or, without
+    validation, to the last.
+    """
+
+    folder: Path
+    journal: Journal
+    validation: Validation | None
+    weight_share: float
+
+    def log(self, state: State, figures: dict, rate: float, per_epoch: float) -> None:
+        """Write the figures of a step."""
+        speed = self.journal.rate()
+        line = {
+            "step": state.step,
+            "epoch": round(state.step / per_epoch, 4),
+            **figures,
+            "learning_rate": rate,
+            "images_per_s": round(speed, 1),
+        }
+        self.journal.write(line, {"loss": figures["loss"], **figures["terms"], "img/s": speed})
+
+    def validate(self, state: State) -> None:
+        """Measure the weights as they are, where there is a validation, and keep them as best.pt if
+        none were better.
+        """
+        if self.validation is None:
+            return
+        result = _measure(self.validation, state.student, state.result())
+        better = result.score > state.best
+        if better:
+            state.best = result.score
+            weights.save_student(
+                self.folder / weights.BEST, state.result(), _matrix(state.projector)
+            )
+        about = self.validation.about
+        self.journal.write(
+            {"step": state.step, "validation": {**asdict(result), "score": result.score, **about}},
+            {"score": result.score},
+        )
+        self.journal.say(
+            f"step {state.step}: masked {result.masked:.4f}, clean {result.clean:.4f} at FAR "
+            f"{result.far:g}, score {result.score:.4f}"
+            f"{' (best)' if better else ''}; {about['set']}, {about['people']} people, masks "
+            f"{about['masks']}"
+        )
+        self.journal.rate()
+
+    def finish(self, state: State) -> None:
+        """Write student.pt.
+
+        Raises:
+            KitError: the weights are not finite.
+        """
+        chosen = self.folder / weights.BEST if self.validation is not None else None
+        end = weights.read_state(chosen) if chosen else state.result()
+        device = next(iter(end.values())).device
+        start = {key: value.to(device) for key, value in state.initial.items()}
+        share = self.weight_share
+        final = end if share == 1 else optimise.interpolate(start, end, share)
+        if not all(
+            torch.isfinite(value).all() for value in final.values() if value.is_floating_point()
+        ):
+            raise KitError(f"the weights of {self.folder} are not finite: lower --learning-rate")
+        weights.save_student(self.folder / weights.STUDENT, final, _matrix(state.projector))
+        if self.validation is not None and share < 1:
+            result = _measure(self.validation, state.student, final)
+            figures = {**asdict(result), "score": result.score, "weight_share": share}
+            self.journal.write({"step": state.step, "kept": figures}, {})
+            print(
+                f"kept {share:g} of the way: masked {result.masked:.4f}, clean "
+                f"{result.clean:.4f}, score {result.score:.4f}"
+            )
+
+
+def _measure(validation: Validation, student: nn.Module, candidate: dict[str, Tensor]) -> Result:
+    """Measure some weights with the student's network, and give it its own weights back."""
+    own = {key: value.clone() for key, value in student.state_dict().items()}
+    student.load_state_dict(candidate)
+    result = validation.measure(student.eval())
+    student.load_state_dict(own)
+    return result
+
+
+def _matrix(projector: nn.Module) -> Tensor | None:
+    if isinstance(projector, nn.Identity):
+        return None
+    return cast(nn.Linear, projector).weight.detach().cpu().clone()

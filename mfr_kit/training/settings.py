@@ -1,0 +1,145 @@
+"""What a run is told, by subject: plain values that belong together, for what stands below a
+command's door.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class TeacherSpec:
+    """Which recogniser gives the targets, and how its file is read (`models.load_embedder`)."""
+
+    spec: str
+    normalisation: str | None = None
+    output: str | None = None
+    threads: int = 0
+
+
+@dataclass(frozen=True)
+class StudentSpec:
+    """Which network is trained, and the weights it starts from; `embedding_size` None is the
+    teacher's.
+    """
+
+    backbone: str
+    width: float
+    embedding_size: int | None
+    init: str
+    seed: int
+
+
+@dataclass(frozen=True)
+class BankSettings:
+    """Where the teacher's embeddings lie, how they are made and where they are looked up."""
+
+    root: Path
+    batch: int
+    dtype: str
+    lookup: str
+
+
+@dataclass(frozen=True)
+class Targets:
+    """What of the teacher a student's view is compared with: `view` "clean" or "same", `form`
+    "view" or "sum".
+    """
+
+    view: str = "clean"
+    form: str = "view"
+
+
+@dataclass(frozen=True)
+class Layers:
+    """Which layers of the student move, and the factor on the rate from each to the one before it;
+    `train_only` "all" or "norms".
+    """
+
+    freeze_first: int = 0
+    freeze_last: int = 0
+    train_only: str = "all"
+    rate_decay: float = 1.0
+
+
+@dataclass(frozen=True)
+class Descent:
+    """How gradients become steps: `optimiser` "adamw" or "sgd", the peak of its rate, its decay of
+    matrices and filters, and SGD's momentum.
+    """
+
+    optimiser: str
+    learning_rate: float
+    weight_decay: float
+    momentum: float
+
+
+@dataclass(frozen=True)
+class RateSchedule:
+    """The course of the learning rate: its peak, the share of the steps that it takes to rise, and
+    the fall after that.
+    """
+
+    peak: float
+    warmup: float
+    fall: str
+
+
+@dataclass(frozen=True)
+class Regularisation:
+    """What keeps weights near to where they were: the largest gradient norm (0: any), the pull of
+    L2-SP, the decay of the averaged weights (0: none), batch-norm statistics that stay.
+    """
+
+    clip: float
+    l2_sp: float
+    ema: float
+    frozen_norms: bool
+
+
+@dataclass(frozen=True)
+class Numerics:
+    """In which numbers and which memory layout the student computes; `precision` "float32", "tf32"
+    or "bf16".
+    """
+
+    precision: str
+    channels_last: bool
+
+
+@dataclass(frozen=True)
+class Intervals:
+    """Steps between log lines, checkpoints and validations; `validate` 0 is once a pass."""
+
+    log: int
+    save: int
+    validate: int
+
+
+@dataclass(frozen=True)
+class Course:
+    """The steps of a run: how many a pass over the faces takes (not a whole number with
+    `accumulate`), how many there are, and the batches and faces of one.
+    """
+
+    per_epoch: float
+    total: int
+    accumulate: int
+    faces: int  # of all ranks
+
+
+@dataclass(frozen=True)
+class Pace:
+    """Faces a batch and rank, batches a step, and how long the run goes on; `steps` overrides
+    `epochs`.
+    """
+
+    batch_size: int
+    accumulate: int
+    epochs: float
+    steps: int | None
+
+    def course_over(self, faces: int, world: int) -> Course:
+        """Count the steps of a run over so many faces with so many ranks."""
+        per_epoch = faces // (self.batch_size * world) / self.accumulate
+        total = self.steps or max(1, round(self.epochs * per_epoch))
+        return Course(per_epoch, total, self.accumulate, self.batch_size * self.accumulate * world)
