@@ -35,6 +35,7 @@ from mfr_kit.training.views.loader import (
     every_person,
     next_batch,
 )
+from mfr_kit.training.views.view_renderer import ViewRenderer, renders_there
 
 
 def distill(options: RunOptions) -> Path:
@@ -56,8 +57,10 @@ def distill(options: RunOptions) -> Path:
     drifts = drift.measure_twins(seen)
     del seen  # rows of millions of faces, perhaps
     chosen = (options.masks, options.mask_folder, options.mask_mix)
-    dataset = StudentViews(faces, options.recipe, options.seed, chosen, drifts)
-    dataset.prepare()  # masks that cannot be loaded are refused here
+    planned = renders_there(options.render_on, device)
+    dataset = StudentViews(faces, options.recipe, options.seed, chosen, drifts, planned=planned)
+    views = dataset.prepare()  # masks that cannot be loaded are refused here
+    renderer = ViewRenderer(views.library, device) if planned else None
     load_masks = functools.partial(library.load, *chosen)
     validation = Validation(held, load_masks) if held and ranks.first else None
     teacher = networks.load_teacher(options.teacher_spec, device)
@@ -84,15 +87,16 @@ def distill(options: RunOptions) -> Path:
         beside = teacher if options.teacher_view == "same" else None
         del teacher  # where the bank stands for it, onnxruntime gives its arena back
         network = _network(state, ranks, device, options.compile)
-        rules = (options.numerics, options.targets, options.regularisation)
+        rules = (options.numerics, options.targets, options.regularisation, renderer)
         stepper = Stepper(network, _terms(method), known, beside, faces, ranks, device, *rules)
         order = _order(options.sampling, known.labels, options.seed)
         plan = _plan(order, options.batch_size, course, state.step, ranks)
-        views = batches(dataset, plan, options.workers, pin=device.type == "cuda")
+        loader = batches(dataset, plan, options.workers, pin=device.type == "cuda")
         shown, board = ranks.first, options.tensorboard
         with open_journal(out, state.step, course.total, shown=shown, board=board) as journal:
             outcome = Outcome(out, journal, validation, options.weight_share)
-            _train(stepper, state, views, course, options.rate_schedule, options.intervals, outcome)
+            schedule, intervals = options.rate_schedule, options.intervals
+            _train(stepper, state, loader, course, schedule, intervals, outcome)
         ranks.wait()
     return out / weights.STUDENT
 
@@ -163,7 +167,8 @@ def _train(
     while state.step < course.total:
         rate = optimise.set_learning_rate(state.optimiser, schedule, state.step, course.total)
         measured = (state.step + 1) % intervals.log == 0 or state.step == 0
-        batch = [next_batch(views) for _ in range(course.accumulate)]
+        with journal.waiting():
+            batch = [next_batch(views) for _ in range(course.accumulate)]
         figures = stepper.step(state, batch, measured)
         state.step += 1
         ends = state.step == course.total

@@ -20,6 +20,7 @@ from mfr_kit.training.settings import Numerics, Pace
 from mfr_kit.training.teacher import bank
 from mfr_kit.training.views import drift
 from mfr_kit.training.views.loader import StudentViews
+from mfr_kit.training.views.view_renderer import renders_there
 
 VIEWS, STEPS, WORKER_MIB = 48, 3, 60  # tried; and what a forked loader worker has of its own
 
@@ -44,7 +45,9 @@ def estimate(options: RunOptions) -> str:
     bank_s = left / stored.batch * _teacher_s(faces, teacher, stored.batch)
     chosen = (options.masks, options.mask_folder, options.mask_mix)
     drifts = drift.measure_twins(seen)
-    view_s = _view_s(StudentViews(faces, options.recipe, options.seed, chosen, drifts), len(faces))
+    planned = renders_there(options.render_on, device)
+    views = StudentViews(faces, options.recipe, options.seed, chosen, drifts, planned=planned)
+    view_s = _view_s(views, len(faces))
     student, _, _ = networks.make_student(options.student_spec, teacher, options.teacher)
     (optimise.train_with_frozen_norms if options.frozen_norms else nn.Module.train)(student)
     student = networks.put(student, device, options.channels_last)
@@ -88,7 +91,7 @@ def _teacher_s(faces: FaceSet, teacher: Embedder, batch: int) -> float:
 
 
 def _view_s(dataset: StudentViews, faces: int) -> float:
-    """Seconds that one process takes to read, draw and hand over a view."""
+    """Seconds that one process takes to read, draw and hand over a view, or its plan."""
     rows = np.linspace(0, faces - 1, VIEWS).astype(int).tolist()
     dataset[0, rows[0]]
     start = time.perf_counter()

@@ -4,6 +4,7 @@ import contextlib
 import json
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from tqdm import tqdm
@@ -11,6 +12,15 @@ from tqdm import tqdm
 from mfr_kit.files import attributed_to, write_text
 from mfr_kit.models.run_files import METRICS, read_metrics
 from mfr_kit.training.board import Board
+
+
+@dataclass(frozen=True)
+class Speed:
+    """Faces and steps a second, and the share of the time that steps waited for the loader."""
+
+    images_per_s: float
+    steps_per_s: float
+    waiting: float
 
 
 class Journal:
@@ -29,7 +39,7 @@ class Journal:
         self, folder: Path, start: int, total: int, shown: bool = True, board: Board | None = None
     ):
         self._path, self._shown, self._board = folder / METRICS, shown, board
-        self._since, self._images = time.perf_counter(), 0
+        self._since, self._images, self._steps, self._waited = time.perf_counter(), 0, 0, 0.0
         if shown:
             lines = [line for line in read_metrics(folder) if line["step"] <= start]
             write_text(self._path, "".join(json.dumps(line) + "\n" for line in lines))
@@ -45,13 +55,23 @@ class Journal:
     def step(self, images: int) -> None:
         """Count one step of so many faces."""
         self._images += images
+        self._steps += 1
         self._bar.update()
 
-    def rate(self) -> float:
-        """Return faces a second since the last call."""
+    @contextlib.contextmanager
+    def waiting(self) -> Iterator[None]:
+        """Count the time of this block as waiting for the loader."""
+        start = time.perf_counter()
+        yield
+        self._waited += time.perf_counter() - start
+
+    def speed(self) -> Speed:
+        """Return what came since the last call."""
         now = time.perf_counter()
-        rate, self._since, self._images = self._images / max(now - self._since, 1e-9), now, 0
-        return rate
+        passed = max(now - self._since, 1e-9)
+        speed = Speed(self._images / passed, self._steps / passed, self._waited / passed)
+        self._since, self._images, self._steps, self._waited = now, 0, 0, 0.0
+        return speed
 
     def write(self, line: dict, shown: dict[str, float]) -> None:
         """Append a line, and put some of its figures beside the bar."""

@@ -30,15 +30,18 @@ class Outcome:
 
     def log(self, state: State, figures: dict, rate: float, per_epoch: float) -> None:
         """Write the figures of a step."""
-        speed = self.journal.rate()
+        speed = self.journal.speed()
         line = {
             "step": state.step,
             "epoch": round(state.step / per_epoch, 4),
             **figures,
             "learning_rate": rate,
-            "images_per_s": round(speed, 1),
+            "images_per_s": round(speed.images_per_s, 1),
+            "steps_per_s": round(speed.steps_per_s, 3),
+            "waits_for_loader": round(speed.waiting, 3),
         }
-        self.journal.write(line, {"loss": figures["loss"], **figures["terms"], "img/s": speed})
+        shown = {"loss": figures["loss"], **figures["terms"], "img/s": speed.images_per_s}
+        self.journal.write(line, {**shown, "waits": speed.waiting})
 
     def validate(self, state: State) -> None:
         """Measure the weights as they are, where there is a validation, and keep them as best.pt if
@@ -64,7 +67,7 @@ class Outcome:
             f"{' (best)' if better else ''}; {about['set']}, {about['people']} people, masks "
             f"{about['masks']}"
         )
-        self.journal.rate()
+        self.journal.speed()  # what validation took is not the steps' time
 
     def finish(self, state: State) -> None:
         """Write student.pt.

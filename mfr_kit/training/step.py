@@ -21,6 +21,7 @@ from mfr_kit.training.prepare import Relations
 from mfr_kit.training.ranks import Ranks
 from mfr_kit.training.settings import Numerics, Regularisation, Targets
 from mfr_kit.training.views.loader import ViewBatch
+from mfr_kit.training.views.view_renderer import ViewRenderer
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,7 @@ class Stepper:
     numerics: Numerics
     targets: Targets
     regularisation: Regularisation
+    renderer: ViewRenderer | None = None  # of views that come as plans
 
     def step(self, state: State, views: list[ViewBatch], measured: bool) -> dict[str, float | dict]:
         """Do one step on a few batches, whose gradients are averaged.
@@ -83,7 +85,8 @@ class Stepper:
         return self.network.no_sync()
 
     def _batch(self, views: ViewBatch) -> tuple[Batch, np.ndarray]:
-        pixels = to_tensor(views.images.to(self.device, non_blocking=True))
+        images = self._images(views)
+        pixels = to_tensor(images)
         if self.numerics.channels_last:
             pixels = pixels.contiguous(memory_format=torch.channels_last)
         low = self.numerics.precision == "bf16"
@@ -100,16 +103,23 @@ class Stepper:
             student,
             torch.zeros_like(student)
             if self.relations.bank is None
-            else self._targets(views, indices, mirrored),
+            else self._targets(images, indices, mirrored),
             labels,
             self.relations.prototypes,
             None if partners is None else partners.of(student, labels, epochs, indices),
         ), numbers
 
-    def _targets(self, views: ViewBatch, indices: np.ndarray, mirrored: np.ndarray) -> Tensor:
+    def _images(self, views: ViewBatch) -> Tensor:
+        """(B, 112, 112, 3) uint8 views on the device."""
+        if views.plans is None:
+            return views.images.to(self.device, non_blocking=True)
+        assert self.renderer is not None  # then the loader makes plans
+        return self.renderer.render(views.images, views.plans)
+
+    def _targets(self, images: Tensor, indices: np.ndarray, mirrored: np.ndarray) -> Tensor:
         if self.targets.view == "same":
             assert self.teacher is not None  # then it is kept
-            targets = torch.from_numpy(self.teacher.embed(views.images.numpy()))
+            targets = torch.from_numpy(self.teacher.embed(images.cpu().numpy()))
             return self.ranks.gather(targets.to(self.device))
         bank = self.relations.bank
         assert bank is not None  # made for this view

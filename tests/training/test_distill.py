@@ -188,6 +188,22 @@ def test_the_teacher_in_the_loop_sees_what_the_student_sees(make_options):
     assert lines(clean.out)[0]["loss"] > 1e-3
 
 
+@pytest.mark.parametrize("view", ["clean", "same"])
+def test_a_student_whose_views_are_made_on_its_device_learns_the_same(make_options, tmp_path, view):
+    runs = {}
+    for place in ("cpu", "device"):
+        changes = {"render_on": place, "teacher_view": view, "mask_ratio": 0.5, "log_every": 1}
+        runs[place] = distill(make_options(out=tmp_path / place, steps=3, **changes)).parent
+    losses = [[line["loss"] for line in lines(folder)] for folder in runs.values()]
+    assert len(losses[0]) == 3
+    np.testing.assert_allclose(losses[0], losses[1], rtol=0.02)  # AdamW's first steps amplify
+    for line in lines(runs["device"]):
+        assert 0 <= line["waits_for_loader"] <= 1
+        assert line["images_per_s"] == pytest.approx(
+            line["steps_per_s"] * make_options().batch_size, rel=0.1
+        )
+
+
 def test_the_teacher_comes_out_as_it_went_in(make_options, teacher_folder):
     before = {path.name: weights.sha256_of(path) for path in teacher_folder.iterdir()}
     distill(make_options(teacher_view="same"))

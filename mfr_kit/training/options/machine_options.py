@@ -33,6 +33,14 @@ class MachineOptions:
         section="Machine",
         affects="machine",
     )
+    render_on: str = option(
+        "cpu",
+        help="Where the pixels of views are made: by the loader's workers, or on the student's "
+        "device; auto: there if that is a CUDA device.",
+        section="Machine",
+        affects="machine",
+        choices=lambda: ["cpu", "device", "auto"],
+    )
     timeout: float = option(
         30.0,
         help="Minutes after which a step that a rank does not reach is an error.",

@@ -5,12 +5,27 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from mfr_kit.errors import KitError
 from mfr_kit.masks.batched import sampling
 from mfr_kit.masks.batched.paint import Painter
 from mfr_kit.masks.library import Library
 from mfr_kit.training.views.view_plan import ViewPlans
 
 _LUMA = (9798, 19235, 3735)  # of 32768, as OpenCV's RGB2GRAY
+
+
+def renders_there(choice: str, device: torch.device) -> bool:
+    """Whether `--render-on` means that views are made on this device.
+
+    Raises:
+        KitError: a device that cannot.
+    """
+    if choice == "device" and device.type == "mps":
+        raise KitError(
+            "--render-on device: an mps device has no float64, which the renderer needs; give "
+            "--render-on cpu"
+        )
+    return choice == "device" or (choice == "auto" and device.type == "cuda")
 
 
 class ViewRenderer:

@@ -6,13 +6,14 @@ import torch
 
 from mfr_kit.data.alignment.align import TEMPLATE
 from mfr_kit.data.face_set.faceset import FaceSet
+from mfr_kit.errors import KitError
 from mfr_kit.masks import library
 from mfr_kit.seeding import rng_for
 from mfr_kit.training.views import view_plan
 from mfr_kit.training.views.loader import BatchPlan, StudentViews, batches, every_face
 from mfr_kit.training.views.photometry import ORDER, Recorder, can_record, photometry, seed
 from mfr_kit.training.views.view import ViewRecipe, Views
-from mfr_kit.training.views.view_renderer import ViewRenderer
+from mfr_kit.training.views.view_renderer import ViewRenderer, renders_there
 from tests.conftest import head
 
 CPU = torch.device("cpu")
@@ -111,3 +112,12 @@ def test_batches_of_plans_give_the_views_of_any_number_of_workers(set_folder, ma
     assert torch.equal(made[0], made[2])
     assert share_off(torch.cat([one.images for one in wanted]).numpy(), made[0].numpy()) <= 1e-3
     assert not torch.equal(torch.cat([one.images for one in found]), made[0])
+
+
+def test_where_views_are_made_is_said_or_refused_in_one_line():
+    cuda, mps = torch.device("cuda", 0), torch.device("mps")
+    asked = [renders_there(choice, where) for choice in ("cpu", "auto") for where in (CPU, cuda)]
+    assert asked == [False, False, False, True]
+    assert renders_there("device", CPU) and not renders_there("auto", mps)
+    with pytest.raises(KitError, match=r"^--render-on device: .*give --render-on cpu$"):
+        renders_there("device", mps)
