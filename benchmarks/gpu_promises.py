@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from benchmarks import gpu_views
 from benchmarks.gpu_made_up import (
     MadeUpEmbedder,
     Pictures,
@@ -186,4 +187,5 @@ SECTIONS = {
     "embed": embed,
     "all_to_all": all_to_all,
     "mining_93k": mining_93k,
+    "render": gpu_views.render,
 }

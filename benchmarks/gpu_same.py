@@ -7,6 +7,7 @@ import numpy as np
 import torch
 import torch.distributed as dist
 
+from benchmarks import gpu_views
 from benchmarks.gpu_made_up import (
     MadeUpEmbedder,
     Pictures,
@@ -197,6 +198,7 @@ SECTIONS = {
     "same_embeddings": embeddings,
     "same_counts": counts,
     "same_mining": mined,
+    "same_views": gpu_views.same_views,
     "same_export": exported,
     "process_group": group,
 }

@@ -11,7 +11,11 @@ CPU = torch.device("cpu")
 
 
 @pytest.mark.parametrize(
-    "section", ["same_bank_rows", "same_embeddings", "same_counts", "same_export", "process_group"]
+    "section",
+    [
+        *("same_bank_rows", "same_embeddings", "same_counts", "same_views", "same_export"),
+        *("process_group", "render"),
+    ],
 )
 def test_a_section_holds_on_the_cpu(section, capsys, monkeypatch):
     monkeypatch.setattr(gpu_same, "COUNTED", 900)

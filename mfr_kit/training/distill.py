@@ -57,10 +57,15 @@ def distill(options: RunOptions) -> Path:
     drifts = drift.measure_twins(seen)
     del seen  # rows of millions of faces, perhaps
     chosen = (options.masks, options.mask_folder, options.mask_mix)
-    planned = renders_there(options.render_on, device)
-    dataset = StudentViews(faces, options.recipe, options.seed, chosen, drifts, planned=planned)
-    views = dataset.prepare()  # masks that cannot be loaded are refused here
-    renderer = ViewRenderer(views.library, device) if planned else None
+    dataset = StudentViews(
+        faces,
+        options.recipe,
+        options.seed,
+        chosen,
+        drifts,
+        planned=renders_there(options.render_on, device),
+    )
+    renderer = _renderer(dataset, device)
     load_masks = functools.partial(library.load, *chosen)
     validation = Validation(held, load_masks) if held and ranks.first else None
     teacher = networks.load_teacher(options.teacher_spec, device)
@@ -95,10 +100,17 @@ def distill(options: RunOptions) -> Path:
         shown, board = ranks.first, options.tensorboard
         with open_journal(out, state.step, course.total, shown=shown, board=board) as journal:
             outcome = Outcome(out, journal, validation, options.weight_share)
-            schedule, intervals = options.rate_schedule, options.intervals
-            _train(stepper, state, loader, course, schedule, intervals, outcome)
+            _train(
+                stepper, state, loader, course, options.rate_schedule, options.intervals, outcome
+            )
         ranks.wait()
     return out / weights.STUDENT
+
+
+def _renderer(dataset: StudentViews, device: torch.device) -> ViewRenderer | None:
+    """Load what views are drawn with: masks that cannot be loaded are refused here."""
+    masks = dataset.prepare().library
+    return ViewRenderer(masks, device) if dataset.planned else None
 
 
 def _make_state(

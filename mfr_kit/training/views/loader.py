@@ -149,7 +149,7 @@ class StudentViews(Dataset):
             masks,
             drifts,
         )
-        self._planned = planned
+        self.planned = planned
         self._views: Views | None = None
 
     def __getstate__(self) -> dict:
@@ -168,7 +168,7 @@ class StudentViews(Dataset):
     def __getitem__(self, key: tuple[int, int]) -> tuple:
         epoch, index = key
         views = self.prepare()
-        view = (views.plan if self._planned else views.draw)(
+        view = (views.plan if self.planned else views.draw)(
             self._faces.image(index), self._faces.points(index), rng_for(self._seed, epoch, index)
         )
         return view, index, epoch, view.mirrored, view.masked
@@ -176,9 +176,9 @@ class StudentViews(Dataset):
     def collate(self, samples: list[tuple]) -> ViewBatch:
         """Make a batch of samples."""
         views, *rest = zip(*samples, strict=True)
-        images = [view.face if self._planned else view.image for view in views]
+        images = [view.face if self.planned else view.image for view in views]
         indices, epochs, mirrored, masked = (np.array(values, np.int64) for values in rest)
-        plans = view_plan.pack(views, self.prepare().library) if self._planned else None
+        plans = view_plan.pack(views, self.prepare().library) if self.planned else None
         faces = torch.from_numpy(np.stack(images))
         return ViewBatch(faces, indices, epochs, mirrored, masked, plans)
 
