@@ -38,19 +38,22 @@ def to_byte(values: Tensor) -> Tensor:
     return values.round_().clamp_(0, 255)
 
 
-def places(size: Tensor, of: Tensor, count: int, shift: Tensor | int = 0) -> tuple[Tensor, Tensor]:
+def places(
+    size: Tensor, of: Tensor, count: int, shift: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
     """Where `cv2.resize` with INTER_LINEAR looks along one axis.
 
     Args:
         size: (B,) pixels that `of` become.
         of: (B,) or (1,) pixels there are, int64.
-        count: how many of the pixels are wanted, from 0 on.
-        shift: (B,) added to them first.
+        count: how many of the pixels are wanted.
+        shift: (B,) the first of them, by default 0.
     Returns:
         (B, count) int64, the first of the two neighbours (at most `of` - 2 where there are two, the
         other follows), and (B, count) float32 weight of the second.
     """
-    pixel = torch.arange(count, device=size.device)[None] + torch.as_tensor(shift).view(-1, 1)
+    first_pixel = torch.zeros_like(size) if shift is None else shift
+    pixel = torch.arange(count, device=size.device)[None] + first_pixel[:, None]
     scale = 1 / (size.double() / of.double())
     spot = ((pixel + 0.5) * scale[:, None] - 0.5).float()
     first = spot.floor()

@@ -53,6 +53,17 @@ def test_masked_views_with_all_that_is_usual_are_the_same(masks):
     assert 0.6 < np.mean(planned) < 1  # views that are compressed come whole
 
 
+def test_nothing_is_left_on_the_cpu(masks):
+    """The meta device takes the place of one that is not there: it refuses tensors of others."""
+    views = Views(ViewRecipe(mask_ratio=1.0), masks)
+    plans = [views.plan(head(1), TEMPLATE, rng_for(2, 0, index)) for index in range(96)]
+    faces = torch.from_numpy(np.stack([one.face for one in plans]))
+    batch, meta = view_plan.pack(plans, masks), torch.device("meta")
+    assert {kind for kind, _, _ in batch.steps} == set(ORDER) - {"jpeg"}
+    made = ViewRenderer(masks, meta).render(faces, batch)
+    assert made.device == meta and made.shape == faces.shape and made.dtype == torch.uint8
+
+
 def test_a_degraded_view_and_a_mask_of_a_few_pixels_are_made_by_the_worker(masks):
     recipe = ViewRecipe(mask_ratio=0.5, photometric=0.0, degrade=1.0)
     wanted, made, plans = both(recipe, masks, 8)
