@@ -106,12 +106,9 @@ def make_stepper(
         draw = mining.Draw(own.partners, own.mining, own.neighbours, 0)
         partners = mining.Partners(stored, labels, prototypes, draw)
 
-    def terms(batch, head):
-        return method.terms(batch, None if isinstance(head, nn.Identity) else head)
-
     relations = Relations(stored, labels, prototypes, partners)
     rules = (chosen.numerics, chosen.targets, chosen.regularisation)
-    return Stepper(state.student, terms, relations, None, None, Ranks(), device, *rules)
+    return Stepper(state.student, method, relations, None, None, Ranks(), device, *rules)
 
 
 def make_views(batch: int, faces: int) -> ViewBatch:

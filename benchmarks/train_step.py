@@ -26,7 +26,6 @@ import numpy as np
 import torch
 from torch import nn
 
-from mfr_kit.losses import coupleface
 from mfr_kit.models import memory
 from mfr_kit.models.embedders import load_embedder
 from mfr_kit.models.weights import build_backbone
@@ -85,7 +84,7 @@ def make_stepper(options, state: State, folder: Path, teacher) -> Stepper:
     relations = Relations(stored, labels, prototypes, partners)
     return Stepper(
         network,
-        lambda batch, _: coupleface.terms(batch, own, None),
+        options.chosen_method,
         relations,
         teacher,
         None,

@@ -21,7 +21,6 @@ from mfr_kit.data.face_set.faceset import FaceSet
 from mfr_kit.masks import library
 from mfr_kit.models import placement, preprocess, trained_people, weights
 from mfr_kit.models.embedders import ADAPTED, Embedder
-from mfr_kit.models.lineage import ancestor
 from mfr_kit.paths import check_output
 from mfr_kit.training import networks, people, preflight, prepare
 from mfr_kit.training.teacher import bank
@@ -79,7 +78,7 @@ def adapt(options: AdaptOptions) -> Adapted:
         validate = _validator(validation, recogniser) if validation else None
         start = adapter.make(stored, options.hidden, options.seed)
         trained = adapter.train(start, stored, options.objective, options.schedule, validate, print)
-        parent = ancestor(recogniser.name, recogniser.fingerprint, recogniser.lineage)
+        parent = networks.describe(recogniser)
         lineage = prepare.describe(faces, chosen, drift.describe(drifts), parent, parent)
         people.remember(options.out, faces, held, ancestors)
         config = flags.as_dict(options) | {"adapted_epoch": trained.epoch}
@@ -105,7 +104,7 @@ def _store(
 def _validator(validation: Validation, recogniser: Embedder) -> Callable[[nn.Module], Result]:
     """Embed the validation faces once; returns what measures an adapter on them."""
     print(f"embedding {len(validation.faces)} validation faces")
-    first, second = validation.embedded(recogniser.embed)
+    first, second = validation.embed(recogniser.embed)
 
     def validate(network: nn.Module) -> Result:
         with torch.inference_mode():

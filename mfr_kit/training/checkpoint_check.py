@@ -90,8 +90,8 @@ def _groups_differ(groups: Any, own: list[dict]) -> str | None:
             given = group[name]
             rate = name in MOVING and type(given) is float and 0 <= given < 1e300
             if not rate and (type(given) is not type(value) or given != value):
-                told = f"{str(given)[:40]}, not {str(value)[:40]}"
-                return f"'optimiser': '{name}' of group {number} is {told}"
+                differs = f"{str(given)[:40]}, not {str(value)[:40]}"
+                return f"'optimiser': '{name}' of group {number} is {differs}"
     return None
 
 

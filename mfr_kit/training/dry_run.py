@@ -5,6 +5,7 @@ import shutil
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -42,17 +43,17 @@ def estimate(options: RunOptions) -> str:
     course = options.pace.course_over(len(faces), ranks.world)
     banked = len(faces) if method.uses_teacher else 0
     left = bank.missing(stored.root, faces, teacher, stored.dtype) if banked else 0
-    bank_s = left / stored.batch * _teacher_s(faces, teacher, stored.batch)
+    bank_s = left / stored.batch * _time_teacher(faces, teacher, stored.batch)
     chosen = (options.masks, options.mask_folder, options.mask_mix)
     drifts = drift.measure_twins(seen)
     planned = renders_there(options.render_on, device)
     views = StudentViews(faces, options.recipe, options.seed, chosen, drifts, planned=planned)
-    view_s = _view_s(views, len(faces))
+    view_s = _time_view(views, len(faces))
     student, _, _ = networks.make_student(options.student_spec, teacher, options.teacher)
     (optimise.train_with_frozen_norms if options.frozen_norms else nn.Module.train)(student)
     student = networks.put(student, device, options.channels_last)
     optimiser = optimise.make_optimiser(student, [], options.descent, options.layers)
-    step_s = _step_s(student, optimiser, device, options.pace, options.numerics)
+    step_s = _time_step(student, optimiser, device, options.pace, options.numerics)
     state_mib = _student_mib(student, options.optimiser, options.ema > 0)
     state_mib += _head_mib(method, persons, teacher.embedding_size, options.optimiser)
     waiting_s = view_s * options.batch_size * options.accumulate / max(options.workers, 1)
@@ -83,14 +84,14 @@ def estimate(options: RunOptions) -> str:
     return "\n".join(lines) if ranks.first else ""
 
 
-def _teacher_s(faces: FaceSet, teacher: Embedder, batch: int) -> float:
+def _time_teacher(faces: FaceSet, teacher: Embedder, batch: int) -> float:
     """Seconds that the teacher takes for a batch of faces and their mirror images."""
     images = np.stack([faces.image(index % len(faces)) for index in range(batch)])
     both = np.concatenate([images, images[:, :, ::-1]])
-    return _seconds(lambda: teacher.embed(both))
+    return _time(lambda: teacher.embed(both))
 
 
-def _view_s(dataset: StudentViews, faces: int) -> float:
+def _time_view(dataset: StudentViews, faces: int) -> float:
     """Seconds that one process takes to read, draw and hand over a view, or its plan."""
     rows = np.linspace(0, faces - 1, VIEWS).astype(int).tolist()
     dataset[0, rows[0]]
@@ -100,7 +101,7 @@ def _view_s(dataset: StudentViews, faces: int) -> float:
     return (time.perf_counter() - start) / VIEWS
 
 
-def _step_s(
+def _time_step(
     student: nn.Module,
     optimiser: torch.optim.Optimizer,
     device: torch.device,
@@ -124,7 +125,7 @@ def _step_s(
         if device.type == "cuda":
             torch.cuda.synchronize()
 
-    return _seconds(work)
+    return _time(work)
 
 
 def _student_mib(student: nn.Module, optimiser: str, averaged: bool) -> float:
@@ -146,7 +147,7 @@ def _head_mib(method: Method, persons: int, size: int, optimiser: str) -> float:
     return numbers * 4 * (3 if optimiser == "adamw" else 2) / 2**20
 
 
-def _seconds(work: Callable[[], object]) -> float:
+def _time(work: Callable[[], object]) -> float:
     work()  # the first pays for what is set up once
     tries = []
     for _ in range(STEPS):
@@ -167,7 +168,7 @@ def _peak_mib() -> float:
     )
 
 
-def _free_mib(folder) -> float:
+def _free_mib(folder: Path) -> float:
     folder = folder.resolve()
     while not folder.exists():
         folder = folder.parent

@@ -1,5 +1,8 @@
-"""The two networks of a run: a teacher that is loaded, and a student with its initial weights."""
+"""The networks of a run: a teacher that is loaded, a student with its initial weights, and what is
+trained beside it.
+"""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +18,10 @@ from mfr_kit.models.run_files import is_of_run
 from mfr_kit.models.spec import ASSET_NORMALISATION, parse_spec
 from mfr_kit.models.weights_file import read_states
 from mfr_kit.seeding import rng_for
-from mfr_kit.training.settings import StudentSpec, TeacherSpec
+from mfr_kit.training import optimise
+from mfr_kit.training.checkpoint import State
+from mfr_kit.training.ranks import Ranks
+from mfr_kit.training.settings import Descent, Layers, StudentSpec, TeacherSpec
 
 INIT_STREAM = 3
 States = dict[str, dict[str, Tensor]]  # of a file, by entry
@@ -34,6 +40,11 @@ def load_teacher(teacher: TeacherSpec, device: torch.device | str = "cpu") -> Em
         device=device,
         output=teacher.output,
     )
+
+
+def describe(embedder: Embedder) -> dict:
+    """Compose the lineage entry of a model that leaves a trace in another."""
+    return ancestor(embedder.name, embedder.fingerprint, embedder.lineage)
 
 
 def make_student(
@@ -94,8 +105,7 @@ def _teachers_weights(backbone: str, teacher: Embedder, given: str) -> tuple[Sta
             "use --init random, or `kit.py adapt` to put an adapter behind it"
         )
     file = assets.path(place) if place in ASSET_NORMALISATION else path
-    parent = ancestor(teacher.name, teacher.fingerprint, teacher.lineage)
-    return {"": module.state_from_onnx(file)}, parent
+    return {"": module.state_from_onnx(file)}, describe(teacher)
 
 
 def _weights_of(path: Path) -> tuple[States, dict]:
@@ -110,3 +120,45 @@ def _weights_of(path: Path) -> tuple[States, dict]:
         "sha256": weights.sha256_of(path),
         "trained_on": [UNKNOWN],
     }
+
+
+def make_state(
+    student: nn.Module,
+    sizes: tuple[int, int],
+    head: nn.Module | None,
+    descent: Descent,
+    layers: Layers,
+    averaged: bool,
+) -> State:
+    """Put beside a student what is trained with it, and an optimiser of all.
+
+    Args:
+        student: on its device, with its initial weights.
+        sizes: of its embeddings and of the teacher's; where they differ, a projector is trained.
+        head: of the method, None where it has none.
+        descent: the optimiser.
+        layers: which of the student's layers move.
+        averaged: whether weights are averaged.
+    Raises:
+        KitError: no layer is left to train.
+    """
+    device = next(student.parameters()).device
+    projector = nn.Identity() if sizes[0] == sizes[1] else nn.Linear(*sizes, bias=False)
+    projector, kept_head = projector.to(device), nn.Identity() if head is None else head.to(device)
+    optimiser = optimise.make_optimiser(student, [projector, kept_head], descent, layers)
+    initial = {key: value.detach().clone() for key, value in student.state_dict().items()}
+    average = dict(initial) if averaged else None
+    return State(student, projector, kept_head, optimiser, initial, average)
+
+
+def join(
+    state: State, ranks: Ranks, device: torch.device, compiled: bool
+) -> Callable[[Tensor], Tensor]:
+    """Join student and projector into the network that a step calls, wrapped for several ranks."""
+    network: Any = nn.Sequential(state.student, state.projector)
+    if compiled:
+        network = torch.compile(network)
+    if ranks.world > 1:
+        ids = [device.index or 0] if device.type == "cuda" else None
+        network = nn.parallel.DistributedDataParallel(network, device_ids=ids)
+    return network

@@ -31,7 +31,7 @@ def make_optimiser(
     """
     groups = []
     moving: list[tuple[float, list[Tensor]]]
-    moving = _scaled(_unfrozen(student, layers), layers.rate_decay)
+    moving = _group_by_rate(_freeze_rest(student, layers), layers.rate_decay)
     moving += [(1.0, list(module.parameters())) for module in others]
     for factor, parameters in moving:
         for decay, chosen in (
@@ -112,11 +112,11 @@ def train_with_frozen_norms(model: nn.Module) -> nn.Module:
     return model
 
 
-def _unfrozen(model: nn.Module, chosen: Layers) -> list[list[Tensor]]:
+def _freeze_rest(model: nn.Module, chosen: Layers) -> list[list[Tensor]]:
     """Take what shall not move out of training (autograd stops before the first layers) and
     return the other parameters, layer by layer.
     """
-    layers = _layers(model)
+    layers = _group_by_layer(model)
     first, last = chosen.freeze_first, len(layers) - chosen.freeze_last
     if first >= last:
         flags = (
@@ -136,7 +136,7 @@ def _unfrozen(model: nn.Module, chosen: Layers) -> list[list[Tensor]]:
     return moving
 
 
-def _scaled(layers: list[list[Tensor]], decay: float) -> list[tuple[float, list[Tensor]]]:
+def _group_by_rate(layers: list[list[Tensor]], decay: float) -> list[tuple[float, list[Tensor]]]:
     """Give each layer its factor, the last one 1; without decay all of them are one group."""
     if decay == 1:
         return [(1.0, [parameter for parameters in layers for parameter in parameters])]
@@ -146,7 +146,7 @@ def _scaled(layers: list[list[Tensor]], decay: float) -> list[tuple[float, list[
     ]
 
 
-def _layers(model: nn.Module) -> list[list[Tensor]]:
+def _group_by_layer(model: nn.Module) -> list[list[Tensor]]:
     """Group parameters by layer, in the order of their registration."""
     layers: dict[str, list[Tensor]] = {}
     for name, parameter in model.named_parameters():

@@ -165,11 +165,11 @@ def _names(
     return names
 
 
-def _refuse_shared(given: PeopleLists, shared: set[str], one: str, other: str) -> None:
+def _refuse_shared(given: PeopleLists, shared: set[str], first: str, second: str) -> None:
     if not shared:
         return
     some = (
-        f"{one} and {other} share {len(shared)} people "
+        f"{first} and {second} share {len(shared)} people "
         f"({', '.join(sorted(shared)[:5])}{', ...' if len(shared) > 5 else ''})"
     )
     if not given.allow_shared:

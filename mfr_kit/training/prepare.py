@@ -187,7 +187,7 @@ def describe(
     }
 
 
-def relations(
+def relate(
     method: Method,
     settings: BankSettings,
     faces: FaceSet,

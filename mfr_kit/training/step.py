@@ -11,12 +11,13 @@ from torch import Tensor, nn
 
 from mfr_kit.data.face_set.faceset import FaceSet
 from mfr_kit.errors import KitError
-from mfr_kit.losses._batch import Batch, Terms
+from mfr_kit.losses._batch import Batch
 from mfr_kit.models.embedders import Embedder
 from mfr_kit.models.placement import send
 from mfr_kit.models.preprocess import to_tensor
 from mfr_kit.training import optimise
 from mfr_kit.training.checkpoint import State
+from mfr_kit.training.method import Method
 from mfr_kit.training.prepare import Relations
 from mfr_kit.training.ranks import Ranks
 from mfr_kit.training.settings import Numerics, Regularisation, Targets
@@ -30,7 +31,7 @@ class Stepper:
 
     # student, then projector; wrapped for several ranks or compiled
     network: Callable[[Tensor], Tensor]
-    terms: Callable[[Batch, nn.Module], Terms]
+    method: Method
     relations: Relations
     teacher: Embedder | None  # only where it sees the student's views
     faces: FaceSet  # names samples in messages
@@ -58,11 +59,12 @@ class Stepper:
         else:
             state.student.train()
         state.optimiser.zero_grad(set_to_none=True)
+        head = None if isinstance(state.head, nn.Identity) else state.head
         line: dict[str, float | dict] = {}
         for number, part in enumerate(views, start=1):
             with self._exchange(number == len(views)):
                 batch, numbers = self._batch(part)
-                losses, figures = self.terms(batch, state.head)
+                losses, figures = self.method.terms(batch, head)
                 loss = cast(Tensor, sum(losses.values()))
                 if not torch.isfinite(loss):
                     raise KitError(self._blame(state.step, batch.student, numbers[:, 0]))

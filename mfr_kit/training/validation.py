@@ -56,14 +56,14 @@ class Validation:
 
     def __init__(self, faces: FaceSet, load_masks: Callable, batch: int = 64):
         self.faces, self.batch = faces, batch
-        self.drawn = not (faces.conditions == "mask").any()
-        self._views = Views(RECIPE, load_masks()) if self.drawn else None
+        self.draws_masks = not (faces.conditions == "mask").any()
+        self._views = Views(RECIPE, load_masks()) if self.draws_masks else None
         dummy = np.ones((len(faces), 1), np.float32)
         clean, masked = self._sides(dummy, dummy)
         self.about = {
             "set": faces.name,
             "people": len(set(faces.identities)),
-            "masks": "drawn here" if self.drawn else "the set's own",
+            "masks": "drawn here" if self.draws_masks else "the set's own",
         }
         self.far = _smallest_far(
             min(Pairs(clean).count.impostor, Pairs(masked, clean).count.impostor), faces.name
@@ -71,28 +71,28 @@ class Validation:
 
     def measure(self, student: nn.Module) -> Result:
         """Embed every face with the student as it is (put it in eval mode first) and compare."""
-        return self.compare(*self.embedded(functools.partial(_forward, student)))
+        return self.compare(*self.embed(functools.partial(_forward, student)))
 
-    def embedded(self, embed: Callable[[np.ndarray], np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    def embed(self, model: Callable[[np.ndarray], np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
         """(N, D) embeddings of the faces as they lie in the set, and with masks drawn on them (the
         same again if the set has its own).
 
         Args:
-            embed: (B, 112, 112, 3) uint8 RGB -> (B, D).
+            model: (B, 112, 112, 3) uint8 RGB -> (B, D).
         """
-        first = np.concatenate([embed(images) for images in self._images(self.faces.image)])
+        first = np.concatenate([model(images) for images in self._images(self.faces.image)])
         return first, np.concatenate(
-            [embed(images) for images in self._images(self._masked)]
-        ) if self.drawn else first
+            [model(images) for images in self._images(self._masked)]
+        ) if self.draws_masks else first
 
     def compare(self, first: np.ndarray, second: np.ndarray) -> Result:
-        """Measure what `embedded` gave."""
+        """Measure what `embed` gave."""
         clean, masked = self._sides(first, second)
         return Result(_tar(Pairs(clean), self.far), _tar(Pairs(masked, clean), self.far), self.far)
 
     def _sides(self, first: np.ndarray, second: np.ndarray) -> tuple[Faces, Faces]:
         everything = from_set(first, self.faces)
-        if not self.drawn:
+        if not self.draws_masks:
             return everything.under("nonmask"), everything.under("mask")
         masked = from_set(second, self.faces)
         return everything, replace(masked, conditions=np.full(len(masked), "mask"))

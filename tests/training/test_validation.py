@@ -57,7 +57,7 @@ def test_stored_masked_faces_are_used_where_there_are_some(val_folder, teacher_f
         raise AssertionError("masks were drawn though the set has its own")
 
     validation = Validation(mixed, no_masks)
-    assert not validation.drawn
+    assert not validation.draws_masks
     assert 0 <= validation.measure(load_run(teacher_folder).model).masked <= 1
 
 
