@@ -1,0 +1,236 @@
+"""The ONNX operators that recognisers compute with, as functions of torch tensors, in the form that
+graph_shapes.py describes.
+"""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from mfr_kit.models.graph_shapes import (
+    SHAPE_OPERATORS,
+    Absent,
+    Operator,
+    axes_of,
+    keep_in,
+    simple,
+    whole,
+)
+
+OPERATORS: dict[str, Operator] = dict(SHAPE_OPERATORS)
+OPERATORS.update(
+    {
+        "Add": simple(torch.add),
+        "Sub": simple(torch.sub),
+        "Mul": simple(torch.mul),
+        "Pow": simple(torch.pow),
+        "MatMul": simple(torch.matmul),
+        "Relu": simple(torch.relu),
+        "Sigmoid": simple(torch.sigmoid),
+        "Tanh": simple(torch.tanh),
+        "Erf": simple(torch.erf),
+        "Sqrt": simple(torch.sqrt),
+        "Exp": simple(torch.exp),
+        "Abs": simple(torch.abs),
+        "Neg": simple(torch.neg),
+        "Reciprocal": simple(torch.reciprocal),
+        "HardSwish": simple(functional.hardswish),
+        "Sum": simple(lambda *values: sum(values[1:], values[0])),
+        "GlobalAveragePool": simple(lambda x: x.mean(tuple(range(2, x.dim())), keepdim=True)),
+    }
+)
+
+
+@keep_in(OPERATORS, "Div")
+def _div(network, inputs, attributes):
+    one, other = inputs
+    whole = not one.is_floating_point()
+    return (torch.div(one, other, rounding_mode="trunc" if whole else None),)
+
+
+@keep_in(OPERATORS, "Conv")
+def _conv(network, inputs, attributes):
+    x, weight, *bias = inputs
+    rank = weight.dim() - 2
+    convolve = {1: functional.conv1d, 2: functional.conv2d}.get(rank)
+    if convolve is None:
+        raise Absent(f"a convolution over {rank} dimensions")
+    strides = attributes.get("strides", [1] * rank)
+    dilations = attributes.get("dilations", [1] * rank)
+    begin, end = _pads(x, weight.shape[2:], strides, dilations, attributes)
+    if begin != end:
+        x, begin = functional.pad(x, _torch_pads(begin, end)), [0] * rank
+    found = convolve(
+        x, weight, bias[0] if bias else None, strides, begin, dilations, attributes.get("group", 1)
+    )
+    return (found,)
+
+
+def _pads(x: Tensor, kernel, strides, dilations, attributes: dict) -> tuple[list, list]:
+    """Pixels added before and after every dimension."""
+    rank, how = len(kernel), attributes.get("auto_pad", b"NOTSET").decode()
+    if how == "NOTSET":
+        pads = attributes.get("pads", [0] * 2 * rank)
+        return list(pads[:rank]), list(pads[rank:])
+    if how == "VALID":
+        return [0] * rank, [0] * rank
+    totals = [
+        max(0, (-(-size // stride) - 1) * stride + (wide - 1) * apart + 1 - size)
+        for size, wide, stride, apart in zip(x.shape[2:], kernel, strides, dilations, strict=True)
+    ]
+    small, large = [total // 2 for total in totals], [total - total // 2 for total in totals]
+    return (small, large) if how == "SAME_UPPER" else (large, small)
+
+
+def _torch_pads(begin: list, end: list) -> list[int]:
+    """Torch pads the last dimension first."""
+    return [size for pair in zip(begin[::-1], end[::-1], strict=True) for size in pair]
+
+
+@keep_in(OPERATORS, "BatchNormalization")
+def _batch_norm(network, inputs, attributes):
+    x, weight, bias, mean, variance = inputs
+    found = functional.batch_norm(
+        x,
+        mean,
+        variance,
+        weight,
+        bias,
+        network.training,
+        1 - attributes.get("momentum", 0.9),
+        attributes.get("epsilon", 1e-5),
+    )
+    return (found,)
+
+
+@keep_in(OPERATORS, "LayerNormalization")
+def _layer_norm(network, inputs, attributes):
+    x, weight, *bias = inputs
+    shape = x.shape[attributes.get("axis", -1) :]
+    own = bias[0] if bias else None
+    return (functional.layer_norm(x, shape, weight, own, attributes.get("epsilon", 1e-5)),)
+
+
+@keep_in(OPERATORS, "LpNormalization")
+def _normalise(network, inputs, attributes):
+    order, axis = attributes.get("p", 2), attributes.get("axis", -1)
+    return (functional.normalize(inputs[0], order, axis, eps=1e-12),)
+
+
+@keep_in(OPERATORS, "PRelu")
+def _prelu(network, inputs, attributes):
+    x, slope = inputs
+    slope = slope.to(x.dtype)
+    channels = x.shape[1] if x.dim() > 1 else 1
+    by_channel = slope.dim() == x.dim() - 1 and slope.shape[0] == slope.numel()
+    if slope.numel() == 1 or (by_channel and slope.numel() == channels):
+        return (functional.prelu(x, slope.flatten()),)
+    return (torch.where(x < 0, slope * x, x),)
+
+
+@keep_in(OPERATORS, "LeakyRelu")
+def _leaky(network, inputs, attributes):
+    return (functional.leaky_relu(inputs[0], attributes.get("alpha", 0.01)),)
+
+
+@keep_in(OPERATORS, "HardSigmoid")
+def _hard_sigmoid(network, inputs, attributes):
+    slope, offset = attributes.get("alpha", 0.2), attributes.get("beta", 0.5)
+    return ((slope * inputs[0] + offset).clamp(0, 1),)
+
+
+@keep_in(OPERATORS, "Gelu")
+def _gelu(network, inputs, attributes):
+    how = attributes.get("approximate", b"none").decode()
+    return (functional.gelu(inputs[0], approximate=how),)
+
+
+@keep_in(OPERATORS, "Softmax")
+def _softmax(network, inputs, attributes):
+    return (torch.softmax(inputs[0], attributes.get("axis", -1)),)
+
+
+@keep_in(OPERATORS, "Clip")
+def _clip(network, inputs, attributes):
+    x, low, high = (*inputs, None, None)[:3]
+    low, high = attributes.get("min", low), attributes.get("max", high)
+    return (x if low is None and high is None else torch.clamp(x, low, high),)
+
+
+@keep_in(OPERATORS, "Dropout")
+def _dropout(network, inputs, attributes):
+    ratio = inputs[1] if len(inputs) > 1 else None
+    share = attributes.get("ratio", 0.5) if ratio is None else float(ratio)
+    return (functional.dropout(inputs[0], share, network.training),)
+
+
+@keep_in(OPERATORS, "Gemm")
+def _gemm(network, inputs, attributes):
+    one, other, *bias = inputs
+    one = one.T if attributes.get("transA") else one
+    alpha, beta = attributes.get("alpha", 1.0), attributes.get("beta", 1.0)
+    if attributes.get("transB") and alpha == beta == 1 and bias and bias[0].dim() == 1:
+        return (functional.linear(one, other, bias[0]),)
+    found = alpha * (one @ (other.T if attributes.get("transB") else other))
+    return (found + beta * bias[0] if bias and bias[0] is not None else found,)
+
+
+@keep_in(OPERATORS, "MaxPool")
+def _max_pool(network, inputs, attributes):
+    x, kernel, strides = _window(inputs[0], attributes, -torch.inf)
+    return (functional.max_pool2d(x, kernel, strides),)
+
+
+@keep_in(OPERATORS, "AveragePool")
+def _average_pool(network, inputs, attributes):
+    x, kernel, strides = _window(inputs[0], attributes, 0.0)
+    found = functional.avg_pool2d(x, kernel, strides)
+    if not attributes.get("count_include_pad") and x.shape != inputs[0].shape:
+        ones = _window(torch.ones_like(inputs[0][:1, :1]), attributes, 0.0)[0]
+        found = found / functional.avg_pool2d(ones, kernel, strides)
+    return (found,)
+
+
+def _window(x: Tensor, attributes: dict, edge: float) -> tuple[Tensor, list, list]:
+    """The padded map, kernel and strides of a pooling."""
+    kernel, strides = attributes["kernel_shape"], attributes.get("strides", [1, 1])
+    dilated = set(attributes.get("dilations", [1])) != {1}
+    if len(kernel) != 2 or attributes.get("ceil_mode") or dilated:
+        raise Absent("a pooling that is dilated, rounds up or is not over two dimensions")
+    begin, end = _pads(x, kernel, strides, [1, 1], attributes)
+    if any(begin + end):
+        x = functional.pad(x, _torch_pads(begin, end), value=edge)
+    return x, kernel, strides
+
+
+@keep_in(OPERATORS, "Pad")
+def _pad(network, inputs, attributes):
+    x = inputs[0]
+    sizes = attributes.get("pads") or whole(inputs[1])
+    if attributes.get("mode", b"constant") != b"constant" or len(inputs) > 3:
+        raise Absent("a padding that is not of a constant, or of chosen axes")
+    value = inputs[2] if len(inputs) > 2 and inputs[2] is not None else attributes.get("value", 0)
+    rank = len(sizes) // 2
+    return (functional.pad(x, _torch_pads(sizes[:rank], sizes[rank:]), value=float(value)),)
+
+
+def _reduce(function: Callable) -> Operator:
+    def run(network, inputs, attributes):
+        axes = axes_of(inputs, attributes)
+        if axes is None:
+            if attributes.get("noop_with_empty_axes"):
+                return (inputs[0],)
+            axes = list(range(inputs[0].dim()))
+        return (function(inputs[0], axes, bool(attributes.get("keepdims", 1))),)
+
+    return run
+
+
+OPERATORS.update(
+    {
+        "ReduceMean": _reduce(lambda x, axes, keep: x.mean(axes, keepdim=keep)),
+        "ReduceSum": _reduce(lambda x, axes, keep: x.sum(axes, keepdim=keep)),
+        "ReduceL2": _reduce(lambda x, axes, keep: x.norm(2, axes, keepdim=keep)),
+    }
+)

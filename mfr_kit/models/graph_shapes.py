@@ -1,0 +1,139 @@
+"""The ONNX operators that move values about without computing with them, as functions of torch
+tensors; the form of every operator here and in graph_operators.py.
+
+Each takes the network (for `training`), the node's inputs (None for one that is left out) and its
+attributes, and returns its outputs. Whole numbers are shapes and axes: they stay on the CPU.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+Inputs = list[Any]
+Operator = Callable[[nn.Module, Inputs, dict], Any]
+SHAPE_OPERATORS: dict[str, Operator] = {}
+KINDS = {"float": "float32", "double": "float64"}  # onnx's names where torch has others
+
+
+class Absent(Exception):
+    """A form of an operator that is not written here."""
+
+
+def keep_in(table: dict[str, Operator], name: str) -> Callable[[Operator], Operator]:
+    """Decorate a function as the operator `name` of a table."""
+
+    def keep(function: Operator) -> Operator:
+        table[name] = function
+        return function
+
+    return keep
+
+
+def simple(function: Callable) -> Operator:
+    """Make an operator of a function of its inputs alone."""
+    return lambda network, inputs, attributes: (function(*inputs),)
+
+
+def whole(value: Tensor | None) -> Any:
+    """Return a shape, axes or sizes as a list of numbers; None where there are none."""
+    return None if value is None else value.flatten().tolist()
+
+
+def axes_of(inputs: Inputs, attributes: dict) -> Any:
+    """Return the axes, an attribute in old opsets and an input in new ones; None for all."""
+    return attributes.get("axes") or whole(inputs[1] if len(inputs) > 1 else None)
+
+
+SHAPE_OPERATORS["Identity"] = simple(lambda value: value)
+SHAPE_OPERATORS["Shape"] = simple(lambda value: torch.tensor(value.shape))
+
+
+@keep_in(SHAPE_OPERATORS, "Flatten")
+def _flatten(network, inputs, attributes):
+    x, axis = inputs[0], attributes.get("axis", 1)
+    axis = axis + x.dim() if axis < 0 else axis
+    return (x.reshape(x.shape[:axis].numel(), -1),)
+
+
+@keep_in(SHAPE_OPERATORS, "Reshape")
+def _reshape(network, inputs, attributes):
+    x, sizes = inputs[0], whole(inputs[1])
+    if not attributes.get("allowzero"):
+        sizes = [x.shape[at] if size == 0 else size for at, size in enumerate(sizes)]
+    return (x.reshape(sizes),)
+
+
+@keep_in(SHAPE_OPERATORS, "Transpose")
+def _transpose(network, inputs, attributes):
+    x = inputs[0]
+    return (x.permute(attributes.get("perm", list(range(x.dim()))[::-1])),)
+
+
+@keep_in(SHAPE_OPERATORS, "Squeeze")
+def _squeeze(network, inputs, attributes):
+    axes = axes_of(inputs, attributes)
+    return (inputs[0].squeeze() if axes is None else inputs[0].squeeze(tuple(axes)),)
+
+
+@keep_in(SHAPE_OPERATORS, "Unsqueeze")
+def _unsqueeze(network, inputs, attributes):
+    x, axes = inputs[0], axes_of(inputs, attributes)
+    rank = x.dim() + len(axes)
+    for axis in sorted(axis % rank for axis in axes):
+        x = x.unsqueeze(axis)
+    return (x,)
+
+
+@keep_in(SHAPE_OPERATORS, "Concat")
+def _concat(network, inputs, attributes):
+    return (torch.cat(inputs, attributes["axis"]),)
+
+
+@keep_in(SHAPE_OPERATORS, "Split")
+def _split(network, inputs, attributes):
+    x, axis = inputs[0], attributes.get("axis", 0)
+    sizes = attributes.get("split") or whole(inputs[1] if len(inputs) > 1 else None)
+    if sizes is None:
+        raise Absent("a split without sizes")
+    return torch.split(x, sizes, axis)
+
+
+@keep_in(SHAPE_OPERATORS, "Slice")
+def _slice(network, inputs, attributes):
+    x, *bounds = inputs
+    begin, end, axes, steps = ([whole(bound) for bound in bounds] + [None] * 4)[:4]
+    begin, end = begin or attributes["starts"], end or attributes["ends"]
+    axes = axes or attributes.get("axes") or list(range(len(begin)))
+    for start, stop, axis, step in zip(begin, end, axes, steps or [1] * len(axes), strict=True):
+        if step < 1:
+            raise Absent("a slice that goes backwards")
+        x = x[(slice(None),) * (axis % x.dim()) + (slice(start, stop, step),)]
+    return (x,)
+
+
+@keep_in(SHAPE_OPERATORS, "Gather")
+def _gather(network, inputs, attributes):
+    x, indices = inputs
+    axis = attributes.get("axis", 0) % x.dim()
+    flat = torch.where(indices < 0, indices + x.shape[axis], indices).flatten().to(x.device)
+    shape = (*x.shape[:axis], *indices.shape, *x.shape[axis + 1 :])
+    return (x.index_select(axis, flat).reshape(shape),)
+
+
+@keep_in(SHAPE_OPERATORS, "Expand")
+def _expand(network, inputs, attributes):
+    x, sizes = inputs[0], whole(inputs[1])
+    return (x.expand(torch.broadcast_shapes(x.shape, tuple(sizes))),)
+
+
+@keep_in(SHAPE_OPERATORS, "Cast")
+def _cast(network, inputs, attributes):
+    from onnx import helper
+
+    name = helper.tensor_dtype_to_string(attributes["to"]).removeprefix("TensorProto.").lower()
+    kind = getattr(torch, KINDS.get(name, name), None)
+    if kind is None:
+        raise Absent(f"a cast to {name}")
+    return (inputs[0].to(kind),)

@@ -1,0 +1,176 @@
+"""ONNX graphs as torch networks: operators against onnxruntime, whole recognisers, training."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from onnx import TensorProto, helper, numpy_helper
+
+from mfr_kit.errors import KitError
+from mfr_kit.models.graph_network import GraphNetwork
+from mfr_kit.models.runtime import open_session
+from mfr_kit.models.weights import build_backbone
+from mfr_kit.seeding import rng_for
+from mfr_kit.submission import export
+
+SHAPE = (2, 6, 5, 4)  # of `x`
+
+
+def values(*shape: int, seed: int = 1) -> np.ndarray:
+    return rng_for(seed).standard_normal(shape).astype(np.float32)
+
+
+def numbers(*whole: int) -> np.ndarray:
+    return np.array(whole, np.int64)
+
+
+def graph_of(kind, constants=(), shape=SHAPE, opset=13, outputs=1, **attributes):
+    """A model of one node whose first input is `x`; the others are constants."""
+    names = [f"room.{at}" for at in range(len(constants))]
+    made = [f"y{at}" for at in range(outputs)]
+    node = helper.make_node(kind, ["x", *names], made, "the_node", **attributes)
+    graph = helper.make_graph(
+        [node],
+        "one",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, shape)],
+        [helper.make_tensor_value_info(made[-1], TensorProto.FLOAT, None)],
+        list(map(numpy_helper.from_array, constants, names)),
+    )
+    opsets = [helper.make_opsetid("", opset)]
+    return helper.make_model(graph, opset_imports=opsets, ir_version=8)
+
+
+NODES = {
+    "conv": graph_of("Conv", [values(4, 3, 3, 3), values(4)], group=2, pads=[1, 1, 1, 1]),
+    "conv on one side": graph_of("Conv", [values(4, 6, 3, 3)], pads=[0, 1, 2, 0], strides=[2, 1]),
+    "conv same": graph_of("Conv", [values(4, 6, 2, 3)], auto_pad="SAME_UPPER", strides=[2, 2]),
+    "conv same lower": graph_of("Conv", [values(4, 6, 2, 2)], auto_pad="SAME_LOWER"),
+    "conv dilated": graph_of("Conv", [values(4, 6, 2, 2)], dilations=[2, 1], auto_pad="VALID"),
+    "conv of rows": graph_of("Conv", [values(4, 6, 3)], shape=(2, 6, 5), pads=[1, 1]),
+    "batch norm": graph_of(
+        "BatchNormalization",
+        [values(6), values(6), values(6), np.abs(values(6)) + 1],
+        epsilon=1e-2,
+    ),
+    "layer norm": graph_of("LayerNormalization", [values(4), values(4)], opset=17, axis=-1),
+    "prelu by channel": graph_of("PRelu", [values(6, 1, 1)]),
+    "prelu by column": graph_of("PRelu", [values(4)]),
+    "prelu of one": graph_of("PRelu", [values(1)]),
+    "clip": graph_of("Clip", [np.float32(-0.5), np.float32(0.7)]),
+    "clip by attribute": graph_of("Clip", opset=10, min=0.0, max=0.6),
+    "leaky": graph_of("LeakyRelu", alpha=0.2),
+    "hard sigmoid": graph_of("HardSigmoid", alpha=0.3),
+    "hard swish": graph_of("HardSwish", opset=14),
+    "gelu": graph_of("Gelu", opset=20, approximate="tanh"),
+    "softmax": graph_of("Softmax", axis=1),
+    "erf": graph_of("Erf"),
+    "div": graph_of("Div", [values(5, 1)]),
+    "pow": graph_of("Pow", [np.float32(2)]),
+    "matmul": graph_of("MatMul", [values(4, 7)]),
+    "gemm": graph_of("Gemm", [values(7, 6), values(7)], shape=(3, 6), transB=1),
+    "gemm scaled": graph_of(
+        "Gemm", [values(4, 7), values(3, 7)], shape=(4, 3), transA=1, alpha=2.0, beta=0.5
+    ),
+    "global pool": graph_of("GlobalAveragePool"),
+    "average pool": graph_of("AveragePool", kernel_shape=[3, 2], pads=[1, 1, 1, 0]),
+    "average pool with edges": graph_of(
+        "AveragePool", kernel_shape=[2, 2], pads=[1, 0, 0, 1], count_include_pad=1
+    ),
+    "max pool": graph_of("MaxPool", kernel_shape=[3, 3], pads=[1, 1, 1, 1], strides=[2, 2]),
+    "pad": graph_of("Pad", [numbers(0, 0, 1, 2, 0, 0, 0, 1), np.float32(3)]),
+    "mean": graph_of("ReduceMean", axes=[-1, 2], keepdims=0),
+    "sum": graph_of("ReduceSum", [numbers(1)]),
+    "length": graph_of("ReduceL2", axes=[1]),
+    "unit": graph_of("LpNormalization", axis=1),
+    "flatten": graph_of("Flatten", axis=2),
+    "reshape": graph_of("Reshape", [numbers(0, -1, 2)]),
+    "transpose": graph_of("Transpose", perm=[0, 2, 3, 1]),
+    "squeeze": graph_of("Squeeze", [numbers(1, -1)], shape=(2, 1, 5, 1)),
+    "unsqueeze": graph_of("Unsqueeze", [numbers(1, -1)]),
+    "split": graph_of("Split", [numbers(2, 4)], outputs=2, axis=1),
+    "slice": graph_of("Slice", [numbers(1, -4), numbers(6, 100), numbers(1, 2), numbers(2, 1)]),
+    "gather": graph_of("Gather", [numbers(-1, 2)], axis=1),
+    "expand": graph_of("Expand", [numbers(3, 1, 1, 5, 1)]),
+}
+
+
+@pytest.mark.parametrize("name", NODES)
+def test_an_operator_gives_what_onnxruntime_gives(name):
+    model = NODES[name]
+    shape = [size.dim_value for size in model.graph.input[0].type.tensor_type.shape.dim]
+    x = values(*shape, seed=7)
+    wanted = open_session(model.SerializeToString(), 1).run(None, {"x": x})[0]
+    with torch.inference_mode():
+        found = GraphNetwork(model).eval()(torch.from_numpy(x)).numpy()
+    assert found.shape == wanted.shape
+    np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["iresnet18", "mobilefacenet", "mobilenetv2", "sface"])
+@pytest.mark.parametrize("for_cpu", [False, True])
+def test_our_exports_come_back(name, for_cpu):
+    torch.manual_seed(0)
+    model = build_backbone(name, 32, 0.25).eval()
+    proto, _ = export.export_graph(model, 11, for_cpu)
+    network = GraphNetwork(proto).eval()
+    faces = torch.from_numpy(export.colour_faces(3)).permute(0, 3, 1, 2).float() / 127.5 - 1
+    with torch.inference_mode():
+        wanted, found = model(faces).numpy(), network(faces).numpy()
+    assert export.cosine_difference(wanted, found).max() < 1e-9
+
+
+def test_a_network_of_somebody_else_comes_back():
+    path = Path(os.environ.get("MFR_KIT_DATA", "-")).parent / "models" / "mobilefacenet.onnx"
+    if not path.is_file():
+        pytest.skip(f"no {path}: MFR_KIT_DATA/../models holds the recognisers of others")
+    x = values(1, 3, 112, 112)
+    session = open_session(path, 1)
+    wanted = session.run(None, {session.get_inputs()[0].name: x})[0]
+    with torch.inference_mode():
+        found = GraphNetwork(onnx.load(path)).eval()(torch.from_numpy(x)).numpy()
+    assert export.cosine_difference(wanted, found).max() < 1e-9
+
+
+def test_weights_are_parameters_under_the_names_of_the_file():
+    network = GraphNetwork(NODES["batch norm"])
+    assert set(dict(network.named_parameters())) == {"weights.room.0", "weights.room.1"}
+    assert set(dict(network.named_buffers())) == {"weights.room.2", "weights.room.3"}
+    before = network.weights.room.get_buffer("2").clone()
+    network.train()(torch.from_numpy(values(*SHAPE))).square().sum().backward()
+    assert network.weights.room.get_parameter("0").grad.abs().min() > 0
+    assert not torch.equal(network.weights.room.get_buffer("2"), before)
+    again = GraphNetwork(NODES["batch norm"])
+    again.load_state_dict(network.state_dict())
+    x = torch.from_numpy(values(*SHAPE))
+    assert torch.equal(again.eval()(x), network.eval()(x))
+
+
+def test_names_that_torch_has_itself_are_kept_apart():
+    names = ["a", "a.b", "a/b", "forward", ""]
+    nodes = [
+        helper.make_node("Add", [f"v{at}" if at else "x", name or "weight"], [f"v{at + 1}"])
+        for at, name in enumerate(names)
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "names",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [2])],
+        [helper.make_tensor_value_info(f"v{len(names)}", TensorProto.FLOAT, [2])],
+        [
+            numpy_helper.from_array(np.full(2, 10.0**at, np.float32), name or "weight")
+            for at, name in enumerate(names)
+        ],
+    )
+    found = GraphNetwork(helper.make_model(graph))(torch.zeros(2))
+    assert found.tolist() == [11111.0, 11111.0]
+
+
+def test_what_cannot_be_run_is_named():
+    with pytest.raises(KitError, match=r"m.onnx: torch cannot run its operator Cos \(node 'the_"):
+        GraphNetwork(graph_of("Cos"), name="m.onnx")
+    odd = graph_of("MaxPool", kernel_shape=[2, 2], dilations=[2, 2])
+    with pytest.raises(KitError, match="node that makes 'y0': a pooling that is dilated"):
+        GraphNetwork(odd)(torch.zeros(SHAPE))
