@@ -85,10 +85,7 @@ class Painter:
             value[:, None, None]
             for value in self._table[plans.place("look"), plans.place("level")].unbind(1)
         )
-        spots = [
-            (spot.clamp(-_FAR, _FAR) * sampling.PARTS).round().to(torch.int32) for spot in (x, y)
-        ]
-        (x, x_part), (y, y_part) = (sampling.split(spot) for spot in spots)
+        (x, x_part), (y, y_part) = (sampling.split(spot.clamp(-_FAR, _FAR)) for spot in (x, y))
         taps = []
         for row in (y, y + 1):
             for column in (x, x + 1):

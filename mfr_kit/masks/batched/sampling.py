@@ -1,15 +1,17 @@
-"""OpenCV's samplers for batches in torch, with its roundings: 32nds of a pixel, weights in fixed
-point.
+"""The samplers of the OpenCV that is installed, for batches in torch, with its roundings.
 
 Pictures are packed, one int32 a pixel with a channel in each byte, so that a look-up fetches all
 channels at once. float32 counts only what it holds exactly, or what OpenCV counts in float32 too;
 nothing is a matrix product, which TF32 would round.
 """
 
+import cv2
 import torch
 from torch import Tensor
 
-PARTS = 32  # of a pixel: as fine as OpenCV places a sample
+PARTS = 32  # of a pixel: as fine as OpenCV 4 places a sample
+SNAPS = int(cv2.__version__.split(".")[0]) < 5
+"""Whether samples are taken at whole PARTS; OpenCV 5 takes them where they lie."""
 
 
 def pack(pixels: Tensor) -> Tensor:
@@ -118,7 +120,14 @@ def shrink(picture: Tensor, across: tuple[Tensor, Tensor], down: tuple[Tensor, T
 
 
 def split(spot: Tensor) -> tuple[Tensor, Tensor]:
-    """Split int32 places in PARTS of a pixel into int64 pixels and float32 parts."""
+    """Split places in pixels into int64 pixels and float32 PARTS."""
+    if SNAPS:
+        return _split_parts((spot * PARTS).round().to(torch.int32))
+    first = spot.floor()
+    return first.long(), ((spot - first) * PARTS).float()
+
+
+def _split_parts(spot: Tensor) -> tuple[Tensor, Tensor]:
     return (spot >> 5).long(), (spot & PARTS - 1).float()
 
 
@@ -179,17 +188,21 @@ def warp(packed: Tensor, matrices: Tensor, channels: int = 3) -> Tensor:
         (B, channels, H, W) float32 with whole values.
     """
     height, width = packed.shape[1:]
-    across = torch.arange(width, device=packed.device, dtype=torch.float64)
-    down = torch.arange(height, device=packed.device, dtype=torch.float64)
-    spots = []
-    for row in (matrices[:, 0], matrices[:, 1]):
-        start = ((row[:, 1:2] * down + row[:, 2:]) * 1024).round().to(torch.int32) + 16
-        step = (row[:, :1] * across * 1024).round().to(torch.int32)
-        spots.append(start[:, :, None] + step[:, None] >> 5)
-    (x, x_part), (y, y_part) = split(spots[0]), split(spots[1])
+    (x, x_part), (y, y_part) = (_follow(row, height, width) for row in matrices.unbind(1))
     flat = packed.flatten(1)
     columns = [reflect(x, width), reflect(x + 1, width)]
     taps = []
     for row in (reflect(y, height) * width, reflect(y + 1, height) * width):
         taps += [flat.gather(1, (row + one).flatten(1)).view_as(packed) for one in columns]
     return blend(taps, x_part, y_part, channels)
+
+
+def _follow(row: Tensor, height: int, width: int) -> tuple[Tensor, Tensor]:
+    """Where one row of (B, 3) matrices takes every place: as `split` gives it, (B, H, W) each."""
+    across = torch.arange(width, device=row.device, dtype=torch.float64)
+    down = torch.arange(height, device=row.device, dtype=torch.float64)
+    start, step = row[:, 1:2] * down + row[:, 2:], row[:, :1] * across
+    if not SNAPS:
+        return split(start[:, :, None] + step[:, None])
+    start, step = ((part * 1024).round().to(torch.int32) for part in (start, step))
+    return _split_parts(start[:, :, None] + step[:, None] + 16 >> 5)
