@@ -50,7 +50,7 @@ def plan_views(faces: list, masks: library.Library, count: int) -> list[ViewPlan
 
 
 def make_steps(rng: np.random.Generator) -> list[Step]:
-    """Some of the changes of a picture that photometry makes, but for JPEG."""
+    """Some of the changes of a picture that photometry makes."""
     ramp = np.arange(256)
     table = np.clip(ramp * rng.uniform(0.8, 1.2) + rng.uniform(-25, 25), 0, 255).astype(np.uint8)
     shifted = np.stack([(ramp + 3) % 180, np.clip(ramp + 15, 0, 255) * (ramp > 0)])
@@ -63,6 +63,7 @@ def make_steps(rng: np.random.Generator) -> list[Step]:
         "filter": (0.13, kernel / kernel.sum()),
         "resample": (0.07, shown),
         "noise": (0.15, rng.integers(-9, 10, (SIDE, SIDE, 3), dtype=np.int8)),
+        "jpeg": (0.2, rng.integers(40, 91, 1).astype(np.uint8)),
     }
     return [Step(kind, values) for kind, (rate, values) in made.items() if rng.random() < rate]
 

@@ -26,7 +26,7 @@ class Step:
         kind: one of ORDER.
         values: lut (256,) uint8; hsv (2, 256) uint8, new hues and saturations; grey (0,); filter
             (TAPS, TAPS) float32; resample (2, SIZE) uint8, the rows and columns that are shown;
-            noise (SIZE, SIZE, 3) int8, added; jpeg (1,) uint8, the quality.
+            noise (SIZE, SIZE, 3) int8, added; jpeg (1,) uint8, the quality (red taken for blue).
     """
 
     kind: str
@@ -153,8 +153,3 @@ _STEPS: dict[str, Callable[[Any, dict[str, Any]], Step]] = {
         "jpeg", np.array([params["quality"]], np.uint8)
     ),
 }
-
-
-def can_record(step: Step) -> bool:
-    """Whether a device takes this step; JPEG is left to libjpeg."""
-    return step.kind != "jpeg"

@@ -15,7 +15,7 @@ from mfr_kit.masks.plan import Plan, plan
 from mfr_kit.masks.render import paint
 from mfr_kit.training.views import drift
 from mfr_kit.training.views.degrade import degrade
-from mfr_kit.training.views.photometry import Recorder, can_record, photometry, seed
+from mfr_kit.training.views.photometry import Recorder, photometry, seed
 from mfr_kit.training.views.view_plan import ViewPlan
 
 
@@ -75,16 +75,14 @@ class Views:
     def plan(self, face: np.ndarray, landmarks: np.ndarray, rng: np.random.Generator) -> ViewPlan:
         """Draw a view as `draw` does, and leave its pixels to a `ViewRenderer` that can make them.
 
-        What it cannot make is made here: masks of a few pixels, and whole views that are compressed
-        or degraded.
+        What it cannot make is made here: masks of a few pixels, and whole views that are degraded.
         """
         mirrored, masked, mask, matrix = self._place(face, landmarks, rng)
         if mask is not None and not packed.can_pack(mask):
             face, mask = _wear(face, mask), None
         before = rng.bit_generator.state
         steps = self._recorder.draw(rng) if self._recipe.photometric else []
-        degraded = self._recipe.degrade and rng.random() < self._recipe.degrade
-        if degraded or not all(can_record(step) for step in steps):
+        if self._recipe.degrade and rng.random() < self._recipe.degrade:
             rng.bit_generator.state = before
             image = self._develop(move(_wear(face, mask), matrix, mirrored), rng)
             return ViewPlan(image, mirrored, masked)

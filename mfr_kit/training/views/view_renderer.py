@@ -1,7 +1,10 @@
 """The pixels of a batch of views in torch, on any device: masks, mirror and drift, photometry."""
 
+import functools
 from collections.abc import Callable
 
+import cv2
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -9,6 +12,7 @@ from mfr_kit.errors import KitError
 from mfr_kit.masks.batched import sampling
 from mfr_kit.masks.batched.paint import Painter
 from mfr_kit.masks.library import Library
+from mfr_kit.training.views import jpeg
 from mfr_kit.training.views.view_plan import ViewPlans
 
 _LUMA = (9798, 19235, 3735)  # of 32768, as OpenCV's RGB2GRAY
@@ -105,6 +109,11 @@ def add_noise(views: Tensor, noise: Tensor) -> Tensor:
     return (views + noise.movedim(3, 1)).clamp_(0, 255)
 
 
+def compress(views: Tensor, qualities: Tensor) -> Tensor:
+    """JPEG of (N, 1) qualities, as albumentations does it: red is taken for blue."""
+    return jpeg.compress(views.flip(1), qualities).flip(1)
+
+
 def change_hues(views: Tensor, tables: Tensor) -> Tensor:
     """OpenCV's RGB2HSV, (N, 2, 256) tables for hue and saturation, and HSV2RGB."""
     top, low = views.amax(1), views.amin(1)
@@ -122,17 +131,31 @@ def change_hues(views: Tensor, tables: Tensor) -> Tensor:
         look_up(values[:, None].float(), tables[:, row])[:, 0]
         for row, values in enumerate((hue, saturation))
     )
-    return _to_rgb(hue * (6 / 180), saturation / 255, top)
+    return _to_rgb(hue * (6 / 180), saturation * (1 / 255), top)
 
 
 def _to_rgb(hue: Tensor, saturation: Tensor, value: Tensor) -> Tensor:
     """(N, H, W) hue in sixths of a turn, saturation 0 to 1, value 0 to 255 -> (N, 3, H, W)."""
     sector = hue.floor()
     part, sector = hue - sector, sector.long() % 6
-    falling, rising = saturation * part, saturation * (1 - part)
-    choices = [value, *(value * (1 - share) for share in (saturation, falling, rising))]
+    # OpenCV fuses these products with their subtraction, which rounds once
+    exact = saturation.double()
+    falling, rising = ((1 - exact * one).float() for one in (part, 1 - part))
+    shares = [torch.ones_like(value), 1 - saturation, falling, rising]
+    choices = [value * (1 / 255) * share * 255 for share in shares]
     order = torch.tensor(_SECTORS, device=value.device)[sector].movedim(-1, 1)
-    return sampling.to_byte(torch.stack(choices, dim=1).gather(1, order))
+    found = torch.stack(choices, dim=1).gather(1, order)
+    cuts = torch.tensor(_cuts(value.shape[2]), device=value.device)
+    return torch.where(cuts, found.floor(), found.round())
+
+
+@functools.cache
+def _cuts(width: int) -> list[bool]:
+    """In which columns OpenCV's HSV2RGB cuts fractions off: where it computes in vectors, whose
+    width is the processor's; in what is left of a row it rounds.
+    """
+    probe = np.full((1, width, 3), (119, 255, 81), np.uint8)  # green is 2.7
+    return (cv2.cvtColor(probe, cv2.COLOR_HSV2RGB)[0, :, 1] == 2).tolist()
 
 
 # of each sixth of a turn: which of value, least, falling, rising are red, green, blue
@@ -144,4 +167,5 @@ STEPS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "filter": blur,
     "resample": resample,
     "noise": add_noise,
+    "jpeg": compress,
 }
