@@ -75,23 +75,23 @@ class Painter:
 
     def _sample(self, plans: Packed) -> tuple[Tensor, Tensor]:
         """Read the textures through the meshes: (N, 3, h, w) and opacity (N, h, w)."""
-        (width, height), rim = plans.size, plans.place("rim")
-        axes = [
-            sampling.places(plans.place(size) + 2 * rim, plans.place(of), count, rim)
-            for size, of, count in (("width", "columns", width), ("height", "rows", height))
-        ]
+        rim = plans.place("rim")
+        spread = plans.place("width") + 2 * rim, plans.place("height") + 2 * rim
+        nodes = plans.place("columns"), plans.place("rows")
+        axes = sampling.both_places(spread, nodes, plans.size, rim)
         x, y, miss = sampling.stretch(plans.nodes, *axes).unbind(1)
         start, columns, rows = (
             value[:, None, None]
             for value in self._table[plans.place("look"), plans.place("level")].unbind(1)
         )
         (x, x_part), (y, y_part) = (sampling.split(spot.clamp(-_FAR, _FAR)) for spot in (x, y))
-        taps = []
+        near, taps = [(x, _within(x, columns)), (x + 1, _within(x + 1, columns))], []
         for row in (y, y + 1):
-            for column in (x, x + 1):
-                inside = (column >= 0) & (column < columns) & (row >= 0) & (row < rows)
-                at = torch.where(inside, start + row * columns + column, 0)
-                taps.append(torch.where(inside, self._texels[at], _BORDER))
+            line, has_row = start + row * columns, _within(row, rows)
+            for column, has_column in near:
+                inside = has_row & has_column
+                found = self._texels[(line + column).where(inside, 0)]
+                taps.append(found.where(inside, _BORDER))
         sampled = sampling.blend(taps, x_part, y_part, 4)
         edge = miss * (-255 * plans.number("scale"))[:, None, None] + 127.5
         return sampled[:, :3], torch.minimum(sampled[:, 3], sampling.to_byte(edge))
@@ -125,8 +125,8 @@ class Painter:
         """`light.measure`, `light.add_stains` and `render._colours`: gain, (N, 3, GRID, GRID), and
         (N, 3, 4) matrices of colours.
         """
-        grid = torch.full_like(plans.place("width"), light.GRID)
-        axes = [sampling.places(grid, plans.place(n), light.GRID) for n in ("width", "height")]
+        grid, box = self._grid(plans), (plans.place("width"), plans.place("height"))
+        axes = sampling.both_places(grid, box, (light.GRID, light.GRID))
         both = torch.cat([region, alpha[:, None]], dim=1)
         small = sampling.shrink(both, *axes).flatten(2)
         pixels, weight = small[:, :3], small[:, 3] + float(light.LEAST)
@@ -139,7 +139,8 @@ class Painter:
         gain = (local + ((1 - light.FOLLOW) * exposure)[:, None]).clamp_max(float(light.MOST))
         is_grey = (skin[:, :2] - skin[:, 1:]).abs().sum(1) < light.GREY
         is_grey &= (pixels[:, 0] - pixels[:, 2]).abs().sum(1) < light.GREY * light.GRID**2
-        tint = (skin / (level[:, None] * skin.new_tensor(light.SKIN))).clamp(0.6, 1.5) ** 0.3
+        usual = sampling.constant(light.SKIN, skin.device, skin.dtype)
+        tint = (skin / (level[:, None] * usual)).clamp(0.6, 1.5) ** 0.3
         strongest = tint.amax(1, keepdim=True)
         gain = torch.where(is_grey[:, None], gain, gain * strongest)
         flat = plans.place("flat").bool()
@@ -160,14 +161,19 @@ class Painter:
         stain = (self._blobs[column[:, :, None], row[:, None]] - 0.4).clamp_min(0) * dirt
         return uneven[:, None] * (1 - stain[:, None] * self._stain.view(1, 3, 1, 1))
 
+    def _grid(self, plans: Packed) -> tuple[Tensor, Tensor]:
+        side = torch.full_like(plans.place("width"), light.GRID)
+        return side, side
+
     def _shine(self, gain: Tensor, plans: Packed) -> Tensor:
         """The light as whole numbers, 128 for 1, at every pixel."""
-        (width, height), grid = plans.size, torch.full_like(plans.place("width"), light.GRID)
-        axes = [
-            sampling.places(plans.place(size), grid, count)
-            for size, count in (("width", width), ("height", height))
-        ]
+        box = plans.place("width"), plans.place("height")
+        axes = sampling.both_places(box, self._grid(plans), plans.size)
         return sampling.to_byte(sampling.stretch(gain, *axes) * 128)
+
+
+def _within(spot: Tensor, size: Tensor) -> Tensor:
+    return (spot >= 0) & (spot < size)
 
 
 def _weigh(values: Tensor, shares: Sequence[float]) -> Tensor:

@@ -5,6 +5,8 @@ channels at once. float32 counts only what it holds exactly, or what OpenCV coun
 nothing is a matrix product, which TF32 would round.
 """
 
+import functools
+
 import cv2
 import torch
 from torch import Tensor
@@ -12,6 +14,14 @@ from torch import Tensor
 PARTS = 32  # of a pixel: as fine as OpenCV 4 places a sample
 SNAPS = int(cv2.__version__.split(".")[0]) < 5
 """Whether samples are taken at whole PARTS; OpenCV 5 takes them where they lie."""
+
+
+@functools.lru_cache(maxsize=64)
+def constant(values: tuple, device: torch.device, dtype: torch.dtype) -> Tensor:
+    """(Nested) tuples as a tensor that is sent once: a copy from memory that is not pinned would
+    wait for all that the device has to do. Never written to.
+    """
+    return torch.tensor(values, dtype=dtype, device=device)
 
 
 def pack(pixels: Tensor) -> Tensor:
@@ -64,6 +74,19 @@ def places(
     weight = torch.where((first < 0) | (first >= last), 0.0, weight)
     first = torch.minimum(first.clamp_min(0), last)
     return first, weight
+
+
+def both_places(
+    sizes: tuple[Tensor, Tensor],
+    of: tuple[Tensor, Tensor],
+    counts: tuple[int, int],
+    shift: Tensor | None = None,
+) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
+    """`places` along columns and along rows; each argument is that of both."""
+    number, shifts = len(sizes[0]), None if shift is None else shift.repeat(2)
+    first, weight = places(torch.cat(sizes), torch.cat(of), max(counts), shifts)
+    across = first[:number, : counts[0]], weight[:number, : counts[0]]
+    return across, (first[number:, : counts[1]], weight[number:, : counts[1]])
 
 
 def stretch(values: Tensor, across: tuple[Tensor, Tensor], down: tuple[Tensor, Tensor]) -> Tensor:
@@ -164,16 +187,15 @@ def box_blur(values: Tensor, reach: Tensor, size: Tensor, widest: int) -> Tensor
         size: (B, 2) int64 columns and rows of `values` that are the picture.
         widest: of `reach`, known here without a look at the device.
     """
-    for axis in (2, 1):
-        span = torch.arange(values.shape[axis], device=values.device)
-        total = torch.zeros_like(values)
-        for offset in range(-(widest // 2), widest // 2 + 1):
-            limit = size[:, 2 - axis, None]
-            at = reflect(span[None] + offset, limit).clamp(max=values.shape[axis] - 1)
-            at = at[:, None, :] if axis == 2 else at[:, :, None]
-            inside = (reach // 2 >= abs(offset)).float()[:, None, None]
-            total.addcmul_(values.gather(axis, at.expand_as(values)), inside)
-        values = total
+    batch, offsets = len(values), torch.arange(widest, device=values.device) - widest // 2
+    inside = (offsets.abs() <= (reach // 2)[:, None]).float()[:, :, None, None]
+    for side in (0, 1):  # the second turn has rows for columns
+        lines, columns = values.shape[1:]
+        spots = offsets[:, None] + torch.arange(columns, device=values.device)
+        at = reflect(spots, size[:, side, None, None]).clamp_(max=columns - 1)
+        at = at.view(batch, 1, -1).expand(-1, lines, -1)
+        near = values.gather(2, at).view(batch, lines, widest, columns)
+        values = (near.transpose(1, 2) * inside).sum(1).transpose(1, 2)
     return to_byte(values / (reach * reach).float()[:, None, None])
 
 

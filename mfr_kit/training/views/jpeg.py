@@ -10,6 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from mfr_kit.masks.batched import sampling
+
 _BITS, _SPARE = 13, 2  # of the constants, and kept between the two passes
 _C = {
     name: round(value * (1 << _BITS))
@@ -59,9 +61,10 @@ def compress(pictures: Tensor, qualities: Tensor) -> Tensor:
         _shift(_mix(planes, shares) + add, 16)
         for shares, add in zip(_TO_YCC, _TO_YCC_ADD, strict=True)
     )
-    luma = _lose(luma, _table(_LUMA, qualities))
-    blue, red = (_lose(_halve(plane), _table(_CHROMA, qualities)) for plane in chroma)
-    blue, red = (_double(plane) - 128 for plane in (blue, red))
+    of_luma, of_chroma = _tables(qualities)
+    luma = _lose(luma, of_luma)
+    lost = _lose(_halve(torch.cat(chroma)), of_chroma.repeat(2, 1, 1))
+    blue, red = (_double(lost) - 128).chunk(2)
     shades = (
         _shift(_RED_OF_CR * red + 32768, 16),
         _shift(_GREEN_OF_CB * blue + _GREEN_OF_CR * red + 32768, 16),
@@ -78,12 +81,12 @@ def _mix(planes: Tensor, shares: tuple[int, ...]) -> Tensor:
     return planes[:, 0] * shares[0] + planes[:, 1] * shares[1] + planes[:, 2] * shares[2]
 
 
-def _table(base: tuple[int, ...], qualities: Tensor) -> Tensor:
-    """(N, 8, 8) what coefficients are divided by."""
-    quality = qualities.double().view(-1, 1)
+def _tables(qualities: Tensor) -> Tensor:
+    """(2, N, 8, 8) what coefficients of luma and of chroma are divided by."""
+    quality = qualities.double()
     scale = torch.where(quality < 50, (5000 / quality).floor(), 200 - 2 * quality)
-    whole = torch.tensor(base, dtype=torch.float64, device=qualities.device)
-    return ((whole * scale + 50) / 100).floor().clamp(1, 255).view(-1, 8, 8)
+    base = sampling.constant((_LUMA, _CHROMA), qualities.device, torch.float64)
+    return ((base[:, None] * scale + 50) / 100).floor().clamp(1, 255).unflatten(2, (8, 8))
 
 
 def _halve(plane: Tensor) -> Tensor:
@@ -112,7 +115,9 @@ def _lose(plane: Tensor, table: Tensor) -> Tensor:
     """(N, H, W) 0 to 255 through DCT, rounding to whole multiples of the table, and back."""
     count, height, width = plane.shape
     blocks = (plane - 128).view(count, height // 8, 8, width // 8, 8).transpose(2, 3)
-    there, back = (torch.from_numpy(one).to(plane.device) for one in (_forward(), _inverse()))
+    there, back = (
+        sampling.constant(one, plane.device, torch.float64) for one in (_forward(), _inverse())
+    )
     first, second = _BITS - _SPARE, _BITS + _SPARE
     rows = _round(blocks @ there.T, first)
     found = _round(there @ rows, second)
@@ -143,11 +148,15 @@ def _odd(a: list, b: list) -> list:
     ]
 
 
+def _rows(values: list) -> tuple[tuple[float, ...], ...]:
+    return tuple(tuple(row.tolist()) for row in values)
+
+
 _ODD = ["0.29", "2.05", "3.07", "1.50"]
 
 
 @functools.cache
-def _forward() -> np.ndarray:
+def _forward() -> tuple[tuple[float, ...], ...]:
     """(8, 8): jfdctint.c's pass, before its shift."""
     d = list(np.eye(8))
     sums, differences = [d[i] + d[7 - i] for i in range(4)], [d[i] - d[7 - i] for i in range(4)]
@@ -158,11 +167,11 @@ def _forward() -> np.ndarray:
     out2, out6 = z1 + falling * _C["0.76"], z1 - middle * _C["1.84"]
     unit = 1 << _BITS
     even = [(outer + inner) * unit, out2, (outer - inner) * unit, out6]
-    return np.stack([even[0], out1, even[1], out3, even[2], out5, even[3], out7])
+    return _rows([even[0], out1, even[1], out3, even[2], out5, even[3], out7])
 
 
 @functools.cache
-def _inverse() -> np.ndarray:
+def _inverse() -> tuple[tuple[float, ...], ...]:
     """(8, 8): jidctint.c's pass, before its shift."""
     d, unit = list(np.eye(8)), 1 << _BITS
     z1 = (d[2] + d[6]) * _C["0.54"]
@@ -172,4 +181,4 @@ def _inverse() -> np.ndarray:
     odd = _odd([d[7], d[5], d[3], d[1]], _ODD)[::-1]
     first = [one + other for one, other in zip(even, odd, strict=True)]
     last = [one - other for one, other in zip(even, odd, strict=True)]
-    return np.stack([*first, *last[::-1]])
+    return _rows([*first, *last[::-1]])

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import cv2
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from mfr_kit.errors import KitError
 from mfr_kit.masks.batched import sampling
@@ -81,19 +81,13 @@ def make_grey(views: Tensor, _: Tensor | None = None) -> Tensor:
 def blur(views: Tensor, kernels: Tensor) -> Tensor:
     """`cv2.filter2D`, (N, K, K) float32 kernels."""
     taps, (height, width) = kernels.shape[1], views.shape[2:]
-    rows, columns = (
-        [
-            sampling.reflect(torch.arange(size, device=views.device) + offset - taps // 2, size)
-            for offset in range(taps)
-        ]
-        for size in (height, width)
-    )
+    around = nn.functional.pad(views, [taps // 2] * 4, mode="reflect")
     summed = torch.zeros_like(views)
     for row in range(taps):
-        line = views[:, :, rows[row]]
         for column in range(taps):
             weight = kernels[:, row, column].view(-1, 1, 1, 1)
-            summed.addcmul_(line[:, :, :, columns[column]], weight)
+            part = around[:, :, row : row + height, column : column + width]
+            summed.addcmul_(part, weight)
     return sampling.to_byte(summed)
 
 
@@ -143,19 +137,19 @@ def _to_rgb(hue: Tensor, saturation: Tensor, value: Tensor) -> Tensor:
     falling, rising = ((1 - exact * one).float() for one in (part, 1 - part))
     shares = [torch.ones_like(value), 1 - saturation, falling, rising]
     choices = [value * (1 / 255) * share * 255 for share in shares]
-    order = torch.tensor(_SECTORS, device=value.device)[sector].movedim(-1, 1)
+    order = sampling.constant(_SECTORS, value.device, torch.int64)[sector].movedim(-1, 1)
     found = torch.stack(choices, dim=1).gather(1, order)
-    cuts = torch.tensor(_cuts(value.shape[2]), device=value.device)
+    cuts = sampling.constant(_cuts(value.shape[2]), value.device, torch.bool)
     return torch.where(cuts, found.floor(), found.round())
 
 
 @functools.cache
-def _cuts(width: int) -> list[bool]:
+def _cuts(width: int) -> tuple[bool, ...]:
     """In which columns OpenCV's HSV2RGB cuts fractions off: where it computes in vectors, whose
     width is the processor's; in what is left of a row it rounds.
     """
     probe = np.full((1, width, 3), (119, 255, 81), np.uint8)  # green is 2.7
-    return (cv2.cvtColor(probe, cv2.COLOR_HSV2RGB)[0, :, 1] == 2).tolist()
+    return tuple((cv2.cvtColor(probe, cv2.COLOR_HSV2RGB)[0, :, 1] == 2).tolist())
 
 
 # of each sixth of a turn: which of value, least, falling, rising are red, green, blue
