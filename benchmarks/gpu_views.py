@@ -71,7 +71,7 @@ def make_steps(rng: np.random.Generator) -> list[Step]:
 def packed(plans: list[ViewPlan], masks: library.Library, pinned: bool):
     """Faces and plans as a loader hands them over."""
     faces, batch = torch.from_numpy(np.stack([p.face for p in plans])), view_plan.pack(plans, masks)
-    return (faces.pin_memory(), batch.map(torch.Tensor.pin_memory)) if pinned else (faces, batch)
+    return (faces.pin_memory(), batch.pin_memory()) if pinned else (faces, batch)
 
 
 def same_views(device: torch.device, folder: Path) -> dict:

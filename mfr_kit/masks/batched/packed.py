@@ -58,9 +58,8 @@ class Packed:
 
     def map(self, change) -> "Packed":
         """Apply a function to every tensor: moved to a device, or pinned."""
-        named = {entry.name: getattr(self, entry.name) for entry in fields(self)}
-        tensors = {name: change(value) for name, value in named.items() if torch.is_tensor(value)}
-        return replace(self, **tensors)
+        names = [entry.name for entry in fields(self) if entry.name not in ("size", "widest")]
+        return replace(self, **{name: change(getattr(self, name)) for name in names})
 
 
 def can_pack(planned: Plan) -> bool:

@@ -31,11 +31,11 @@ class ViewBatch:
     epochs: np.ndarray  # (B,) passes: over the faces, or over the people
     mirrored: np.ndarray  # (B,) 0 or 1
     masked: np.ndarray  # (B,) 0 or 1
-    plans: view_plan.ViewPlans | None = None  # what a ViewRenderer does to the images
+    plans: view_plan.PlanBundle | None = None  # what a ViewRenderer does to the images
 
     def pin_memory(self) -> "ViewBatch":
         """Let the DataLoader pin what goes to the device, for a copy that overlaps."""
-        plans = None if self.plans is None else self.plans.map(Tensor.pin_memory)
+        plans = None if self.plans is None else self.plans.pin_memory()
         return replace(self, images=self.images.pin_memory(), plans=plans)
 
 

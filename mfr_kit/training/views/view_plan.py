@@ -4,6 +4,7 @@ plan, and a batch's as tensors.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,6 +15,8 @@ from mfr_kit.masks.batched.packed import Packed
 from mfr_kit.masks.library import Library
 from mfr_kit.masks.plan import Plan
 from mfr_kit.training.views.photometry import ORDER, Step
+
+_ALIGNED = 16  # bytes at whose multiples a tensor begins
 
 
 @dataclass(frozen=True)
@@ -52,19 +55,65 @@ class ViewPlans:
     matrices: Tensor
     steps: list[tuple[str, Tensor, Tensor]]
 
-    def map(self, change: Callable[[Tensor], Tensor]) -> "ViewPlans":
-        """Apply a function to every tensor: moved to a device, or pinned."""
+    def map(self, change: Callable[[Any], Any]) -> "ViewPlans":
+        """Apply a function to everything that stands for a tensor."""
         masks = None if self.masks is None else self.masks.map(change)
         steps = [(kind, change(rows), change(values)) for kind, rows, values in self.steps]
         return replace(self, masks=masks, matrices=change(self.matrices), steps=steps)
 
 
-def pack(plans: Sequence[ViewPlan], library: Library | None) -> ViewPlans:
+@dataclass(frozen=True)
+class PlanBundle:
+    """The plans of a batch in one piece, which goes between processes and to a device at once: a
+    loader holds a file open for each tensor of each batch.
+
+    Args:
+        data: (n,) uint8, all tensors.
+        outline: with the place of each in `data`, its type and its shape where the tensors were.
+    """
+
+    data: Tensor
+    outline: ViewPlans
+
+    def pin_memory(self) -> "PlanBundle":
+        """Let a copy to a device overlap."""
+        return PlanBundle(self.data.pin_memory(), self.outline)
+
+    def open(self, device: torch.device) -> ViewPlans:
+        """Give the tensors back, on a device."""
+        data = self.data.to(device, non_blocking=True)
+
+        def take(place: tuple[slice, torch.dtype, torch.Size]) -> Tensor:
+            where, dtype, shape = place
+            return data[where].view(dtype).view(shape)
+
+        return self.outline.map(take)
+
+
+def bundle(plans: ViewPlans) -> PlanBundle:
+    """Copy all tensors into one."""
+    parts: list[Tensor] = []
+    end = 0
+
+    def put(tensor: Tensor) -> tuple[slice, torch.dtype, torch.Size]:
+        nonlocal end
+        flat = tensor.contiguous().view(-1).view(torch.uint8)
+        rest = -len(flat) % _ALIGNED
+        parts.extend([flat, flat.new_zeros(rest)])
+        start, end = end, end + len(flat) + rest
+        return slice(start, start + len(flat)), tensor.dtype, tensor.shape
+
+    outline = plans.map(put)
+    return PlanBundle(torch.cat(parts), outline)
+
+
+def pack(plans: Sequence[ViewPlan], library: Library | None) -> PlanBundle:
     """Put the plans of a batch together; `library` is what masks were drawn from, None without."""
     worn = [(row, plan.mask) for row, plan in enumerate(plans) if plan.mask is not None]
     masks = packed.pack(worn, library) if library is not None else None
     matrices = torch.from_numpy(np.stack([plan.matrix for plan in plans]))
-    return ViewPlans(masks, matrices, _pack_steps([_merge(plan.steps) for plan in plans]))
+    steps = _pack_steps([_merge(plan.steps) for plan in plans])
+    return bundle(ViewPlans(masks, matrices, steps))
 
 
 def _merge(steps: Sequence[Step]) -> list[Step]:

@@ -13,7 +13,7 @@ from mfr_kit.masks.batched import sampling
 from mfr_kit.masks.batched.paint import Painter
 from mfr_kit.masks.library import Library
 from mfr_kit.training.views import jpeg
-from mfr_kit.training.views.view_plan import ViewPlans
+from mfr_kit.training.views.view_plan import PlanBundle
 
 _LUMA = (9798, 19235, 3735)  # of 32768, as OpenCV's RGB2GRAY
 
@@ -45,17 +45,17 @@ class ViewRenderer:
         self._device = device
 
     @torch.no_grad()
-    def render(self, faces: Tensor, plans: ViewPlans) -> Tensor:
+    def render(self, faces: Tensor, bundle: PlanBundle) -> Tensor:
         """Make the views of a batch.
 
         Args:
             faces: (B, 112, 112, 3) uint8 RGB, anywhere.
-            plans: what to do to them, anywhere.
+            bundle: what to do to them, anywhere.
         Returns:
             (B, 112, 112, 3) uint8 RGB on the device.
         """
         packed = sampling.pack(faces.to(self._device, non_blocking=True))
-        plans = plans.map(lambda values: values.to(self._device, non_blocking=True))
+        plans = bundle.open(self._device)
         if plans.masks is not None:
             assert self._painter is not None  # its library gave the masks
             packed = self._painter.paint(packed, plans.masks)

@@ -1,5 +1,7 @@
 """Views whose pixels are made for a batch in torch are those that the loader's workers make."""
 
+import pickle
+
 import cv2
 import numpy as np
 import pytest
@@ -59,7 +61,7 @@ def test_nothing_is_left_on_the_cpu(masks):
     plans = [views.plan(head(1), TEMPLATE, rng_for(2, 0, index)) for index in range(96)]
     faces = torch.from_numpy(np.stack([one.face for one in plans]))
     batch, meta = view_plan.pack(plans, masks), torch.device("meta")
-    assert {kind for kind, _, _ in batch.steps} == set(ORDER)
+    assert {kind for kind, _, _ in batch.outline.steps} == set(ORDER)
     made = ViewRenderer(masks, meta).render(faces, batch)
     assert made.device == meta and made.shape == faces.shape and made.dtype == torch.uint8
 
@@ -119,6 +121,21 @@ def test_batches_of_plans_give_the_views_of_any_number_of_workers(set_folder, ma
     assert torch.equal(made[0], made[2])
     assert share_off(torch.cat([one.images for one in wanted]).numpy(), made[0].numpy()) <= 1e-3
     assert not torch.equal(torch.cat([one.images for one in found]), made[0])
+
+
+def test_a_batch_of_plans_is_one_tensor_and_comes_out_as_it_went_in(masks):
+    """And is aligned, whatever the sizes of its parts."""
+    parts = [("noise", torch.tensor([4]), torch.arange(7, dtype=torch.int8).view(1, 7))]
+    parts.append(("grey", torch.tensor([0, 2]), torch.zeros(2, 0, dtype=torch.uint8)))
+    plans = view_plan.ViewPlans(None, torch.rand(3, 2, 3, dtype=torch.float64), parts)
+    bundle = view_plan.bundle(plans)
+    opened = pickle.loads(pickle.dumps(bundle)).open(CPU)
+    assert bundle.data.dtype == torch.uint8 and bundle.data.ndim == 1
+    assert opened.masks is None and torch.equal(opened.matrices, plans.matrices)
+    for (kind, *tensors), (same_kind, *same) in zip(plans.steps, opened.steps, strict=True):
+        assert kind == same_kind
+        for one, other in zip(tensors, same, strict=True):
+            assert one.dtype == other.dtype and torch.equal(one, other)
 
 
 def test_where_views_are_made_is_said_or_refused_in_one_line():
