@@ -134,6 +134,7 @@ def load_embedder(
     threads: int = 0,
     device: str = "cpu",
     output: str | None = None,
+    precision: str = "float32",
 ) -> "Embedder":
     """Load a recogniser of any kind behind one interface.
 
@@ -142,14 +143,14 @@ def load_embedder(
             one of the kit's backbones, or several with commas between them: an ensemble.
         normalisation: "minus1_to_1" or "raw_0_255", for an .onnx that does not say.
         threads: CPU threads, 0 for all.
-        device: "cpu" or "cuda", for run folders and state dicts.
+        device: "cpu", "auto", "cuda", "cuda:N", "tensorrt" or "mps" (docs/guides/gpu.md).
         output: which output to keep of an .onnx that has several.
+        precision: "float32", "tf32" (CUDA) or "bf16" (what torch runs) of its products.
     Returns:
         An object with `embed(faces)`: (B, 112, 112, 3) uint8 RGB to (B, D) float32, not
         normalised; and `name`, `embedding_size`, `fingerprint`, `lineage`.
     Raises:
-        KitError: not found, no recogniser, or a normalisation that is missing or contradicts the
-            file.
+        KitError: not found, no recogniser, or a normalisation or device that it cannot have.
     Example:
         >>> import numpy as np
         >>> embedder = mk.load_embedder("sface")  # needs the asset sface
@@ -158,7 +159,8 @@ def load_embedder(
     """
     from mfr_kit.models.embedders import load_embedder as load
 
-    return load(spec, normalisation=normalisation, threads=threads, device=device, output=output)
+    read = functools.partial(load, normalisation=normalisation, output=output)
+    return read(spec, threads=threads, device=device, precision=precision)
 
 
 def to_tensor(faces: "np.ndarray | Tensor") -> "Tensor":

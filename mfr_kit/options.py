@@ -91,15 +91,18 @@ def option(  # noqa: PLR0913  an option is described in one place
     return dataclasses.field(default=default, metadata=metadata)
 
 
-def like(cls: type, name: str, section: str | None = None) -> Any:
-    """Declare a field of an options class as another one has it, in another section where one is
-    given.
+def like(
+    cls: type, name: str, section: str | None = None, default: Any = dataclasses.MISSING
+) -> Any:
+    """Declare a field of an options class as another one has it, in another section or with
+    another default where one is given.
     """
     entry = cls.__dataclass_fields__[name]  # type: ignore[attr-defined]
     metadata = dict(entry.metadata)
     if section is not None:
         metadata["section"] = section
-    return dataclasses.field(default=entry.default, metadata=metadata)
+    default = entry.default if default is dataclasses.MISSING else default
+    return dataclasses.field(default=default, metadata=metadata)
 
 
 def check_ranges(options: Any) -> None:

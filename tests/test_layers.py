@@ -15,7 +15,7 @@ ORDER = [
         *["errors", "seeding", "registry", "text", "records", "tables"],
         *["system_errors", "paths", "files", "ranges", "option_names", "options"],
         *["shipped", "dequantize"],
-        "assets",
+        *["assets", "providers"],
     ],
     ["data"],
     ["masks"],

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from mfr_kit.data.lists import ListOptions
 from mfr_kit.errors import KitError
+from mfr_kit.models.options import RecogniserOptions
 from mfr_kit.options import like, option, options_class
 from mfr_kit.training.options import RunOptions
 from mfr_kit.training.settings import TeacherSpec
@@ -111,13 +112,8 @@ class AdaptOptions:
         within=">=0",
         affects="machine",
     )
-    device: str = option(
-        "auto",
-        help="Where a recogniser that is a torch network, or becomes one, runs: auto, cpu, cuda, "
-        "cuda:N or mps.",
-        section="Machine",
-        affects="machine",
-    )
+    device: str = like(RecogniserOptions, "device", section="Machine", default="auto")
+    precision: str = like(RecogniserOptions, "precision", section="Teacher")
     bank: Path | None = option(
         None,
         help="Folder of stored embeddings, shared with distill and between runs; default: "
@@ -154,7 +150,9 @@ class AdaptOptions:
     @property
     def recogniser(self) -> TeacherSpec:
         """Which recogniser is adapted, and how its file is read."""
-        return TeacherSpec(self.teacher, self.normalisation, self.output, self.threads)
+        return TeacherSpec(
+            self.teacher, self.normalisation, self.output, self.threads, self.precision
+        )
 
     @property
     def objective(self) -> "Objective":

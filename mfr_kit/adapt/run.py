@@ -19,7 +19,7 @@ from mfr_kit.adapt.masked_views import MaskedViews
 from mfr_kit.adapt.options import AdaptOptions
 from mfr_kit.data.face_set.faceset import FaceSet
 from mfr_kit.masks import library
-from mfr_kit.models import placement, preprocess, trained_people, weights
+from mfr_kit.models import preprocess, trained_people, weights
 from mfr_kit.models.embedders import ADAPTED, Embedder
 from mfr_kit.paths import check_output
 from mfr_kit.training import networks, people, preflight, prepare
@@ -60,9 +60,8 @@ def adapt(options: AdaptOptions) -> Adapted:
         options.recipe.mask_ratio, options.masks, options.mask_folder, options.mask_mix
     )
     masks = library.load(chosen.names, chosen.folder, chosen.mix).preload()
-    device = placement.resolve(options.device)
-    recogniser = networks.load_teacher(options.recogniser, device)
-    # of an ONNX file that runs as a torch network, the file is what gets the adapter
+    recogniser = networks.load_teacher(options.recogniser, options.device)
+    # of an ONNX file that runs on a device, the file as the CPU runs it is what gets the adapter
     written = getattr(recogniser, "source", recogniser)
     graph_of(written)  # what cannot be written is refused before the hours of embedding
     preflight.check_batch(options.batch_size, 2 * options.views * len(faces), "views")

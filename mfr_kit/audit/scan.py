@@ -16,6 +16,7 @@ from mfr_kit.data.images import decode_rgb
 from mfr_kit.data.training_set import TrainingSet, from_names
 from mfr_kit.errors import KitError, SetError
 from mfr_kit.models.embedders import Embedder
+from mfr_kit.models.rounding import tell_rounding
 
 BATCH = 64
 
@@ -71,7 +72,9 @@ def scan(source: TrainingSet, embedder: Embedder | None, detector: Detector | No
     Raises:
         KitError: none is an image; or what is wrong concerns the set as a whole.
     """
-    files, pixels, parts, batch, kept, bad, turned = [], [], [], [], [], [], []
+    files, pixels, batch, kept, bad, turned = [], [], [], [], [], []
+    parts: list[np.ndarray] = []
+
     for row in range(len(source)):
         try:
             data = source.encoded(row)
@@ -92,7 +95,7 @@ def scan(source: TrainingSet, embedder: Embedder | None, detector: Detector | No
         elif embedder is not None:
             batch.append(crop[0])
             if len(batch) == BATCH:
-                parts.append(embedder.embed(np.stack(batch)))
+                parts.append(_embed(embedder, batch, source, first=not parts))
                 batch = []
     if not kept:
         raise KitError(
@@ -100,13 +103,19 @@ def scan(source: TrainingSet, embedder: Embedder | None, detector: Detector | No
         )
     embeddings = None
     if embedder is not None:
-        parts += [embedder.embed(np.stack(batch))] if batch else []
+        parts += [_embed(embedder, batch, source, first=not parts)] if batch else []
         embeddings = np.concatenate(parts).astype(np.float32)
         embeddings /= np.maximum(np.linalg.norm(embeddings, axis=1, keepdims=True), 1e-12)
     unreadable = tuple((source.person(row), source.names[row]) for row, _ in bad)
     hashes = np.array(files, np.uint64), np.array(pixels, np.uint64)
     chosen = source.select(np.array(kept))
     return Scan(chosen, *hashes, embeddings, unreadable, tuple(turned))
+
+
+def _embed(embedder: Embedder, batch: list, source: TrainingSet, first: bool) -> np.ndarray:
+    if first:
+        tell_rounding(embedder, len(batch), batch.__getitem__, str(source.path))
+    return embedder.embed(np.stack(batch))
 
 
 def _turns(detector: Detector, image: np.ndarray, crop: tuple | None) -> int:

@@ -99,7 +99,7 @@ def load_maker(job: Job) -> FaceMaker:
     needed = not how.aligned or how.own_landmarks
     # one look at a tight crop is no better than the template
     robust = how.robust or how.own_landmarks
-    detector = load_detector(how.detector, how.model, robust) if needed else None
+    detector = load_detector(how.detector, how.model, robust, how.provider) if needed else None
     return FaceMaker(
         source=job.selection.src,
         detector=None if how.aligned else detector,

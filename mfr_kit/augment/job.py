@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,9 @@ from typing import Any
 from mfr_kit import __version__
 from mfr_kit.augment.options import AugmentOptions
 from mfr_kit.augment.selection import Selection
+from mfr_kit.data.alignment.detect import choose_provider
 from mfr_kit.options import as_dict, names_affecting
+from mfr_kit.providers import Provider
 
 _NAME_BYTES = 250  # that leave room for `.part` in a file system's 255
 
@@ -24,6 +27,7 @@ class Alignment:
     upright: bool  # turn photographs that lie on their side or upside down
     aligned: bool  # the photographs are aligned faces and stay as they are
     own_landmarks: bool  # look for an aligned face's landmarks, for its mask
+    provider: Provider | None = None  # where the detector runs; None for the CPU
 
 
 @dataclass(frozen=True)
@@ -66,8 +70,20 @@ class Job:
     about: dict[str, Any]  # what faceset.json says of it (JSON-able)
 
 
-def job_of(options: AugmentOptions) -> Job:
-    """Take apart what the user asked for, by subject."""
+def job_of(options: AugmentOptions, say: Callable[[str], None] = lambda line: None) -> Job:
+    """Take apart what the user asked for, by subject.
+
+    Args:
+        options: the command's.
+        say: is told where the detector runs, where `--device` does not say it by itself.
+    Raises:
+        KitError: a device that onnxruntime does not have.
+    """
+    provider = None
+    if options.detect or not options.aligned:
+        provider, line = choose_provider(options.detector, options.device)
+        if line:
+            say(line)
     selection = Selection(
         src=options.src,
         level=options.level,
@@ -82,6 +98,7 @@ def job_of(options: AugmentOptions) -> Job:
         upright=options.upright,
         aligned=options.aligned,
         own_landmarks=options.detect,
+        provider=provider,
     )
     twins = Twins(options.ratio, options.seed, options.masks, options.draws_on_photo)
     target = Target(options.dst, f".{options.image}", options.format == "rec", options.shards)

@@ -127,6 +127,12 @@ class AugmentOptions:
         "insightface the name or folder of a model pack.",
         section="Photographs",
     )
+    device: str = option(
+        "cpu",
+        help="Where insightface's detector runs: auto, cpu, cuda, cuda:N or tensorrt; a device "
+        "wants few --workers, and finds landmarks that differ in the last digits.",
+        section="Photographs",
+    )
     workers: int | None = option(
         None,
         help="Processes; 0 works in this one. Default: one per core.",

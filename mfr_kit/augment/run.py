@@ -67,7 +67,7 @@ def augment(options: AugmentOptions, say: Say = keep_quiet) -> Summary:
     if left_over.is_dir():  # killed between moving the whole set to DST and tidying up
         shutil.rmtree(left_over)
         return Summary(faceset.FaceSet.open(options.dst).counts)
-    job = job_of(options)
+    job = job_of(options, say)
     seen = begin(job, say)
     summary = Summary(counts={})
     with (

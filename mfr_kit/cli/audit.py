@@ -4,7 +4,8 @@ from pathlib import Path
 from typing import Any
 
 from mfr_kit.cli._command import command
-from mfr_kit.options import option, options_class
+from mfr_kit.models.options import RecogniserOptions
+from mfr_kit.options import like, option, options_class
 
 
 @options_class
@@ -61,11 +62,8 @@ class AuditOptions:
         within="0..5",
     )
     other_level: int | None = option(None, help="The same in the second set.", within="0..5")
-    device: str = option(
-        "cpu",
-        help="Where the recogniser runs: auto, cpu, cuda, cuda:N or mps.",
-        affects="machine",
-    )
+    device: str = like(RecogniserOptions, "device", section="")
+    precision: str = like(RecogniserOptions, "precision", section="")
     threads: int = option(
         0, help="CPU threads of the recogniser, 0 for all.", within=">=0", affects="machine"
     )
@@ -79,10 +77,9 @@ def audit(options: AuditOptions) -> None:
 
     from mfr_kit.audit import findings as room
     from mfr_kit.audit.scan import open_set, scan
-    from mfr_kit.data.alignment.detect import load_detector
+    from mfr_kit.data.alignment.detect import choose_provider, load_detector
     from mfr_kit.data.face_set.faceset_files import ROWS
     from mfr_kit.data.photographs.folder_checks import refuse_overlap
-    from mfr_kit.models import placement
     from mfr_kit.models.embedders import load_embedder
 
     sets = [path for path in (options.src, options.other) if path is not None]
@@ -97,10 +94,12 @@ def audit(options: AuditOptions) -> None:
             normalisation=options.normalisation,
             threads=options.threads,
             output=options.output,
-            device=placement.resolve_unless_cpu(options.device) or "cpu",
-            strict=options.device != "auto",
+            device=options.device,
+            precision=options.precision,
         )
     detector = load_detector() if embedder and options.turned else None
+    if detector is not None and (line := choose_provider("yunet", options.device)[1]):
+        print(line)
     levels = (options.level, options.other_level)
     sources = [open_set(path, level, print) for path, level in zip(sets, levels, strict=False)]
     one, *others = (scan(source, embedder, detector) for source in sources)

@@ -21,7 +21,12 @@ def export_onnx(options: ExportOptions) -> None:
         check_output(path.with_suffix(f".{options.edge}.onnx"), "file", f"--edge {options.edge}")
     faces = open_source(options.faces).read(0, 256) if options.faces else None
     done = export.export_run(
-        options.run, options.out, options.opset, faces, for_cpu=options.runs_on == "cpu"
+        options.run,
+        options.out,
+        options.opset,
+        faces,
+        for_cpu=options.runs_on == "cpu",
+        device=options.device,
     )
     for name, difference in done.parity.items():
         print(

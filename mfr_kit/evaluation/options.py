@@ -4,6 +4,7 @@ from pathlib import Path
 
 from mfr_kit.data.lists import ListOptions
 from mfr_kit.errors import KitError
+from mfr_kit.models.options import RecogniserOptions
 from mfr_kit.options import like, option, options_class
 
 
@@ -166,12 +167,8 @@ class EvaluateOptions:
     batch: int = option(
         64, help="Faces a run of the network.", section="Networks", within=">=1", affects="machine"
     )
-    device: str = option(
-        "cpu",
-        help="Where networks run and all pairs are compared: auto, cpu, cuda, cuda:N or mps.",
-        section="Networks",
-        affects="machine",
-    )
+    device: str = like(RecogniserOptions, "device")
+    precision: str = like(RecogniserOptions, "precision")
     threads: int = option(
         0,
         help="CPU threads of the network; 0 for all.",

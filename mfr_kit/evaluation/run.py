@@ -324,8 +324,8 @@ def _load(
             normalisation=normalisation,
             threads=options.threads,
             output=options.output,
-            device=placement.resolve_unless_cpu(options.device) or "cpu",
-            strict=options.device != "auto",
+            device=options.device,
+            precision=options.precision,
         )
     if options.flip:
         raise KitError(

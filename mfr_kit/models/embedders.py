@@ -9,12 +9,13 @@ import numpy as np
 
 from mfr_kit import assets
 from mfr_kit.errors import KitError
+from mfr_kit.models import placement
 from mfr_kit.models.ensemble import EnsembleEmbedder
 from mfr_kit.models.notes import say_once
 from mfr_kit.models.onnx_embedder import OnnxEmbedder
 from mfr_kit.models.preprocess import NORMALISATIONS
 from mfr_kit.models.spec import ADAPTED, ASSET_NORMALISATION, WEIGHTS, ModelSpec, parse_specs
-from mfr_kit.models.torch_embedder import TorchEmbedder, on_device
+from mfr_kit.models.torch_embedder import TorchEmbedder
 from mfr_kit.registry import near_path, unknown
 
 if TYPE_CHECKING:
@@ -47,7 +48,6 @@ def load_embedder(
     device: "str | torch.device" = "cpu",
     output: str | None = None,
     precision: str = "float32",
-    strict: bool = False,
 ) -> Embedder:
     """Load a recogniser.
 
@@ -59,46 +59,73 @@ def load_embedder(
         normalisation: one of `preprocess.NORMALISATIONS`, of those that do not say; needed for an
             .onnx without ours in its metadata.
         threads: CPU threads, 0 for all.
-        device: where it runs (`placement.resolve`). An ONNX file runs on the CPU, or on another
-            device as a torch network where it is a graph of one of our backbones.
+        device: where it runs: a `--device` (`placement.KINDS`). An ONNX file runs there by
+            onnxruntime, or as a torch network where onnxruntime has not the device; "auto" says
+            where, and leaves on the CPU what the device cannot run.
         output: name of the output to keep of an .onnx that has several.
-        precision: of the products on a device, "float32" or "bf16".
-        strict: refuse an ONNX file that the device cannot run, instead of a note and the CPU.
+        precision: of the products, one of `placement.PRECISIONS`.
     Raises:
-        KitError: not found, not a recogniser, or a normalisation missing or contradicting the file.
+        KitError: not found, not a recogniser, a normalisation missing or contradicting the file, or
+            a device or precision that it cannot have.
     """
     if normalisation not in (None, *NORMALISATIONS):
         choices = list(NORMALISATIONS)
         raise KitError(unknown("value for --normalisation", normalisation, choices))
+    if precision not in placement.PRECISIONS:
+        raise KitError(unknown("value for --precision", precision, list(placement.PRECISIONS)))
+    name = str(device)
+    there = placement.resolve_unless_cpu(name)
+    place = None if there is None or there.type == "cpu" else there
     members = [
-        _load(one, normalisation, threads, (device, precision), output) for one in parse_specs(spec)
+        _put(_load(one, normalisation, threads, (place, precision), output), name, place, precision)
+        for one in parse_specs(spec)
     ]
-    if str(device) != "cpu":
-        import torch
+    whole = members[0] if len(members) == 1 else EnsembleEmbedder(members)
+    if name == "auto" and placement.is_first_rank():
+        for one in members:
+            engine = "onnxruntime" if isinstance(one, OnnxEmbedder) else "torch"
+            where = "the CPU" if place is None or one.device == "cpu" else str(place)
+            say_once(f"--device auto: {engine} runs {one.name} on {where}")
+    return whole
 
-        there = torch.device(device)
-        members = [
-            on_device(one, there, precision, strict) if isinstance(one, OnnxEmbedder) else one
-            for one in members
-        ]
-    return members[0] if len(members) == 1 else EnsembleEmbedder(members)
+
+def _put(
+    member: OnnxEmbedder | TorchEmbedder, name: str, place: "torch.device | None", precision: str
+) -> OnnxEmbedder | TorchEmbedder:
+    """Bring one model, as `_load` gives it, to its device.
+
+    Raises:
+        KitError: the device cannot run it, or not in this precision.
+    """
+    if not isinstance(member, OnnxEmbedder):
+        return member
+    if place is not None:
+        from mfr_kit.models.converted_embedder import on_device
+
+        return on_device(member, name, place, precision)
+    if precision != "float32":
+        raise KitError(
+            f"{member.path}: onnxruntime runs it on the CPU in float32: leave --precision "
+            f"{precision} out, or give --device cuda"
+        )
+    return member
 
 
 def _load(
     spec: ModelSpec,
     usual: str | None,
     threads: int,
-    device: "tuple[str | torch.device, str]",
+    how: "tuple[torch.device | None, str]",
     output: str | None,
-) -> Embedder:
+) -> OnnxEmbedder | TorchEmbedder:
     """Load one model; `usual` is the normalisation of those that do not say."""
-    place, own = spec
-    if place in ASSET_NORMALISATION:
-        fixed = _fixed(spec, ASSET_NORMALISATION[place], usual)
-        entry = assets.asset(place)
+    named, own = spec
+    if named in ASSET_NORMALISATION:
+        fixed = _fixed(spec, ASSET_NORMALISATION[named], usual)
+        entry = assets.asset(named)
         found = assets.path(entry.name)
         return OnnxEmbedder(found, fixed, threads, name=entry.name, lineage=entry.lineage)
-    path = Path(place)
+    path = Path(named)
     if (path / ADAPTED).is_file() and not (path / "student.pt").is_file():
         found, name = path / ADAPTED, path.name
         return OnnxEmbedder(found, own, threads, name=name, output=output, usual=usual)
@@ -106,13 +133,14 @@ def _load(
         return OnnxEmbedder(path, own, threads, output=output, usual=usual)
     if path.is_dir() or (path.suffix.lower() in WEIGHTS and path.is_file()):
         _fixed(spec, TorchEmbedder.normalisation, usual)
-        return TorchEmbedder(path, threads, *device)
+        place, precision = how
+        return TorchEmbedder(path, threads, place or "cpu", precision)
     known = ", ".join(sorted(ASSET_NORMALISATION))
     kinds = f"no .onnx file, no state dict ({', '.join(WEIGHTS)}) and no run folder"
-    hint = near_path(place, sorted(ASSET_NORMALISATION))
+    hint = near_path(named, sorted(ASSET_NORMALISATION))
     if path.suffix.lower() in (".csv", ".npz", ".txt", ".npy", ".parquet"):
         hint = "; embeddings come as .npy or .parquet, to `kit.py evaluate`"
-    raise KitError(f"no model '{place}': it is no asset ({known}), {kinds}{hint}")
+    raise KitError(f"no model '{named}': it is no asset ({known}), {kinds}{hint}")
 
 
 def _fixed(spec: ModelSpec, normalisation: str, usual: str | None) -> str:

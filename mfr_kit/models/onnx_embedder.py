@@ -1,6 +1,8 @@
-"""An ONNX recogniser, ours or anybody's, that embeds faces on the CPU."""
+"""An ONNX recogniser, ours or anybody's, that onnxruntime runs, on the CPU or a CUDA device."""
 
+import copy
 import hashlib
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -8,10 +10,12 @@ import numpy as np
 from mfr_kit.errors import KitError
 from mfr_kit.models import identity, preprocess
 from mfr_kit.models import lineage as lineages
+from mfr_kit.models.bound_session import BoundSession
 from mfr_kit.models.notes import say_once
 from mfr_kit.models.onnx_file import printable
 from mfr_kit.models.runtime import metadata_of, open_session
 from mfr_kit.models.signature import Signature, read_signature
+from mfr_kit.providers import Provider
 from mfr_kit.seeding import rng_for
 
 PIXELS = "raw_0_255"  # what an input of bytes takes
@@ -20,7 +24,7 @@ AGREE = 1e-3
 
 
 class OnnxEmbedder:
-    """An ONNX recogniser on the CPU, read from `path`.
+    """An ONNX recogniser on the CPU, read from `path`; `moved` gives it on a device.
 
     A graph with a fixed batch size is fed batches of that size, the last one padded; one that says
     its batch is free and stops at two faces, or mixes them, is fed one by one.
@@ -50,6 +54,9 @@ class OnnxEmbedder:
         usual: str | None = None,
     ):
         self.path, self._threads = path, threads
+        self.device, self.precision = "cpu", "float32"
+        self._bound: BoundSession | None = None
+        self._on_cpu: OnnxEmbedder | None = None
         self._session, self._is_quick = open_session(path, threads, quick=True), True
         meta = metadata_of(self._session, str(path))
         self.signature = read_signature(self._session, str(path), output)
@@ -69,6 +76,44 @@ class OnnxEmbedder:
             say_once(f"{path} takes faces as (N, 112, 112, 3): they are transposed for it")
         self.batch = self.signature.batch  # faces fed at once, None for any number
         self.embedding_size = self._try_out()
+
+    @property
+    def source(self) -> "OnnxEmbedder":
+        """This recogniser on the CPU."""
+        return self._on_cpu or self
+
+    def moved(self, provider: Provider) -> "OnnxEmbedder":
+        """Return this recogniser on a device; this one stays and is its `source`.
+
+        Raises:
+            KitError: onnxruntime does not have the provider, cannot start it, or fails on it.
+        """
+        import torch
+
+        other = copy.copy(self)
+        other._on_cpu = self
+        other._session = open_session(self.path, self._threads, quick=True, provider=provider)
+        place = torch.device("cuda", provider.number)
+        other._bound = BoundSession(
+            other._session, self.signature, self.normalisation, place, str(self.path)
+        )
+        other.device = provider.engine
+        other.precision = "tf32" if provider.tf32 else "float32"
+        other.embed(np.zeros((1, 112, 112, 3), np.uint8))  # what fails, fails here
+        return other
+
+    def embed_exact(self, faces: np.ndarray) -> np.ndarray:
+        """As `embed`, in float32 on the CPU."""
+        return self.source.embed(faces)
+
+    def begin(self, faces: np.ndarray, mirrored: bool = False) -> Callable[[], np.ndarray]:
+        """Return what gives the faces' embeddings, and with `mirrored` those of their mirror images
+        behind them, which a device makes itself: (2 B, D).
+        """
+        if self._bound is not None and self.batch is None and len(faces):
+            return self._bound.begin(faces, mirrored)
+        found = self.embed(np.concatenate([faces, faces[:, :, ::-1]]) if mirrored else faces)
+        return lambda: found
 
     def embed(self, faces: np.ndarray) -> np.ndarray:
         """(B, 112, 112, 3) uint8 RGB -> (B, D) float32, not normalised."""
@@ -102,6 +147,8 @@ class OnnxEmbedder:
         return alone.shape[1]
 
     def _run(self, faces: np.ndarray) -> np.ndarray:
+        if self._bound is not None:
+            return self._bound.embed(faces)
         try:
             return self.signature.run(self._session, faces, self.normalisation, str(self.path))
         except KitError:

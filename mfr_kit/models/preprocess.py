@@ -25,13 +25,16 @@ META_FINGERPRINT = "mfr_kit.fingerprint"  # sha256 of the weights it was exporte
 META_OUTPUT = "mfr_kit.output"  # "backbone" or "projected"
 
 
-def to_tensor(faces: "np.ndarray | torch.Tensor") -> "torch.Tensor":
-    """Turn faces into the input of the kit's own networks, on the device the faces are on.
+def to_tensor(
+    faces: "np.ndarray | torch.Tensor", normalisation: str = "minus1_to_1"
+) -> "torch.Tensor":
+    """Turn faces into the input of a network, on the device the faces are on.
 
     Args:
         faces: (B, H, W, 3) uint8 RGB, NumPy or torch.
+        normalisation: see `to_input`; the kit's own networks take the usual one.
     Returns:
-        (B, 3, H, W) float32 in [-1, 1]: (x - 127.5) / 127.5, the challenge's normalisation.
+        (B, 3, H, W) float32; in [-1, 1] it is (x - 127.5) / 127.5, the challenge's normalisation.
     """
     import torch
 
@@ -42,7 +45,8 @@ def to_tensor(faces: "np.ndarray | torch.Tensor") -> "torch.Tensor":
         kind = type(faces).__name__
         raise KitError(f"faces must be one (B, H, W, 3) array, found a {kind}: np.stack joins them")
     _check(batch.shape, batch.dtype == torch.uint8, str(batch.dtype))
-    return batch.permute(0, 3, 1, 2).to(torch.float32).sub_(127.5).div_(127.5)
+    planes = batch.permute(0, 3, 1, 2).to(torch.float32)
+    return planes.sub_(127.5).div_(127.5) if normalisation == "minus1_to_1" else planes
 
 
 def to_input(faces: np.ndarray, normalisation: str) -> np.ndarray:

@@ -59,7 +59,7 @@ class Signature:
                 begins with `name`.
         """
         out = runtime.run(session, [self.output], self.feed(faces, normalisation), name)[0]
-        return _rows(out, len(faces), name)
+        return as_rows(out, len(faces), name)
 
 
 def read_signature(
@@ -141,8 +141,12 @@ def _others(outputs: list, chosen) -> str:
     return f"; --output may name another: {rest}"
 
 
-def _rows(out, count: int, name: str) -> np.ndarray:
-    """(B, D) of (B, D), (B, D, 1, 1) or, for one face, (D,)."""
+def as_rows(out, count: int, name: str) -> np.ndarray:
+    """Return (B, D) float32 of an output (B, D), (B, D, 1, 1) or, for one face, (D,).
+
+    Raises:
+        KitError: another shape; it begins with `name`.
+    """
     shape = np.shape(out)
     wide = [size for size in shape[1:] if size != 1]
     if len(shape) == 1 and count == 1 and shape[0] > 1:

@@ -2,6 +2,7 @@
 function.
 """
 
+import copy
 import io
 import json
 import sys
@@ -14,20 +15,20 @@ import onnx
 import torch
 from torch import nn
 
-from mfr_kit import __version__, files
+from mfr_kit import __version__, files, providers
 from mfr_kit.errors import KitError
-from mfr_kit.models import prelu, preprocess, trained_people
+from mfr_kit.models import placement, prelu, preprocess, trained_people
+from mfr_kit.models.parity import centred_difference, colour_faces, cosine_difference
 from mfr_kit.models.runtime import open_session
 from mfr_kit.models.sanity import ConstantCheck, refuse_broken
 from mfr_kit.models.weights import load_run
 from mfr_kit.paths import check_output, refuse_other
-from mfr_kit.seeding import rng_for
+from mfr_kit.providers import Provider
 from mfr_kit.submission import graph
 
 IR_VERSION = 6  # what opset 11 came with; every onnxruntime since 1.0 reads it
 OPSETS = range(11, 14)  # torch's exporter and onnxruntime 1.6 have these in common
 TOLERANCE = 1e-4  # largest cosine difference between torch and the file
-MIN_SPREAD = 1e-3  # of the embeddings' length
 INPUT, OUTPUT, BATCH = "input", "embedding", "N"
 
 
@@ -50,6 +51,7 @@ def export_run(
     opset: int = 11,
     faces: np.ndarray | None = None,
     for_cpu: bool = False,
+    device: str = "cpu",
 ) -> Exported:
     """Export the student of a run folder.
 
@@ -59,9 +61,10 @@ def export_run(
         opset: 11 to 13.
         faces: (B, 112, 112, 3) uint8 RGB to compare on beside the made-up ones.
         for_cpu: see `export_graph`.
+        device: see `compare`.
     Raises:
-        KitError: no such run, a network that cannot be written, or a file that disagrees with
-            torch.
+        KitError: no such run, a network that cannot be written, a device that is not there, or a
+            file that disagrees with torch.
     """
     run = load_run(run_folder)
     folder = run.path.parent
@@ -77,7 +80,7 @@ def export_run(
         # a run's weights are the backbone's; a projector stays behind in training
         preprocess.META_OUTPUT: "backbone",
     }
-    return export_module(run.model, path, metadata, opset, faces, for_cpu)
+    return export_module(run.model, path, metadata, opset, faces, for_cpu, device)
 
 
 def export_own(
@@ -111,6 +114,7 @@ def export_module(
     opset: int = 11,
     faces: np.ndarray | None = None,
     for_cpu: bool = False,
+    device: str = "cpu",
 ) -> Exported:
     """Export a network (B, 3, 112, 112) in [-1, 1] -> (B, D) as one float32 file with a free batch
     dimension.
@@ -122,6 +126,7 @@ def export_module(
         opset: 11 to 13.
         faces: (B, 112, 112, 3) uint8 RGB to compare on beside the made-up ones.
         for_cpu: see `export_graph`.
+        device: see `compare`.
     Raises:
         KitError: opset out of range, not one 2-d output, or a cosine difference above TOLERANCE at
             batch 1, 2 or 32.
@@ -141,7 +146,7 @@ def export_module(
     }
     onnx.helper.set_model_props(proto, dict(sorted(stored.items())))
     onnx.checker.check_model(proto, full_check=True)
-    parity = compare(model, proto.SerializeToString(deterministic=True), faces)
+    parity = compare(model, proto.SerializeToString(deterministic=True), faces, device)
     worst = max(parity, key=lambda name: np.nan_to_num(parity[name], nan=np.inf))
     if not parity[worst] <= TOLERANCE:  # a NaN fails too
         raise KitError(
@@ -174,18 +179,28 @@ def export_graph(
 
 
 def compare(
-    model: nn.Module, onnx_file: Path | bytes, faces: np.ndarray | None = None
+    model: nn.Module,
+    onnx_file: Path | bytes,
+    faces: np.ndarray | None = None,
+    device: str = "cpu",
 ) -> dict[str, float]:
     """Measure 1 - cosine between torch and an ONNX file that takes [-1, 1], the largest over the
     faces of each kind.
 
+    Args:
+        model: in eval mode, on the CPU.
+        onnx_file: path, or the serialised model.
+        faces: (B, 112, 112, 3) uint8 RGB to compare on beside the made-up ones.
+        device: a `--device`: where both run; "auto" leaves on the CPU what has no other.
     Returns:
         by name: "batch 1", "batch 2", "batch 32" (colour noise), "batch 32, mean removed", "black",
         "white", and "faces" if any are given.
     Raises:
         KitError: the shapes differ, or the network gives zeros, or one embedding for all faces.
     """
-    session = open_session(onnx_file)
+    place = placement.resolve_unless_cpu(device) or torch.device("cpu")
+    session = open_session(onnx_file, provider=_provider(device, place))
+    network = model if place.type == "cpu" else copy.deepcopy(model).to(place)
     colours = colour_faces(32)
     inputs = {
         "batch 1": colours[:1],
@@ -199,8 +214,8 @@ def compare(
     result = {}
     for name, batch in inputs.items():
         planes = preprocess.to_tensor(batch)
-        with torch.inference_mode():
-            wanted = model(planes).numpy()
+        with torch.inference_mode(), placement.products_in("float32", place.type):
+            wanted = network(planes.to(place)).cpu().numpy()
         found = session.run(None, {session.get_inputs()[0].name: planes.numpy()})[0]
         if found.shape != wanted.shape:
             raise KitError(f"{name}: torch gives {wanted.shape}, the exported file {found.shape}")
@@ -209,6 +224,16 @@ def compare(
             _look_at(model, batch, wanted)
             result["batch 32, mean removed"] = float(np.max(centred_difference(wanted, found)))
     return result
+
+
+def _provider(device: str, place: torch.device) -> Provider | None:
+    """Where onnxruntime runs a file that is compared; with "auto", only where that can be
+    started.
+    """
+    provider = placement.provider_of(device, place, "float32")
+    if provider is None or device != "auto":
+        return provider
+    return provider if providers.is_offered("cuda") and providers.starts(provider) else None
 
 
 def _look_at(model: nn.Module, faces: np.ndarray, embeddings: np.ndarray) -> None:
@@ -223,47 +248,6 @@ def _look_at(model: nn.Module, faces: np.ndarray, embeddings: np.ndarray) -> Non
         if not np.ptp(embeddings, axis=0).any():  # to the last bit: a layer has died
             raise
         print(f"warning: {constant}", file=sys.stderr)
-
-
-def colour_faces(count: int) -> np.ndarray:
-    """Make (count, 112, 112, 3) uint8 RGB pictures, the same every time, whose channels differ
-    at every scale: a swapped channel shows.
-    """
-    rng = rng_for(0, 112)
-    total = np.zeros((count, 112, 112, 3))
-    for cells in (2, 7, 28, 112):
-        coarse = rng.uniform(-1, 1, (count, cells, cells, 3))
-        total += coarse.repeat(112 // cells, axis=1).repeat(112 // cells, axis=2)
-    return np.clip(127.5 + 50 * total, 0, 255).astype(np.uint8)
-
-
-def cosine_difference(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """1 - cosine of rows, (B, D) and (B, D) -> (B,) float64, exact near 0 where 1 - dot would
-    round; NaN for a zero row.
-    """
-    a, b = a.astype(np.float64), b.astype(np.float64)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return (
-            np.square(
-                a / np.linalg.norm(a, axis=1, keepdims=True)
-                - b / np.linalg.norm(b, axis=1, keepdims=True)
-            ).sum(axis=1)
-            / 2
-        )
-
-
-def centred_difference(wanted: np.ndarray, found: np.ndarray) -> np.ndarray:
-    """`cosine_difference` after taking the mean of `wanted` off both.
-
-    The embeddings of a weakly trained network are nearly equal for all faces, and what tells them
-    apart would drown in what they share. Where they differ by less than MIN_SPREAD of their length
-    only rounding is left, and the mean stays.
-    """
-    middle = wanted.astype(np.float64).mean(axis=0)
-    spread = np.linalg.norm(wanted - middle, axis=1).mean()
-    if not spread > MIN_SPREAD * np.linalg.norm(middle):
-        return cosine_difference(wanted, found)
-    return cosine_difference(wanted - middle, found - middle)
 
 
 def _trace(model: nn.Module, opset: int) -> onnx.ModelProto:

@@ -4,7 +4,8 @@ from pathlib import Path
 
 from mfr_kit import registry
 from mfr_kit.errors import KitError
-from mfr_kit.options import option, options_class
+from mfr_kit.models.options import RecogniserOptions
+from mfr_kit.options import like, option, options_class
 from mfr_kit.submission import tracks
 
 FORMATS = "mfr_kit.submission.features"
@@ -41,6 +42,7 @@ class ExportOptions:
         "about twice as fast on a CPU. gpu: it stays one operation.",
         choices=lambda: ["gpu", "cpu"],
     )
+    device: str = like(RecogniserOptions, "device", section="")
     edge: str | None = option(
         None,
         help="Write a smaller file beside it too, and measure its cost on --faces (default: "

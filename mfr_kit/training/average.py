@@ -4,6 +4,7 @@ weights, in weight space.
 
 import hashlib
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -89,7 +90,7 @@ def _initial_state(run: weights.Run) -> dict[str, torch.Tensor]:
     before = under_current_names(known, run.config, str(path))
     given = {name: before[name] for name in known.__dataclass_fields__ if name in before}
     options = flags.from_table(known, given, str(path))
-    teacher = networks.load_teacher(options.teacher_spec)
+    teacher = networks.load_teacher(replace(options.teacher_spec, precision="float32"))
     return networks.make_student(options.student_spec, teacher, options.teacher)[0].state_dict()
 
 

@@ -58,7 +58,7 @@ def distill(options: RunOptions) -> Path:
     load_masks = functools.partial(library.load, *chosen)
     validation = Validation(held, load_masks) if held and ranks.first else None
     # who teaches whom
-    teacher = networks.load_teacher(options.teacher_spec, device)
+    teacher = networks.load_teacher(options.teacher_spec, options.device)
     student, size, start = networks.make_student(options.student_spec, teacher, options.teacher)
     preflight.check_student(options.student, student, options.batch_size, options.frozen_norms)
     student = networks.put(student, device, options.channels_last)

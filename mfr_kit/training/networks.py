@@ -27,8 +27,8 @@ INIT_STREAM = 3
 States = dict[str, dict[str, Tensor]]  # of a file, by entry
 
 
-def load_teacher(teacher: TeacherSpec, device: torch.device | str = "cpu") -> Embedder:
-    """Load the recogniser that gives the targets.
+def load_teacher(teacher: TeacherSpec, device: str = "cpu") -> Embedder:
+    """Load the recogniser that gives the targets; `device` as `--device` takes it.
 
     Raises:
         KitError: see `load_embedder`.
@@ -39,6 +39,7 @@ def load_teacher(teacher: TeacherSpec, device: torch.device | str = "cpu") -> Em
         threads=teacher.threads,
         device=device,
         output=teacher.output,
+        precision=teacher.precision,
     )
 
 

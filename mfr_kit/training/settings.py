@@ -14,6 +14,7 @@ class TeacherSpec:
     normalisation: str | None = None
     output: str | None = None
     threads: int = 0
+    precision: str = "float32"
 
 
 @dataclass(frozen=True)

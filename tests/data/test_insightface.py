@@ -7,15 +7,18 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+from insightface.model_zoo import model_zoo
 from onnx import TensorProto, helper, numpy_helper
 
 from mfr_kit import cli
 from mfr_kit.data.alignment.align import TEMPLATE
-from mfr_kit.data.alignment.detect import load_detector
+from mfr_kit.data.alignment.detect import choose_provider, load_detector
 from mfr_kit.data.alignment.detection import pick_face
 from mfr_kit.data.face_set.faceset import FaceSet
 from mfr_kit.data.images import encode
 from mfr_kit.errors import KitError
+from mfr_kit.providers import Provider
+from tests.models.fake_cuda import CUDA, FakeSession
 
 # the made-up face reaches this many pixels from the spot, in the detector's 640 x 640 input
 REACH = 60.0
@@ -147,6 +150,61 @@ def test_dense_landmarks_reach_the_face_set_aligned_with_the_five(pack, tmp_path
     for index in range(4):
         assert made.points(index).shape == (106, 2)
         np.testing.assert_allclose(made.points(index)[[38, 88, 86, 52, 61]], TEMPLATE, atol=1.5)
+
+
+@pytest.fixture
+def played(monkeypatch):
+    """An onnxruntime with CUDA that the CPU plays."""
+    FakeSession.install(monkeypatch)
+    monkeypatch.setattr(model_zoo, "PickableInferenceSession", FakeSession)
+    return FakeSession
+
+
+def test_a_device_runs_detector_and_dense_landmarks(pack, played):
+    provider, line = choose_provider("insightface", "cuda:1")
+    assert (provider, line) == (Provider("cuda", 1), "")
+    detector, image = load_detector("insightface", provider=provider), photo(400, 240)
+    assert len(played.opened) >= 2
+    for given in played.opened:
+        assert given[0][0] == CUDA
+        assert given[0][1]["device_id"] == "1"
+    (found,) = detector.detect(image)
+    np.testing.assert_allclose(found.landmarks, SHAPE + np.array([400, 240]), atol=0.1)
+
+
+def test_a_detector_that_fell_back_to_the_cpu_is_refused(pack, played, monkeypatch):
+    monkeypatch.setattr(FakeSession, "falls_back", True)
+    with pytest.raises(KitError, match="cannot start its cuda provider and fell back"):
+        load_detector("insightface", provider=Provider())
+    said = "--device auto: insightface runs on the CPU"
+    assert choose_provider("insightface", "auto") == (None, said)
+
+
+def test_where_a_detector_runs_is_said_or_refused(monkeypatch, played):
+    assert choose_provider("insightface", "cpu") == (None, "")
+    line = "--device auto: insightface runs on cuda:0"
+    assert choose_provider("insightface", "auto") == (Provider(), line)
+    provider, line = choose_provider("yunet", "cuda")
+    assert (provider, line.partition(";")[0]) == (
+        None,
+        "--device cuda: OpenCV runs YuNet on the CPU",
+    )
+    with pytest.raises(KitError, match="--device mps: no device of a detector"):
+        choose_provider("insightface", "mps")
+    with pytest.raises(KitError, match="--device cuda:x: give cuda or cuda:N"):
+        choose_provider("insightface", "cuda:x")
+    FakeSession.install(monkeypatch, offered=["CPUExecutionProvider"])
+    with pytest.raises(KitError, match=r"no cuda provider: pip install 'mfr-kit\[gpu\]'"):
+        choose_provider("insightface", "cuda")
+
+
+def test_augment_says_where_its_detector_runs(pack, played, tmp_path, capsys):
+    (tmp_path / "photos" / "anna").mkdir(parents=True)
+    (tmp_path / "photos" / "anna" / "0.png").write_bytes(encode(photo(240, 160), ".png"))
+    flags = ["--workers", "0", "--ratio", "0", "--detector", "insightface", "--device", "auto"]
+    assert cli.main(["augment", str(tmp_path / "photos"), str(tmp_path / "set"), *flags]) == 0
+    assert "--device auto: insightface runs on cuda:0" in capsys.readouterr().out
+    assert len(FaceSet.open(tmp_path / "set")) == 1
 
 
 def test_robust_alignment_works_with_any_detector(pack):

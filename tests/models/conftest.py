@@ -1,8 +1,34 @@
 import json
 
 import pytest
+import torch
 
 from mfr_kit.models import weights
+from tests.models.fake_cuda import FakeSession
+
+
+@pytest.fixture
+def machine(monkeypatch):
+    """Return a function that makes torch see so many CUDA devices, and torchrun so many ranks."""
+    for name in ("LOCAL_RANK", "LOCAL_WORLD_SIZE"):
+        monkeypatch.delenv(name, raising=False)
+
+    def make(devices: int, rank: int = 0, ranks: int = 1) -> None:
+        monkeypatch.setattr(torch.cuda, "is_available", lambda: devices > 0)
+        monkeypatch.setattr(torch.cuda, "device_count", lambda: devices)
+        if ranks > 1:
+            monkeypatch.setenv("LOCAL_RANK", str(rank))
+            monkeypatch.setenv("LOCAL_WORLD_SIZE", str(ranks))
+
+    return make
+
+
+@pytest.fixture
+def cuda(machine, monkeypatch) -> type[FakeSession]:
+    """A machine with four CUDA devices and an onnxruntime for them, all played by the CPU."""
+    machine(4)
+    FakeSession.install(monkeypatch)
+    return FakeSession
 
 
 @pytest.fixture

@@ -2,27 +2,11 @@ import numpy as np
 import pytest
 import torch
 
-from mfr_kit import assets
 from mfr_kit.errors import KitError
-from mfr_kit.models import placement, torch_embedder
+from mfr_kit.models import converted_embedder, placement, torch_embedder
 from mfr_kit.models.embedders import load_embedder
+from mfr_kit.providers import Provider
 from mfr_kit.seeding import rng_for
-
-
-@pytest.fixture
-def machine(monkeypatch):
-    """Return a function that makes torch see so many CUDA devices, and torchrun so many ranks."""
-    for name in ("LOCAL_RANK", "LOCAL_WORLD_SIZE"):
-        monkeypatch.delenv(name, raising=False)
-
-    def make(devices: int, rank: int = 0, ranks: int = 1) -> None:
-        monkeypatch.setattr(torch.cuda, "is_available", lambda: devices > 0)
-        monkeypatch.setattr(torch.cuda, "device_count", lambda: devices)
-        if ranks > 1:
-            monkeypatch.setenv("LOCAL_RANK", str(rank))
-            monkeypatch.setenv("LOCAL_WORLD_SIZE", str(ranks))
-
-    return make
 
 
 @pytest.mark.parametrize(
@@ -36,6 +20,8 @@ def machine(monkeypatch):
         (2, 0, 1, "cuda:1", "cuda:1"),
         (8, 5, 8, "cuda", "cuda:5"),
         (8, 7, 8, "auto", "cuda:7"),
+        (2, 0, 1, "tensorrt", "cuda:0"),
+        (2, 0, 1, "tensorrt:1", "cuda:1"),
     ],
 )
 def test_every_process_takes_its_device(machine, devices, rank, ranks, name, wanted):
@@ -62,28 +48,6 @@ def test_a_device_that_is_not_there_is_one_line(machine, devices, ranks, name, s
     assert "\n" not in str(caught.value)
 
 
-def test_sface_as_a_torch_network_is_the_onnx_file():
-    source = load_embedder("sface", threads=1)
-    network = torch_embedder.convert(assets.path("sface"))
-    found = torch_embedder.ConvertedEmbedder(source, network, torch.device("cpu"))
-    assert found.parity > 0.99999
-    assert (found.name, found.fingerprint) == (source.name, source.fingerprint)
-    with torch.no_grad():
-        network.fc1.weight.mul_(-1)
-    with pytest.raises(KitError, match="other embeddings as a torch network"):
-        torch_embedder.ConvertedEmbedder(source, network, torch.device("cpu"))
-
-
-def test_what_only_the_cpu_can_run_is_said_or_refused(capsys, monkeypatch):
-    source = load_embedder("sface", threads=1)
-    monkeypatch.setattr(torch_embedder, "convert", lambda path: None)
-    there = torch.device("cuda", 0)
-    with pytest.raises(KitError, match="give --device cpu"):
-        torch_embedder.on_device(source, there, "float32", strict=True)
-    assert torch_embedder.on_device(source, there, "float32", strict=False) is source
-    assert "onnxruntime runs it on the CPU" in capsys.readouterr().err
-
-
 def test_a_stream_keeps_the_order_and_mirrors():
     class Network:
         device, place = "cuda", "nowhere"
@@ -104,13 +68,69 @@ def test_a_stream_keeps_the_order_and_mirrors():
 
 def test_audit_refuses_a_device_that_is_not_there(machine, tmp_path, monkeypatch):
     from mfr_kit.cli.audit import AuditOptions, audit
+    from tests.models.odd_onnx import write
 
     (tmp_path / "set").mkdir()
-
+    asked = {
+        "src": tmp_path / "set",
+        "out": tmp_path / "out",
+        "model": f"{write(tmp_path / 'm.onnx')}:raw_0_255",
+    }
     machine(0)
     with pytest.raises(KitError, match="no CUDA device; use --device cpu"):
-        audit(AuditOptions(src=tmp_path / "set", out=tmp_path / "out", device="cuda"))
-    monkeypatch.setattr(torch_embedder, "convert", lambda path: None)
+        audit(AuditOptions(device="cuda", **asked))
+    with pytest.raises(KitError, match="leave --precision bf16 out, or give --device cuda"):
+        audit(AuditOptions(precision="bf16", **asked))
     machine(1)
-    with pytest.raises(KitError, match="give --device cpu"):
-        audit(AuditOptions(src=tmp_path / "set", out=tmp_path / "out", device="cuda"))
+    monkeypatch.setattr(
+        converted_embedder, "ConvertedEmbedder", raising(KitError("m.onnx: torch cannot run it"))
+    )
+    with pytest.raises(KitError, match=r"torch cannot run it; pip install 'mfr-kit\[gpu\]'"):
+        audit(AuditOptions(device="cuda", **asked))
+
+
+def raising(error):
+    def call(*_, **__):
+        raise error
+
+    return call
+
+
+@pytest.mark.parametrize(
+    ("name", "precision", "wanted"),
+    [
+        ("cuda:3", "float32", Provider("cuda", 3)),
+        ("auto", "tf32", Provider("cuda", 3, tf32=True)),
+        ("tensorrt:3", "float32", Provider("tensorrt", 3)),
+        ("cuda:3", "bf16", None),  # onnxruntime computes what the file says
+    ],
+)
+def test_a_device_has_a_provider(name, precision, wanted):
+    assert placement.provider_of(name, torch.device("cuda", 3), precision) == wanted
+    for place in ("mps", "cpu"):
+        assert placement.provider_of(name, torch.device(place), precision) is None
+
+
+def test_products_leave_what_others_have_set():
+    matmul, before = torch.backends.cuda.matmul, torch.backends.cuda.matmul.allow_tf32
+    seen = []
+    try:
+        for outside in (True, False):
+            placement.set_tf32(outside)
+            for precision in ("float32", "tf32"):
+                with placement.products_in(precision, "cuda"):
+                    seen.append(matmul.allow_tf32)
+                assert matmul.allow_tf32 == torch.backends.cudnn.allow_tf32 == outside
+    finally:
+        placement.set_tf32(before)
+    assert seen == [False, True, False, True]
+
+
+def test_a_precision_that_cannot_be_is_one_line():
+    for kind in ("cpu", "mps"):
+        with pytest.raises(KitError, match=f"m: tf32 is of CUDA devices; on {kind} give"):
+            placement.refuse_precision("tf32", kind, "m")
+        placement.refuse_precision("bf16", kind, "m")
+    placement.refuse_precision("tf32", "cuda", "m")
+    with pytest.raises(KitError, match="value for --precision 'half'"):
+        load_embedder("none.onnx", precision="half")

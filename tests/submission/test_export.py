@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import nn
 
+from mfr_kit import providers
 from mfr_kit.cli import main
 from mfr_kit.errors import KitError
 from mfr_kit.models import preprocess, trained_people, weights
@@ -123,6 +124,23 @@ def test_every_backbone_is_exported(name, tmp_path):
         assert session.run(None, {"input": np.zeros((batch, 3, 112, 112), np.float32)})[
             0
         ].shape == (batch, done.embedding_size)
+
+
+def test_the_comparison_takes_a_device_that_is_there_or_names_the_extra(run, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    monkeypatch.delenv("LOCAL_WORLD_SIZE", raising=False)
+    monkeypatch.setattr(providers, "is_offered", lambda engine: False)
+    with pytest.raises(KitError, match=r"graph: .* no cuda provider: pip install 'mfr-kit\[gpu\]'"):
+        export.export_run(run, run / "other.onnx", device="cuda")
+    assert not (run / "other.onnx").exists()
+    cuda = torch.device("cuda", 0)
+    assert export._provider("auto", cuda) is None
+    assert export._provider("tensorrt", cuda) == providers.Provider("tensorrt")
+    monkeypatch.setattr(providers, "is_offered", lambda engine: True)
+    monkeypatch.setattr(providers, "starts", lambda provider: False)
+    assert export._provider("auto", cuda) is None
+    assert export._provider("cuda", cuda) == providers.Provider()
 
 
 def test_no_name_looks_like_a_normalisation(tmp_path):

@@ -1,3 +1,3 @@
-"""Detectors: one file each with `load(model: Path | None) -> Detector`; `--detector` finds them
-by name.
+"""Detectors: one file each with `load(model: Path | None, provider: Provider | None) -> Detector`;
+`--detector` finds them by name. `ON_THE_CPU` in a file says why no device runs its detector.
 """

@@ -12,8 +12,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from mfr_kit import providers
 from mfr_kit.data.alignment.detection import Detection, usable
 from mfr_kit.errors import KitError
+from mfr_kit.providers import Provider
 
 USUAL = "buffalo_l"
 INPUT_SIZE = (640, 640)  # what a photograph is shrunk to
@@ -71,17 +73,20 @@ class InsightFace:
         return usable(found)
 
 
-def load(model: Path | None = None) -> InsightFace:
-    """Load a pack, on the CPU with one thread: processes are the parallelism, and the same bytes
-    come out on every machine.
+def load(model: Path | None = None, provider: Provider | None = None) -> InsightFace:
+    """Load a pack. On the CPU it has one thread: processes are the parallelism, and the same bytes
+    come out on every machine; a device's landmarks differ in the last digits.
 
     Args:
         model: a pack's name or folder; by default buffalo_l, or the only pack there is.
+        provider: where it runs; None for the CPU.
     Raises:
-        KitError: no such pack (the message says what fetches it), or one without a detector of five
-            landmarks.
+        KitError: no such pack (the message says what fetches it), one without a detector of five
+            landmarks, or a provider that is not there or cannot be started.
     """
     folder = _pack(model)
+    if provider is not None:
+        providers.refuse_missing(provider, str(folder))
     import onnxruntime
     from insightface.app import FaceAnalysis
 
@@ -91,7 +96,7 @@ def load(model: Path | None = None) -> InsightFace:
         app = FaceAnalysis(
             str(folder),
             allowed_modules=["detection", *DENSE],
-            providers=["CPUExecutionProvider"],
+            providers=providers.in_order(provider),
             sess_options=session,
         )
     except AssertionError:
@@ -102,8 +107,13 @@ def load(model: Path | None = None) -> InsightFace:
     except Exception as error:  # noqa: BLE001 - whatever a broken .onnx makes onnx, onnxruntime or insightface raise
         raise KitError(
             f"{folder}: insightface cannot load this pack ({error}); remove it and fetch it again"
+            + (f", or give --device cpu instead of {provider.label}" if provider else "")
         ) from None
-    app.prepare(ctx_id=-1, det_thresh=THRESHOLD, det_size=INPUT_SIZE)
+    if provider is not None:
+        for network in app.models.values():
+            providers.refuse_fallback(network.session, provider)
+    number = -1 if provider is None else provider.number
+    app.prepare(ctx_id=number, det_thresh=THRESHOLD, det_size=INPUT_SIZE)
     if not app.models["detection"].use_kps:
         raise KitError(
             f"{folder}: its detector finds boxes without the five landmarks that alignment "

@@ -11,6 +11,7 @@ import numpy as np
 from mfr_kit import assets
 from mfr_kit.data.alignment.detection import Detection, usable
 from mfr_kit.errors import KitError
+from mfr_kit.providers import Provider
 
 _NMS_IOU = 0.3
 _MOST_FACES = 50
@@ -119,8 +120,11 @@ def _detection(row: np.ndarray, shift: int, back: np.ndarray) -> Detection:
     )
 
 
-def load(model: Path | None = None) -> YuNet:
-    """Load the detector.
+ON_THE_CPU = "OpenCV runs YuNet"
+
+
+def load(model: Path | None = None, provider: Provider | None = None) -> YuNet:
+    """Load the detector, on the CPU whatever the provider.
 
     Raises:
         KitError: the model is missing or broken.

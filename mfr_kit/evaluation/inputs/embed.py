@@ -13,7 +13,7 @@ from typing import Protocol
 import numpy as np
 
 from mfr_kit import assets
-from mfr_kit.models import identity, sanity
+from mfr_kit.models import identity, rounding, sanity
 from mfr_kit.models.embedders import Embedder
 from mfr_kit.models.stored import StoredArray
 from mfr_kit.models.torch_embedder import embed_stream
@@ -88,6 +88,8 @@ def _embed(
     result = np.empty((len(faceset), embedder.embedding_size), np.float32)
     keys = getattr(faceset, "keys", None)
     constant = sanity.ConstantCheck(embedder.name)
+    where = str(getattr(faceset, "name", "the set"))
+    rounding.tell_rounding(embedder, len(faceset), faceset.image, where)
     if getattr(embedder, "device", "cpu") != "cpu":
         workers = max(workers, min(WORKERS_FOR_DEVICE, os.cpu_count() or 1))
     for start, faces, found in embed_stream(embedder, _batches(faceset, batch, workers), flip):

@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from mfr_kit.options import option, options_class
+from mfr_kit.models.options import RecogniserOptions
+from mfr_kit.options import like, option, options_class
 from mfr_kit.training.settings import Intervals, Numerics
 
 
@@ -28,8 +29,8 @@ class MachineOptions:
     )
     device: str = option(
         "auto",
-        help="Where the student trains: auto, cpu, cuda, cuda:N or mps; under torchrun a rank of "
-        "cuda takes the device of its number.",
+        help="Where student and teacher run: auto, cpu, cuda, cuda:N, tensorrt (a teacher's ONNX "
+        "file) or mps; under torchrun a rank of cuda takes the device of its number.",
         section="Machine",
         affects="machine",
     )
@@ -70,6 +71,7 @@ class MachineOptions:
         affects="machine",
         choices=lambda: ["auto", "device", "host", "disk"],
     )
+    teacher_precision: str = like(RecogniserOptions, "precision", section="Teacher")
     bank_dtype: str = option(
         "float32", help="Type on disk.", section="Teacher", choices=lambda: ["float32", "float16"]
     )

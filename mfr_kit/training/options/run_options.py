@@ -43,7 +43,9 @@ class RunOptions(MachineOptions, ViewOptions, LearningOptions, NetworkOptions, D
     @property
     def teacher_spec(self) -> TeacherSpec:
         """Which recogniser gives the targets."""
-        return TeacherSpec(self.teacher, self.normalisation, self.output, self.threads)
+        return TeacherSpec(
+            self.teacher, self.normalisation, self.output, self.threads, self.teacher_precision
+        )
 
     @property
     def student_spec(self) -> StudentSpec:

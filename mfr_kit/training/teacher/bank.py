@@ -19,6 +19,7 @@ from mfr_kit.losses._batch import unit
 from mfr_kit.models import identity
 from mfr_kit.models.embedders import Embedder
 from mfr_kit.models.placement import send
+from mfr_kit.models.rounding import tell_rounding
 from mfr_kit.models.sanity import ConstantCheck, refuse_broken
 from mfr_kit.models.torch_embedder import embed_stream
 from mfr_kit.training.teacher import bank_place
@@ -176,6 +177,7 @@ def _compute(
     progress: bool,
 ) -> None:
     rows = table.open("r+")
+    tell_rounding(teacher, len(faces), faces.image, faces.name)
     todo = sum(stop - start for start, stop in spans)
     bar = tqdm(
         total=len(faces),

@@ -64,6 +64,23 @@ def test_a_full_bank_is_not_computed_again(tmp_path, faces, teacher):
     assert (first.seen, again.seen) == (2 * len(faces), 0)
 
 
+def test_a_bank_in_bf16_is_another_and_says_what_it_costs(tmp_path, faces, teacher_folder, capsys):
+    exact, rounded = (
+        bank.fill(
+            tmp_path,
+            faces,
+            load_embedder(teacher_folder, threads=1, precision=precision),
+            progress=False,
+        )
+        for precision in ("float32", "bf16")
+    )
+    assert exact.folder != rounded.folder
+    assert not np.array_equal(exact.embeddings, rounded.embeddings)
+    told = capsys.readouterr().err
+    assert told.count("in bf16: cosine to float32 on ") == 1
+    assert f"{len(faces)} faces of {faces.name}: mean " in told
+
+
 def test_an_interrupted_bank_goes_on_where_it_was_written(tmp_path, faces, teacher, monkeypatch):
     whole = np.array(
         bank.fill(tmp_path / "whole", faces, teacher, batch=2, progress=False).embeddings
