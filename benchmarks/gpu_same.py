@@ -7,7 +7,7 @@ import numpy as np
 import torch
 import torch.distributed as dist
 
-from benchmarks import gpu_views
+from benchmarks import gpu_recognisers, gpu_views
 from benchmarks.gpu_made_up import (
     MadeUpEmbedder,
     Pictures,
@@ -200,5 +200,7 @@ SECTIONS = {
     "same_mining": mined,
     "same_views": gpu_views.same_views,
     "same_export": exported,
+    "same_converted": gpu_recognisers.same_converted,
+    "same_onnxruntime": gpu_recognisers.same_onnxruntime,
     "process_group": group,
 }
