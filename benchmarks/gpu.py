@@ -6,7 +6,8 @@ Needs no data, and neither albumentations nor insightface. Correctness: one trai
 method with the bank on the device, bank rows, embeddings of three backbones, counts of
 all-against-all, mining, views, export, and a process group of one rank. Promises, as ratios to a
 bare loop on the same device in the same run: `bank_step`, `bank_fill`, `embed`, `all_to_all`,
-`mining_93k`; `render` against a number of views a second, with what a worker still takes for one.
+`mining_93k`; `render` against a number of views a second, with what a worker still takes for one;
+`render_step` says what making them takes of a training step.
 `--device cpu` runs the correctness part, cpu against cpu, through the same functions. A section
 that fails prints the last line of its traceback and the next one runs. Exit code 1 if any failed or
 missed. (The file is not called cuda.py, which would hide the package that torch imports.)
@@ -30,14 +31,17 @@ from mfr_kit.models import placement
 
 
 def sections(on_cuda: bool) -> dict[str, Callable[[torch.device, Path], dict]]:
-    """Name what runs, in order; the promises want a device, `render` also says what workers do."""
-    promised = gpu_promises.SECTIONS if on_cuda else {"render": gpu_promises.SECTIONS["render"]}
-    return {**gpu_same.SECTIONS, **promised}
+    """Name what runs, in order; promises want a device, but those of views run anywhere."""
+    promised = gpu_promises.SECTIONS
+    anywhere = {name: section for name, section in promised.items() if name.startswith("render")}
+    return {**gpu_same.SECTIONS, **(promised if on_cuda else anywhere)}
 
 
 def run(name: str, section: Callable, device: torch.device) -> dict:
     """Run one section and print its line; an error in it is its result."""
-    started = time.perf_counter()
+    started, threads = time.perf_counter(), torch.get_num_threads()
+    if device.type == "cpu":  # where others compute too, threads would wait for each other
+        torch.set_num_threads(1)
     try:
         with tempfile.TemporaryDirectory() as folder:
             found = section(device, Path(folder))
@@ -45,6 +49,7 @@ def run(name: str, section: Callable, device: torch.device) -> dict:
         where = traceback.extract_tb(error.__traceback__)[-1]
         last = traceback.format_exception_only(error)[-1].strip()
         found = {"ok": False, "error": f"{last} ({Path(where.filename).name}:{where.lineno})"}
+    torch.set_num_threads(threads)
     found["seconds"] = round(time.perf_counter() - started, 1)
     if device.type == "cuda":
         torch.cuda.empty_cache()

@@ -188,4 +188,5 @@ SECTIONS = {
     "all_to_all": all_to_all,
     "mining_93k": mining_93k,
     "render": gpu_views.render,
+    "render_step": gpu_views.render_step,
 }

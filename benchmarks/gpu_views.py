@@ -4,11 +4,13 @@ import importlib.util
 import statistics
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
 
+from benchmarks.gpu_made_up import make_state, make_stepper, make_views, options
 from mfr_kit.masks import drawn_heads, library
 from mfr_kit.seeding import rng_for
 from mfr_kit.training.views import view_plan
@@ -132,8 +134,44 @@ def _rate(renderer: ViewRenderer, batch: tuple, device: torch.device) -> float:
             renderer.render(*batch)
         finally:
             torch.cuda.set_sync_debug_mode("default")
-    each = statistics.median(_seconds(work, time.perf_counter) for _ in range(REPEATS))
+    repeats = REPEATS if on_cuda else 3
+    each = statistics.median(_seconds(work, time.perf_counter) for _ in range(repeats))
     return rounds * len(batch[0]) / each
+
+
+def render_step(device: torch.device, folder: Path) -> dict:
+    """A training step that makes its views, against the same step that is given them."""
+    on_cuda, usual = device.type == "cuda", {"learning_rate": 1e-6, "bank_on": "device"}
+    size, count, rounds = (512, BATCH, 8) if on_cuda else (32, SMALL // 2, 1)
+    kind = {"student": "iresnet50", "precision": "bf16"} if on_cuda else {"width": 0.125}
+    chosen = options(method="coupleface", batch_size=count, **kind, **usual)
+    rows = np.random.default_rng(0).standard_normal((40 * count, 2, size), np.float32)
+    people = np.arange(len(rows)) % (4 * count)
+    state = make_state(chosen, size, 4 * count, device)
+    stepper = make_stepper(chosen, state, rows, people, device, folder)
+    masks, given = library.load(), make_views(count, len(rows))
+    faces, bundle = packed(plan_views(heads(SMALL), masks, count), masks, on_cuda)
+    maker = replace(stepper, renderer=ViewRenderer(masks, device))
+    planned = replace(given, images=faces, plans=bundle)
+    given = given.pin_memory() if on_cuda else given
+
+    def run(one, views) -> float:
+        def work() -> None:
+            for _ in range(rounds):
+                one.step(state, [views], False)
+            if on_cuda:
+                torch.cuda.synchronize()
+
+        return _seconds(work, time.perf_counter) / rounds
+
+    repeats = REPEATS if on_cuda else 3  # the first is a warm-up
+    pairs = [(run(stepper, given), run(maker, planned)) for _ in range(repeats)][1:]
+    return {
+        "ok": True,
+        "share_of_speed": statistics.median(bare / ours for bare, ours in pairs),
+        "images_per_s": count / statistics.median(ours for _, ours in pairs),
+        "batch": count,
+    }
 
 
 def worker_costs(faces: list, masks: library.Library) -> dict:

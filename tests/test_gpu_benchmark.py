@@ -14,7 +14,7 @@ CPU = torch.device("cpu")
     "section",
     [
         *("same_bank_rows", "same_embeddings", "same_counts", "same_views", "same_export"),
-        *("process_group", "render"),
+        *("process_group", "render", "render_step"),
     ],
 )
 def test_a_section_holds_on_the_cpu(section, capsys, monkeypatch):
