@@ -83,7 +83,8 @@ class GraphNetwork(nn.Module):
             values[key] = owner
         for step in self._steps:
             try:
-                found = step.run(self, [values[entry] for entry in step.inputs], step.attributes)
+                inputs = _together([values[entry] for entry in step.inputs])
+                found = step.run(self, inputs, step.attributes)
             except (Absent, RuntimeError, IndexError, TypeError) as error:
                 if isinstance(error, torch.OutOfMemoryError):
                     raise
@@ -116,6 +117,21 @@ class GraphNetwork(nn.Module):
         else:
             owner.register_buffer(last, value)
         self._places[key] = (*place, last)
+
+
+def _together(inputs: list[Any]) -> list[Any]:
+    """Bring numbers and truths that were made of shapes, on the CPU, to the device of the others;
+    whole numbers stay.
+    """
+    found = {x.device for x in inputs if isinstance(x, Tensor) and _travels(x)}
+    there = next((device for device in found if device.type != "cpu"), None)
+    if there is None:
+        return inputs
+    return [x.to(there) if isinstance(x, Tensor) and _travels(x) else x for x in inputs]
+
+
+def _travels(value: Tensor) -> bool:
+    return value.is_floating_point() or value.dtype == torch.bool
 
 
 def _free(owner: nn.Module, name: str, kind: type | None) -> str:

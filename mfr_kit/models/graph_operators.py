@@ -2,6 +2,7 @@
 graph_shapes.py describes.
 """
 
+import functools
 from collections.abc import Callable
 
 import torch
@@ -35,6 +36,17 @@ OPERATORS.update(
         "Abs": simple(torch.abs),
         "Neg": simple(torch.neg),
         "Reciprocal": simple(torch.reciprocal),
+        "Log": simple(torch.log),
+        "Sin": simple(torch.sin),
+        "Cos": simple(torch.cos),
+        "Floor": simple(torch.floor),
+        "Not": simple(torch.logical_not),
+        "Equal": simple(torch.eq),
+        "Less": simple(torch.lt),
+        "Greater": simple(torch.gt),
+        "Where": simple(torch.where),
+        "Max": simple(lambda *values: functools.reduce(torch.maximum, values)),
+        "Min": simple(lambda *values: functools.reduce(torch.minimum, values)),
         "HardSwish": simple(functional.hardswish),
         "Sum": simple(lambda *values: sum(values[1:], values[0])),
         "GlobalAveragePool": simple(lambda x: x.mean(tuple(range(2, x.dim())), keepdim=True)),
@@ -213,6 +225,13 @@ def _pad(network, inputs, attributes):
     value = inputs[2] if len(inputs) > 2 and inputs[2] is not None else attributes.get("value", 0)
     rank = len(sizes) // 2
     return (functional.pad(x, _torch_pads(sizes[:rank], sizes[rank:]), value=float(value)),)
+
+
+@keep_in(OPERATORS, "CumSum")
+def _sum_up(network, inputs, attributes):
+    if attributes.get("exclusive") or attributes.get("reverse"):
+        raise Absent("a running sum that is exclusive or goes backwards")
+    return (torch.cumsum(inputs[0], int(inputs[1])),)
 
 
 def _reduce(function: Callable) -> Operator:

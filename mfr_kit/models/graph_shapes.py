@@ -128,6 +128,20 @@ def _expand(network, inputs, attributes):
     return (x.expand(torch.broadcast_shapes(x.shape, tuple(sizes))),)
 
 
+@keep_in(SHAPE_OPERATORS, "Tile")
+def _tile(network, inputs, attributes):
+    return (inputs[0].tile(whole(inputs[1])),)
+
+
+@keep_in(SHAPE_OPERATORS, "ConstantOfShape")
+def _constant_of_shape(network, inputs, attributes):
+    from onnx import numpy_helper
+
+    value = attributes.get("value")
+    filled = torch.zeros(1) if value is None else torch.tensor(numpy_helper.to_array(value))
+    return (filled.flatten()[0].expand(whole(inputs[0])).clone(),)
+
+
 @keep_in(SHAPE_OPERATORS, "Cast")
 def _cast(network, inputs, attributes):
     from onnx import helper

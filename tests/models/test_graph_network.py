@@ -93,6 +93,11 @@ NODES = {
     "split": graph_of("Split", [numbers(2, 4)], outputs=2, axis=1),
     "slice": graph_of("Slice", [numbers(1, -4), numbers(6, 100), numbers(1, 2), numbers(2, 1)]),
     "gather": graph_of("Gather", [numbers(-1, 2)], axis=1),
+    "running sum": graph_of("CumSum", [numbers(2)]),
+    "largest": graph_of("Max", [values(5, 1), values(1)], opset=13),
+    "tile": graph_of("Tile", [numbers(1, 2, 1, 3)]),
+    "sine": graph_of("Sin"),
+    "below": graph_of("Floor"),
     "expand": graph_of("Expand", [numbers(3, 1, 1, 5, 1)]),
 }
 
@@ -107,6 +112,44 @@ def test_an_operator_gives_what_onnxruntime_gives(name):
         found = GraphNetwork(model).eval()(torch.from_numpy(x)).numpy()
     assert found.shape == wanted.shape
     np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", [name for name in NODES if name != "pad"])  # waits for its value
+def test_an_operator_needs_nothing_of_the_cpu_on_a_device(name):
+    """The meta device has shapes without values: what reads one, or mixes devices, stops."""
+    model, there = NODES[name], torch.device("meta")
+    shape = [size.dim_value for size in model.graph.input[0].type.tensor_type.shape.dim]
+    x = values(*shape, seed=7)
+    wanted = open_session(model.SerializeToString(), 1).run(None, {"x": x})[0]
+    found = GraphNetwork(model).eval().to(there)(torch.from_numpy(x).to(there))
+    assert (found.device, tuple(found.shape)) == (there, wanted.shape)
+
+
+def positions() -> onnx.ModelProto:
+    """Places along the image's width, made of its shape as EdgeNeXt does, added to the image."""
+    nodes = [
+        helper.make_node("Shape", ["x"], ["shape"]),
+        helper.make_node("ConstantOfShape", ["shape"], ["nothing"]),
+        helper.make_node("Cast", ["nothing"], ["no"], to=TensorProto.BOOL),
+        helper.make_node("Not", ["no"], ["yes"]),
+        helper.make_node("Cast", ["yes"], ["ones"], to=TensorProto.FLOAT),
+        helper.make_node("CumSum", ["ones", "axis"], ["places"]),
+        helper.make_node("Where", ["yes", "places", "ones"], ["chosen"]),
+        helper.make_node("Add", ["x", "chosen"], ["y"]),
+    ]
+    ends = [helper.make_tensor_value_info(name, TensorProto.FLOAT, SHAPE) for name in "xy"]
+    constants = [numpy_helper.from_array(np.array(3, np.int64), "axis")]
+    graph = helper.make_graph(nodes, "places", ends[:1], ends[1:], constants)
+    opsets = [helper.make_opsetid("", 13)]
+    return helper.make_model(graph, opset_imports=opsets, ir_version=8)
+
+
+def test_numbers_made_of_shapes_meet_the_image_on_its_device():
+    network, x = GraphNetwork(positions()), values(*SHAPE)
+    wanted = open_session(positions().SerializeToString(), 1).run(None, {"x": x})[0]
+    np.testing.assert_allclose(network(torch.from_numpy(x)).numpy(), wanted, rtol=1e-6)
+    np.testing.assert_allclose(wanted, x + np.arange(1, 5), rtol=1e-6)
+    assert network(torch.from_numpy(x).to("meta")).device.type == "meta"
 
 
 @pytest.mark.parametrize("name", ["iresnet18", "mobilefacenet", "mobilenetv2", "sface"])
@@ -169,8 +212,8 @@ def test_names_that_torch_has_itself_are_kept_apart():
 
 
 def test_what_cannot_be_run_is_named():
-    with pytest.raises(KitError, match=r"m.onnx: torch cannot run its operator Cos \(node 'the_"):
-        GraphNetwork(graph_of("Cos"), name="m.onnx")
+    with pytest.raises(KitError, match=r"m.onnx: torch cannot run its operator Acosh \(node 'the_"):
+        GraphNetwork(graph_of("Acosh"), name="m.onnx")
     odd = graph_of("MaxPool", kernel_shape=[2, 2], dilations=[2, 2])
     with pytest.raises(KitError, match="node that makes 'y0': a pooling that is dilated"):
         GraphNetwork(odd)(torch.zeros(SHAPE))
