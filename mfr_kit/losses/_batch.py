@@ -1,5 +1,6 @@
 """What every method is given, and the one operation every method needs."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -12,10 +13,18 @@ if TYPE_CHECKING:
 Terms = tuple[dict[str, "Tensor"], dict[str, float]]
 
 
+def alone(value: "Tensor") -> "Tensor":
+    """Return the mean over the ranks of a value where there is one rank: the value."""
+    return value
+
+
 @dataclass(frozen=True)
 class Batch:
     """One batch as a loss sees it. The teacher's side never carries a gradient; nothing need be
     normalised but the prototypes.
+
+    With several ranks these are this rank's own B samples, as many as every other rank has; for
+    methods with GATHERS = True they are the samples of all ranks.
     """
 
     student: "Tensor"  # (B, D)
@@ -24,6 +33,10 @@ class Batch:
     prototypes: "Tensor"  # (C, D) unit rows: the teacher's mean embedding of each training identity
     # (B, K, D) teacher-side embeddings of other identities; for methods with MINES = True
     partners: "Tensor | None" = None
+    # A tensor of this rank, without its gradient -> its mean over all ranks. The loss of the whole
+    # batch is the mean of the ranks' losses, so what a loss divides by must be such a mean, unless
+    # it is B, which is the same on every rank.
+    mean_over_ranks: "Callable[[Tensor], Tensor]" = alone
 
     def __post_init__(self) -> None:
         if self.student.shape != self.teacher.shape:

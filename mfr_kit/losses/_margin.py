@@ -3,12 +3,13 @@ student runs in.
 """
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mfr_kit.losses._batch import unit
+from mfr_kit.losses._batch import alone, unit
 from mfr_kit.losses._checks import (
     check_centres,
     check_embeddings,
@@ -48,17 +49,26 @@ class MarginHead(nn.Module):
             self.register_buffer("norm_mean", torch.tensor(20.0))
             self.register_buffer("norm_std", torch.tensor(100.0))
 
-    def forward(self, student: Tensor, labels: Tensor) -> Tensor:
-        """(B, D) raw embeddings and (B,) labels -> scalar cross-entropy."""
-        spread = self._track(student) if self.kind == "adaface" else None
+    def forward(
+        self,
+        student: Tensor,
+        labels: Tensor,
+        mean_over_ranks: Callable[[Tensor], Tensor] = alone,
+    ) -> Tensor:
+        """(B, D) raw embeddings and (B,) labels -> scalar cross-entropy; `mean_over_ranks` is a
+        batch's.
+        """
+        spread = self._track(student, mean_over_ranks) if self.kind == "adaface" else None
         return margin_softmax(
             student, labels, self.weight, self.kind, self.scale, self.margin, spread
         )
 
-    def _track(self, student: Tensor) -> tuple[Tensor, Tensor]:
+    def _track(
+        self, student: Tensor, mean_over_ranks: Callable[[Tensor], Tensor]
+    ) -> tuple[Tensor, Tensor]:
         """Follow the mean and deviation of the feature norms, while training."""
         if self.training:
-            mean, std = measure_norms(student)
+            mean, std = measure_norms(student, mean_over_ranks)
             self.norm_mean.lerp_(mean.to(self.norm_mean.dtype), 0.01)
             self.norm_std.lerp_(std.to(self.norm_std.dtype), 0.01)
         return self.norm_mean, self.norm_std
@@ -101,10 +111,13 @@ def margin_softmax(
         return F.cross_entropy(scale * logits, labels)
 
 
-def measure_norms(student: Tensor) -> tuple[Tensor, Tensor]:
+def measure_norms(
+    student: Tensor, mean_over_ranks: Callable[[Tensor], Tensor] = alone
+) -> tuple[Tensor, Tensor]:
     """Return mean and deviation of a batch's feature norms, which are clipped to 0.001 .. 100."""
     norms = _norms(student)
-    return norms.mean(), norms.std(correction=0)
+    mean = mean_over_ranks(norms.mean())
+    return mean, mean_over_ranks((norms - mean).square().mean()).sqrt()
 
 
 def _turn(cosine: Tensor, angle: Tensor) -> Tensor:

@@ -34,7 +34,7 @@ def head(options: Options, classes: int, size: int) -> "nn.Module":
 def terms(batch: Batch, options: Options, head: "nn.Module") -> Terms:
     """Cross-entropy of the head, plus FCD."""
     return add_fcd(
-        {"cls": options.adaface_weight * head(batch.student, batch.labels)},
+        {"cls": options.adaface_weight * head(batch.student, batch.labels, batch.mean_over_ranks)},
         batch,
         options.fcd_weight,
     ), {}

@@ -2,10 +2,11 @@
 neighbours. docs/reference/method.md has the equations.
 """
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from mfr_kit.errors import KitError
-from mfr_kit.losses._batch import Batch, Terms, unit
+from mfr_kit.losses._batch import Batch, Terms, alone, unit
 from mfr_kit.losses._checks import check_choice, check_embeddings, check_partners
 from mfr_kit.losses.fcd import add_fcd, fcd_weight
 from mfr_kit.options import option, options_class
@@ -79,30 +80,22 @@ def head(options: Options, classes: int, size: int) -> "nn.Module | None":
 def terms(batch: Batch, options: Options, head: "nn.Module | None") -> Terms:
     """L = FCD + alpha_neg RAD- + alpha_pos RAD+ + beta L_cls."""
     assert batch.partners is not None  # MINES
-    negative, active = compare_relations(
-        batch.student,
-        batch.teacher,
-        batch.partners,
-        tolerance=options.tolerance,
-        form=options.rad_form,
-        normalise=options.rad_normalise,
-    )
-    own = {"rad_neg": options.alpha_neg * negative}
+    sides = [(batch.partners, 1)]
     if options.alpha_pos:
-        prototype = batch.prototypes[batch.labels].unsqueeze(1)
-        positive, _ = compare_relations(
-            batch.student,
-            batch.teacher,
-            prototype,
-            tolerance=options.tolerance,
-            form=options.rad_form,
-            normalise=options.rad_normalise,
-            sign=-1,
+        sides.append((batch.prototypes[batch.labels].unsqueeze(1), -1))
+    costs = [
+        relation_costs(
+            batch.student, batch.teacher, others, options.tolerance, options.rad_form, sign
         )
-        own["rad_pos"] = options.alpha_pos * positive
+        for others, sign in sides
+    ]
+    (negative, *positive), shares = _means(costs, options.rad_normalise, batch.mean_over_ranks)
+    own = {"rad_neg": options.alpha_neg * negative}
+    if positive:
+        own["rad_pos"] = options.alpha_pos * positive[0]
     if head is not None:
-        own["cls"] = options.beta * head(batch.student, batch.labels)
-    return add_fcd(own, batch, options.fcd_weight), {"active": float(active)}
+        own["cls"] = options.beta * head(batch.student, batch.labels, batch.mean_over_ranks)
+    return add_fcd(own, batch, options.fcd_weight), {"active": float(shares[0])}
 
 
 def relation_aware_loss(
@@ -166,22 +159,48 @@ def compare_relations(
     sign: int = 1,
 ) -> "tuple[Tensor, Tensor]":
     """Return `relation_aware_loss`, and the share of relations in [0, 1] that cost something."""
+    check_choice("normalise", normalise, NORMALISE)
+    cost = relation_costs(student, teacher, partners, tolerance, form, sign)
+    (loss,), (share,) = _means([cost], normalise)
+    return loss, share
+
+
+def relation_costs(
+    student: "Tensor",
+    teacher: "Tensor",
+    partners: "Tensor",
+    tolerance: float,
+    form: str,
+    sign: int,
+) -> "Tensor":
+    """Return what each of the (B, K) relations costs; arguments as in `relation_aware_loss`."""
     check_embeddings(student=student, teacher=teacher)
     check_partners(partners, student)
     if not 0 <= tolerance <= 2:
         raise KitError(f"tolerance is a difference of cosines, in [0, 2]; found {tolerance}")
     check_choice("form", form, FORMS)
-    check_choice("normalise", normalise, NORMALISE)
     towards = unit(partners.detach()).transpose(1, 2)  # (B, D, K)
     difference = ((unit(student) - unit(teacher.detach())).unsqueeze(1) @ towards).squeeze(1)
     if form == "hinge":
-        cost = (
-            sign * difference - tolerance
-        ).relu()  # not clamp_min, whose gradient at zero is one
-    elif form == "deadzone":
-        cost = (difference.abs() - tolerance).relu()
-    else:
-        cost = difference.abs() if form == "l1" else difference.square()
-    active = (cost.detach() > 0).sum()
-    count = active.clamp_min(1) if normalise == "active" else cost.numel()
-    return cost.sum() / count, active / cost.numel()
+        return (sign * difference - tolerance).relu()  # not clamp_min, whose gradient at zero is 1
+    if form == "deadzone":
+        return (difference.abs() - tolerance).relu()
+    return difference.abs() if form == "l1" else difference.square()
+
+
+def _means(
+    costs: "list[Tensor]", normalise: str, mean_over_ranks: "Callable[[Tensor], Tensor]" = alone
+) -> "tuple[list[Tensor], list[Tensor]]":
+    """Average some (B, K) costs, each over its own relations; return the means and the shares of
+    relations that cost something. All are counted over the ranks in one exchange.
+    """
+    import torch
+
+    counts = torch.stack([(cost.detach() > 0).sum() for cost in costs])
+    active = mean_over_ranks(counts.to(torch.float32))  # exact up to 16 million relations
+    divisors = torch.where(active > 0, active, 1.0) if normalise == "active" else None
+    means = [
+        cost.sum() / (cost.numel() if divisors is None else divisors[number].to(cost.dtype))
+        for number, cost in enumerate(costs)
+    ]
+    return means, [active[number] / cost.numel() for number, cost in enumerate(costs)]

@@ -12,6 +12,8 @@ from mfr_kit.options import option, options_class
 if TYPE_CHECKING:
     from torch import Tensor
 
+GATHERS = True  # it compares the samples of a batch with each other
+
 
 @options_class
 class Options:

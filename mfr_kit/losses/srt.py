@@ -13,6 +13,8 @@ from mfr_kit.options import option, options_class
 if TYPE_CHECKING:
     from torch import Tensor
 
+GATHERS = True  # negatives are other samples of the batch, and its means say whether to restrain
+
 
 @options_class
 class Options:
