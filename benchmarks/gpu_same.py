@@ -55,7 +55,8 @@ def step_of(chosen, device: torch.device, folder: Path) -> tuple[float, dict]:
         for name, value in [*state.student.named_parameters(), *state.head.named_parameters()]
     }
     stepper = make_stepper(chosen, state, rows, labels, device, folder)
-    loss = stepper.step(state, [make_views(BATCH, FACES)], True)["loss"]
+    feed = stepper.feeder.read(make_views(BATCH, FACES))
+    loss = stepper.step(state, [feed], True)["loss"]
     now = dict([*state.student.named_parameters(), *state.head.named_parameters()])
     return loss, {name: now[name].detach().cpu() - value for name, value in before.items()}
 

@@ -158,7 +158,7 @@ def render_step(device: torch.device, folder: Path) -> dict:
     def run(one, views) -> float:
         def work() -> None:
             for _ in range(rounds):
-                one.step(state, [views], False)
+                one.step(state, [one.feeder.read(views)], False)
             if on_cuda:
                 torch.cuda.synchronize()
 

@@ -141,8 +141,11 @@ def products_in(precision: str, kind: str) -> Iterator[None]:
             matmul.allow_tf32, cudnn.allow_tf32 = before
 
 
+def pin(tensor: "Tensor", device: "torch.device") -> "Tensor":
+    """Bring a tensor to where `send` to the device takes it from without waiting."""
+    return tensor.pin_memory() if device.type == "cuda" and tensor.device.type == "cpu" else tensor
+
+
 def send(tensor: "Tensor", device: "torch.device") -> "Tensor":
     """Copy to a device; to CUDA through pinned memory, so that nobody waits for the copy."""
-    if device.type == "cuda" and tensor.device.type == "cpu":
-        return tensor.pin_memory().to(device, non_blocking=True)
-    return tensor.to(device)
+    return pin(tensor, device).to(device, non_blocking=device.type == "cuda")

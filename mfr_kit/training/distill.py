@@ -27,7 +27,6 @@ from mfr_kit.training.views.loader import (
     batches,
     every_face,
     every_person,
-    next_batch,
 )
 from mfr_kit.training.views.view_renderer import ViewRenderer, renders_there
 
@@ -126,12 +125,12 @@ def _train(
 ) -> None:
     first, journal = stepper.ranks.first, outcome.journal
     every = intervals.validate or max(1, round(course.per_epoch))
-    views = iter(loader)
+    feeds = stepper.feeder.ahead(iter(loader), course.accumulate)
     while state.step < course.total:
         rate = optimise.set_learning_rate(state.optimiser, schedule, state.step, course.total)
         measured = (state.step + 1) % intervals.log == 0 or state.step == 0
         with journal.waiting():
-            batch = [next_batch(views) for _ in range(course.accumulate)]
+            batch = [next(feeds) for _ in range(course.accumulate)]
         figures = stepper.step(state, batch, measured)
         state.step += 1
         ends = state.step == course.total

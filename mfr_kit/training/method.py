@@ -44,6 +44,11 @@ class Method:
         return getattr(self._module, "MINES", False)
 
     @property
+    def gathers(self) -> bool:
+        """Whether it compares the samples of a batch, and so needs those of all ranks."""
+        return getattr(self._module, "GATHERS", False)
+
+    @property
     def uses_teacher(self) -> bool:
         """Whether the teacher leaves a trace in the student: not where a method that goes by labels
         stands by itself (--fcd-weight 0).

@@ -92,8 +92,9 @@ def check_pass(batch: int, faces: FaceSet, sampling: str, world: int, method: Me
     by_person = sampling == "identities"
     shown = len(set(faces.identities)) if by_person else len(faces)
     check_batch(batch, shown, "people" if by_person else "faces", world)
-    if batch * world <= FEW:
-        _try_method(method, batch, batch * world)
+    compared = batch * world if method.gathers else batch
+    if compared <= FEW:
+        _try_method(method, batch, compared)
 
 
 def check_batch(batch: int, shown: int, what: str, world: int = 1) -> None:
@@ -137,7 +138,7 @@ def check_student(name: str, student: nn.Module, batch: int, frozen_norms: bool)
 
 
 def _try_method(method: Method, batch_size: int, count: int) -> None:
-    """Compute the method's loss on made-up embeddings, as many as a step has."""
+    """Compute the method's loss on made-up embeddings, as many as it sees of a batch."""
     draw = np.random.default_rng(0).normal
 
     def rows(*shape: int) -> torch.Tensor:

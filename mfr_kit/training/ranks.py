@@ -1,14 +1,15 @@
-"""One process or several (torchrun): who am I, and one batch out of everybody's, with gradients."""
+"""One process or several (torchrun): who am I, and what the ranks tell each other of a batch."""
 
 import os
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
-import numpy as np
 import torch
 import torch.distributed as dist
-from torch import Tensor
+from torch import Tensor, nn
 
+from mfr_kit.losses._batch import Batch, alone
 from mfr_kit.models import memory, placement
 
 
@@ -29,27 +30,54 @@ class Ranks:
         if self.world > 1:
             dist.all_reduce(torch.zeros(1))
 
-    def gather(self, embeddings: Tensor) -> Tensor:
-        """Join (B, D) embeddings of all ranks into (world * B, D).
+    def mean(self, value: Tensor) -> Tensor:
+        """Return the mean over the ranks of a floating tensor, without its gradient."""
+        if self.world == 1:
+            return value
+        total = value.detach().clone()
+        dist.all_reduce(total)
+        return total / self.world
 
-        Every rank then computes the loss of the whole batch. The backward pass adds up what all
-        ranks want of a rank's rows, which is `world` times the gradient of that one loss;
-        DistributedDataParallel divides by `world` again. So a method that compares samples, or
-        divides by the number of active relations, gives what one rank with the joined batch gives.
+    def mean_gradients(self, parameters: Iterable[nn.Parameter]) -> None:
+        """Average the gradients of parameters that no DistributedDataParallel holds, in place."""
+        if self.world == 1:
+            return
+        gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
+        waiting = [dist.all_reduce(gradient, async_op=True) for gradient in gradients]
+        for gradient, work in zip(gradients, waiting, strict=True):
+            work.wait()
+            gradient.div_(self.world)
+
+    def join_batch(self, batch: Batch) -> Batch:
+        """Join the batches of all ranks into one of world * B samples.
+
+        Every rank then computes the loss of the whole batch, whose gradient goes to its own rows,
+        `world` times: DistributedDataParallel divides the sum over the ranks by `world`. So a
+        method that compares samples gives what one rank with the joined batch gives.
         """
         if self.world == 1:
-            return embeddings
-        from torch.distributed.nn.functional import all_gather
+            return batch
+        own = batch.student.view_as(batch.student)
+        own.register_hook(lambda gradient: gradient * self.world)
+        parts = list(self.gather(own).split(len(own)))
+        parts[self.rank] = own
+        return replace(
+            batch,
+            student=torch.cat(parts),
+            teacher=self.gather(batch.teacher),
+            labels=self.gather(batch.labels),
+            partners=None if batch.partners is None else self.gather(batch.partners),
+            mean_over_ranks=alone,
+        )
 
-        return torch.cat(all_gather(embeddings.contiguous()))
-
-    def gather_numbers(self, numbers: np.ndarray) -> np.ndarray:
-        """Join (B, n) int64 of all ranks into (world * B, n)."""
+    def gather(self, rows: Tensor) -> Tensor:
+        """Join (B, ...) rows of all ranks into (world * B, ...), without a gradient."""
         if self.world == 1:
-            return numbers
-        parts = [torch.empty(numbers.shape, dtype=torch.int64) for _ in range(self.world)]
-        dist.all_gather(parts, torch.from_numpy(numbers))
-        return torch.cat(parts).numpy()
+            return rows
+        rows = rows.detach().contiguous()
+        parts = [torch.empty_like(rows) for _ in range(self.world)]
+        dist.all_gather(parts, rows)
+        return torch.cat(parts)
 
 
 def start(

@@ -17,6 +17,7 @@ from mfr_kit.models.placement import send
 from mfr_kit.models.preprocess import to_tensor
 from mfr_kit.training import optimise
 from mfr_kit.training.checkpoint import State
+from mfr_kit.training.feed import Feed, Feeder
 from mfr_kit.training.method import Method
 from mfr_kit.training.prepare import Relations
 from mfr_kit.training.ranks import Ranks
@@ -42,17 +43,22 @@ class Stepper:
     regularisation: Regularisation
     renderer: ViewRenderer | None = None  # of views that come as plans
 
-    def step(self, state: State, views: list[ViewBatch], measured: bool) -> dict[str, float | dict]:
+    @property
+    def feeder(self) -> Feeder:
+        """What reads the batches of its steps."""
+        return Feeder(self.relations, self.targets, self.device)
+
+    def step(self, state: State, feeds: list[Feed], measured: bool) -> dict[str, float | dict]:
         """Do one step on a few batches, whose gradients are averaged.
 
         Args:
             state: moved in place.
-            views: the batches of this rank.
+            feeds: the batches of this rank.
             measured: also compute the ratios of gradient norms to FCD's.
         Returns:
-            The loss, its terms and figures; empty unless `measured`.
+            The loss, its terms and figures, of the batches of all ranks; empty unless `measured`.
         Raises:
-            KitError: the loss is not finite; names the samples.
+            KitError: the loss of this rank is not finite; names the samples.
         """
         if self.regularisation.frozen_norms:
             optimise.train_with_frozen_norms(state.student)
@@ -61,22 +67,17 @@ class Stepper:
         state.optimiser.zero_grad(set_to_none=True)
         head = None if isinstance(state.head, nn.Identity) else state.head
         line: dict[str, float | dict] = {}
-        for number, part in enumerate(views, start=1):
-            with self._exchange(number == len(views)):
-                batch, numbers = self._batch(part)
+        for number, part in enumerate(feeds, start=1):
+            with self._exchange(number == len(feeds)):
+                batch, indices = self._batch(part)
                 losses, figures = self.method.terms(batch, head)
                 loss = cast(Tensor, sum(losses.values()))
                 if not torch.isfinite(loss):
-                    raise KitError(self._blame(state.step, batch.student, numbers[:, 0]))
+                    raise KitError(self._blame(state.step, batch.student, indices))
                 if measured:
-                    values = {name: value.item() for name, value in losses.items()}
-                    line = {
-                        "loss": loss.item(),
-                        "terms": values,
-                        **figures,
-                        **_ratios(losses, batch.student),
-                    }
-                (loss / len(views)).backward()
+                    line = self._measure(loss, losses, figures, batch.student)
+                (loss / len(feeds)).backward()
+        self.ranks.mean_gradients(state.head.parameters())
         norm = self._update(state)
         return {**line, "grad_norm": norm.item()} if measured else {}
 
@@ -86,7 +87,26 @@ class Stepper:
             return nullcontext()
         return self.network.no_sync()
 
-    def _batch(self, views: ViewBatch) -> tuple[Batch, np.ndarray]:
+    def _measure(
+        self, loss: Tensor, terms: dict[str, Tensor], figures: dict[str, float], student: Tensor
+    ) -> dict[str, float | dict]:
+        """Say what is logged of the batches of all ranks, which are asked in one exchange."""
+        squares = _gradient_squares(terms, student)
+        mine = [loss, *terms.values(), *squares.values()]
+        mine += [student.new_tensor(figure) for figure in figures.values()]
+        means = iter(self.ranks.mean(torch.stack([value.detach() for value in mine])).tolist())
+        line: dict[str, float | dict] = {"loss": next(means)}
+        line["terms"] = {name: next(means) for name in terms}
+        norms = {name: next(means) ** 0.5 for name in squares}
+        line |= {name: next(means) for name in figures}
+        if norms:
+            floor = max(norms.pop("fcd"), 1e-12)
+            line["ratio_to_fcd"] = {name: norm / floor for name, norm in norms.items()}
+        return line
+
+    def _batch(self, feed: Feed) -> tuple[Batch, np.ndarray]:
+        """Make what the loss is computed of, and say which rows of the set it shows."""
+        views = feed.views
         images = self._images(views)
         pixels = to_tensor(images)
         if self.numerics.channels_last:
@@ -94,22 +114,20 @@ class Stepper:
         low = self.numerics.precision == "bf16"
         with torch.autocast(self.device.type, torch.bfloat16, enabled=low):
             student = self.network(pixels)
-        student = self.ranks.gather(student.float())
-        numbers = self.ranks.gather_numbers(
-            np.stack([views.indices, views.epochs, views.mirrored], axis=1)
-        )
-        indices, epochs, mirrored = numbers.T
-        labels = send(torch.from_numpy(self.relations.labels[indices]), self.device)
-        partners = self.relations.partners
-        return Batch(
+        student = student.float()
+        labels = send(torch.from_numpy(self.relations.labels[views.indices]), self.device)
+        batch = Batch(
             student,
-            torch.zeros_like(student)
-            if self.relations.bank is None
-            else self._targets(images, indices, mirrored),
+            self._targets(feed, images, student),
             labels,
             self.relations.prototypes,
-            None if partners is None else partners.of(student, labels, epochs, indices),
-        ), numbers
+            self._partners(feed, student, labels),
+            self.ranks.mean,
+        )
+        if not self.method.gathers:
+            return batch, views.indices
+        rows = torch.from_numpy(views.indices)
+        return self.ranks.join_batch(batch), self.ranks.gather(rows).numpy()
 
     def _images(self, views: ViewBatch) -> Tensor:
         """(B, 112, 112, 3) uint8 views on the device."""
@@ -118,16 +136,21 @@ class Stepper:
         assert self.renderer is not None  # then the loader makes plans
         return self.renderer.render(views.images, views.plans)
 
-    def _targets(self, images: Tensor, indices: np.ndarray, mirrored: np.ndarray) -> Tensor:
-        if self.targets.view == "same":
-            assert self.teacher is not None  # then it is kept
-            targets = torch.from_numpy(self.teacher.embed(images.cpu().numpy()))
-            return self.ranks.gather(targets.to(self.device))
-        bank = self.relations.bank
-        assert bank is not None  # made for this view
-        if self.targets.form == "sum":
-            return bank.lookup_sums(self.device, indices)
-        return bank.lookup(self.device, indices, mirrored)
+    def _targets(self, feed: Feed, images: Tensor, student: Tensor) -> Tensor:
+        if feed.targets is not None:
+            return feed.targets()
+        if self.relations.bank is None:  # the method goes by labels alone
+            return torch.zeros_like(student)
+        assert self.teacher is not None  # it is kept where it sees the student's views
+        return torch.from_numpy(self.teacher.embed(images.cpu().numpy())).to(self.device)
+
+    def _partners(self, feed: Feed, student: Tensor, labels: Tensor) -> Tensor | None:
+        if feed.partners is not None:
+            return feed.partners()
+        partners, views = self.relations.partners, feed.views
+        if partners is None:
+            return None
+        return partners.of(student, labels, views.epochs, views.indices)
 
     def _update(self, state: State) -> Tensor:
         parameters = [p for group in state.optimiser.param_groups for p in group["params"]]
@@ -155,19 +178,13 @@ class Stepper:
         )
 
 
-def _ratios(losses: dict[str, Tensor], student: Tensor) -> dict[str, dict[str, float]]:
-    """Compare what each term asks of the embeddings with what FCD asks: ratios of gradient
-    norms.
+def _gradient_squares(losses: dict[str, Tensor], student: Tensor) -> dict[str, Tensor]:
+    """Square the norm of what each term beside FCD, and FCD, ask of the embeddings; nothing where
+    FCD stands alone or is not there.
     """
     if "fcd" not in losses or len(losses) == 1:
         return {}
-    norms = {
-        name: torch.autograd.grad(value, student, retain_graph=True)[0].norm()
-        for name, value in losses.items()
-    }
-    floor = norms["fcd"].clamp_min(1e-12)
     return {
-        "ratio_to_fcd": {
-            name: (norm / floor).item() for name, norm in norms.items() if name != "fcd"
-        }
+        name: torch.autograd.grad(value, student, retain_graph=True)[0].square().sum()
+        for name, value in losses.items()
     }

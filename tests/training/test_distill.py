@@ -244,14 +244,14 @@ def test_a_non_finite_loss_stops_the_run_and_names_the_samples(make_options, mon
     options = make_options(save_every=1)
     real = loop.Stepper._batch
 
-    def poisoned(self, views):
-        batch, numbers = real(self, views)
-        if 7 in numbers[:, 0]:
-            row = int(np.flatnonzero(numbers[:, 0] == 7)[0])
+    def poisoned(self, feed):
+        batch, indices = real(self, feed)
+        if 7 in indices:
+            row = int(np.flatnonzero(indices == 7)[0])
             student = batch.student.clone()
             student[row] = float("nan")
             batch = replace(batch, student=student)
-        return batch, numbers
+        return batch, indices
 
     monkeypatch.setattr(loop.Stepper, "_batch", poisoned)
     with pytest.raises(KitError, match=r"non-finite embeddings at step \d+: faces/p02/1\.png\. "):

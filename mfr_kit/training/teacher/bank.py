@@ -3,7 +3,7 @@ kept on disk as a memory map.
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,7 +18,7 @@ from mfr_kit.errors import KitError
 from mfr_kit.losses._batch import unit
 from mfr_kit.models import identity
 from mfr_kit.models.embedders import Embedder
-from mfr_kit.models.placement import send
+from mfr_kit.models.placement import pin, send
 from mfr_kit.models.rounding import tell_rounding
 from mfr_kit.models.sanity import ConstantCheck, refuse_broken
 from mfr_kit.models.torch_embedder import embed_stream
@@ -72,18 +72,32 @@ class Bank:
         self, device: torch.device, indices: np.ndarray, mirrored: np.ndarray | int = 0
     ) -> torch.Tensor:
         """Gather (B, D) float32 embeddings on a device."""
-        if self.resident is None:
-            return send(torch.from_numpy(self.rows(indices, mirrored)), device)
-        rows = torch.from_numpy(2 * np.asarray(indices, np.int64) + mirrored)
-        found = self.resident.index_select(0, send(rows, self.resident.device))
-        return send(found.to(torch.float32), device)
+        return self.fetch(device, indices, mirrored)()
 
     def lookup_sums(self, device: torch.device, indices: np.ndarray) -> torch.Tensor:
         """Gather what `sums` gathers, on a device."""
+        return self.fetch_sums(device, indices)()
+
+    def fetch(
+        self, device: torch.device, indices: np.ndarray, mirrored: np.ndarray | int = 0
+    ) -> Callable[[], torch.Tensor]:
+        """Read, on the calling thread, what `lookup` gives; a call of what is returned puts it on
+        the device.
+        """
         if self.resident is None:
-            return send(torch.from_numpy(self.sums(indices)), device)
-        both = unit(self.lookup(device, indices)) + unit(self.lookup(device, indices, 1))
-        return unit(both)
+            return _ready(torch.from_numpy(self.rows(indices, mirrored)), device)
+        numbers = torch.from_numpy(2 * np.asarray(indices, np.int64) + mirrored)
+        if self.resident.device.type == "cpu":
+            return _ready(self.resident.index_select(0, numbers).to(torch.float32), device)
+        rows, there = self.resident, pin(numbers, self.resident.device)
+        return lambda: rows.index_select(0, send(there, rows.device)).to(torch.float32)
+
+    def fetch_sums(self, device: torch.device, indices: np.ndarray) -> Callable[[], torch.Tensor]:
+        """Read what `lookup_sums` gives, as `fetch` does."""
+        if self.resident is None:
+            return _ready(torch.from_numpy(self.sums(indices)), device)
+        first, second = (self.fetch(device, indices, mirrored) for mirrored in (0, 1))
+        return lambda: unit(unit(first()) + unit(second()))
 
     def rows(self, indices: np.ndarray, mirrored: np.ndarray | int = 0) -> np.ndarray:
         """Gather (B, D) float32 embeddings; `mirrored` is 0 or 1 for each index."""
@@ -94,6 +108,11 @@ class Bank:
         both = np.asarray(self.embeddings[indices], np.float32)
         total = (both / np.linalg.norm(both, axis=2, keepdims=True)).sum(axis=1)
         return total / np.linalg.norm(total, axis=1, keepdims=True)
+
+
+def _ready(rows: torch.Tensor, device: torch.device) -> Callable[[], torch.Tensor]:
+    rows = pin(rows, device)
+    return lambda: send(rows, device)
 
 
 def fill(

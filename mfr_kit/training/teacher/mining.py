@@ -3,6 +3,7 @@ partners a sample is related to.
 """
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from mfr_kit.losses._batch import unit
+from mfr_kit.models.placement import pin, send
 from mfr_kit.models.stored import StoredArray
 from mfr_kit.seeding import uniform
 from mfr_kit.training.teacher import approximate
@@ -58,8 +60,7 @@ def nearest(prototypes: Tensor, count: int, *, progress: bool = False) -> Tensor
     count = min(count, classes - 1)
     # on the device till the end: nobody waits for a block
     found = torch.empty(classes, count, dtype=torch.int32, device=prototypes.device)
-    values = BLOCK_VALUES_ON_CUDA if prototypes.is_cuda else BLOCK_VALUES
-    step = min(classes, max(1, values // classes))
+    step = min(classes, _rows_of_a_block(prototypes))
     block = torch.empty(step, classes, device=prototypes.device)
     for start in tqdm(
         range(0, classes, step), desc="mining partners", unit=" blocks", disable=not progress
@@ -71,6 +72,12 @@ def nearest(prototypes: Tensor, count: int, *, progress: bool = False) -> Tensor
         similarity[torch.arange(len(rows), device=rows.device), rows] = -torch.inf
         found[start : start + len(rows)] = _largest(similarity, count).to(torch.int32)
     return found.cpu()
+
+
+def _rows_of_a_block(prototypes: Tensor) -> int:
+    """Say of how many rows the similarities to all prototypes are held at a time."""
+    values = BLOCK_VALUES_ON_CUDA if prototypes.is_cuda else BLOCK_VALUES
+    return max(1, values // len(prototypes))
 
 
 def _largest(values: Tensor, count: int) -> Tensor:
@@ -175,17 +182,32 @@ class Partners:
             epochs: (B,) epoch of each sample.
             indices: (B,) row of each sample in the bank.
         """
-        if self._draw.kind == "image" and self._draw.mining == "teacher":
-            # found without asking the device, which is busy with the student meanwhile
-            assert self._teacher_side is not None  # mined for this
-            identities = self._teacher_side[self._labels[indices]]
-        else:
-            identities = self.identities(student.detach(), labels)
+        known = self.ahead(student.device, epochs, indices)
+        if known is not None:
+            return known()
+        identities = self.identities(student.detach(), labels)
+        return self._fetch(student.device, identities, epochs, indices)()
+
+    def ahead(
+        self, device: torch.device, epochs: np.ndarray, indices: np.ndarray
+    ) -> Callable[[], Tensor] | None:
+        """Read, on the calling thread, the partners of a batch that no student has seen yet; a call
+        of what is returned puts them on the device. None where the student's neighbours are mined.
+        """
+        if self._draw.mining != "teacher":
+            return None
+        assert self._teacher_side is not None  # mined for this
+        return self._fetch(device, self._teacher_side[self._labels[indices]], epochs, indices)
+
+    def _fetch(
+        self, device: torch.device, identities: Tensor, epochs: np.ndarray, indices: np.ndarray
+    ) -> Callable[[], Tensor]:
         if self._draw.kind == "prototype":
-            return self._prototypes[identities.to(self._prototypes.device)]
+            there = pin(identities, device)
+            return lambda: self._prototypes[send(there, self._prototypes.device)]
         rows = self._images(identities.cpu().numpy(), epochs, indices)
-        partners = self._bank.lookup(student.device, rows.ravel())
-        return partners.view(*rows.shape, -1)
+        read = self._bank.fetch(device, rows.ravel())
+        return lambda: read().view(*rows.shape, -1)
 
     def identities(self, student: Tensor, labels: Tensor) -> Tensor:
         """Return (B, K) int64 identities, never the sample's own and never one twice."""
@@ -207,8 +229,17 @@ class Partners:
         )
 
     def _nearest_to(self, student: Tensor, taken: Tensor, count: int) -> Tensor:
-        similarity = unit(student.float()) @ self._prototypes.T
-        return similarity.scatter(1, taken, -torch.inf).topk(count, dim=1).indices
+        """Return the `count` identities nearest to each sample, but those that are taken, in row
+        blocks: the B x C similarities of two million people would be 8 GiB.
+        """
+        points, classes = unit(student.detach().float()), len(self._prototypes)
+        step = min(len(points), _rows_of_a_block(self._prototypes))
+        block = torch.empty(step, classes, device=points.device)
+        found = []
+        for rows, own in zip(points.split(step), taken.split(step), strict=True):
+            similarity = torch.mm(rows, self._prototypes.T, out=block[: len(rows)])
+            found.append(_largest(similarity.scatter_(1, own, -torch.inf), count))
+        return torch.cat(found)
 
     def _images(
         self, identities: np.ndarray, epochs: np.ndarray, indices: np.ndarray

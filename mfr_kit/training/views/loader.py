@@ -183,12 +183,12 @@ class StudentViews(Dataset):
         return ViewBatch(faces, indices, epochs, mirrored, masked, plans)
 
 
-def next_batch(views: Iterator[ViewBatch]) -> ViewBatch:
-    """Take the next batch; an error of ours in a loader process comes out as it was raised
-    there, not as torch's report of it.
+def next_batch(views: Iterator[ViewBatch]) -> ViewBatch | None:
+    """Take the next batch, None where there is none; an error of ours in a loader process comes
+    out as it was raised there, not as torch's report of it.
     """
     try:
-        return next(views)
+        return next(views, None)
     except KitError as error:
         raise KitError(
             str(error)

@@ -149,3 +149,34 @@ def test_without_faiss_the_way_out_is_told(monkeypatch):
     monkeypatch.setitem(sys.modules, "faiss", None)
     with pytest.raises(KitError, match="pip install faiss-cpu"):
         approximate.nearest(unit(torch.randn(9, 4)), 2)
+
+
+@pytest.mark.parametrize("by", ["student", "both"])
+@pytest.mark.parametrize("rows", [1, 4])
+def test_the_students_neighbours_are_the_same_in_blocks(stored, monkeypatch, by, rows):
+    student, labels, epochs, indices = batch(range(9))
+    choose = partners(stored, by=by, count=4)
+    whole = choose.identities(student, labels)
+    found = choose.of(student, labels, epochs, indices)
+    held = []
+    largest = mining._largest
+
+    def watched(values, count):
+        held.append(values.shape)
+        return largest(values, count)
+
+    monkeypatch.setattr(mining, "BLOCK_VALUES", rows * 5)  # of five people
+    monkeypatch.setattr(mining, "_largest", watched)
+    assert torch.equal(choose.identities(student, labels), whole)
+    assert held == [(min(rows, 9 - start), 5) for start in range(0, 9, rows)]
+    assert torch.equal(choose.of(student, labels, epochs, indices), found)
+
+
+@pytest.mark.parametrize("kind", ["image", "prototype"])
+def test_partners_that_are_read_ahead_are_those_of_the_step(stored, kind):
+    choose = partners(stored, kind=kind)
+    student, labels, epochs, indices = batch(range(9), epoch=2)
+    read = choose.ahead(torch.device("cpu"), epochs, indices)
+    assert torch.equal(read(), choose.of(student, labels, epochs, indices))
+    for by in ("student", "both"):
+        assert partners(stored, kind, by).ahead(torch.device("cpu"), epochs, indices) is None
