@@ -8,7 +8,6 @@ library that is missing), so every session that is opened for a device is looked
 import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from mfr_kit.errors import KitError
@@ -141,6 +140,8 @@ def refuse_fallback(session: Any, provider: Provider) -> None:
 
 
 def _is_installed(name: str) -> bool:
+    from importlib.metadata import PackageNotFoundError, version  # email and zip come with it
+
     try:
         version(name)
     except PackageNotFoundError:
