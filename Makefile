@@ -19,10 +19,10 @@ demo: setup ## the main job on the embedded faces: augment, distil, export, chec
 	$(PY) kit.py demo
 
 test: setup ## all tests, in two processes
-	$(PY) -m pytest -n 2 --dist loadscope
+	$(PY) -m pytest -n 2 --dist loadscope $(COVER)
 
-coverage: setup ## what the quick tests cover, by file and in all; under the floor in pyproject.toml it fails
-	$(PY) -m pytest -n 2 --dist loadscope -m 'not slow' --cov --cov-report=term
+coverage: ## all tests, and what they cover; under the floor in pyproject.toml it fails
+	$(MAKE) test COVER='--cov --cov-report=term'
 
 lint: setup ## ruff, rules and format; mypy, types
 	$(PY) -m ruff check .

