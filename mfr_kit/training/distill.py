@@ -82,7 +82,7 @@ def distill(options: RunOptions) -> Path:
         relations = prepare.relate(method, bank, faces, teacher, device, ranks, seed=options.seed)
         live_teacher = teacher if options.teacher_view == "same" else None
         del teacher  # where the bank stands for it, onnxruntime gives its arena back
-        network = networks.join(state, ranks, device, options.compile)
+        network = networks.join(state, ranks, device, options.wrapping)
         rules = (options.numerics, options.targets, options.regularisation, renderer)
         stepper = Stepper(network, method, relations, live_teacher, faces, ranks, device, *rules)
         order = _order(options.sampling, relations.labels, options.seed)

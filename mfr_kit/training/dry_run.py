@@ -17,6 +17,7 @@ from mfr_kit.training import networks, optimise, people
 from mfr_kit.training import ranks as distributed
 from mfr_kit.training.method import Method
 from mfr_kit.training.options import RunOptions
+from mfr_kit.training.recompute import recompute_blocks
 from mfr_kit.training.settings import Numerics, Pace
 from mfr_kit.training.teacher import bank
 from mfr_kit.training.views import drift
@@ -52,6 +53,8 @@ def estimate(options: RunOptions) -> str:
     student, _, _ = networks.make_student(options.student_spec, teacher, options.teacher)
     (optimise.train_with_frozen_norms if options.frozen_norms else nn.Module.train)(student)
     student = networks.put(student, device, options.channels_last)
+    if options.recompute:
+        recompute_blocks(student)
     optimiser = optimise.make_optimiser(student, [], options.descent, options.layers)
     step_s = _time_step(student, optimiser, device, options.pace, options.numerics)
     state_mib = _student_mib(student, options.optimiser, options.ema > 0)

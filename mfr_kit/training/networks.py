@@ -21,7 +21,8 @@ from mfr_kit.seeding import rng_for
 from mfr_kit.training import optimise
 from mfr_kit.training.checkpoint import State
 from mfr_kit.training.ranks import Ranks
-from mfr_kit.training.settings import Descent, Layers, StudentSpec, TeacherSpec
+from mfr_kit.training.recompute import recompute_blocks
+from mfr_kit.training.settings import Descent, Layers, StudentSpec, TeacherSpec, Wrapping
 
 INIT_STREAM = 3
 States = dict[str, dict[str, Tensor]]  # of a file, by entry
@@ -153,13 +154,29 @@ def make_state(
 
 
 def join(
-    state: State, ranks: Ranks, device: torch.device, compiled: bool
+    state: State, ranks: Ranks, device: torch.device, wrapping: Wrapping
 ) -> Callable[[Tensor], Tensor]:
-    """Join student and projector into the network that a step calls, wrapped for several ranks."""
+    """Join student and projector into the network that a step calls, wrapped for several ranks.
+
+    Raises:
+        KitError: batch statistics over ranks that are not of CUDA.
+    """
+    if wrapping.recompute:
+        recompute_blocks(state.student)
+    if wrapping.sync_norms and ranks.world > 1:
+        if device.type != "cuda":
+            raise KitError(
+                f"--sync-norms: torch exchanges batch statistics between CUDA devices only, not "
+                f"on {device.type}: use --freeze-bn, or leave it out"
+            )
+        nn.SyncBatchNorm.convert_sync_batchnorm(state.student)
     network: Any = nn.Sequential(state.student, state.projector)
-    if compiled:
+    if wrapping.compiled:
         network = torch.compile(network)
     if ranks.world > 1:
         ids = [device.index or 0] if device.type == "cuda" else None
-        network = nn.parallel.DistributedDataParallel(network, device_ids=ids)
+        # gradients lie in the buffers that are exchanged: no second copy of the weights' size
+        network = nn.parallel.DistributedDataParallel(
+            network, device_ids=ids, gradient_as_bucket_view=True
+        )
     return network

@@ -108,6 +108,17 @@ class Numerics:
 
 
 @dataclass(frozen=True)
+class Wrapping:
+    """What stands around a student while it is trained: `torch.compile`, activations computed
+    again in the backward pass, batch statistics over all ranks.
+    """
+
+    compiled: bool = False
+    recompute: bool = False
+    sync_norms: bool = False
+
+
+@dataclass(frozen=True)
 class Intervals:
     """Steps between log lines, checkpoints and validations; `validate` 0 is once a pass."""
 

@@ -16,7 +16,7 @@ from mfr_kit.training import networks
 from mfr_kit.training.method import METHODS, Method
 from mfr_kit.training.prepare import Relations
 from mfr_kit.training.ranks import Ranks
-from mfr_kit.training.settings import Descent, Layers, Numerics, Regularisation, Targets
+from mfr_kit.training.settings import Descent, Layers, Numerics, Regularisation, Targets, Wrapping
 from mfr_kit.training.step import Stepper
 from mfr_kit.training.teacher import mining
 from mfr_kit.training.teacher.bank import Bank
@@ -93,7 +93,7 @@ def run(case: Case, bank: Bank, ranks: Ranks) -> dict[str, Any]:
         partners = mining.Partners(bank, labels, prototypes, draw)
     kept = bank if method.uses_teacher else None
     stepper = Stepper(
-        networks.join(state, ranks, CPU, False),
+        networks.join(state, ranks, CPU, Wrapping()),
         method,
         Relations(kept, labels, prototypes, partners),
         None,

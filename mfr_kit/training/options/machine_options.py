@@ -4,7 +4,7 @@ from pathlib import Path
 
 from mfr_kit.models.options import RecogniserOptions
 from mfr_kit.options import like, option, options_class
-from mfr_kit.training.settings import Intervals, Numerics
+from mfr_kit.training.settings import Intervals, Numerics, Wrapping
 
 
 @options_class
@@ -57,6 +57,17 @@ class MachineOptions:
     )
     channels_last: bool = option(True, help="Memory layout of the student.", section="Machine")
     compile: bool = option(False, help="torch.compile the student.", section="Machine")
+    recompute: bool = option(
+        False,
+        help="Compute activations of the student's blocks again in the backward pass: a fraction "
+        "of the memory for about a third more time.",
+        section="Machine",
+    )
+    sync_norms: bool = option(
+        False,
+        help="Take the student's batch statistics over all CUDA ranks; for few faces a rank.",
+        section="Machine",
+    )
     bank: Path | None = option(
         None,
         help="Folder of teacher embeddings, shared by runs; default: OUT/bank.",
@@ -105,6 +116,11 @@ class MachineOptions:
     def numerics(self) -> Numerics:
         """In which numbers the student computes."""
         return Numerics(self.precision, self.channels_last)
+
+    @property
+    def wrapping(self) -> Wrapping:
+        """What stands around the student while it is trained."""
+        return Wrapping(self.compile, self.recompute, self.sync_norms)
 
     @property
     def intervals(self) -> Intervals:
