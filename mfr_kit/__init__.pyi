@@ -10,7 +10,7 @@ from mfr_kit.api import load_embedder as load_embedder
 from mfr_kit.api import put_mask as put_mask
 from mfr_kit.api import tar_at_far as tar_at_far
 from mfr_kit.api import to_tensor as to_tensor
-from mfr_kit.data.faceset import FaceSet as FaceSet
+from mfr_kit.data.face_set.faceset import FaceSet as FaceSet
 from mfr_kit.errors import KitError as KitError
 from mfr_kit.errors import RuleError as RuleError
 from mfr_kit.masks.transform import MaskAugment as MaskAugment

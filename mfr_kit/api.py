@@ -1,63 +1,40 @@
 """The Python door: a few functions that call the rooms, and the classes worth having at hand.
 
-`import mfr_kit as mk` loads none of it; each name is fetched when it is first used, and heavy
-libraries only by the call that needs them. Paths may be text everywhere. In the examples `mk` is
-this package, and `tmp` an empty folder.
+`import mfr_kit as mk` loads none of it; heavy libraries come with the call that needs them. Paths
+may be text everywhere. In the examples `mk` is this package, and `tmp` an empty folder.
 """
 
-import functools
-import threading
+import importlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-from mfr_kit.errors import KitError, RuleError
 
 if TYPE_CHECKING:
     import numpy as np
     from torch import Tensor, nn
 
-    from mfr_kit import losses
     from mfr_kit.data.alignment.align_photo import AlignedFace
-    from mfr_kit.data.alignment.detection import Detector
     from mfr_kit.data.face_set.faceset import FaceSet
+    from mfr_kit.evaluation.result import Evaluation
     from mfr_kit.evaluation.verification.arrays import TarAtFar
-    from mfr_kit.masks.transform import MaskAugment
     from mfr_kit.models.embedders import Embedder
     from mfr_kit.submission.export import Exported
     from mfr_kit.submission.rules import Row
 
-__all__ = [
-    "FaceSet",
-    "KitError",
-    "MaskAugment",
-    "RuleError",
-    "align",
-    "check",
-    "draw_face_set",
-    "evaluate",
-    "export_onnx",
-    "load_embedder",
-    "losses",
-    "put_mask",
-    "tar_at_far",
-    "to_tensor",
-]
+
+CLASSES = {
+    "FaceSet": "mfr_kit.data.face_set.faceset",
+    "KitError": "mfr_kit.errors",
+    "MaskAugment": "mfr_kit.masks.transform",
+    "RuleError": "mfr_kit.errors",
+}
 
 
 def __getattr__(name: str) -> Any:
-    if name == "FaceSet":
-        from mfr_kit.data.face_set.faceset import FaceSet
-
-        return FaceSet
-    if name == "MaskAugment":
-        from mfr_kit.masks.transform import MaskAugment
-
-        return MaskAugment
     if name == "losses":
-        import mfr_kit.losses
-
-        return mfr_kit.losses
+        return importlib.import_module("mfr_kit.losses")
+    if name in CLASSES:
+        return getattr(importlib.import_module(CLASSES[name]), name)
     raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
 
 
@@ -84,17 +61,9 @@ def align(
         >>> face.image.shape, face.landmarks.shape
         ((112, 112, 3), (5, 2))
     """
-    from mfr_kit.data.alignment.align_photo import align_photo
+    from mfr_kit.data.alignment import align_photo, detect
 
-    return align_photo(photo, _detector(robust, threading.get_ident()), upright)
-
-
-@functools.lru_cache(maxsize=8)
-def _detector(robust: bool, thread: int) -> "Detector":
-    """Load the detector once a thread: two must not look with one at the same time."""
-    from mfr_kit.data.alignment.detect import load_detector
-
-    return load_detector(robust=robust)
+    return align_photo.align_photo(photo, detect.detector_of_thread(robust), upright)
 
 
 def put_mask(
@@ -157,10 +126,10 @@ def load_embedder(
         >>> embedder.embed(np.zeros((2, 112, 112, 3), np.uint8)).shape
         (2, 128)
     """
-    from mfr_kit.models.embedders import load_embedder as load
+    from mfr_kit.models import embedders
 
-    read = functools.partial(load, normalisation=normalisation, output=output)
-    return read(spec, threads=threads, device=device, precision=precision)
+    where: Any = {"threads": threads, "device": device, "precision": precision}
+    return embedders.load_embedder(spec, normalisation=normalisation, output=output, **where)
 
 
 def to_tensor(faces: "np.ndarray | Tensor") -> "Tensor":
@@ -231,7 +200,7 @@ def tar_at_far(
 
 def evaluate(
     models: str | Path | Sequence[str | Path], data: str | Path | None = None, **options: Any
-) -> dict:
+) -> "Evaluation":
     """Measure models on a face set, or on verification sets, as `kit.py evaluate` does.
 
     Args:
@@ -240,8 +209,8 @@ def evaluate(
         options: the command's other options by their names: `far=[1e-3]`, `resamples=200`,
             `protocol=["mask-nonmask"]`, `people="val.txt"`.
     Returns:
-        The report as plain values, as `report.json` holds it: `protocols` has for each protocol
-        `models` with their `tar_at_far`, and the `differences` to the first model.
+        What was found: `protocols` has for each protocol `models` with their `tar_at_far`, and
+        the `differences` to the first model; `to_dict()` gives what `report.json` holds.
     Raises:
         KitError: an option that there is not, a model or set that cannot be read, or people that a
             model was trained on.
@@ -250,15 +219,15 @@ def evaluate(
         >>> faces = mk.draw_face_set(tmp / "faces", people=6, photos=5)
         >>> rows = np.stack([image.mean(axis=0).ravel() for image, label in faces])
         >>> np.save(tmp / "pixels.npy", rows)  # or a model: "sface", "runs/student"
-        >>> report = mk.evaluate(tmp / "pixels.npy", tmp / "faces", far=[0.1], resamples=50)
-        >>> list(report["protocols"])
+        >>> found = mk.evaluate(tmp / "pixels.npy", tmp / "faces", far=[0.1], resamples=50)
+        >>> list(found.protocols)
         ['nonmask-nonmask']
     """
     from mfr_kit.evaluation import run
     from mfr_kit.evaluation.options import EvaluateOptions
     from mfr_kit.options import from_python
 
-    given = [models] if isinstance(models, str | Path) else list(models)
+    given = [models] if isinstance(models, str | Path) else models
     named = {"models": [str(model) for model in given], "data": data}
     return run.evaluate(from_python(EvaluateOptions, named | options, "evaluate"))
 
@@ -312,11 +281,9 @@ def check(
         run: the run folder it came from: then the two must agree.
         latency: time the model on this machine too.
     Returns:
-        A row each rule: `rule`, `limit`, `found`, `margin`, `verdict` ("pass", "fail", "advisory"),
-        `note`.
+        A row each rule: `rule`, `limit`, `found`, `margin`, `note`, `verdict` (pass, fail, ...).
     Raises:
-        KitError: no such file, track or run folder. A broken rule raises nothing: look at
-            `verdict`.
+        KitError: no such file, track or run folder; a broken rule raises nothing.
     Example:
         >>> from torch import nn
         >>> network = nn.Sequential(nn.Conv2d(3, 8, 28, stride=28), nn.Flatten())

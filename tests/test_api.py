@@ -2,6 +2,7 @@
 
 import ast
 import doctest
+import importlib
 import inspect
 import json
 import subprocess
@@ -21,7 +22,7 @@ from tests.conftest import head, write_faceset
 
 ROOT = Path(__file__).resolve().parent.parent
 HEAVY = ("torch", "cv2", "albumentations", "onnxruntime", "onnx", "pyarrow", "numpy", "typer")
-FUNCTIONS = [name for name in api.__all__ if inspect.isfunction(vars(api).get(name))]
+FUNCTIONS = [name for name in mk.__all__ if inspect.isfunction(vars(api).get(name))]
 
 
 def need(*names: str) -> None:
@@ -46,13 +47,15 @@ print(json.dumps([name for name in {HEAVY} if name in sys.modules]))
 
 def test_the_lists_of_names_agree():
     stub = ast.parse((ROOT / "mfr_kit" / "__init__.pyi").read_text(encoding="utf-8"))
-    stubbed = [
-        alias.asname
+    stubbed = {
+        alias.asname: node.module
         for node in stub.body
         if isinstance(node, ast.ImportFrom)
         for alias in node.names
-    ]
-    assert sorted(stubbed) == mk.__all__ == api.__all__
+    }
+    assert sorted(stubbed) == mk.__all__
+    for name, module in stubbed.items():
+        assert getattr(importlib.import_module(module), name) is getattr(mk, name)
     assert set(mk.__all__) < set(dir(mk))
     for name in mk.__all__:
         assert getattr(mk, name) is getattr(api, name)

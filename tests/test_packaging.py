@@ -20,7 +20,7 @@ ROOT = Path(__file__).resolve().parent.parent
 SETTINGS = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 PROJECT = SETTINGS["project"]
 # files whose types are not checked yet: lower it whenever one is mended, never raise it
-UNCHECKED_AT_MOST = 3
+UNCHECKED_AT_MOST = 1
 
 
 def pins(name: str) -> set[str]:

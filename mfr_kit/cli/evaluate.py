@@ -19,7 +19,7 @@ def evaluate(options: EvaluateOptions) -> None:
     from mfr_kit.evaluation import run
     from mfr_kit.evaluation.report import page, text
 
-    result = run.evaluate(options)
+    result = run.evaluate(options).to_dict()
     print(text.text(result))
     if options.out:
         print(f"report: {page.write(result, options.out)}")

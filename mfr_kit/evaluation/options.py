@@ -4,6 +4,7 @@ from pathlib import Path
 
 from mfr_kit.data.lists import ListOptions
 from mfr_kit.errors import KitError
+from mfr_kit.evaluation.settings import Recognition
 from mfr_kit.models.options import RecogniserOptions
 from mfr_kit.options import like, option, options_class
 
@@ -182,6 +183,20 @@ class EvaluateOptions:
         section="Networks",
         affects="machine",
     )
+
+    @property
+    def recognition(self) -> Recognition:
+        """How models are loaded, and how they embed."""
+        return Recognition(
+            self.normalisation,
+            self.output,
+            self.threads,
+            self.device,
+            self.precision,
+            self.flip,
+            self.batch,
+            self.cache,
+        )
 
     def __post_init__(self) -> None:
         if self.data is None:

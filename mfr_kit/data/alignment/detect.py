@@ -1,5 +1,7 @@
 """Load what finds faces and their landmarks in a photograph."""
 
+import functools
+import threading
 from pathlib import Path
 
 from mfr_kit import providers, registry
@@ -58,3 +60,13 @@ def choose_provider(name: str, device: str) -> tuple[Provider | None, str]:
         return provider, ""
     there = provider if providers.is_offered("cuda") and providers.starts(provider) else None
     return there, f"--device auto: {name} runs on {there.label if there else 'the CPU'}"
+
+
+def detector_of_thread(robust: bool) -> Detector:
+    """Return the usual detector, loaded once a thread: two must not look with one at once."""
+    return _load_once(robust, threading.get_ident())
+
+
+@functools.lru_cache(maxsize=8)
+def _load_once(robust: bool, thread: int) -> Detector:
+    return load_detector(robust=robust)

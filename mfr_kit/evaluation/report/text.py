@@ -1,7 +1,7 @@
 """The report as plain text: aligned, readable in a log."""
 
-from mfr_kit.data.face_set.faceset import MASK, NONMASK
-from mfr_kit.evaluation.search.identification import RANKS
+from mfr_kit.evaluation.report.cells import align, difference_line, tar_cell
+from mfr_kit.evaluation.report.search_text import galleries, searches
 
 
 def text(report: dict) -> str:
@@ -22,9 +22,9 @@ def text(report: dict) -> str:
             + _accuracies(entry["models"])
             + _nearest(entry["models"])
             + _draw(entry["models"])
-            + [_difference(row) for row in entry["differences"]]
-            + _searches(entry, notes)
-            + _galleries(entry, notes)
+            + [difference_line(row) for row in entry["differences"]]
+            + searches(entry, notes)
+            + galleries(entry, notes)
             + [_change(row) for row in entry.get("identification_differences", ())]
         )
     for model, found in (report["challenge"] or {}).items():
@@ -78,7 +78,7 @@ def _table(models: dict, notes: dict[str, str]) -> list[str]:
     ]
     for model, result in models.items():
         count, faces = result["comparisons"], result["faces"]
-        tars = [_tar(row, notes) for row in result["tar_at_far"]]
+        tars = [tar_cell(row, notes) for row in result["tar_at_far"]]
         eer = f"{100 * result['eer']['rate']:.2f}"
         rows.append(
             [
@@ -88,7 +88,7 @@ def _table(models: dict, notes: dict[str, str]) -> list[str]:
                 "-" if result["d_prime"] is None else f"{result['d_prime']:.2f}",
                 f"{count['genuine']:,}",
                 f"{count['impostor']:,}",
-                _lost(faces),
+                _not_found(faces),
             ]
         )
     return align(rows)
@@ -100,7 +100,7 @@ def _groups(models: dict, notes: dict[str, str]) -> list[str]:
     for model, result in models.items():
         fars = [row["far"] for row in result["tar_at_far"]]
         for group in result.get("by_group", ()):
-            tars = [_tar(row, notes) for row in group["tar_at_far"]] or ["-"] * len(fars)
+            tars = [tar_cell(row, notes) for row in group["tar_at_far"]] or ["-"] * len(fars)
             count = group["comparisons"]
             rows.append(
                 [
@@ -157,120 +157,8 @@ def _nearest(models: dict) -> list[str]:
     )
 
 
-def _searches(entry: dict, notes: dict[str, str]) -> list[str]:
-    """Ranks and FNIR of a searched gallery, a row each model."""
-    found = {
-        model: result["identification"]
-        for model, result in entry["models"].items()
-        if "identification" in result
-    }
-    if not found:
-        return []
-    any_of = next(iter(found.values()))
-    enrolled, searches = any_of["enrolled"], any_of["searches"]
-    counted = (
-        f"{searches['mated']:,} with a mate, {searches['non_mated']:,} without, "
-        f"{searches['not_found']:,} without a face"
-    )
-    lines = [
-        f"  searches: {counted}; in a gallery of {enrolled['people']:,} people, "
-        f"{enrolled['photographs']:,} photographs"
-    ]
-    rows = [
-        [
-            "model",
-            *(f"rank {row['rank']}" for row in any_of["cmc"]),
-            *(f"FNIR@FPIR={row['fpir']:g}" for row in any_of["open_set"]),
-        ]
-    ]
-    for model, about in found.items():
-        ranks = [_rate(row["rate"], row["interval"]) for row in about["cmc"]]
-        rows.append(
-            [
-                model,
-                *ranks,
-                *(
-                    _rate(row["fnir"], row["interval"], row["note"], notes)
-                    for row in about["open_set"]
-                ),
-            ]
-        )
-    return [*lines, *align(rows)]
-
-
-def _galleries(entry: dict, notes: dict[str, str]) -> list[str]:
-    """Ranks and FNIR of several galleries, a row each gallery and model."""
-    found = {
-        model: result["searched"]
-        for model, result in entry["models"].items()
-        if "searched" in result
-    }
-    if not found:
-        return []
-    lines = next(
-        (
-            _among(result["distractors"], result["searched"])
-            for result in entry["models"].values()
-            if "distractors" in result
-        ),
-        [],
-    )
-    fpirs = [line["fpir"] for line in next(iter(found.values()))[0]["open_set"]]
-    head = [
-        "gallery",
-        "model",
-        "searches",
-        "no face",
-        *(f"rank {rank}" for rank in RANKS),
-        *(f"FNIR@FPIR={fpir:g}" for fpir in fpirs),
-    ]
-    rows = [head]
-    for number, row in enumerate(next(iter(found.values()))):
-        for model, mine in ((model, galleries[number]) for model, galleries in found.items()):
-            ranks = {line["rank"]: _rate(line["rate"], line["interval"]) for line in mine["cmc"]}
-            fnirs = [
-                _rate(line["fnir"], line["interval"], line["note"], notes)
-                for line in mine["open_set"]
-            ] or ["-"] * len(fpirs)
-            counted = f"{mine['searches']['mated']:,}", f"{mine['searches']['not_found']:,}"
-            rows.append([row["gallery"], model, *counted, *(ranks[rank] for rank in RANKS), *fnirs])
-    return [*lines, *align(rows)]
-
-
-def _among(about: dict, searched: list[dict]) -> list[str]:
-    where = "of a second set" if about["second_set"] else "of people of this set who are not probed"
-    lost = about["left_out"]
-    left = (
-        f"left out: {lost['people']:,} of people who are probed, {lost['not_found']:,} without a "
-        "face"
-    )
-    lines = [
-        f"  {about['probed']:,} people searched for among {about['photographs']:,} photographs "
-        f"{where} ({left})"
-    ]
-    each = {row["searches"]["condition"]: row["searches"] for row in searched}
-    ways = {NONMASK: ", each both ways", MASK: ""}
-    lines += [
-        f"  {name} probes: {one['pairs']:,} pairs of photographs{ways[name]}: {one['mated']:,} "
-        "searches"
-        for name, one in each.items()
-    ]
-    rows = [row for row in about["verification"] if row["tar"] is not None]
-    return lines + [
-        f"  {row['probes']} probes, one to one: TAR {_rate(row['tar'], row['interval'])} % at "
-        f"FAR {row['far']:g}"
-        for row in rows
-    ]
-
-
-def _rate(
-    rate: float | None, span: dict | None, note: str = "", notes: dict[str, str] | None = None
-) -> str:
-    return _tar({"tar": rate, "interval": span, "note": note}, {} if notes is None else notes)
-
-
 def _change(row: dict) -> str:
-    return _difference({**row, "tar_difference": row["difference"]}, f"in {row['figure']}")
+    return difference_line({**row, "tar_difference": row["difference"]}, f"in {row['figure']}")
 
 
 def _draw(models: dict) -> list[str]:
@@ -303,36 +191,5 @@ def _operating(points: dict) -> list[str]:
     return lines
 
 
-def _tar(row: dict, notes: dict[str, str]) -> str:
-    mark = " " + notes.setdefault(row["note"], f"[{len(notes) + 1}]") if row["note"] else ""
-    if row["tar"] is None:
-        return f"-{mark}"
-    span = row["interval"]
-    between = f" ({100 * span['low']:.1f}-{100 * span['high']:.1f})" if span else ""
-    return f"{100 * row['tar']:.2f}{between}{mark}"
-
-
-def _lost(faces: dict) -> str:
+def _not_found(faces: dict) -> str:
     return f"{faces['failures_to_acquire']} ({100 * faces['failure_to_acquire_rate']:.1f} %)"
-
-
-def _difference(row: dict, where: str = "") -> str:
-    span = row["interval"]
-    low, high = 100 * span["low"], 100 * span["high"]
-    sure = "" if low > 0 or high < 0 else ", which may be none"
-    change = f"{100 * row['tar_difference']:+.2f} points ({low:+.2f} to {high:+.2f}{sure})"
-    at = where or f"at FAR {row['far']:g}"
-    return f"  {row['model']} less {row['against']} {at}: {change}"
-
-
-def align(rows: list[list[str]]) -> list[str]:
-    """Pad cells to columns: the first to the left, the others to the right."""
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    return [
-        "  "
-        + "  ".join(
-            cell.ljust(width) if at == 0 else cell.rjust(width)
-            for at, (cell, width) in enumerate(zip(row, widths, strict=True))
-        )
-        for row in rows
-    ]

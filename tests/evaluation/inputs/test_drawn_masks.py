@@ -10,7 +10,7 @@ import pytest
 from mfr_kit import cli
 from mfr_kit.data.face_set.faceset import FaceSet
 from mfr_kit.errors import KitError
-from mfr_kit.evaluation import run
+from mfr_kit.evaluation import recognition
 from mfr_kit.evaluation.compare import evaluate_set
 from mfr_kit.evaluation.inputs.drawn_masks import MaskedFaces
 from mfr_kit.evaluation.inputs.faces import from_set
@@ -66,7 +66,7 @@ def test_the_command_measures_drawn_masks_against_unmasked_faces(
     """
     monkeypatch.setenv("MFR_KIT_HOME", str(tmp_path / "home"))
     models = {name: ColourEmbedder(name, upper=name == "upper") for name in ("whole", "upper")}
-    monkeypatch.setattr(run, "load_embedder", lambda spec, **_: models[spec])
+    monkeypatch.setattr(recognition, "load_embedder", lambda spec, **_: models[spec])
     flags = [
         "--data",
         str(clean.folder),

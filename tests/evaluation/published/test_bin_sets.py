@@ -12,7 +12,7 @@ from mfr_kit import cli
 from mfr_kit.data.images import encode
 from mfr_kit.data.verification_sets.bins import write_bin
 from mfr_kit.errors import KitError
-from mfr_kit.evaluation import run
+from mfr_kit.evaluation import recognition
 from mfr_kit.evaluation.published.bin_sets import BinSet, insightface_accuracy, measure
 from mfr_kit.evaluation.verification.rates import Plan
 from mfr_kit.seeding import rng_for
@@ -115,7 +115,7 @@ def test_the_command_measures_bins_alone_and_beside_a_set(
     path = packed[0]
     monkeypatch.setenv("MFR_KIT_HOME", str(tmp_path / "home"))
     monkeypatch.setattr(
-        run, "load_embedder", lambda spec, **_: ColourEmbedder(spec, upper=spec == "upper")
+        recognition, "load_embedder", lambda spec, **_: ColourEmbedder(spec, upper=spec == "upper")
     )
     (tmp_path / "cfp <fp>.bin").write_bytes(path.read_bytes())
     arguments = [

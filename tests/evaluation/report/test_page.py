@@ -18,7 +18,7 @@ import pytest
 from mfr_kit import cli
 from mfr_kit.data.face_set.faceset import FaceSet
 from mfr_kit.data.images import decode_rgb
-from mfr_kit.evaluation import run
+from mfr_kit.evaluation import recognition
 from mfr_kit.evaluation.inputs.drawn_masks import MaskedFaces
 from mfr_kit.evaluation.report import plot
 from tests.conftest import write_faceset
@@ -31,7 +31,7 @@ FARS = ["--far", "0.4", "--far", "0.2", "--far", "0.01"]
 def evaluated(monkeypatch, tmp_path, capsys):
     monkeypatch.setenv("MFR_KIT_HOME", str(tmp_path / "home"))
     monkeypatch.setattr(
-        run, "load_embedder", lambda spec, **_: ColourEmbedder(spec, upper=spec == "upper")
+        recognition, "load_embedder", lambda spec, **_: ColourEmbedder(spec, upper=spec == "upper")
     )
     write_faceset(tmp_path / "set", people=8)
 
@@ -69,7 +69,7 @@ def test_two_models_side_by_side(evaluated, tmp_path) -> None:
     masked = report["protocols"]["mask-nonmask"]["models"]
     whole, upper = (masked[name]["tar_at_far"][0] for name in ("whole", "upper"))
     assert upper["tar"] > whole["tar"], "the lower half is painted over in masked faces"
-    assert f"{100 * upper['tar']:.2f} (" in text and "upper less whole at FAR 0.4" in text
+    assert f"{100 * upper['tar']:.2f} (" in text and "upper minus whole at FAR 0.4" in text
     assert "[1] only " in text and masked["whole"]["tar_at_far"][2]["tar"] is None
     page = (tmp_path / "out" / "report.html").read_text()
     assert (

@@ -14,7 +14,7 @@ import pytest
 from mfr_kit import cli
 from mfr_kit.data.face_set.faceset import FaceSet
 from mfr_kit.errors import KitError
-from mfr_kit.evaluation import run
+from mfr_kit.evaluation import recognition
 from mfr_kit.evaluation.compare import measure
 from mfr_kit.evaluation.inputs.embed import embed_set
 from mfr_kit.evaluation.inputs.faces import Faces, from_set
@@ -234,7 +234,7 @@ def test_one_to_one_among_distractors_is_measured_where_the_set_supports_it(tmp_
 def sets(tmp_path, monkeypatch):
     monkeypatch.setenv("MFR_KIT_HOME", str(tmp_path / "home"))
     monkeypatch.setattr(
-        run, "load_embedder", lambda spec, **_: ColourEmbedder(spec, upper=spec == "upper")
+        recognition, "load_embedder", lambda spec, **_: ColourEmbedder(spec, upper=spec == "upper")
     )
     # the heads of the first five are those of the set
     second = write_faceset(tmp_path / "second", people=14)
@@ -274,7 +274,7 @@ def test_two_models_among_the_faces_of_a_second_set(sets, tmp_path, capsys) -> N
         row for row in entry["identification_differences"] if row["figure"] == f"rank-1 in {last}"
     )
     assert change["difference"] == rates["upper"][last]["rate"] - rates["whole"][last]["rate"]
-    assert f"upper less whole in rank-1 in {last}" in text
+    assert f"upper minus whole in rank-1 in {last}" in text
     with (tmp_path / "out" / "searches.csv").open() as file:
         rows = [
             row

@@ -10,7 +10,7 @@ import pytest
 
 from mfr_kit import cli
 from mfr_kit.errors import KitError
-from mfr_kit.evaluation import run
+from mfr_kit.evaluation import recognition
 from mfr_kit.evaluation.compare import evaluate_set, measure
 from mfr_kit.evaluation.inputs.faces import Faces, from_set
 from mfr_kit.evaluation.search import identification
@@ -209,7 +209,7 @@ def test_too_few_strangers_are_said_to_be_too_few(tmp_path) -> None:
 def test_two_models_searched_side_by_side(monkeypatch, tmp_path, capsys) -> None:
     monkeypatch.setenv("MFR_KIT_HOME", str(tmp_path / "home"))
     monkeypatch.setattr(
-        run, "load_embedder", lambda spec, **_: ColourEmbedder(spec, upper=spec == "upper")
+        recognition, "load_embedder", lambda spec, **_: ColourEmbedder(spec, upper=spec == "upper")
     )
     write_faceset(tmp_path / "set", people=16)
     flags = [
@@ -234,7 +234,7 @@ def test_two_models_searched_side_by_side(monkeypatch, tmp_path, capsys) -> None
     }
     assert ranks["upper"][0] > ranks["whole"][0], "the lower half of masked faces is painted over"
     assert all(rates == sorted(rates) for rates in ranks.values())
-    assert f"{100 * ranks['upper'][0]:.2f} (" in text and "upper less whole in rank-1: +" in text
+    assert f"{100 * ranks['upper'][0]:.2f} (" in text and "upper minus whole in rank-1: +" in text
     first = entry["identification_differences"][0]
     assert (
         first["figure"] == "rank-1" and first["difference"] == ranks["upper"][0] - ranks["whole"][0]
