@@ -27,8 +27,8 @@ from mfr_kit.data.face_set.faceset_writer import write_rows
 from mfr_kit.data.images import encode, read_rgb
 from mfr_kit.evaluation.inputs.embed import embed_set
 from mfr_kit.models.embedders import load_embedder
+from mfr_kit.models.onnx_models.runtime import open_session
 from mfr_kit.models.preprocess import to_input
-from mfr_kit.models.runtime import open_session
 
 WANTED = 0.9
 

@@ -24,7 +24,7 @@ import numpy as np
 from mfr_kit.data.images import encode
 from mfr_kit.models import preprocess
 from mfr_kit.models.embedders import load_embedder
-from mfr_kit.models.runtime import open_session
+from mfr_kit.models.onnx_models.runtime import open_session
 from mfr_kit.models.weights import build_backbone
 from mfr_kit.submission.embeddings import BATCH, write_features
 from mfr_kit.submission.export import colour_faces, export_module

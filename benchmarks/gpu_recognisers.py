@@ -7,8 +7,8 @@ import torch
 
 from benchmarks.gpu_made_up import network
 from mfr_kit import providers
-from mfr_kit.models.converted_embedder import PARITY, ConvertedEmbedder
 from mfr_kit.models.embedders import load_embedder
+from mfr_kit.models.onnx_models.converted_embedder import PARITY, ConvertedEmbedder
 from mfr_kit.models.parity import colour_faces, cosine_difference
 from mfr_kit.submission import export
 

@@ -22,7 +22,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from mfr_kit.adapt import append
 from mfr_kit.errors import KitError
-from mfr_kit.models.onnx_embedder import OnnxEmbedder
+from mfr_kit.models.onnx_models.onnx_embedder import OnnxEmbedder
 from mfr_kit.submission import check
 from tests import fuzz_children
 from tests.models import odd_onnx

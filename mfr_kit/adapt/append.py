@@ -14,11 +14,12 @@ from onnx import TensorProto, helper, numpy_helper
 from mfr_kit import __version__
 from mfr_kit.adapt.adapter import SLOPE, Adapter
 from mfr_kit.errors import KitError
-from mfr_kit.models import onnx_file, preprocess
+from mfr_kit.models import preprocess
 from mfr_kit.models.embedders import Embedder
-from mfr_kit.models.onnx_embedder import OnnxEmbedder
-from mfr_kit.models.runtime import open_session
-from mfr_kit.models.signature import read_signature
+from mfr_kit.models.onnx_models import onnx_file
+from mfr_kit.models.onnx_models.onnx_embedder import OnnxEmbedder
+from mfr_kit.models.onnx_models.runtime import open_session
+from mfr_kit.models.onnx_models.signature import read_signature
 from mfr_kit.models.torch_embedder import TorchEmbedder
 from mfr_kit.submission import export
 

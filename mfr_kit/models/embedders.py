@@ -12,7 +12,7 @@ from mfr_kit.errors import KitError
 from mfr_kit.models import placement
 from mfr_kit.models.ensemble import EnsembleEmbedder
 from mfr_kit.models.notes import say_once
-from mfr_kit.models.onnx_embedder import OnnxEmbedder
+from mfr_kit.models.onnx_models.onnx_embedder import OnnxEmbedder
 from mfr_kit.models.preprocess import NORMALISATIONS
 from mfr_kit.models.spec import ADAPTED, ASSET_NORMALISATION, WEIGHTS, ModelSpec, parse_specs
 from mfr_kit.models.torch_embedder import TorchEmbedder
@@ -100,7 +100,7 @@ def _put(
     if not isinstance(member, OnnxEmbedder):
         return member
     if place is not None:
-        from mfr_kit.models.converted_embedder import on_device
+        from mfr_kit.models.onnx_models.converted_embedder import on_device
 
         return on_device(member, name, place, precision)
     if precision != "float32":

@@ -17,9 +17,10 @@ from torch import nn
 
 from mfr_kit import __version__, files, providers
 from mfr_kit.errors import KitError
-from mfr_kit.models import placement, prelu, preprocess, trained_people
+from mfr_kit.models import placement, preprocess, trained_people
+from mfr_kit.models.onnx_models import prelu
+from mfr_kit.models.onnx_models.runtime import open_session
 from mfr_kit.models.parity import centred_difference, colour_faces, cosine_difference
-from mfr_kit.models.runtime import open_session
 from mfr_kit.models.sanity import ConstantCheck, refuse_broken
 from mfr_kit.models.weights import load_run
 from mfr_kit.paths import check_output, refuse_other
@@ -166,8 +167,8 @@ def export_graph(
     Args:
         model: (B, 3, 112, 112) in [-1, 1] -> (B, D).
         opset: 11 to 13.
-        for_cpu: write PReLU as models/prelu.py does: fast on a CPU, four kernels instead of one on
-            a GPU.
+        for_cpu: write PReLU as onnx_models/prelu.py does: fast on a CPU, four kernels instead of
+            one on a GPU.
     Returns:
         the model, and `graph.simplify`'s counts.
     """

@@ -9,8 +9,8 @@ import onnx
 from onnx import helper
 
 from mfr_kit.errors import KitError
-from mfr_kit.models import onnx_file, runtime
-from mfr_kit.models.signature import read_signature
+from mfr_kit.models.onnx_models import onnx_file, runtime
+from mfr_kit.models.onnx_models.signature import read_signature
 from mfr_kit.submission.rules import Subject
 
 SHAPE_OF = "shape of "  # names of the outputs that are added

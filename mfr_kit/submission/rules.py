@@ -11,8 +11,9 @@ import onnx
 from onnx import TensorProto, numpy_helper
 
 from mfr_kit.errors import KitError
-from mfr_kit.models import onnx_file, preprocess, runtime
-from mfr_kit.models.runtime import open_session
+from mfr_kit.models import preprocess
+from mfr_kit.models.onnx_models import onnx_file, runtime
+from mfr_kit.models.onnx_models.runtime import open_session
 from mfr_kit.models.weights import Run
 from mfr_kit.submission.tracks import Track
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
+from mfr_kit.models.onnx_models.runtime import metadata_of, open_session, run
+from mfr_kit.models.onnx_models.signature import FLOATS
 from mfr_kit.models.preprocess import META_NORMALISATION
-from mfr_kit.models.runtime import metadata_of, open_session, run
-from mfr_kit.models.signature import FLOATS
 
 RUNS, RANK, WARM_UP = 50, 5, 3
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 
-from mfr_kit.models.runtime import open_session
+from mfr_kit.models.onnx_models.runtime import open_session
 from mfr_kit.models.weights import build_backbone
 from mfr_kit.submission.export import export_graph
 
@@ -66,7 +66,8 @@ def timed_here(model: Path, rounds: int = ROUNDS) -> Estimate:
     """Time a model and the reference in turns on this machine, and scale by the reference's
     published time.
 
-    Both run with their PReLUs split (models/prelu.py): what a CPU loses at them a GPU does not.
+    Both run with their PReLUs split (onnx_models/prelu.py): what a CPU loses at them a GPU does
+    not.
 
     Args:
         model: an ONNX recogniser with one float32 input (N, 3, 112, 112).

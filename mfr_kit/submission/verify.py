@@ -16,7 +16,7 @@ from pathlib import Path, PurePosixPath
 from mfr_kit import registry
 from mfr_kit.errors import KitError
 from mfr_kit.files import sha256_of
-from mfr_kit.models.onnx_file import one_line
+from mfr_kit.models.onnx_models.onnx_file import one_line
 from mfr_kit.submission import check, tracks
 from mfr_kit.submission.package import MANIFEST, PACKAGES
 from mfr_kit.submission.rules import FAIL, Row, in_one_line, requirement

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import onnxruntime
 import torch
 
-from mfr_kit.models import bound_session
+from mfr_kit.models.onnx_models import bound_session
 
 REAL = onnxruntime.InferenceSession
 CUDA, TENSORRT, CPU = (f"{name}ExecutionProvider" for name in ("CUDA", "Tensorrt", "CPU"))

@@ -3,8 +3,9 @@ import pytest
 import torch
 
 from mfr_kit.errors import KitError
-from mfr_kit.models import converted_embedder, placement, torch_embedder
+from mfr_kit.models import placement, torch_embedder
 from mfr_kit.models.embedders import load_embedder
+from mfr_kit.models.onnx_models import converted_embedder
 from mfr_kit.providers import Provider
 from mfr_kit.seeding import rng_for
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import onnx
 
-from mfr_kit.models import onnx_file
+from mfr_kit.models.onnx_models import onnx_file
 from mfr_kit.submission.rules import ADVISORY, PASS, Row, Subject, at_most, requirement
 
 MIB = 1024 * 1024

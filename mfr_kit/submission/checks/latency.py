@@ -2,7 +2,7 @@
 verdict: both are advice.
 """
 
-from mfr_kit.models.signature import FLOATS
+from mfr_kit.models.onnx_models.signature import FLOATS
 from mfr_kit.submission import v100_time
 from mfr_kit.submission.rules import ADVISORY, Row, Subject
 from mfr_kit.submission.timing import single_image_ms

@@ -2,8 +2,9 @@ import onnx
 import pytest
 
 from mfr_kit.errors import KitError
-from mfr_kit.models import runtime, weights
+from mfr_kit.models import weights
 from mfr_kit.models.embedders import load_embedder
+from mfr_kit.models.onnx_models import runtime
 
 
 def add_one() -> onnx.ModelProto:

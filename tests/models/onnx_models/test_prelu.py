@@ -3,7 +3,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from mfr_kit.models import prelu, runtime
+from mfr_kit.models.onnx_models import prelu, runtime
 
 
 def bent(slopes: np.ndarray, constant: bool = True) -> onnx.ModelProto:

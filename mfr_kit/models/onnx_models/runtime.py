@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from mfr_kit import providers
 from mfr_kit.errors import KitError
-from mfr_kit.models import onnx_file, prelu
 from mfr_kit.models.notes import say_once
+from mfr_kit.models.onnx_models import onnx_file, prelu
 
 if TYPE_CHECKING:
     import numpy as np

@@ -9,9 +9,9 @@ import numpy as np
 
 from mfr_kit.errors import KitError
 from mfr_kit.models import preprocess
-from mfr_kit.models.onnx_file import one_line
+from mfr_kit.models.onnx_models.onnx_file import one_line
+from mfr_kit.models.onnx_models.signature import BFLOAT16, FLOATS, PIXELS, Signature, as_rows
 from mfr_kit.models.placement import send
-from mfr_kit.models.signature import BFLOAT16, FLOATS, PIXELS, Signature, as_rows
 
 if TYPE_CHECKING:
     import onnxruntime

@@ -13,9 +13,9 @@ import torch
 from torch import Tensor, nn
 
 from mfr_kit.errors import KitError
-from mfr_kit.models.graph_operators import OPERATORS
-from mfr_kit.models.graph_shapes import Absent
-from mfr_kit.models.onnx_file import printable
+from mfr_kit.models.onnx_models.graph_operators import OPERATORS
+from mfr_kit.models.onnx_models.graph_shapes import Absent
+from mfr_kit.models.onnx_models.onnx_file import printable
 
 if TYPE_CHECKING:
     import onnx

@@ -7,9 +7,10 @@ from onnx import TensorProto, helper
 
 from mfr_kit import assets, providers
 from mfr_kit.errors import KitError
-from mfr_kit.models import converted_embedder, graph_network, identity
-from mfr_kit.models.converted_embedder import ConvertedEmbedder
+from mfr_kit.models import identity
 from mfr_kit.models.embedders import load_embedder
+from mfr_kit.models.onnx_models import converted_embedder, graph_network
+from mfr_kit.models.onnx_models.converted_embedder import ConvertedEmbedder
 from mfr_kit.models.parity import colour_faces, cosine_difference
 from mfr_kit.models.weights import build_backbone
 from mfr_kit.providers import Provider

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from mfr_kit.models.graph_shapes import (
+from mfr_kit.models.onnx_models.graph_shapes import (
     SHAPE_OPERATORS,
     Absent,
     Operator,

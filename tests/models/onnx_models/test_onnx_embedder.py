@@ -14,9 +14,8 @@ from mfr_kit.cli import main
 from mfr_kit.errors import KitError
 from mfr_kit.models import lineage, preprocess
 from mfr_kit.models.embedders import load_embedder
-
-from . import odd_onnx
-from .odd_onnx import FLATTEN, D, body, cast_first, expected, reshape, value, write
+from tests.models import odd_onnx
+from tests.models.odd_onnx import FLATTEN, D, body, cast_first, expected, reshape, value, write
 
 FACES = np.random.default_rng(1).integers(0, 256, (5, 112, 112, 3), dtype=np.uint8)
 

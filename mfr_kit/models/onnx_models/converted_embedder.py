@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 from mfr_kit import providers
 from mfr_kit.errors import KitError
-from mfr_kit.models import runtime
-from mfr_kit.models.bound_session import input_of
 from mfr_kit.models.notes import say_once
-from mfr_kit.models.onnx_embedder import OnnxEmbedder
+from mfr_kit.models.onnx_models import runtime
+from mfr_kit.models.onnx_models.bound_session import input_of
+from mfr_kit.models.onnx_models.onnx_embedder import OnnxEmbedder
 from mfr_kit.models.parity import colour_faces, cosine_difference
 from mfr_kit.models.placement import products_in, provider_of
 from mfr_kit.models.torch_embedder import TorchEmbedder
@@ -35,7 +35,7 @@ class ConvertedEmbedder(TorchEmbedder):
     def __init__(
         self, source: OnnxEmbedder, place: "torch.device", precision: str = "float32"
     ) -> None:
-        from mfr_kit.models.graph_network import GraphNetwork
+        from mfr_kit.models.onnx_models.graph_network import GraphNetwork
 
         self.name, self.fingerprint, self.lineage = source.name, source.fingerprint, source.lineage
         self.embedding_size, self.source = source.embedding_size, source

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mfr_kit.errors import KitError
-from mfr_kit.models import onnx_file, preprocess, runtime
+from mfr_kit.models import preprocess
+from mfr_kit.models.onnx_models import onnx_file, runtime
 
 if TYPE_CHECKING:
     import onnxruntime

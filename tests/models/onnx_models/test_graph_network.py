@@ -10,8 +10,8 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 
 from mfr_kit.errors import KitError
-from mfr_kit.models.graph_network import GraphNetwork
-from mfr_kit.models.runtime import open_session
+from mfr_kit.models.onnx_models.graph_network import GraphNetwork
+from mfr_kit.models.onnx_models.runtime import open_session
 from mfr_kit.models.weights import build_backbone
 from mfr_kit.seeding import rng_for
 from mfr_kit.submission import export

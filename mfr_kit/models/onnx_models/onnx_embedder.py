@@ -10,11 +10,11 @@ import numpy as np
 from mfr_kit.errors import KitError
 from mfr_kit.models import identity, preprocess
 from mfr_kit.models import lineage as lineages
-from mfr_kit.models.bound_session import BoundSession
 from mfr_kit.models.notes import say_once
-from mfr_kit.models.onnx_file import printable
-from mfr_kit.models.runtime import metadata_of, open_session
-from mfr_kit.models.signature import Signature, read_signature
+from mfr_kit.models.onnx_models.bound_session import BoundSession
+from mfr_kit.models.onnx_models.onnx_file import printable
+from mfr_kit.models.onnx_models.runtime import metadata_of, open_session
+from mfr_kit.models.onnx_models.signature import Signature, read_signature
 from mfr_kit.providers import Provider
 from mfr_kit.seeding import rng_for
 
