@@ -35,22 +35,22 @@ def check_output(
             a name that does not fit.
     """
     path = Path(path)
-    told = f"{flag} {shown(path)}"
-    _refuse_name(path, told)
+    what = f"{flag} {shown(path)}"
+    _refuse_name(path, what)
     try:
         mode = os.stat(path).st_mode
     except FileNotFoundError:
         mode = None
     except OSError as error:
-        raise KitError(_why(told, path, error)) from None
+        raise KitError(_why(what, path, error)) from None
     if mode is not None:
-        _refuse_other_kind(path, mode, kind, told)
+        _refuse_other_kind(path, mode, kind, what)
         if existing == "refuse":
             refuse_existing(path, flag)
     if not is_device(path):
         written_into = kind == "folder" and mode is not None and existing == "allow"
         inside = path if written_into else None
-        _refuse_unwritable(Path(os.path.realpath(path)), inside, told)
+        _refuse_unwritable(Path(os.path.realpath(path)), inside, what)
 
 
 def refuse_existing(path: Path, flag: str = "") -> None:
@@ -101,30 +101,30 @@ def is_device(path: Path) -> bool:
     return stat.S_ISCHR(mode) or stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode)
 
 
-def _refuse_name(path: Path, told: str) -> None:
+def _refuse_name(path: Path, what: str) -> None:
     try:
         encoded = os.fsencode(path)
     except UnicodeEncodeError as error:
         raise KitError(
-            f"{told}: this system's names are {error.encoding}: set PYTHONUTF8=1 or "
+            f"{what}: this system's names are {error.encoding}: set PYTHONUTF8=1 or "
             "LC_ALL=C.UTF-8, or choose another name"
         ) from None
     if any("\udc80" <= letter <= "\udcff" for letter in str(path)):
         raise KitError(
-            f"{told}: this name is not UTF-8, which face sets and reports need: choose another name"
+            f"{what}: this name is not UTF-8, which face sets and reports need: choose another name"
         )
     if b"\0" in encoded:
-        raise KitError(f"{told}: a name cannot hold a NUL character")
+        raise KitError(f"{what}: a name cannot hold a NUL character")
 
 
-def _refuse_other_kind(path: Path, mode: int, kind: str, told: str) -> None:
+def _refuse_other_kind(path: Path, mode: int, kind: str, what: str) -> None:
     if kind == "file" and stat.S_ISDIR(mode):
-        raise KitError(f"{told} is a folder: give the name of a file to write, for example in it")
+        raise KitError(f"{what} is a folder: give the name of a file to write, for example in it")
     if kind == "folder" and not stat.S_ISDIR(mode):
-        raise KitError(f"{told} is a file, but a folder is to be written: choose another name")
+        raise KitError(f"{what} is a file, but a folder is to be written: choose another name")
 
 
-def _refuse_unwritable(target: Path, inside: Path | None, told: str) -> None:
+def _refuse_unwritable(target: Path, inside: Path | None, what: str) -> None:
     """Look at the nearest folder that exists, at the names that are to be made in it, and write
     a probe there.
     """
@@ -135,31 +135,31 @@ def _refuse_unwritable(target: Path, inside: Path | None, told: str) -> None:
         missing.append(folder.name)
         folder = folder.parent
     if not folder.is_dir():
-        raise KitError(f"{told}: {shown(folder)} is a file, not a folder: choose another path")
+        raise KitError(f"{what}: {shown(folder)} is a file, not a folder: choose another path")
     longest = _name_max(folder)
     for name in missing:
         if len(os.fsencode(name)) > longest:
             raise KitError(
-                f"{told}: a name of {len(os.fsencode(name))} bytes, the filesystem takes "
+                f"{what}: a name of {len(os.fsencode(name))} bytes, the filesystem takes "
                 f"{longest}: choose a shorter one"
             )
     probe = beside(folder / "probe")
     try:
         probe.write_bytes(bytes(_PROBE_BYTES))
     except OSError as error:
-        raise KitError(_why(told, folder, error)) from None
+        raise KitError(_why(what, folder, error)) from None
     finally:
         with contextlib.suppress(OSError):
             probe.unlink(missing_ok=True)
 
 
-def _why(told: str, place: Path, error: OSError) -> str:
+def _why(what: str, place: Path, error: OSError) -> str:
     if error.errno == errno.ENOTDIR:
         above = next((parent for parent in place.parents if parent.is_file()), place.parent)
-        return f"{told}: {shown(above)} is a file, not a folder: choose another path"
+        return f"{what}: {shown(above)} is a file, not a folder: choose another path"
     reason = remedy(error.errno) or error.strerror
-    where = "" if shown(place) in told else f"cannot write in {shown(place)}: "
-    return f"{told}: {where}{reason}"
+    where = "" if shown(place) in what else f"cannot write in {shown(place)}: "
+    return f"{what}: {where}{reason}"
 
 
 def _name_max(folder: Path) -> int:

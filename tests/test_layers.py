@@ -80,3 +80,23 @@ def test_no_file_is_too_long():
     }
     long = {name: n for name, n in lengths.items() if n > LINES}
     assert not long
+
+
+NAMELESS = {"told", "drawn", "worn", "frozen", "between", "following", "its", "one", "lost"}
+
+
+def test_participles_and_prepositions_name_nothing():
+    found = []
+    for path in ROOT.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+                name = node.id
+            elif isinstance(node, ast.arg):
+                name = node.arg
+            elif isinstance(node, ast.FunctionDef | ast.ClassDef):
+                name = node.name
+            else:
+                continue
+            if name.strip("_") in NAMELESS:
+                found.append(f"{path.relative_to(ROOT)}:{node.lineno}: {name}")
+    assert not found

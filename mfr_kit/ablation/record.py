@@ -49,7 +49,10 @@ def read_record(path: Path) -> dict[str, Any]:
     if any(len(point) != 2 for point in record.get("curve", [])):
         raise KitError(f"{path}: key 'curve' holds a point that is no step and loss; {ADVICE}")
     rates = [
-        rate for one in record["sets"].values() for row in one["protocols"].values() for rate in row
+        rate
+        for outcome in record["sets"].values()
+        for row in outcome["protocols"].values()
+        for rate in row
     ]
     for rate in rates:
         if not 0 < rate["far"] <= 1 or not 0 <= (rate["tar"] or 0) <= 1:

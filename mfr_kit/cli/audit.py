@@ -102,12 +102,12 @@ def audit(options: AuditOptions) -> None:
         print(line)
     levels = (options.level, options.other_level)
     sources = [open_set(path, level, print) for path, level in zip(sets, levels, strict=False)]
-    one, *others = (scan(source, embedder, detector) for source in sources)
-    findings = list(room.inspect_set(one, limits))
-    scans = [(options.src, one)]
+    first, *others = (scan(source, embedder, detector) for source in sources)
+    findings = list(room.inspect_set(first, limits))
+    scans = [(options.src, first)]
     if options.other:
         scans.append((options.other, others[0]))
-        findings += room.compare_sets(one, scans[1][1], limits)
+        findings += room.compare_sets(first, scans[1][1], limits)
     for path, scanned in scans:
         how = "by hash and by embedding" if scanned.embeddings is not None else "by hash only"
         hint = (

@@ -33,7 +33,7 @@ def budget(options: BudgetOptions) -> None:
         print(
             json.dumps(
                 {
-                    "candidates": [dataclasses.asdict(one) for one in found],
+                    "candidates": [dataclasses.asdict(candidate) for candidate in found],
                     "largest": best and dataclasses.asdict(best),
                 },
                 indent=2,
@@ -43,12 +43,12 @@ def budget(options: BudgetOptions) -> None:
     print(
         f"{'backbone':16}{'width':>6}{'D':>6}{'MiB':>9}{'GMAC':>9}{'est. ms on V100':>18}  verdict"
     )
-    for one in found:
-        times = f"{one.time_low_ms:.1f} to {one.time_high_ms:.1f}"
-        verdict = f"too much {' and '.join(one.fails)}" if one.fails else "fits"
+    for candidate in found:
+        times = f"{candidate.time_low_ms:.1f} to {candidate.time_high_ms:.1f}"
+        verdict = f"too much {' and '.join(candidate.fails)}" if candidate.fails else "fits"
         print(
-            f"{one.backbone:16}{one.width:6g}{one.embedding_size:6}{one.size_mib:9.1f}"
-            f"{one.multiply_adds / 1e9:9.2f}{times:>18}  {verdict}"
+            f"{candidate.backbone:16}{candidate.width:6g}{candidate.embedding_size:6}{candidate.size_mib:9.1f}"
+            f"{candidate.multiply_adds / 1e9:9.2f}{times:>18}  {verdict}"
         )
     print(
         "Times are estimates from four published IResNet times (by work, by number of nodes), "

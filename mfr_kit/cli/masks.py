@@ -35,10 +35,10 @@ def preview(options: SheetOptions) -> None:
     from mfr_kit.masks.sheet_faces import FaceSource
 
     shown = options.masks if options.masks is not None else library.names(options.folder)
-    drawn = library.load(shown, options.folder)
+    chosen_looks = library.load(shown, options.folder)
     source = FaceSource(options.faces, options.aligned, options.detect)
     for path in sheets.write(
-        drawn, options.out, options.sheets, source, options.tile, options.seed
+        chosen_looks, options.out, options.sheets, source, options.tile, options.seed
     ):
         print(path)
 

@@ -90,22 +90,22 @@ def side_by_side(
         pairs = [(first, other) for other in outcomes if other != first]
         rows = [
             row
-            for one, other in pairs
-            for row in _differences(one, other, outcomes[one][name], outcomes[other][name])
+            for base, other in pairs
+            for row in _differences(base, other, outcomes[base][name], outcomes[other][name])
         ]
         title = (titles or {}).get(name) or registry.get(PROTOCOLS, name).TITLE
         joined[name] = {"title": title, "models": results, "differences": rows}
         if searches_of(results[first]):
             changes = [
                 row
-                for one, other in pairs
-                for row in _searches(one, other, outcomes[one][name], outcomes[other][name])
+                for base, other in pairs
+                for row in _searches(base, other, outcomes[base][name], outcomes[other][name])
             ]
             joined[name]["identification_differences"] = changes
     return joined
 
 
-def _differences(one: str, other: str, before: Outcome, after: Outcome) -> list[dict]:
+def _differences(base: str, other: str, before: Outcome, after: Outcome) -> list[dict]:
     rows = []
     for old, new in zip(before.result["tar_at_far"], after.result["tar_at_far"], strict=True):
         key = figure(old["far"])
@@ -117,7 +117,7 @@ def _differences(one: str, other: str, before: Outcome, after: Outcome) -> list[
             {
                 "far": old["far"],
                 "model": other,
-                "against": one,
+                "against": base,
                 "tar_difference": new["tar"] - old["tar"],
                 "interval": interval(change),
             }
@@ -125,7 +125,7 @@ def _differences(one: str, other: str, before: Outcome, after: Outcome) -> list[
     return rows
 
 
-def _searches(one: str, other: str, before: Outcome, after: Outcome) -> list[dict]:
+def _searches(base: str, other: str, before: Outcome, after: Outcome) -> list[dict]:
     rows = []
     for figure_name, (old, new) in _figures(before.result, after.result).items():
         if figure_name in before.resampled:
@@ -134,7 +134,7 @@ def _searches(one: str, other: str, before: Outcome, after: Outcome) -> list[dic
                 {
                     "figure": figure_name,
                     "model": other,
-                    "against": one,
+                    "against": base,
                     "difference": new - old,
                     "interval": change,
                 }

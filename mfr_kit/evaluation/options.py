@@ -224,9 +224,9 @@ class EvaluateOptions:
             for name in ("bin", "ijb", "gallery", "explain", "distractors")
             if getattr(self, name)
         ]
-        drawn = [name for name in self.protocol or () if name.replace("_", "-") == "synthetic-mask"]
-        if self.realigned and (given or drawn):
-            other = f"--{given[0]}" if given else f"--protocol {drawn[0]}"
+        asked = [name for name in self.protocol or () if name.replace("_", "-") == "synthetic-mask"]
+        if self.realigned and (given or asked):
+            other = f"--{given[0]}" if given else f"--protocol {asked[0]}"
             raise KitError(
                 f"--realigned compares two alignments of one set, {other} knows one: leave one "
                 "of the two out"

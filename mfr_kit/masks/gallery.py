@@ -88,7 +88,7 @@ def _section(
 ) -> str:
     look = chosen.looks[name]
     only = Library({name: look}, {name: 1.0}, chosen.mix)
-    turned, drawn = [], []
+    turned, pictures = [], []
     straight = {
         "style": "right",
         "top": look.fit.top,
@@ -108,7 +108,7 @@ def _section(
         )
     for index, face in enumerate(faces):
         mask = only.draw(rng_for(seed, 7, index))
-        drawn.append(
+        pictures.append(
             _picture(face.image, face.landmarks, mask, f"{name}, {mask.parameters['style']}")
         )
     title = (
@@ -119,7 +119,7 @@ def _section(
     return (
         f'<section id="{html.escape(name)}"><h2>{title}</h2>'
         "<div><h3>over "
-        f"yaw</h3>{''.join(turned)}<h3>drawn</h3>{''.join(drawn)}</div><pre>{source}</pre></section>"
+        f"yaw</h3>{''.join(turned)}<h3>drawn</h3>{''.join(pictures)}</div><pre>{source}</pre></section>"
     )
 
 

@@ -127,9 +127,9 @@ def _floral(x, y, size, rng) -> Weights:
 
 def _camouflage(x, y, size, rng) -> Weights:
     cells = (np.ptp(y) / size, np.ptp(x) / size * 0.7)
-    one, two = smooth_noise(x.shape, cells, rng), smooth_noise(x.shape, cells, rng)
-    first = np.clip(0.5 + (one - 0.35) * 8, 0, 1)
-    return first, np.clip(0.5 + (two - 0.7) * 8, 0, 1) * (1 - first)
+    fold, cross = smooth_noise(x.shape, cells, rng), smooth_noise(x.shape, cells, rng)
+    first = np.clip(0.5 + (fold - 0.35) * 8, 0, 1)
+    return first, np.clip(0.5 + (cross - 0.7) * 8, 0, 1) * (1 - first)
 
 
 def _paisley(x, y, size, rng) -> Weights:

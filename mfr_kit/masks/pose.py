@@ -128,11 +128,11 @@ def estimate(landmarks: np.ndarray) -> Pose:
     return pose if len(landmarks) == 5 else _with_jaw(pose, np.asarray(landmarks, np.float64))
 
 
-def _depth(one: complex, other: complex) -> float:
+def _depth(near: complex, other: complex) -> float:
     """The z of the cross product of two image vectors: a rotation's third row, from the other
     two columns of the first two.
     """
-    return one.real * other.imag - one.imag * other.real
+    return near.real * other.imag - near.imag * other.real
 
 
 def _closed_form(axes: list[complex]) -> tuple[list[complex], float]:

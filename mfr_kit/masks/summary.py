@@ -51,16 +51,16 @@ def counts(masks: list[str] | None, folder: Path | None, draws: int, seed: int) 
         seed: same seed, same draws.
     """
     chosen = library.load(masks, folder)
-    drawn = [chosen.draw(rng_for(seed, index)) for index in range(draws)]
+    sample = [chosen.draw(rng_for(seed, index)) for index in range(draws)]
     lines = []
     for title, values in (
-        ("kind", [mask.look.kind for mask in drawn]),
-        ("look", [mask.look.name for mask in drawn]),
-        ("style", [mask.parameters["style"] for mask in drawn]),
+        ("kind", [mask.look.kind for mask in sample]),
+        ("look", [mask.look.name for mask in sample]),
+        ("style", [mask.parameters["style"] for mask in sample]),
     ):
         lines.append(f"{title} ({len(set(values))})")
         lines += [
-            f"  {name:20} {100 * count / len(drawn):6.2f} %"
+            f"  {name:20} {100 * count / len(sample):6.2f} %"
             for name, count in Counter(values).most_common()
         ]
     lines.append(
@@ -68,8 +68,8 @@ def counts(masks: list[str] | None, folder: Path | None, draws: int, seed: int) 
         "masks/mix.toml)"
     )
     for name in _NUMBERS:
-        low, middle, high = np.percentile([mask.parameters[name] for mask in drawn], (5, 50, 95))
+        low, middle, high = np.percentile([mask.parameters[name] for mask in sample], (5, 50, 95))
         lines.append(f"{name:12} {low:9.3f} {middle:9.3f} {high:9.3f}")
-    stained = sum(mask.parameters["dirt"] > 0 for mask in drawn) / len(drawn)
+    stained = sum(mask.parameters["dirt"] > 0 for mask in sample) / len(sample)
     lines.append(f"stained: {100 * stained:.1f} %; styles known: {', '.join(variation.STYLES)}")
     return "\n".join(lines)

@@ -182,12 +182,12 @@ class MaskAugment(albumentations.DualTransform):
         landmarks = self._usable(points)
         if landmarks is None and points is not None:
             return value, np.zeros(stack.shape[:-1], np.uint8)
-        drawn = [
+        chosen_masks = [
             self._draw_slice(image, key, landmarks, params["mask"], params["grain"])
             for image in slices
         ]
-        images = np.stack([image for image, _ in drawn]).reshape(stack.shape)
-        coverage = np.stack([covered for _, covered in drawn]).reshape(stack.shape[:-1])
+        images = np.stack([image for image, _ in chosen_masks]).reshape(stack.shape)
+        coverage = np.stack([covered for _, covered in chosen_masks]).reshape(stack.shape[:-1])
         return list(images) if isinstance(value, list | tuple) else images, coverage
 
     def _draw_slice(

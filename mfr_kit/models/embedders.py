@@ -77,15 +77,17 @@ def load_embedder(
     there = placement.resolve_unless_cpu(name)
     place = None if there is None or there.type == "cpu" else there
     members = [
-        _put(_load(one, normalisation, threads, (place, precision), output), name, place, precision)
-        for one in parse_specs(spec)
+        _put(
+            _load(part, normalisation, threads, (place, precision), output), name, place, precision
+        )
+        for part in parse_specs(spec)
     ]
     whole = members[0] if len(members) == 1 else EnsembleEmbedder(members)
     if name == "auto" and placement.is_first_rank():
-        for one in members:
-            engine = "onnxruntime" if isinstance(one, OnnxEmbedder) else "torch"
-            where = "the CPU" if place is None or one.device == "cpu" else str(place)
-            say_once(f"--device auto: {engine} runs {one.name} on {where}")
+        for part in members:
+            engine = "onnxruntime" if isinstance(part, OnnxEmbedder) else "torch"
+            where = "the CPU" if place is None or part.device == "cpu" else str(place)
+            say_once(f"--device auto: {engine} runs {part.name} on {where}")
     return whole
 
 

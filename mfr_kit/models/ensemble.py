@@ -33,8 +33,8 @@ class EnsembleEmbedder:
                 f"{', '.join(member.name for member in members)}"
             )
         if len(sizes) > 1:
-            told = ", ".join(f"{member.name} {member.embedding_size}" for member in members)
-            raise KitError(f"the models of an ensemble need one embedding size, found {told}")
+            each_size = ", ".join(f"{member.name} {member.embedding_size}" for member in members)
+            raise KitError(f"the models of an ensemble need one embedding size, found {each_size}")
         self.members, self.embedding_size = members, sizes.pop()
         self.name = "+".join(member.name for member in members)
         self.fingerprint = hashlib.sha256(

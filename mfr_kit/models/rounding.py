@@ -26,21 +26,21 @@ def tell_rounding(
         (mean, worst) cosine of each member that is not in float32.
     """
     rounded = [
-        one
-        for one in getattr(embedder, "members", None) or [embedder]
-        if getattr(one, "precision", "float32") != "float32"
+        member
+        for member in getattr(embedder, "members", None) or [embedder]
+        if getattr(member, "precision", "float32") != "float32"
     ]
     if not rounded or not count:
         return []
     chosen = np.unique(np.linspace(0, count - 1, min(FACES, count)).astype(int))
     faces = np.stack([image(int(row)) for row in chosen])
     found = []
-    for one in rounded:
-        cosines = 1 - cosine_difference(one.embed(faces), one.embed_exact(faces))
+    for member in rounded:
+        cosines = 1 - cosine_difference(member.embed(faces), member.embed_exact(faces))
         mean, worst = float(cosines.mean()), float(cosines.min())
         say_once(
-            f"{one.name} in {one.precision}: cosine to float32 on {len(faces)} faces of {where}: "
-            f"mean {mean:.6f}, worst {worst:.6f}"
+            f"{member.name} in {member.precision}: cosine to float32 on {len(faces)} faces of "
+            f"{where}: mean {mean:.6f}, worst {worst:.6f}"
         )
         found.append((mean, worst))
     return found

@@ -147,10 +147,10 @@ def embed_stream(
     for number, faces in batches:
         waiting.append((number, faces, begin(faces, mirrored)))
         if len(waiting) > ahead:
-            first, its, wait = waiting.popleft()
-            yield first, its, wait()
-    for first, its, wait in waiting:
-        yield first, its, wait()
+            first, images, wait = waiting.popleft()
+            yield first, images, wait()
+    for first, images, wait in waiting:
+        yield first, images, wait()
 
 
 def _at_once(embedder: Any) -> Callable[[np.ndarray, bool], Callable[[], np.ndarray]]:

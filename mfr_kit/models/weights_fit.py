@@ -86,8 +86,8 @@ def match(
         say_once(f"{where}: {len(extra)} tensors of a head are left out: {_some(extra)}")
     wrong = _misshapen(first, own)
     if wrong:
-        told = f"{_kinds({'of another shape': wrong})}. Check backbone, width and size."
-        raise KitError(f"the weights of {where} do not fit this {name}. {told}")
+        reason = f"{_kinds({'of another shape': wrong})}. Check backbone, width and size."
+        raise KitError(f"the weights of {where} do not fit this {name}. {reason}")
     return first
 
 
@@ -139,8 +139,8 @@ def _picked(fit: tuple, own: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {key: state[prefix + key] if prefix + key in state else torch.tensor(0) for key in own}
 
 
-def _are_equal(one: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
-    return all(torch.equal(one[key], other[key]) for key in one if not key.endswith(COUNTER))
+def _are_equal(ours: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
+    return all(torch.equal(ours[key], other[key]) for key in ours if not key.endswith(COUNTER))
 
 
 def describe_stranger(
@@ -151,7 +151,7 @@ def describe_stranger(
     """Say that a file holds none of the networks in `layouts` (by name, what `state_dict()`
     gives), and how near the nearest is.
     """
-    name = max(layouts, key=lambda one: _likeness(_nearest(states, layouts[one]), layouts[one]))
+    name = max(layouts, key=lambda ours: _likeness(_nearest(states, layouts[ours]), layouts[ours]))
     count = len(_nearest(states, layouts[name]))
     known = f"not those of any backbone here at width 1 ({', '.join(layouts)})"
     near = f"Nearest is {name}: {_compare(states, layouts[name])}"

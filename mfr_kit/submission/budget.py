@@ -50,14 +50,14 @@ def candidates(track_name: str) -> list[Candidate]:
         for nodes in [_nodes(name)]
         for width in WIDTHS
     ]
-    return sorted(found, key=lambda one: one.multiply_adds)
+    return sorted(found, key=lambda candidate: candidate.multiply_adds)
 
 
 def largest(found: list[Candidate]) -> Candidate | None:
     """The candidate with the most multiply-adds among those that pass no limit."""
     return max(
-        (one for one in found if not one.fails),
-        key=lambda one: one.multiply_adds,
+        (candidate for candidate in found if not candidate.fails),
+        key=lambda candidate: candidate.multiply_adds,
         default=None,
     )
 

@@ -63,7 +63,7 @@ def survey(backbones: list[str] | None = None, cache: Path | None = None) -> lis
     """
     cache = cache or assets.home() / "timings"
     found = [_survey_one(name, cache) for name in backbones or registry.names(BACKBONES)]
-    return sorted(found, key=lambda one: one.multiply_adds)
+    return sorted(found, key=lambda candidate: candidate.multiply_adds)
 
 
 def write_markdown(path: Path, found: list[Surveyed]) -> None:
@@ -77,22 +77,25 @@ def to_markdown(found: list[Surveyed]) -> str:
     """
     names = tracks.names()
     costs = [
-        f"| {one.backbone} | {one.embedding_size} | {one.file_mib:.2f} | {one.nodes} | "
-        f"{one.multiply_adds / 1e6:,.0f} "
-        f"| {one.v100_low_ms:.1f} to {one.v100_high_ms:.1f} | {one.thread_ms:.0f} |"
-        for one in found
+        f"| {candidate.backbone} | {candidate.embedding_size} | {candidate.file_mib:.2f} "
+        f"| {candidate.nodes} | {candidate.multiply_adds / 1e6:,.0f} "
+        f"| {candidate.v100_low_ms:.1f} to {candidate.v100_high_ms:.1f} "
+        f"| {candidate.thread_ms:.0f} |"
+        for candidate in found
     ]
     verdicts = [
-        f"| {one.backbone} | "
-        + " | ".join(", ".join(row.rule for row in one.broken[name]) or "pass" for name in names)
+        f"| {candidate.backbone} | "
+        + " | ".join(
+            ", ".join(row.rule for row in candidate.broken[name]) or "pass" for name in names
+        )
         + " |"
-        for one in found
+        for candidate in found
     ]
     reasons = [
-        f"- {one.backbone}, {name}: {row.rule} {row.found}, wanted {row.limit}"
-        for one in found
+        f"- {candidate.backbone}, {name}: {row.rule} {row.found}, wanted {row.limit}"
+        for candidate in found
         for name in names
-        for row in one.broken[name]
+        for row in candidate.broken[name]
     ]
     return "\n".join(
         [

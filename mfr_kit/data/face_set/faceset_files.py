@@ -121,10 +121,10 @@ def _refuse_values(table: pa.Table, where: str) -> None:
     refuse("landmarks", odd, "has no pairs of x and y")
     score = table["score"]
     refuse("score", pc.or_(pc.less(score, 0), pc.greater(score, 1.001)), "is not within 0 and 1")
-    drawn = pc.not_equal(table["mask"], "")
-    refuse("mask", pc.and_(drawn, _is_clean(table)), f"is given for a face that is {NONMASK}")
+    has_mask = pc.not_equal(table["mask"], "")
+    refuse("mask", pc.and_(has_mask, _is_clean(table)), f"is given for a face that is {NONMASK}")
     braces = pc.match_substring_regex(table["mask"], r"(?s)^\{.*\}$")
-    refuse("mask", pc.and_(drawn, pc.invert(braces)), "is no JSON table")
+    refuse("mask", pc.and_(has_mask, pc.invert(braces)), "is no JSON table")
     still = pc.equal(pc.list_element(table["similarity"], 0), 0)
     flat = pc.and_(still, pc.equal(pc.list_element(table["similarity"], 1), 0))
     refuse("similarity", flat, "has a scale of 0")

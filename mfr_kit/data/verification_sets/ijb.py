@@ -85,8 +85,8 @@ def open_searches(
     known = np.unique(templates)
     lists = {part: _enrolment(path, known) for part, path in paths.items()}
     probes = lists.pop("probes")
-    for gallery, one in lists.items():
-        both = np.intersect1d(one.templates, probes.templates)
+    for gallery, enrolled in lists.items():
+        both = np.intersect1d(enrolled.templates, probes.templates)
         if len(both):
             raise KitError(f"{paths[gallery]}: template {both[0]} is among the probes too")
     return lists, probes

@@ -43,8 +43,12 @@ def match(old: FaceSet, new: FaceSet) -> tuple[FaceSet, FaceSet, dict]:
                 "--realigned wants the same people"
             )
     about = [
-        {"set": one.name, "fingerprint": one.fingerprint, "left_out": len(known) - len(both)}
-        for one, known in zip((old, new), names, strict=True)
+        {
+            "set": aligned.name,
+            "fingerprint": aligned.fingerprint,
+            "left_out": len(known) - len(both),
+        }
+        for aligned, known in zip((old, new), names, strict=True)
     ]
     return (
         _only(old, both),
@@ -61,17 +65,17 @@ def _faces(faceset: FaceSet) -> list[Photograph]:
     ]
 
 
-def _lost(row: dict) -> Photograph:
+def _not_found(row: dict) -> Photograph:
     return row["source"], row["condition"], bool(row["clean_key"])
 
 
 def _people(faceset: FaceSet) -> dict[Photograph, str]:
-    lost = [
+    missing = [
         row
         for row in faceset.skipped
         if row["reason"] == NO_FACE and row["condition"] in (NONMASK, MASK)
     ]
-    every = [*_faces(faceset), *map(_lost, lost)]
+    every = [*_faces(faceset), *map(_not_found, missing)]
     twice = [photograph for photograph, number in Counter(every).items() if number > 1]
     if twice:
         raise KitError(
@@ -79,7 +83,11 @@ def _people(faceset: FaceSet) -> dict[Photograph, str]:
             "matched by its photographs"
         )
     return dict(
-        zip(every, [*map(str, faceset.identities), *(row["identity"] for row in lost)], strict=True)
+        zip(
+            every,
+            [*map(str, faceset.identities), *(row["identity"] for row in missing)],
+            strict=True,
+        )
     )
 
 
@@ -88,6 +96,6 @@ def _only(faceset: FaceSet, wanted: set[Photograph]) -> FaceSet:
         np.fromiter((photograph in wanted for photograph in _faces(faceset)), bool, len(faceset))
     )
     kept.skipped = [
-        row for row in faceset.skipped if row["reason"] != NO_FACE or _lost(row) in wanted
+        row for row in faceset.skipped if row["reason"] != NO_FACE or _not_found(row) in wanted
     ]
     return kept

@@ -49,10 +49,10 @@ class MaskedFaces:
         self._looks = library.load()
         parameters, pixels, masks = hashlib.sha256(), hashlib.sha256(), []
         for row, key in enumerate(self.faceset.keys):
-            image, drawn, share = draw(self.faceset, row, seed, self._looks)
-            parameters.update(f"{key}\n{json.dumps(drawn, sort_keys=True)}\n".encode())
+            image, draw_record, share = draw(self.faceset, row, seed, self._looks)
+            parameters.update(f"{key}\n{json.dumps(draw_record, sort_keys=True)}\n".encode())
             pixels.update(image.tobytes())
-            masks.append(json.dumps({**drawn, "coverage": round(share, 3)}, sort_keys=True))
+            masks.append(json.dumps({**draw_record, "coverage": round(share, 3)}, sort_keys=True))
             progress(1)
         self.masks, self.fingerprint = np.array(masks, object), pixels.hexdigest()
         self.about = {

@@ -63,19 +63,22 @@ def from_set(embeddings: np.ndarray, faceset: FaceSet) -> Faces:
             f"embeddings of shape {embeddings.shape} for the {len(faceset)} faces of "
             f"{faceset.name}: embed this very set"
         )
-    lost = [row for row in faceset.skipped if row["reason"] == NO_FACE]
-    found_photos, lost_photos = _photographs(faceset, lost)
+    missing = [row for row in faceset.skipped if row["reason"] == NO_FACE]
+    found_photos, lost_photos = _photographs(faceset, missing)
     return Faces(
         embeddings=np.concatenate(
-            [unit(embeddings, faceset.keys), np.zeros((len(lost), embeddings.shape[1]), np.float32)]
+            [
+                unit(embeddings, faceset.keys),
+                np.zeros((len(missing), embeddings.shape[1]), np.float32),
+            ]
         ),
-        people=_texts(faceset.identities, (row["identity"] for row in lost)),
+        people=_texts(faceset.identities, (row["identity"] for row in missing)),
         photos=_texts(found_photos, lost_photos),
-        conditions=_texts(faceset.conditions, (row["condition"] for row in lost)),
-        found=np.arange(len(faceset) + len(lost)) < len(faceset),
-        keys=_texts(faceset.keys, (row["source"] for row in lost)),
-        masks=_texts(faceset.masks, ("" for _ in lost)),
-        sources=_texts(faceset.sources, (row["source"] for row in lost)),
+        conditions=_texts(faceset.conditions, (row["condition"] for row in missing)),
+        found=np.arange(len(faceset) + len(missing)) < len(faceset),
+        keys=_texts(faceset.keys, (row["source"] for row in missing)),
+        masks=_texts(faceset.masks, ("" for _ in missing)),
+        sources=_texts(faceset.sources, (row["source"] for row in missing)),
     )
 
 
@@ -112,14 +115,14 @@ def strangers_from(embeddings: np.ndarray, keys) -> Faces:
     )
 
 
-def _photographs(faceset: FaceSet, lost: list[dict]) -> tuple[list[str], list[str]]:
+def _photographs(faceset: FaceSet, missing: list[dict]) -> tuple[list[str], list[str]]:
     """Name the photograph of every face and of every lost one: the key of the clean face, or the
     source where that face was lost.
 
     A twin, found or not, whose clean face was not found either is then the same picture as that
     lost face, and no pair with it.
     """
-    sources = {row["source"] for row in lost if not row["clean_key"]}
+    sources = {row["source"] for row in missing if not row["clean_key"]}
     known = set(faceset.keys) if sources else set()
 
     def photo(clean: str, own: str, source: str) -> str:
@@ -127,7 +130,7 @@ def _photographs(faceset: FaceSet, lost: list[dict]) -> tuple[list[str], list[st
 
     rows = zip(faceset.clean_keys, faceset.keys, faceset.sources, strict=True)
     return [photo(*row) for row in rows], [
-        photo(row["clean_key"], row["source"], row["source"]) for row in lost
+        photo(row["clean_key"], row["source"], row["source"]) for row in missing
     ]
 
 

@@ -58,7 +58,8 @@ def measure(faces: Faces, plan: Plan) -> Outcome:
         "left_out": chosen.left_out,
         "probed": len(set(chosen.probed.people)),
         "verification": [
-            {"probes": condition, **one.result["challenge"]} for condition, one in outcomes.items()
+            {"probes": condition, **measured.result["challenge"]}
+            for condition, measured in outcomes.items()
         ],
     }
     kept = {name: value for name, value in outcome.result.items() if name != "challenge"}

@@ -96,7 +96,7 @@ def open_bins(paths: list[Path]) -> list[BinSet]:
         KitError: see `BinSet`; or two of one name, which a report could not tell apart.
     """
     bins = [BinSet(path) for path in paths]
-    names = [one.name for one in bins]
+    names = [entry.name for entry in bins]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise KitError(f"--bin: two files are called {twice[0]}; a report tells sets apart by name")
@@ -150,11 +150,11 @@ def insightface_accuracy(left: np.ndarray, right: np.ndarray, same: np.ndarray) 
         `mean` and `std` over the folds, `folds`, and `thresholds` (squared distances).
     Source: insightface, recognition/_evaluation_/verification.py.
     """
-    one, other = (
+    left, right = (
         rows / np.linalg.norm(rows, axis=1, keepdims=True)
         for rows in (left.astype(np.float64), right.astype(np.float64))
     )
-    distances = ((one - other) ** 2).sum(axis=1)
+    distances = ((left - right) ** 2).sum(axis=1)
     right_at = (distances[None, :] < THRESHOLDS[:, None]) == same[None, :]
     accuracies, chosen = [], []
     for fold in np.array_split(np.arange(len(same)), FOLDS):

@@ -102,9 +102,9 @@ def _interval(parts: list[dict], outcomes: list[Outcome]) -> dict | None:
 
 def _text(found: dict) -> str:
     parts, span = found["parts"], found["interval"]
-    between = f" ({100 * span['low']:.1f}-{100 * span['high']:.1f})" if span else ""
+    bounds = f" ({100 * span['low']:.1f}-{100 * span['high']:.1f})" if span else ""
     if found["value"] is not None:
-        return f"{100 * found['value']:.2f}{between} = {_sum(parts)}"
+        return f"{100 * found['value']:.2f}{bounds} = {_sum(parts)}"
     why = "; ".join(
         f"{part['part']} ({part['protocol']}): {part['note']}" for part in parts if part["note"]
     )
@@ -112,7 +112,7 @@ def _text(found: dict) -> str:
         return f"none, {why}"
     return (
         f"none, {why}. At larger FARs, so not comparable with the challenge's: "
-        f"{100 * found['instead']:.2f}{between} = {_sum(parts)}"
+        f"{100 * found['instead']:.2f}{bounds} = {_sum(parts)}"
     )
 
 

@@ -112,7 +112,7 @@ def open_templates(roots: list[Path]) -> list[TemplatePairs]:
         KitError: see `TemplatePairs`; or one set twice, which a report could not tell apart.
     """
     sets = [TemplatePairs(root) for root in roots]
-    names = [one.name for one in sets]
+    names = [entry.name for entry in sets]
     if len(set(names)) < len(names):
         raise KitError(
             f"--ijb: two folders hold {max(names, key=names.count)}; a report tells sets apart "

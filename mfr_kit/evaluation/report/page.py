@@ -160,7 +160,7 @@ def _plots(entry: dict) -> list[dict]:
         missed,
         {},
     )
-    drawn = [
+    charts = [
         {
             "title": "ROC",
             "svg": roc,
@@ -175,7 +175,7 @@ def _plots(entry: dict) -> list[dict]:
         },
         {"title": "DET", "svg": det, "note": "Both axes in normal deviates; lower is better."},
     ]
-    return drawn + [_histogram(name, result) for name, result in models.items()]
+    return charts + [_histogram(name, result) for name, result in models.items()]
 
 
 def _histogram(name: str, result: dict) -> dict:

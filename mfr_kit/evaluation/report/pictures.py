@@ -44,7 +44,7 @@ class Album:
             self._known[key] = data_uri(self._set.image(self._row[key]))
         return self._known[key]
 
-    def drawn(self, key: str, seed: int) -> str:
+    def draw(self, key: str, seed: int) -> str:
         """Return a face under the mask that `--protocol synthetic-mask` drew on it, as a data
         URI.
         """

@@ -10,8 +10,8 @@ def text(report: dict) -> str:
     lines += _set(report["set"]) if report["set"] else []
     lines += _alignments(report["realigned"]) if report["realigned"] else []
     lines += [
-        f"set {one['name']}: {one['pairs']:,} pairs, {one['same']:,} of one person"
-        for one in report["bins"]
+        f"set {pair_set['name']}: {pair_set['pairs']:,} pairs, {pair_set['same']:,} of one person"
+        for pair_set in report["bins"]
     ]
     notes: dict[str, str] = {}
     for name, entry in report["protocols"].items():
@@ -36,7 +36,7 @@ def text(report: dict) -> str:
 
 
 def _set(about: dict) -> list[str]:
-    lost, here, sampled = about["not_found"], about["conditions"], about["sampled"]
+    missing, here, sampled = about["not_found"], about["conditions"], about["sampled"]
     part = (
         [
             f"a sample: {sampled['people']:,} of {sampled['of_people']:,} people, drawn with "
@@ -49,17 +49,17 @@ def _set(about: dict) -> list[str]:
         *part,
         f"set {about['name']}: {about['people']:,} people, {here['nonmask']:,} unmasked and "
         f"{here['mask']:,} masked faces",
-        f"no face found in {lost['nonmask']} unmasked and {lost['mask']} masked photographs: "
+        f"no face found in {missing['nonmask']} unmasked and {missing['mask']} masked photographs: "
         "their comparisons count as non-matches",
     ]
 
 
 def _alignments(matched: dict) -> list[str]:
     old, new = matched["old"], matched["new"]
-    lost = f"left out: {old['left_out']:,} of {old['set']}, {new['left_out']:,} of {new['set']}"
+    missing = f"left out: {old['left_out']:,} of {old['set']}, {new['left_out']:,} of {new['set']}"
     return [
         f"{matched['photographs']:,} photographs, old alignment as in {old['set']}, new "
-        f"alignment as in {new['set']}; {lost}"
+        f"alignment as in {new['set']}; {missing}"
     ]
 
 

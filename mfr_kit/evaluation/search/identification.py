@@ -183,8 +183,8 @@ def resample(
     right = {figure_of_rank(rank): hits(found, rank) for rank in ranks}
     rates = {name: np.empty(count) for name in [*right, *map(figure_of_fpir, fpirs)]}
     with np.errstate(invalid="ignore"):
-        for index, drawn in enumerate(weights):
-            own, reached = drawn[mated], np.cumsum(drawn[strangers])
+        for index, draw in enumerate(weights):
+            own, reached = draw[mated], np.cumsum(draw[strangers])
             total = np.float64(own.sum())
             for name, correct in right.items():
                 rates[name][index] = own[correct].sum() / total

@@ -51,7 +51,7 @@ def search_templates(
         KitError: no probe shows anybody of a gallery.
     """
     side = _side(faces, numbers, probes)
-    sides = {name: _side(faces, numbers, one) for name, one in galleries.items()}
+    sides = {name: _side(faces, numbers, numbered) for name, numbered in galleries.items()}
     both = " and ".join(sides)
     rows = []
     resampled: dict[str, np.ndarray] = {}
@@ -66,7 +66,7 @@ def search_templates(
         rows.append(
             {"gallery": name, "enrolled": enrolled, "searches": counts(found, side), **measured}
         )
-        resampled |= {figure_in(figure, name): drawn for figure, drawn in values.items()}
+        resampled |= {figure_in(figure, name): resample for figure, resample in values.items()}
     mean, values = _mean(rows[:2], f"mean of {both}", resampled)
     return [*rows[:2], mean, rows[2]], resampled | values
 
@@ -87,14 +87,14 @@ def _mean(
     values: dict[str, np.ndarray] = {}
 
     def average(figure: str, pair: tuple[dict, dict], rate: str) -> dict:
-        drawn = [
+        resample = [
             resampled[known]
             for known in (figure_in(figure, row["gallery"]) for row in rows)
             if known in resampled
         ]
         claimed = all(line[rate] is not None for line in pair)
-        if claimed and len(drawn) == len(rows):
-            values[figure_in(figure, name)] = np.asarray(sum(drawn) / len(drawn))
+        if claimed and len(resample) == len(rows):
+            values[figure_in(figure, name)] = np.asarray(sum(resample) / len(resample))
         known = values.get(figure_in(figure, name))
         return {
             rate: sum(line[rate] for line in pair) / 2 if claimed else None,

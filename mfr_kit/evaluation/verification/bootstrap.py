@@ -108,8 +108,8 @@ def _allowed(far: float, impostors: int) -> int:
 def _tars(scores: Scores, weights: np.ndarray, refused: np.ndarray) -> np.ndarray:
     everything = weights @ scores.pairs.per_person()[2]
     accepted = np.empty(len(weights))
-    for index, (drawn, limit) in enumerate(zip(weights, refused, strict=True)):
-        accepted[index] = drawn[
+    for index, (counts, limit) in enumerate(zip(weights, refused, strict=True)):
+        accepted[index] = counts[
             scores.genuine_people[np.searchsorted(scores.genuine, limit, "right") :]
         ].sum()
     with np.errstate(invalid="ignore"):

@@ -58,8 +58,8 @@ def sweep(
     genuine, rows, kept = [], [], []
     with torch.inference_mode():
         for scores, top, left in _blocks(pairs, device):
-            its, whose = _take_genuine(pairs, scores, top, left)
-            genuine.append(its)
+            cosines, whose = _take_genuine(pairs, scores, top, left)
+            genuine.append(cosines)
             rows.append(whose)
             kept += _inside(scores.view(-1), limits)
             counts += _histogram(scores, bins)

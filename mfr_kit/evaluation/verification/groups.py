@@ -156,10 +156,8 @@ def turn(yaw: float | None) -> str:
     if yaw is None:
         return "not known"
     low = max(limit for limit in TURNS if limit <= abs(yaw))
-    following = [limit for limit in TURNS if limit > low]
-    return (
-        f"{low:02d} to {following[0]:02d} degrees" if following else f"{low:02d} degrees and more"
-    )
+    higher = [limit for limit in TURNS if limit > low]
+    return f"{low:02d} to {higher[0]:02d} degrees" if higher else f"{low:02d} degrees and more"
 
 
 def head_turns(faceset: FaceSet) -> dict[str, float]:

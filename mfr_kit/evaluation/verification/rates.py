@@ -311,10 +311,10 @@ def acquisition(pairs: Pairs) -> dict:
     """Count the faces on each side, and those in which the detector found none."""
     probe, gallery = pairs.given
     sides = [probe] if pairs.symmetric else [probe, gallery]
-    every, lost = sum(map(len, sides)), sum(int((~side.found).sum()) for side in sides)
+    every, missing = sum(map(len, sides)), sum(int((~side.found).sum()) for side in sides)
     counted = {"probes": len(probe), "gallery": len(gallery), "people": len(pairs.people)}
     return {
         **counted,
-        "failures_to_acquire": lost,
-        "failure_to_acquire_rate": lost / every if every else 0.0,
+        "failures_to_acquire": missing,
+        "failure_to_acquire_rate": missing / every if every else 0.0,
     }

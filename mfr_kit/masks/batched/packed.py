@@ -81,28 +81,28 @@ def pack(plans: Sequence[tuple[int, Plan]], library: Library) -> Packed | None:
         return None
     numbering = {name: number for number, name in enumerate(library.looks)}
     chosen = [planned for _, planned in plans]
-    rows, columns = (max(one.places.shape[axis] for one in chosen) for axis in (1, 2))
+    rows, columns = (max(single.places.shape[axis] for single in chosen) for axis in (1, 2))
     nodes = np.zeros((len(chosen), 3, rows, columns), np.float32)
-    for target, one in zip(nodes, chosen, strict=True):
-        target[:2, : one.places.shape[1], : one.places.shape[2]] = one.places
-        target[2, : one.places.shape[1], : one.places.shape[2]] = one.mesh.miss
-    noisy = [one.noise for one in chosen if one.noise is not None]
-    size = tuple(max(one.box[at + 2] - one.box[at] for one in chosen) for at in (0, 1))
+    for target, single in zip(nodes, chosen, strict=True):
+        target[:2, : single.places.shape[1], : single.places.shape[2]] = single.places
+        target[2, : single.places.shape[1], : single.places.shape[2]] = single.mesh.miss
+    noisy = [single.noise for single in chosen if single.noise is not None]
+    size = tuple(max(single.box[at + 2] - single.box[at] for single in chosen) for at in (0, 1))
     noise = np.zeros((len(noisy), size[1], size[0], 3), np.float32)
     for target, values in zip(noise, noisy, strict=True):
         target[: values.shape[0], : values.shape[1]] = values
     order = iter(range(len(noisy)))
-    places = [_places(one, numbering, order) for one in chosen]
+    places = [_places(single, numbering, order) for single in chosen]
     return Packed(
         torch.tensor([row for row, _ in plans]),
         torch.from_numpy(nodes),
-        torch.tensor([_numbers(one) for one in chosen], dtype=torch.float32),
+        torch.tensor([_numbers(single) for single in chosen], dtype=torch.float32),
         torch.tensor(places),
-        torch.tensor([_colours(one) for one in chosen], dtype=torch.float32),
-        torch.tensor([toned(*one.mask.parameters["tone"]) for one in chosen]),
+        torch.tensor([_colours(single) for single in chosen], dtype=torch.float32),
+        torch.tensor([toned(*single.mask.parameters["tone"]) for single in chosen]),
         torch.from_numpy(noise),
         (size[0], size[1]),
-        max(one.reach for one in chosen),
+        max(single.reach for single in chosen),
     )
 
 
@@ -110,8 +110,8 @@ def _numbers(planned: Plan) -> list[float]:
     """See NUMBERS."""
     values = planned.mask.parameters
     shadow = 0.0 if planned.mask.look.flat else values["shadow"]
-    drawn = (values[name] for name in ("relief", "crumple", "dirt"))
-    return [planned.scale, *drawn, shadow, planned.grain.strength]
+    folds = (values[name] for name in ("relief", "crumple", "dirt"))
+    return [planned.scale, *folds, shadow, planned.grain.strength]
 
 
 def _places(planned: Plan, numbering: dict[str, int], noise) -> list[int]:

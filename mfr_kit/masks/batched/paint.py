@@ -66,12 +66,12 @@ class Painter:
         end = faces[0].numel()
         at = ((top + rows) * side)[:, :, None] + (left + columns)[:, None]
         at = torch.where(inside, at, end).flatten(1)
-        worn = torch.cat([faces[plans.rows].flatten(1), faces.new_zeros(len(at), 1)], dim=1)
-        region = sampling.unpack(worn.gather(1, at).view_as(inside), 3)
+        padded = torch.cat([faces[plans.rows].flatten(1), faces.new_zeros(len(at), 1)], dim=1)
+        region = sampling.unpack(padded.gather(1, at).view_as(inside), 3)
         layers, alpha = self._sample(plans)
-        drawn = self._compose(region, layers, torch.where(inside, alpha, 0.0), plans)
-        worn.scatter_(1, at, sampling.repack(drawn).flatten(1))
-        return faces.index_copy(0, plans.rows, worn[:, :end].view(-1, *faces.shape[1:]))
+        painted = self._compose(region, layers, torch.where(inside, alpha, 0.0), plans)
+        padded.scatter_(1, at, sampling.repack(painted).flatten(1))
+        return faces.index_copy(0, plans.rows, padded[:, :end].view(-1, *faces.shape[1:]))
 
     def _sample(self, plans: Packed) -> tuple[Tensor, Tensor]:
         """Read the textures through the meshes: (N, 3, h, w) and opacity (N, h, w)."""
@@ -134,7 +134,9 @@ class Painter:
         skin = (weight[:, None] * pixels).sum(2) / weight.sum(1, keepdim=True)
         level = _weigh(skin, LUMA.tolist()).clamp_min(8.0)
         exposure = (0.55 * level / 140 + 0.45 * luma.amax(1) / 215).clamp(0.3, 1.0)
-        amount, local = ((one[:, :, None] * self._near).sum(1) for one in (weight, weight * luma))
+        amount, local = (
+            (factor[:, :, None] * self._near).sum(1) for factor in (weight, weight * luma)
+        )
         local = local / amount * (light.FOLLOW * exposure / level)[:, None]
         gain = (local + ((1 - light.FOLLOW) * exposure)[:, None]).clamp_max(float(light.MOST))
         is_grey = (skin[:, :2] - skin[:, 1:]).abs().sum(1) < light.GREY

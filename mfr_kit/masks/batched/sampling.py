@@ -131,7 +131,7 @@ def shrink(picture: Tensor, across: tuple[Tensor, Tensor], down: tuple[Tensor, T
         lines = picture.gather(2, at[:, None, :, None].expand(-1, channels, -1, width))
         columns = across[0][:, None, None].expand(*lines.shape[:3], -1)
         first, second = (
-            lines.gather(3, one) for one in (columns, (columns + 1).clamp(max=width - 1))
+            lines.gather(3, index) for index in (columns, (columns + 1).clamp(max=width - 1))
         )
         mixed = first * left[:, None, None] + second * right[:, None, None]
         # up to 32640 x 2048 with the weight, more than float32 counts
@@ -215,7 +215,7 @@ def warp(packed: Tensor, matrices: Tensor, channels: int = 3) -> Tensor:
     columns = [reflect(x, width), reflect(x + 1, width)]
     taps = []
     for row in (reflect(y, height) * width, reflect(y + 1, height) * width):
-        taps += [flat.gather(1, (row + one).flatten(1)).view_as(packed) for one in columns]
+        taps += [flat.gather(1, (row + index).flatten(1)).view_as(packed) for index in columns]
     return blend(taps, x_part, y_part, channels)
 
 

@@ -56,9 +56,9 @@ OPERATORS.update(
 
 @keep_in(OPERATORS, "Div")
 def _div(network, inputs, attributes):
-    one, other = inputs
-    whole = not one.is_floating_point()
-    return (torch.div(one, other, rounding_mode="trunc" if whole else None),)
+    first, other = inputs
+    whole = not first.is_floating_point()
+    return (torch.div(first, other, rounding_mode="trunc" if whole else None),)
 
 
 @keep_in(OPERATORS, "Conv")
@@ -179,12 +179,12 @@ def _dropout(network, inputs, attributes):
 
 @keep_in(OPERATORS, "Gemm")
 def _gemm(network, inputs, attributes):
-    one, other, *bias = inputs
-    one = one.T if attributes.get("transA") else one
+    first, other, *bias = inputs
+    first = first.T if attributes.get("transA") else first
     alpha, beta = attributes.get("alpha", 1.0), attributes.get("beta", 1.0)
     if attributes.get("transB") and alpha == beta == 1 and bias and bias[0].dim() == 1:
-        return (functional.linear(one, other, bias[0]),)
-    found = alpha * (one @ (other.T if attributes.get("transB") else other))
+        return (functional.linear(first, other, bias[0]),)
+    found = alpha * (first @ (other.T if attributes.get("transB") else other))
     return (found + beta * bias[0] if bias and bias[0] is not None else found,)
 
 

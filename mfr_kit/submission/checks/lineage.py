@@ -82,7 +82,11 @@ def _ancestor(
     strangers = (
         []
         if allowed is None
-        else [item for item in sets if _plain(item) not in {_plain(one) for one in allowed}]
+        else [
+            item
+            for item in sets
+            if _plain(item) not in {_plain(permitted) for permitted in allowed}
+        ]
     )
     found = f"{name}, trained on {'; '.join(sets)}" if name else "; ".join(sets)
     note = "external data and pretrained models are forbidden in this track"

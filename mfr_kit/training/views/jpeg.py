@@ -63,8 +63,8 @@ def compress(pictures: Tensor, qualities: Tensor) -> Tensor:
     )
     of_luma, of_chroma = _tables(qualities)
     luma = _lose(luma, of_luma)
-    lost = _lose(_halve(torch.cat(chroma)), of_chroma.repeat(2, 1, 1))
-    blue, red = (_double(lost) - 128).chunk(2)
+    coarse = _lose(_halve(torch.cat(chroma)), of_chroma.repeat(2, 1, 1))
+    blue, red = (_double(coarse) - 128).chunk(2)
     shades = (
         _shift(_RED_OF_CR * red + 32768, 16),
         _shift(_GREEN_OF_CB * blue + _GREEN_OF_CR * red + 32768, 16),
@@ -116,7 +116,7 @@ def _lose(plane: Tensor, table: Tensor) -> Tensor:
     count, height, width = plane.shape
     blocks = (plane - 128).view(count, height // 8, 8, width // 8, 8).transpose(2, 3)
     there, back = (
-        sampling.constant(one, plane.device, torch.float64) for one in (_forward(), _inverse())
+        sampling.constant(part, plane.device, torch.float64) for part in (_forward(), _inverse())
     )
     first, second = _BITS - _SPARE, _BITS + _SPARE
     rows = _round(blocks @ there.T, first)
@@ -179,6 +179,6 @@ def _inverse() -> tuple[tuple[float, ...], ...]:
     total, rest = (d[0] + d[4]) * unit, (d[0] - d[4]) * unit
     even = [total + high, rest + low, rest - low, total - high]
     odd = _odd([d[7], d[5], d[3], d[1]], _ODD)[::-1]
-    first = [one + other for one, other in zip(even, odd, strict=True)]
-    last = [one - other for one, other in zip(even, odd, strict=True)]
+    first = [part + other for part, other in zip(even, odd, strict=True)]
+    last = [part - other for part, other in zip(even, odd, strict=True)]
     return _rows([*first, *last[::-1]])

@@ -83,8 +83,8 @@ class Recorder:
         self._composed = photometry(probability)
         self._taken: list[tuple[Any, dict[str, Any]]] = []
         self._blank = np.zeros((SIZE, SIZE, 3), np.uint8)  # its shape is all that draws look at
-        for one in _leaves(self._composed):
-            one.apply_with_params = self._note(one)
+        for step in _leaves(self._composed):
+            step.apply_with_params = self._note(step)
 
     def _note(self, transform) -> Callable[..., dict]:
         def note(params: dict[str, Any], **data) -> dict:
@@ -98,12 +98,12 @@ class Recorder:
         self._taken.clear()
         seed(self._composed, rng)
         self._composed(image=self._blank)
-        return [_STEPS[type(one).__name__](one, params) for one, params in self._taken]
+        return [_STEPS[type(step).__name__](step, params) for step, params in self._taken]
 
 
 def _leaves(composed) -> list:
     own = getattr(composed, "transforms", None)
-    return [composed] if own is None else [leaf for one in own for leaf in _leaves(one)]
+    return [composed] if own is None else [leaf for step in own for leaf in _leaves(step)]
 
 
 def _lut(transform, params: dict[str, Any]) -> Step:

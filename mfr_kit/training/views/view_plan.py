@@ -109,8 +109,8 @@ def bundle(plans: ViewPlans) -> PlanBundle:
 
 def pack(plans: Sequence[ViewPlan], library: Library | None) -> PlanBundle:
     """Put the plans of a batch together; `library` is what masks were drawn from, None without."""
-    worn = [(row, plan.mask) for row, plan in enumerate(plans) if plan.mask is not None]
-    masks = packed.pack(worn, library) if library is not None else None
+    with_mask = [(row, plan.mask) for row, plan in enumerate(plans) if plan.mask is not None]
+    masks = packed.pack(with_mask, library) if library is not None else None
     matrices = torch.from_numpy(np.stack([plan.matrix for plan in plans]))
     steps = _pack_steps([_merge(plan.steps) for plan in plans])
     return bundle(ViewPlans(masks, matrices, steps))
@@ -131,7 +131,10 @@ def _pack_steps(steps: Sequence[Sequence[Step]]) -> list[tuple[str, Tensor, Tens
     found = []
     for kind in ORDER:
         chosen = [
-            (row, one.values) for row, own in enumerate(steps) for one in own if one.kind == kind
+            (row, taken.values)
+            for row, own in enumerate(steps)
+            for taken in own
+            if taken.kind == kind
         ]
         if chosen:
             rows, values = zip(*chosen, strict=True)

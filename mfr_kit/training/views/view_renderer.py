@@ -134,7 +134,7 @@ def _to_rgb(hue: Tensor, saturation: Tensor, value: Tensor) -> Tensor:
     part, sector = hue - sector, sector.long() % 6
     # OpenCV fuses these products with their subtraction, which rounds once
     exact = saturation.double()
-    falling, rising = ((1 - exact * one).float() for one in (part, 1 - part))
+    falling, rising = ((1 - exact * fraction).float() for fraction in (part, 1 - part))
     shares = [torch.ones_like(value), 1 - saturation, falling, rising]
     choices = [value * (1 / 255) * share * 255 for share in shares]
     order = sampling.constant(_SECTORS, value.device, torch.int64)[sector].movedim(-1, 1)

@@ -27,10 +27,12 @@ def main(folder, photos):
             {
                 "size": int(blank.shape[0]),
                 "blank_is_zero": not blank.any(),
-                "found": int(sum(bool(one.any()) for one in features)),
+                "found": int(sum(bool(feature.any()) for feature in features)),
                 "photos": len(features),
-                "finite": bool(all(np.isfinite(one).all() for one in features)),
-                "self_similarity": [entry.get_sim(one, one) for one in features if one.any()],
+                "finite": bool(all(np.isfinite(feature).all() for feature in features)),
+                "self_similarity": [
+                    entry.get_sim(feature, feature) for feature in features if feature.any()
+                ],
                 "no_face_similarity": entry.get_sim(blank, blank),
                 "time_ms": times,
             }
