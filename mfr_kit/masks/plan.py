@@ -22,7 +22,7 @@ _WORN = ("top", "bottom", "width", "shift", "tilt_deg")
 
 
 @dataclass(frozen=True)
-class Plan:
+class MaskPlan:
     """What the pixels of one render are made from, beside the face.
 
     Args:
@@ -60,7 +60,7 @@ def plan(
     mask: Mask,
     rng: np.random.Generator,
     nodes: int = NODES,
-) -> Plan | None:
+) -> MaskPlan | None:
     """Work out where a mask goes; the arguments are `render`'s.
 
     Returns:
@@ -90,7 +90,7 @@ def plan(
     if look.noise:
         noise = np.asarray(rng.standard_normal((bottom - top, right - left, 3), np.float32))
         np.multiply(noise, np.float32(look.noise), out=noise)
-    return Plan(mask, mesh, places, level, pose.scale, grain, noise)
+    return MaskPlan(mask, mesh, places, level, pose.scale, grain, noise)
 
 
 def _texels_a_mm(look, level: int) -> tuple[float, float]:

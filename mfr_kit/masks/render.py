@@ -11,7 +11,7 @@ import numpy as np
 from mfr_kit.errors import KitError
 from mfr_kit.masks import grade, light
 from mfr_kit.masks.library import Library, Mask
-from mfr_kit.masks.plan import NODES, Plan, plan
+from mfr_kit.masks.plan import NODES, MaskPlan, plan
 
 # pixels of the shorter side from which an image counts as a photograph that still has its JPEG grid
 _PHOTO = 160
@@ -52,7 +52,7 @@ def render(
     return image, coverage
 
 
-def paint(image: np.ndarray, coverage: np.ndarray, planned: Plan) -> None:
+def paint(image: np.ndarray, coverage: np.ndarray, planned: MaskPlan) -> None:
     """Do a render's work on the pixels, in place.
 
     Args:
@@ -88,7 +88,7 @@ def from_library(
     return put_on
 
 
-def _sample(planned: Plan) -> tuple[np.ndarray, np.ndarray]:
+def _sample(planned: MaskPlan) -> tuple[np.ndarray, np.ndarray]:
     """Read the texture through the mesh: (h, w, 3) uint8 colours or weights, and (h, w) uint8
     opacity.
     """
@@ -105,7 +105,7 @@ def _sample(planned: Plan) -> tuple[np.ndarray, np.ndarray]:
     )
 
 
-def _compose(region: np.ndarray, layers: np.ndarray, alpha: np.ndarray, planned: Plan) -> None:
+def _compose(region: np.ndarray, layers: np.ndarray, alpha: np.ndarray, planned: MaskPlan) -> None:
     """Colour and light the mask, give it the photo's grain and lay it over the region, in place."""
     values, look = planned.mask.parameters, planned.mask.look
     lit = light.measure(region, alpha)

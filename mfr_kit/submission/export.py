@@ -25,7 +25,7 @@ from mfr_kit.models.sanity import ConstantCheck, refuse_broken
 from mfr_kit.models.weights import load_run
 from mfr_kit.paths import check_output, refuse_other
 from mfr_kit.providers import Provider
-from mfr_kit.submission import graph
+from mfr_kit.submission import graph_passes
 
 IR_VERSION = 6  # what opset 11 came with; every onnxruntime since 1.0 reads it
 OPSETS = range(11, 14)  # torch's exporter and onnxruntime 1.6 have these in common
@@ -36,7 +36,7 @@ INPUT, OUTPUT, BATCH = "input", "embedding", "N"
 @dataclass(frozen=True)
 class Exported:
     """What an export did: `parity` is the largest cosine difference by name of what was
-    compared, `counts` are of `graph.simplify`.
+    compared, `counts` are of `graph_passes.simplify`.
     """
 
     path: Path
@@ -170,10 +170,10 @@ def export_graph(
         for_cpu: write PReLU as onnx_models/prelu.py does: fast on a CPU, four kernels instead of
             one on a GPU.
     Returns:
-        the model, and `graph.simplify`'s counts.
+        the model, and `graph_passes.simplify`'s counts.
     """
     proto = _trace(model, opset)
-    counts = graph.simplify(proto)
+    counts = graph_passes.simplify(proto)
     if for_cpu:
         prelu.split(proto)
     return proto, {**counts, "nodes_after": len(proto.graph.node)}

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from mfr_kit.masks.library import Library
 from mfr_kit.masks.light import GRID
-from mfr_kit.masks.plan import Plan
+from mfr_kit.masks.plan import MaskPlan
 from mfr_kit.masks.render import toned
 
 LEAST_SIDE = 2 * GRID + 1
@@ -62,13 +62,13 @@ class Packed:
         return replace(self, **{name: change(getattr(self, name)) for name in names})
 
 
-def can_pack(planned: Plan) -> bool:
+def can_pack(planned: MaskPlan) -> bool:
     """Whether `paint` can draw this plan; others are left to `masks.render.paint`."""
     left, top, right, bottom = planned.box
     return min(right - left, bottom - top) >= LEAST_SIDE
 
 
-def pack(plans: Sequence[tuple[int, Plan]], library: Library) -> Packed | None:
+def pack(plans: Sequence[tuple[int, MaskPlan]], library: Library) -> Packed | None:
     """Pack plans that `can_pack`.
 
     Args:
@@ -106,7 +106,7 @@ def pack(plans: Sequence[tuple[int, Plan]], library: Library) -> Packed | None:
     )
 
 
-def _numbers(planned: Plan) -> list[float]:
+def _numbers(planned: MaskPlan) -> list[float]:
     """See NUMBERS."""
     values = planned.mask.parameters
     shadow = 0.0 if planned.mask.look.flat else values["shadow"]
@@ -114,7 +114,7 @@ def _numbers(planned: Plan) -> list[float]:
     return [planned.scale, *folds, shadow, planned.grain.strength]
 
 
-def _places(planned: Plan, numbering: dict[str, int], noise) -> list[int]:
+def _places(planned: MaskPlan, numbering: dict[str, int], noise) -> list[int]:
     """See PLACES; `noise` is the row of its own, -1 without."""
     left, top, right, bottom = planned.box
     _, rows, columns = planned.places.shape
@@ -125,5 +125,5 @@ def _places(planned: Plan, numbering: dict[str, int], noise) -> list[int]:
     return [*box, *where, *kind, -1 if planned.noise is None else next(noise)]
 
 
-def _colours(planned: Plan) -> list[list[float]]:
+def _colours(planned: MaskPlan) -> list[list[float]]:
     return [planned.mask.parameters.get(part, _PLAIN) for part in ("base", "print", "trim")]

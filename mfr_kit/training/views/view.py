@@ -11,7 +11,7 @@ import numpy as np
 from mfr_kit.data.alignment.align import SIZE
 from mfr_kit.masks.batched import packed
 from mfr_kit.masks.library import Library
-from mfr_kit.masks.plan import Plan, plan
+from mfr_kit.masks.plan import MaskPlan, plan
 from mfr_kit.masks.render import paint
 from mfr_kit.training.views import drift
 from mfr_kit.training.views.degrade import degrade
@@ -95,7 +95,7 @@ class Views:
 
     def _place(
         self, face: np.ndarray, landmarks: np.ndarray, rng: np.random.Generator
-    ) -> tuple[bool, bool, Plan | None, np.ndarray]:
+    ) -> tuple[bool, bool, MaskPlan | None, np.ndarray]:
         """Draw all that moves: whether it is mirrored and masked, where the mask goes, and the
         drift.
         """
@@ -149,7 +149,7 @@ def _with_mirror(matrix: np.ndarray, mirrored: bool) -> np.ndarray:
     return matrix @ mirror if mirrored else matrix
 
 
-def _wear(face: np.ndarray, mask: Plan | None) -> np.ndarray:
+def _wear(face: np.ndarray, mask: MaskPlan | None) -> np.ndarray:
     """The face with the mask on, a new image; itself without."""
     if mask is None:
         return face

@@ -13,7 +13,7 @@ from torch import Tensor
 from mfr_kit.masks.batched import packed
 from mfr_kit.masks.batched.packed import Packed
 from mfr_kit.masks.library import Library
-from mfr_kit.masks.plan import Plan
+from mfr_kit.masks.plan import MaskPlan
 from mfr_kit.training.views.photometry import ORDER, Step
 
 _ALIGNED = 16  # bytes at whose multiples a tensor begins
@@ -35,7 +35,7 @@ class ViewPlan:
     face: np.ndarray
     mirrored: bool
     masked: bool
-    mask: Plan | None = None
+    mask: MaskPlan | None = None
     matrix: np.ndarray = field(default_factory=lambda: np.eye(2, 3))
     steps: Sequence[Step] = ()
 
