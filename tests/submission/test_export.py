@@ -11,7 +11,7 @@ from mfr_kit import providers
 from mfr_kit.cli import main
 from mfr_kit.errors import KitError
 from mfr_kit.models import preprocess, trained_people, weights
-from mfr_kit.submission import export, graph
+from mfr_kit.submission import export, graph_passes
 
 from .conftest import MS1M_LINEAGE, one_of_each_family, write_run
 
@@ -173,7 +173,7 @@ def test_duplicates_and_dead_nodes_go():
     value = onnx.helper.make_tensor_value_info
     made = onnx.helper.make_graph(nodes, "g", [value("x", 1, [4])], [value("y", 1, [4])], constant)
     model = onnx.helper.make_model(made, opset_imports=[onnx.helper.make_opsetid("", 11)])
-    counts = graph.simplify(model)
+    counts = graph_passes.simplify(model)
     assert (counts["nodes_before"], counts["nodes_after"]) == (4, 2)
     assert [item.name for item in model.graph.initializer] == ["a"]
     assert [list(node.input) for node in model.graph.node] == [["x", "a"], ["one", "a"]]
@@ -207,7 +207,7 @@ def test_same_run_same_bytes(run, tmp_path):
 
 
 def test_a_file_that_disagrees_is_not_written(tmp_path, monkeypatch):
-    real = graph.simplify
+    real = graph_passes.simplify
 
     def broken(model):
         counts = real(model)
@@ -219,7 +219,7 @@ def test_a_file_that_disagrees_is_not_written(tmp_path, monkeypatch):
         )
         return counts
 
-    monkeypatch.setattr(graph, "simplify", broken)
+    monkeypatch.setattr(graph_passes, "simplify", broken)
     with pytest.raises(KitError, match="disagrees with torch"):
         export.export_module(shake(Tail()), tmp_path / "m.onnx", {})
     assert not list(tmp_path.iterdir())
