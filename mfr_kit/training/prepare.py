@@ -197,8 +197,8 @@ def relate(
     *,
     seed: int,
 ) -> Relations:
-    """Fill the bank (the first rank does), average it into prototypes and, for a method that mines,
-    find the partners.
+    """Fill the bank (all ranks do, together), average it into prototypes and, for a method that
+    mines, find the partners.
 
     A student that learns from labels alone needs no bank and gets none.
 
@@ -208,7 +208,7 @@ def relate(
         faces: to train on.
         teacher: whose embeddings the bank holds.
         device: where prototypes lie.
-        ranks: of which the first one fills the bank.
+        ranks: of which the first one shows how far the bank is.
         seed: of the draw of partners.
     """
     names, labels = np.unique(faces.identities.astype(str), return_inverse=True)
@@ -216,26 +216,18 @@ def relate(
     if not method.uses_teacher:
         return Relations(None, labels, torch.empty(len(names), 0, device=device), None)
 
-    def build() -> Relations:
-        stored = bank.fill(
-            settings.root,
-            faces,
-            teacher,
-            batch=settings.batch,
-            dtype=settings.dtype,
-            progress=ranks.first,
-        ).placed(device, settings.lookup)
-        prototypes = mining.prototypes(stored, labels).to(device)
-        if not method.mines:
-            return Relations(stored, labels, prototypes, None)
-        own = method.own
-        draw = mining.Draw(own.partners, own.mining, own.neighbours, seed, own.search)
-        partners = mining.Partners(stored, labels, prototypes, draw)
-        return Relations(stored, labels, prototypes, partners)
-
-    if ranks.first:
-        made = build()
-        ranks.wait()
-        return made
-    ranks.wait()
-    return build()
+    stored = bank.fill(
+        settings.root,
+        faces,
+        teacher,
+        batch=settings.batch,
+        dtype=settings.dtype,
+        progress=ranks.first,
+    ).placed(device, settings.lookup)
+    prototypes = mining.stored_prototypes(stored, labels).to(device)
+    if not method.mines:
+        return Relations(stored, labels, prototypes, None)
+    own = method.own
+    draw = mining.Draw(own.partners, own.mining, own.neighbours, seed, own.search)
+    partners = mining.Partners(stored, labels, prototypes, draw)
+    return Relations(stored, labels, prototypes, partners)

@@ -3,7 +3,9 @@ kept on disk as a memory map.
 """
 
 import os
-from collections.abc import Callable, Iterator
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,8 +25,10 @@ from mfr_kit.models.rounding import tell_rounding
 from mfr_kit.models.sanity import ConstantCheck, refuse_broken
 from mfr_kit.models.torch_embedder import embed_stream
 from mfr_kit.training.teacher import bank_place
-from mfr_kit.training.teacher.bank_table import Table, exclusive
+from mfr_kit.training.teacher.bank_table import Table
+from mfr_kit.training.teacher.claims import POLL_S, Claims, WaitNote
 
+CLAIMS = "claims"  # folder, beside a bank that is being filled
 SAVE_EVERY = 128  # batches; what an interruption costs at most
 DECODERS = (
     2  # threads that read faces while the teacher computes; OpenCV's decoder releases Python's lock
@@ -149,9 +153,9 @@ def store(
     it.
 
     A bank is named by what it depends on (models/identity.py), so several share a root, and several
-    runs one bank: the first one fills it while the others wait. Every block of rows has a checksum;
-    one that was interrupted is continued where it stopped, and of one that is damaged the damaged
-    blocks are made again.
+    runs and the ranks of one share a bank, which they fill together: each takes the next block of
+    rows that nobody has (claims.py). Every block has a checksum; what was interrupted is continued
+    by however many processes come, and of a bank that is damaged the damaged blocks are made again.
 
     Args:
         root: folder of banks.
@@ -166,10 +170,14 @@ def store(
     """
     table = _table(root, faces, teacher, dtype, batch)
     if table.spans_missing():
-        with exclusive(table.folder, "fills this bank"):
-            spans = table.spans_missing()
-            if spans:
-                _compute(table, faces, teacher, spans, batch=batch, progress=progress)
+        with Claims(table.folder / CLAIMS) as claims:
+            with claims.hold("files", f"prepares {table.folder}"):
+                table.prepare()
+            try:
+                _fill_together(table, faces, teacher, claims, batch=batch, progress=progress)
+            finally:
+                with claims.hold("files", f"finishes {table.folder}"):
+                    table.collect()
     return Bank(table.folder, table.open("r"))
 
 
@@ -186,41 +194,85 @@ def _table(root: Path, faces: Pictures, teacher: Embedder, dtype: str, batch: in
     return Table(root / name, described, shape, dtype, SAVE_EVERY * batch)
 
 
-def _compute(
+def _fill_together(
     table: Table,
     faces: Pictures,
     teacher: Embedder,
-    spans: list[tuple[int, int]],
+    claims: Claims,
     *,
     batch: int,
     progress: bool,
 ) -> None:
-    rows = table.open("r+")
+    """Fill blocks that nobody has, until all are whole, by whomever."""
     tell_rounding(teacher, len(faces), faces.image, faces.name)
-    todo = sum(stop - start for start, stop in spans)
+    note = WaitNote(f"fills {table.folder}")
     bar = tqdm(
         total=len(faces),
-        initial=len(faces) - todo,
         unit=" faces",
         desc=f"{teacher.name} on {faces.name}",
         disable=not progress,
     )
-    ends, constant = {stop: start for start, stop in spans}, ConstantCheck(teacher.name)
+    with bar:
+        while spans := table.spans_open():
+            bar.n = len(faces) - sum(stop - start for start, stop in spans)
+            bar.refresh()
+            free = _claimed(table, claims, spans)
+            if _compute(table, faces, teacher, free, claims, batch=batch, bar=bar):
+                note.reset()
+            else:
+                note.tell(claims.holder(str(spans[0][0])))
+                time.sleep(POLL_S)
+        bar.n = len(faces)
+        bar.refresh()
+
+
+def _claimed(
+    table: Table, claims: Claims, spans: list[tuple[int, int]]
+) -> Iterator[tuple[int, int]]:
+    """Claim one span after the other, and yield those that are this process's to fill."""
+    for start, stop in spans:
+        if not claims.take(str(start)):
+            continue
+        if table.is_recorded(start):  # since `spans` were listed
+            claims.release(str(start))
+            continue
+        yield start, stop
+
+
+def _compute(
+    table: Table,
+    faces: Pictures,
+    teacher: Embedder,
+    spans: Iterator[tuple[int, int]],
+    claims: Claims,
+    *,
+    batch: int,
+    bar: tqdm,
+) -> bool:
+    """Fill spans as they come; whether there were any."""
+    rows = table.open("r+")
+    ends: dict[int, int] = {}
+
+    def noted() -> Iterator[tuple[int, int]]:
+        for start, stop in spans:
+            ends[stop] = start
+            yield start, stop
+
+    constant = ConstantCheck(teacher.name)
     on_cpu = getattr(teacher, "device", "cpu") == "cpu"
     readers = DECODERS if on_cpu else min(DECODERS_FOR_DEVICE, os.cpu_count() or 1)
-    with bar:
-        for start, images, both in embed_stream(
-            teacher, _images(faces, spans, batch, readers), True
-        ):
-            stop = start + len(images)
-            refuse_broken(teacher.name, both, np.tile(faces.keys[start:stop], 2))
-            constant.see(images, both[: len(images)])
-            rows[start:stop] = _cast(teacher.name, both, rows.dtype).swapaxes(0, 1)
-            bar.update(len(images))
-            if stop in ends:
-                constant.finish()
-                rows.flush()
-                table.record(ends[stop], stop, rows)
+    for start, images, both in embed_stream(teacher, _images(faces, noted(), batch, readers), True):
+        stop = start + len(images)
+        refuse_broken(teacher.name, both, np.tile(faces.keys[start:stop], 2))
+        constant.see(images, both[: len(images)])
+        rows[start:stop] = _cast(teacher.name, both, rows.dtype).swapaxes(0, 1)
+        bar.update(len(images))
+        if stop in ends:
+            constant.finish()
+            rows.flush()
+            table.record(ends[stop], stop, rows)
+            claims.release(str(ends[stop]))
+    return bool(ends)
 
 
 def _cast(name: str, both: np.ndarray, dtype: np.dtype) -> np.ndarray:
@@ -240,24 +292,26 @@ def _cast(name: str, both: np.ndarray, dtype: np.dtype) -> np.ndarray:
 
 
 def _images(
-    faces: Pictures, spans: list[tuple[int, int]], batch: int, readers: int = DECODERS
+    faces: Pictures, spans: Iterable[tuple[int, int]], batch: int, readers: int = DECODERS
 ) -> Iterator[tuple[int, np.ndarray]]:
-    """Yield (first row, (B, 112, 112, 3) uint8) with the next batch being read meanwhile; no
+    """Yield (first row, (B, 112, 112, 3) uint8) with the next batches being read meanwhile; no
     batch crosses the end of a span.
     """
 
     def read(part: range) -> np.ndarray:
         return np.stack([faces.image(index) for index in part])
 
-    parts = [
+    parts = (
         range(first, min(first + batch, stop))
         for start, stop in spans
         for first in range(start, stop, batch)
-    ]
+    )
     with ThreadPoolExecutor(readers) as pool:
-        waiting = [pool.submit(read, part) for part in parts[: readers + 1]]
-        for number, part in enumerate(parts):
-            images = waiting.pop(0).result()
-            if number + readers + 1 < len(parts):
-                waiting.append(pool.submit(read, parts[number + readers + 1]))
-            yield part.start, images
+        waiting: deque = deque()
+        for part in parts:
+            waiting.append((part.start, pool.submit(read, part)))
+            if len(waiting) > readers:
+                first, images = waiting.popleft()
+                yield first, images.result()
+        for first, images in waiting:
+            yield first, images.result()

@@ -1,12 +1,11 @@
-"""The file of a bank: a memory map that is filled block by block, each with a checksum, by one
-process at a time.
+"""The file of a bank: a memory map that any number of processes fill, block by block, each with a
+checksum.
 """
 
+import contextlib
 import hashlib
 import json
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,12 +13,14 @@ import numpy as np
 
 from mfr_kit import files
 
-EMBEDDINGS, ABOUT, LOCK = "embeddings.npy", "bank.json", ".lock"
+EMBEDDINGS, ABOUT = "embeddings.npy", "bank.json"
+WHOLE = "blocks"  # folder, beside a bank that is being filled: a file of each whole block
 
 
 class Table:
     """`embeddings.npy` in a folder, with `bank.json` beside it: what it depends on, and the
-    checksum of every block that is whole.
+    checksum of every block that is whole. Of those that have just become so, the checksum is a file
+    in `blocks`: processes that fill a bank together write no file of another's.
 
     Args:
         folder: of the bank.
@@ -40,6 +41,7 @@ class Table:
         self.folder, self._described, self._shape, self._dtype = folder, described, shape, dtype
         self._about: dict[str, Any] = {**described, "block": block, "blocks": {}}
         self._told: set[str] = set()
+        self._collected: dict[str, str] = {}
 
     def spans_missing(self) -> list[tuple[int, int]]:
         """Read what is there, and return the (first row, one past the last) of every block that
@@ -49,41 +51,84 @@ class Table:
         if found is None:
             self._about["blocks"] = {}
         else:
-            self._about = found
-        block, count = self._about["block"], self._shape[0]
-        spans = [(start, min(start + block, count)) for start in range(0, count, block)]
-        known = {span for span in spans if str(span[0]) in self._about["blocks"]}
+            self._collected = self._fresh()
+            self._about = {**found, "blocks": {**found["blocks"], **self._collected}}
+        spans, blocks = self._spans(), self._about["blocks"]
+        known = {span for span in spans if str(span[0]) in blocks}
         if not known:
             return spans
         rows = self.open("r")
-        damaged = [
-            span for span in known if self._about["blocks"][str(span[0])] != _sum(rows, span)
-        ]
+        damaged = [span for span in known if blocks[str(span[0])] != _sum(rows, span)]
         for span in damaged:
-            del self._about["blocks"][str(span[0])]
+            del blocks[str(span[0])]
         if damaged:
             self._tell(
                 f"{len(damaged)} of {len(spans)} blocks of {self.folder} are damaged: made again"
             )
-        return [span for span in spans if str(span[0]) not in self._about["blocks"]]
+        return [span for span in spans if str(span[0]) not in blocks]
 
-    def open(self, mode: Literal["r", "r+"]) -> np.ndarray:
-        """Map the (N, 2, D) embeddings: "r" to read, "r+" to fill, which makes the file where it
-        is not there.
+    def spans_open(self) -> list[tuple[int, int]]:
+        """Return the blocks that no process has recorded, without a look at the rows."""
+        recorded = set(self._fresh())  # before bank.json, into which they go
+        found = self._read()
+        recorded |= set(found["blocks"]) if found else set()
+        return [span for span in self._spans() if str(span[0]) not in recorded]
+
+    def prepare(self) -> None:
+        """Make the files where they are not there, and forget blocks that are damaged; one process
+        at a time.
         """
+        self.spans_missing()
         path = self.folder / EMBEDDINGS
-        if mode == "r+" and not self._fits(path):
+        if not self._fits(path):
             with files.replacing(path) as part:
                 empty = np.lib.format.open_memmap(part, "w+", self._dtype, self._shape)
                 empty.flush()
                 del empty
                 files.reserve(part, part.stat().st_size)
-        return np.load(path, mmap_mode=mode)
+        self._write()
+
+    def open(self, mode: Literal["r", "r+"]) -> np.ndarray:
+        """Map the (N, 2, D) embeddings: "r" to read, "r+" to fill a bank that is prepared."""
+        return np.load(self.folder / EMBEDDINGS, mmap_mode=mode)
+
+    def is_recorded(self, start: int) -> bool:
+        """Whether the block that begins at this row has become whole since the bank is filled."""
+        return (self.folder / WHOLE / str(start)).exists()
 
     def record(self, start: int, stop: int, rows: np.ndarray) -> None:
         """Write down that a block is whole."""
-        self._about["blocks"][str(start)] = _sum(rows, (start, stop))
+        files.write_text(self.folder / WHOLE / str(start), _sum(rows, (start, stop)))
+
+    def collect(self) -> None:
+        """Write into `bank.json` which blocks have become whole; one process at a time."""
+        found = self._read()
+        self._collected = self._fresh()
+        if found is None or not self._collected:
+            return
+        self._about = {**found, "blocks": {**found["blocks"], **self._collected}}
+        self._write()
+
+    def _write(self) -> None:
         files.write_json(self.folder / ABOUT, self._about)
+        for start in self._collected:  # what is not in bank.json by now was damaged
+            (self.folder / WHOLE / start).unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            (self.folder / WHOLE).rmdir()
+
+    def _spans(self) -> list[tuple[int, int]]:
+        block, count = self._about["block"], self._shape[0]
+        return [(start, min(start + block, count)) for start in range(0, count, block)]
+
+    def _fresh(self) -> dict[str, str]:
+        """Return the checksums, by first row, of blocks that are not in `bank.json` yet."""
+        found = {}
+        with contextlib.suppress(OSError):
+            for path in (self.folder / WHOLE).iterdir():
+                if path.name.isdecimal():
+                    with contextlib.suppress(OSError, UnicodeDecodeError):
+                        found[path.name] = path.read_text(encoding="utf-8")
+        return found
 
     def _fits(self, path: Path) -> bool:
         """Whether the file is an array of this shape and type, all of it there."""
@@ -128,41 +173,6 @@ def _sum(rows: np.ndarray, span: tuple[int, int]) -> str:
     return hashlib.blake2b(
         np.ascontiguousarray(rows[slice(*span)]).data, digest_size=16
     ).hexdigest()
-
-
-@contextmanager
-def exclusive(folder: Path, task: str) -> Iterator[None]:
-    """Be the only process that works in a folder, which is made; whoever comes later waits and says
-    so.
-
-    The lock goes with the process, however that ends. Where the file system knows no locks there is
-    none.
-
-    Args:
-        folder: to work in.
-        task: what whoever holds the lock does, for the line on the screen.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / LOCK).open("a+b") as file:
-        if not _lock(file, wait=False):
-            _say(f"waiting for another run that {task}: {folder}")
-            _lock(file, wait=True)
-        yield
-
-
-def _lock(file, wait: bool) -> bool:
-    """Take the lock; returns False where another process has it and `wait` is off."""
-    try:
-        import fcntl
-    except ImportError:  # Windows has no flock: there two runs should not share a bank at once
-        return True
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-    except BlockingIOError:
-        return False
-    except OSError:
-        return True  # a file system without locks
-    return True
 
 
 def _say(line: str) -> None:

@@ -2,6 +2,7 @@
 partners a sample is related to.
 """
 
+import contextlib
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,7 +18,8 @@ from mfr_kit.models.placement import pin, send
 from mfr_kit.models.stored import StoredArray
 from mfr_kit.seeding import uniform
 from mfr_kit.training.teacher import approximate
-from mfr_kit.training.teacher.bank import Bank
+from mfr_kit.training.teacher.bank import CLAIMS, Bank
+from mfr_kit.training.teacher.claims import Claims
 
 BLOCK_VALUES = 1 << 25  # similarities held at a time: 128 MiB
 BLOCK_VALUES_ON_CUDA = 1 << 28  # 1 GiB, since a device is idle where products are small
@@ -25,6 +27,31 @@ GROUP = 16  # columns that are first compared by their maximum
 # keeps the draw of partners apart from the draw of the view, which has the same (seed, epoch,
 # index)
 PARTNER_STREAM = 1
+
+
+def stored_prototypes(bank: Bank, labels: np.ndarray) -> Tensor:
+    """Return what `prototypes` gives, computed by one of the processes that share a bank, and kept
+    beside it.
+    """
+    described = {"bank": bank.folder.name, "labels": hashlib.blake2b(labels.data).hexdigest()}
+    kept = StoredArray(bank.folder / f"prototypes-{described['labels'][:16]}.npy", described)
+    task = "averages the bank into prototypes"
+    return torch.from_numpy(_once(kept, task, lambda: prototypes(bank, labels).numpy()))
+
+
+def _once(kept: StoredArray, task: str, compute: Callable[[], np.ndarray]) -> np.ndarray:
+    """Read an array that lies beside a bank, or let one of the processes that want it compute and
+    keep it.
+    """
+    with contextlib.ExitStack() as stack:
+        with contextlib.suppress(OSError):  # a bank that may only be read
+            claims = stack.enter_context(Claims(kept.path.parent / CLAIMS))
+            stack.enter_context(claims.hold(kept.path.stem, task))
+        found = kept.read()
+        if found is None:
+            found = compute()
+            kept.write(found)
+    return found
 
 
 def prototypes(bank: Bank, labels: np.ndarray, block: int = 8192) -> Tensor:
@@ -119,16 +146,13 @@ def cached_nearest(bank: Bank, prototypes: Tensor, count: int, search: str = "ex
         "count": count,
         "search": search,
     }
-    stored = StoredArray(path, described)
-    found = stored.read()
-    if found is None:
-        found = (
-            nearest(prototypes, count, progress=True)
-            if search == "exact"
-            else approximate.nearest(prototypes, count)
-        ).numpy()
-        stored.write(found)
-    return torch.from_numpy(found)
+
+    def find() -> np.ndarray:
+        if search == "exact":
+            return nearest(prototypes, count, progress=True).numpy()
+        return approximate.nearest(prototypes, count).numpy()
+
+    return torch.from_numpy(_once(StoredArray(path, described), "mines partners", find))
 
 
 @dataclass(frozen=True)

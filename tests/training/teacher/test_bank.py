@@ -1,5 +1,7 @@
+import errno
 import json
 import multiprocessing
+import os
 import time
 
 import numpy as np
@@ -8,7 +10,7 @@ import pytest
 from mfr_kit.data.face_set.faceset import FaceSet
 from mfr_kit.errors import KitError
 from mfr_kit.models.embedders import load_embedder
-from mfr_kit.training.teacher import bank
+from mfr_kit.training.teacher import bank, claims
 from tests.evaluation.fakes import ColourEmbedder
 
 
@@ -153,35 +155,123 @@ def test_what_is_damaged_is_made_again(tmp_path, faces, teacher, monkeypatch, ca
 
 
 class Slow:
-    """A teacher that takes its time, in a process of its own."""
+    """A teacher that takes its time, in a process of its own, and writes down what it sees."""
 
     name, fingerprint, embedding_size, lineage = "slow", "s" * 64, 48, None
 
+    def __init__(self, log):
+        self.log = log
+
     def embed(self, faces):
-        time.sleep(0.05)
+        time.sleep(0.02)
+        with self.log.open("a") as file:
+            file.write(f"{len(faces)}\n")
         return ColourEmbedder().embed(faces)
 
 
 def fill_slowly(root, folder, results):
-    stored = bank.fill(root, FaceSet.open(folder), Slow(), batch=2, progress=False)
+    teacher = Slow(root / f"seen-{os.getpid()}")
+    stored = bank.fill(root, FaceSet.open(folder), teacher, batch=2, progress=False)
     results.put(np.array(stored.embeddings))
 
 
-def test_two_runs_that_share_a_bank_both_get_all_of_it(tmp_path, faces, set_folder, capfd):
+def start_filling(count, root, folder):
     context = multiprocessing.get_context("fork")
     results = context.Queue()
-    runs = [
-        context.Process(target=fill_slowly, args=(tmp_path, set_folder, results)) for _ in range(2)
-    ]
+    runs = [context.Process(target=fill_slowly, args=(root, folder, results)) for _ in range(count)]
     for run in runs:
         run.start()
+    return runs, results
+
+
+def images_seen(root):
+    return sorted(sum(map(int, path.read_text().split())) for path in root.glob("seen-*"))
+
+
+def expect_whole(rows, faces):
+    images = np.stack([faces.image(index) for index in range(len(faces))])
+    np.testing.assert_array_equal(rows[:, 0], ColourEmbedder().embed(images))
+    np.testing.assert_array_equal(rows[:, 1], ColourEmbedder().embed(images[:, :, ::-1]))
+
+
+@pytest.mark.parametrize("count", [2, 3])
+def test_processes_that_share_a_bank_fill_it_together(
+    tmp_path, faces, set_folder, monkeypatch, count
+):
+    monkeypatch.setattr(bank, "SAVE_EVERY", 1)
+    runs, results = start_filling(count, tmp_path, set_folder)
     found = [results.get(timeout=60) for _ in runs]
     for run in runs:
         run.join()
-    images = np.stack([faces.image(index) for index in range(len(faces))])
     for rows in found:
-        np.testing.assert_array_equal(rows[:, 0], ColourEmbedder().embed(images))
-    assert capfd.readouterr().err.count("waiting for another run") == 1
+        expect_whole(rows, faces)
+    seen = images_seen(tmp_path)
+    assert sum(seen) == 2 * len(faces)  # nothing twice
+    assert len(seen) == count and seen[0] > 0  # by all of them
+    (folder,) = (path for path in tmp_path.iterdir() if path.is_dir())
+    assert sorted(path.name for path in folder.iterdir()) == ["bank.json", "embeddings.npy"]
+
+
+def test_a_killed_process_leaves_its_blocks_to_the_others(tmp_path, faces, set_folder, monkeypatch):
+    monkeypatch.setattr(bank, "SAVE_EVERY", 2)
+    runs, results = start_filling(2, tmp_path, set_folder)
+    while not images_seen(tmp_path):
+        time.sleep(0.01)
+    runs[0].kill()
+    rows = results.get(timeout=60)
+    runs[1].join()
+    expect_whole(rows, faces)
+    # a third one finds nothing to do
+    again = Slow(tmp_path / "third")
+    bank.fill(tmp_path, faces, again, batch=2, progress=False)
+    assert not again.log.exists()
+
+
+def test_what_all_left_is_continued_by_any_number(tmp_path, faces, set_folder, monkeypatch):
+    monkeypatch.setattr(bank, "SAVE_EVERY", 1)
+    runs, _ = start_filling(2, tmp_path, set_folder)
+    while sum(images_seen(tmp_path)) < 16:
+        time.sleep(0.01)
+    for run in runs:
+        run.kill()
+        run.join()
+    before = sum(images_seen(tmp_path))
+    runs, results = start_filling(3, tmp_path, set_folder)
+    for rows in [results.get(timeout=60) for _ in runs]:
+        expect_whole(rows, faces)
+    for run in runs:
+        run.join()
+    # of a killed process at most the batch in its hands and those read ahead are made again
+    assert sum(images_seen(tmp_path)) - before <= 2 * len(faces) - (before - 2 * 4)
+
+
+def test_a_process_of_another_machine_is_waited_for_until_it_is_silent(
+    tmp_path, faces, monkeypatch, capsys
+):
+    monkeypatch.setattr(claims, "STALE_S", 0.6)
+    monkeypatch.setattr(claims, "PATIENCE_S", 0.2)
+    monkeypatch.setattr(bank, "SAVE_EVERY", 3)
+    folder = bank.fill(tmp_path, faces, ColourEmbedder(), batch=2, progress=False).folder
+    (folder / "embeddings.npy").unlink()
+    (folder / bank.CLAIMS).mkdir()
+    foreign = folder / bank.CLAIMS / "6"
+    foreign.write_text('{"host": "elsewhere", "pid": 1, "claim": "x"}')
+    stored = bank.fill(tmp_path, faces, ColourEmbedder(), batch=2, progress=False)
+    expect_whole(stored.embeddings, faces)
+    assert "waiting for process 1 on elsewhere, which fills" in capsys.readouterr().err
+    assert not foreign.exists()
+
+
+def test_a_full_disk_is_refused_before_the_teacher_works(tmp_path, faces, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    counting = Counting(ColourEmbedder())
+    with pytest.raises(OSError, match="No space left"):
+        bank.fill(tmp_path, faces, counting, progress=False)
+    assert counting.seen == 0
+    assert not list(tmp_path.glob("*/embeddings.npy*"))
 
 
 def test_half_precision_is_close_and_half_the_size(tmp_path, faces, teacher):

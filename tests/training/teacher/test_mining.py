@@ -180,3 +180,16 @@ def test_partners_that_are_read_ahead_are_those_of_the_step(stored, kind):
     assert torch.equal(read(), choose.of(student, labels, epochs, indices))
     for by in ("student", "both"):
         assert partners(stored, kind, by).ahead(torch.device("cpu"), epochs, indices) is None
+
+
+def test_prototypes_are_kept_beside_the_bank_and_made_again_when_damaged(stored, capsys):
+    wanted = mining.prototypes(stored, LABELS)
+    for _ in range(2):
+        assert torch.equal(mining.stored_prototypes(stored, LABELS), wanted)
+    (kept,) = stored.folder.glob("prototypes-*.npy")
+    kept.write_bytes(kept.read_bytes()[:-1] + b"!")
+    assert torch.equal(mining.stored_prototypes(stored, LABELS), wanted)
+    assert capsys.readouterr().err.count("made again") == 1
+    other = LABELS[::-1].copy()
+    assert not torch.equal(mining.stored_prototypes(stored, other), wanted)
+    assert len(list(stored.folder.glob("prototypes-*.npy"))) == 2

@@ -1,0 +1,174 @@
+"""Claims of processes on parts of a folder: who works on what, on any file system and machine.
+
+A claim is a file that only one process can make. Its holder touches it every few seconds; a claim
+that stands untouched, or whose process is gone from this machine, is taken over. Locks of the
+system would go with their process, but network disks and Windows have none that can be relied on.
+"""
+
+import contextlib
+import json
+import os
+import socket
+import sys
+import threading
+import time
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+from mfr_kit.files import attributed_to
+
+BEAT_S = 5.0  # between two touches
+STALE_S = 60.0  # without a touch, as seen by whoever waits: clocks need not agree
+POLL_S = 0.1
+PATIENCE_S = 10.0  # before a line says who is waited for
+
+
+class Claims:
+    """What this process claims in a folder; use it in a `with` block, which gives all back.
+
+    Args:
+        folder: where the claims lie; it is made.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._held: set[str] = set()
+        self._seen: dict[str, tuple[bytes, float, float]] = {}
+        self._ended = threading.Event()
+        self._beat: threading.Thread | None = None
+
+    def __enter__(self) -> "Claims":
+        with attributed_to(self.folder):
+            self.folder.mkdir(parents=True, exist_ok=True)
+        self._beat = threading.Thread(target=self._touch, daemon=True)
+        self._beat.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        for name in list(self._held):
+            self.release(name)
+        with contextlib.suppress(OSError):
+            self.folder.rmdir()
+
+    def take(self, name: str) -> bool:
+        """Claim a part; False where another process has it.
+
+        Raises:
+            OSError: the folder cannot be written to.
+        """
+        path = self.folder / name
+        about = {"host": socket.gethostname(), "pid": os.getpid(), "claim": uuid.uuid4().hex}
+        for _ in range(2):
+            try:
+                with attributed_to(path), path.open("x", encoding="utf-8") as file:
+                    json.dump(about, file)
+            except FileExistsError:
+                if not self._clear_stale(path):
+                    return False
+            except FileNotFoundError:  # whoever was last has taken the empty folder away
+                self.folder.mkdir(parents=True, exist_ok=True)
+            else:
+                self._held.add(name)
+                return True
+        return False
+
+    def release(self, name: str) -> None:
+        """Give a part back."""
+        self._held.discard(name)
+        with contextlib.suppress(OSError):
+            (self.folder / name).unlink(missing_ok=True)
+
+    @contextlib.contextmanager
+    def hold(self, name: str, task: str) -> Iterator[None]:
+        """Claim a part, waiting for it; `task` says what its holder does."""
+        note = WaitNote(task)
+        while not self.take(name):
+            note.tell(self.holder(name))
+            time.sleep(POLL_S)
+        try:
+            yield
+        finally:
+            self.release(name)
+
+    def holder(self, name: str) -> str:
+        """Say who holds a part."""
+        try:
+            about = json.loads((self.folder / name).read_text(encoding="utf-8"))
+            return f"process {about['pid']} on {about['host']}"
+        except (OSError, ValueError, KeyError, TypeError):
+            return "another process"
+
+    def _touch(self) -> None:
+        while not self._ended.wait(BEAT_S):
+            for name in list(self._held):
+                with contextlib.suppress(OSError):
+                    os.utime(self.folder / name)
+
+    def _clear_stale(self, path: Path) -> bool:
+        """Take away a claim whose process is gone; whether the part may be free."""
+        try:
+            content, touched = path.read_bytes(), path.stat().st_mtime
+        except OSError:
+            return True  # given back this moment
+        before, now = self._seen.get(path.name), time.monotonic()
+        if before is None or before[:2] != (content, touched):
+            before = self._seen[path.name] = (content, touched, now)
+        if now - before[2] < STALE_S and not _is_gone(content):
+            return False
+        aside = path.with_name(f"{path.name}.{uuid.uuid4().hex}")
+        try:
+            path.rename(aside)
+        except OSError:
+            return True  # another process was quicker
+        if aside.read_bytes() != content:  # a new claim, made since it was looked at
+            with contextlib.suppress(OSError):
+                os.link(aside, path)
+            aside.unlink(missing_ok=True)
+            return False
+        aside.unlink(missing_ok=True)
+        return True
+
+
+class WaitNote:
+    """Says once who is waited for, when it takes long.
+
+    Args:
+        task: what is waited for, as in "that prepares ...".
+    """
+
+    def __init__(self, task: str) -> None:
+        self._task = task
+        self.reset()
+
+    def reset(self) -> None:
+        """Begin to wait anew."""
+        self._since, self._silent = time.monotonic(), True
+
+    def tell(self, holder: str) -> None:
+        """Say it, if it has taken long."""
+        if self._silent and time.monotonic() - self._since > PATIENCE_S:
+            self._silent = False
+            print(f"note: waiting for {holder}, which {self._task}", file=sys.stderr)
+
+
+def _is_gone(content: bytes) -> bool:
+    """Whether a claim was made on this machine by a process that is no more."""
+    try:
+        about = json.loads(content)
+        host, pid = about["host"], int(about["pid"])
+    except (ValueError, KeyError, TypeError):
+        return False  # being written, or no claim of ours: its age decides
+    if host != socket.gethostname() or os.name == "nt" or pid == os.getpid():
+        return False
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return True
+    except OSError:
+        return False
+    try:  # dead, and its parent has not asked yet; "pid (name) state ..."
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except (OSError, IndexError):
+        return False
