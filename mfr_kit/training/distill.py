@@ -9,7 +9,7 @@ from torch.utils.data import DataLoader
 
 from mfr_kit.masks import library
 from mfr_kit.models import weights
-from mfr_kit.training import checkpoint, networks, optimise, people, preflight, prepare
+from mfr_kit.training import checkpoint, networks, optimise, people, preflight, prepare, rank_errors
 from mfr_kit.training import ranks as distributed
 from mfr_kit.training.checkpoint import State
 from mfr_kit.training.journal import open_journal
@@ -40,6 +40,11 @@ def distill(options: RunOptions) -> Path:
     device, ranks = distributed.start(
         options.device, options.timeout, options.precision, options.threads
     )
+    with rank_errors.shared(ranks):
+        return _distill(options, device, ranks)
+
+
+def _distill(options: RunOptions, device: torch.device, ranks: Ranks) -> Path:
     out, method, ancestors = options.out, options.chosen_method, options.ancestors
     # who is trained on, and what they are seen as
     preflight.refuse_taken(out, options.resume)

@@ -1,4 +1,3 @@
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -15,26 +14,15 @@ def faults():
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
     torch.ones(16_000_000).sum()
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
-print(int(kept), min(faults() for _ in range(6)))
+# at first a block may not fit where the last one lay, by what its alignment takes
+print(int(kept), *[faults() for _ in range(40)])
 """
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="mallopt is glibc's")
 def test_a_large_block_is_used_again_without_new_pages():
-    # a tracer's small blocks would lie between the heap's end and the large one
-    environment = {key: value for key, value in os.environ.items() if not key.startswith("COV")}
-    found = []
-    for _ in range(3):  # now and then a library lies where the heap would grow, and glibc maps
-        done = subprocess.run(
-            [sys.executable, "-c", SCRIPT],
-            cwd=ROOT,
-            capture_output=True,
-            text=True,
-            check=True,
-            env=environment,
-        )
-        kept, again = map(int, done.stdout.split())
-        found.append(again)
-        if not kept or again < 1000:  # 64 MB are 15,625 pages
-            return
-    pytest.fail(f"pages that the same block cost again: {found}")
+    done = subprocess.run(
+        [sys.executable, "-c", SCRIPT], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    kept, *faults = map(int, done.stdout.split())
+    assert not kept or sum(faults[20:]) < 1000, faults  # 64 MB are 15,625 pages
