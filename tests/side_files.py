@@ -187,7 +187,7 @@ def make_checkpoint(folder: Path) -> None:
         _step(state)
     torch.manual_seed(0)
     state.step, state.best = 2, 0.5
-    checkpoint.save(folder, state)
+    checkpoint.save(folder, state, course().division)
 
 
 def read_checkpoint(folder: Path) -> None:
@@ -197,11 +197,18 @@ def read_checkpoint(folder: Path) -> None:
     from mfr_kit.training import checkpoint
 
     state = _state(folder)
-    if checkpoint.restore(folder, state, 10):
+    if checkpoint.restore(folder, state, course()):
         assert 0 <= state.step <= 10 and all(
             torch.isfinite(value).all() for value in state.result().values()
         )
         _step(state)
+
+
+def course(world: int = 2, batch_size: int = 8):
+    """Return the course of the tiny run."""
+    from mfr_kit.training.settings import Course, Division
+
+    return Course(4.0, 10, 1, Division(world, batch_size))
 
 
 def _state(folder: Path):

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from mfr_kit.errors import KitError
 from mfr_kit.models import weights
 from mfr_kit.training.checkpoint_check import mismatch
+from mfr_kit.training.settings import Course, Division
 
 ADVICE = ". Delete it to start the run again."
 
@@ -34,27 +35,30 @@ class State:
         return self.student.state_dict() if self.average is None else self.average
 
 
-def save(folder: Path, state: State) -> None:
-    """Write last.pt."""
+def save(folder: Path, state: State, division: Division) -> None:
+    """Write last.pt, with how the batches were divided that led to it."""
     content = {
         name: getattr(state, name).state_dict()
         for name in ("student", "projector", "head", "optimiser")
     }
     content |= {name: getattr(state, name) for name in ("initial", "average", "step", "best")}
+    content |= {"world_size": division.world, "batch_size": division.batch_size}
     content["torch_rng"] = torch.get_rng_state()
     weights.save(folder / weights.LAST, content)
 
 
-def restore(folder: Path, state: State, last_step: int | None = None) -> bool:
+def restore(folder: Path, state: State, course: Course, *, echo: bool = True) -> bool:
     """Bring `state` to what last.pt says; False when there is none yet (stopped before the first
     checkpoint).
 
     Args:
         folder: of the run.
         state: of the run as it begins; it is changed as a whole or not at all.
-        last_step: the step that the run ends with.
+        course: of the run, whose batches may be divided among other ranks than before.
+        echo: False for all but one of several processes, which says that they are.
     Raises:
-        KitError: unreadable, or of other networks or another optimiser than `state` holds.
+        KitError: unreadable, of other networks or another optimiser than `state` holds, or of
+            batches of another size.
     """
     path = folder / weights.LAST
     if not path.is_file():
@@ -67,9 +71,16 @@ def restore(folder: Path, state: State, last_step: int | None = None) -> bool:
                 weights.refuse_misfit(getattr(state, name), own, f"{path} ({name})")
             except KitError as error:
                 raise KitError(f"{str(error).removesuffix('.')}{ADVICE}") from None
-    found = mismatch(content, state, last_step)
+    found = mismatch(content, state, course.total)
     if found:
         raise KitError(f"{path} is no checkpoint of this run: {found}{ADVICE}")
+    began, own = Division(content["world_size"], content["batch_size"]), course.division
+    _refuse_other_size(began, own, path)
+    if echo and began != own:
+        print(
+            f"note: before {began}, {own} from here on: the same faces a step and the same "
+            f"schedule; batch norms that move see {own.batch_size} faces, unless --sync-norms"
+        )
     before = torch.get_rng_state()
     try:
         torch.set_rng_state(content["torch_rng"])
@@ -85,3 +96,22 @@ def restore(folder: Path, state: State, last_step: int | None = None) -> bool:
     if content["average"] is not None:
         state.average = {key: value.to(device) for key, value in content["average"].items()}
     return True
+
+
+def _refuse_other_size(began: Division, own: Division, path: Path) -> None:
+    """Refuse batches of another size: which faces a step sees follows from it.
+
+    Raises:
+        KitError: says what would do.
+    """
+    if began.faces == own.faces:
+        return
+    size, rest = divmod(began.faces, own.world)
+    advice = (
+        f"give --batch-size {size}"
+        if not rest
+        else f"start a number of ranks that divides {began.faces}"
+    )
+    raise KitError(
+        f"{path} is of {began}, {began.faces} together, and {own} are {own.faces}: {advice}"
+    )

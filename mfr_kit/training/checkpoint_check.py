@@ -8,11 +8,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
+NUMBERS = ("step", "best", "world_size", "batch_size")
+MOST = 1 << 24  # ranks, and faces of one
 MOVING = ("lr", "initial_lr")  # of an optimiser's options, what changes while a run goes
 MOMENTS = {"AdamW": {"step", "exp_avg", "exp_avg_sq"}, "SGD": {"momentum_buffer"}}
 
 
-def mismatch(content: Any, state: Any, last_step: int | None) -> str | None:
+def mismatch(content: Any, state: Any, last_step: int) -> str | None:
     """Say what of a checkpoint does not fit the run; None where all does.
 
     Args:
@@ -20,7 +22,7 @@ def mismatch(content: Any, state: Any, last_step: int | None) -> str | None:
         state: the run's `checkpoint.State`.
         last_step: the step that the run ends with.
     """
-    names = ("student", "projector", "head", "optimiser", "initial", "average", "step", "best")
+    names = ("student", "projector", "head", "optimiser", "initial", "average", *NUMBERS)
     if not isinstance(content, dict):
         return f"it holds {type(content).__name__}, not the parts of a run"
     missing = [name for name in (*names, "torch_rng") if name not in content]
@@ -122,11 +124,13 @@ def _moments_differ(moments: dict, param: Tensor) -> str | None:
     return None
 
 
-def _numbers_differ(content: dict, last_step: int | None) -> str | None:
+def _numbers_differ(content: dict, last_step: int) -> str | None:
     step, best, rng = content["step"], content["best"], content["torch_rng"]
-    most = 1 << 53 if last_step is None else last_step
-    if type(step) is not int or not 0 <= step <= most:
-        return f"'step' is {str(step)[:40]}, not a whole number from 0 to {most}"
+    if type(step) is not int or not 0 <= step <= last_step:
+        return f"'step' is {str(step)[:40]}, not a whole number from 0 to {last_step}"
+    for name in ("world_size", "batch_size"):
+        if type(content[name]) is not int or not 1 <= content[name] <= MOST:
+            return f"'{name}' is {str(content[name])[:40]}, not a whole number from 1 to {MOST}"
     if type(best) not in (int, float) or not -1 <= best <= 1:
         return f"'best' is {str(best)[:40]}, not a score"
     differs = tensor_differs(rng, torch.get_rng_state())

@@ -60,7 +60,7 @@ def _distill(options: RunOptions, device: torch.device, ranks: Ranks) -> Path:
     dataset = StudentViews(faces, options.recipe, options.seed, chosen, drifts, planned=planned)
     renderer = _renderer(dataset, device)
     load_masks = functools.partial(library.load, *chosen)
-    validation = Validation(held, load_masks) if held and ranks.first else None
+    validation = Validation(held, load_masks) if held else None
     # who teaches whom
     teacher = networks.load_teacher(options.teacher_spec, options.device)
     student, size, start = networks.make_student(options.student_spec, teacher, options.teacher)
@@ -82,7 +82,7 @@ def _distill(options: RunOptions, device: torch.device, ranks: Ranks) -> Path:
             print(f"alignment drift: {drift.describe(drifts)}")
         # where the run stands, and what a step looks at
         ranks.wait()
-        checkpoint.restore(out, state, course.total)
+        checkpoint.restore(out, state, course, echo=ranks.first)
         bank = options.bank_settings
         relations = prepare.relate(method, bank, faces, teacher, device, ranks, seed=options.seed)
         live_teacher = teacher if options.teacher_view == "same" else None
@@ -95,7 +95,7 @@ def _distill(options: RunOptions, device: torch.device, ranks: Ranks) -> Path:
         loader = batches(dataset, plan, options.workers, pin=device.type == "cuda")
         shown, board = ranks.first, options.tensorboard
         with open_journal(out, state.step, course.total, shown=shown, board=board) as journal:
-            outcome = Outcome(out, journal, validation, options.weight_share)
+            outcome = Outcome(out, journal, validation, options.weight_share, ranks)
             _train(
                 stepper, state, loader, course, options.rate_schedule, options.intervals, outcome
             )
@@ -145,7 +145,7 @@ def _train(
         if state.step % every == 0 or ends:
             outcome.validate(state)
         if first and (state.step % intervals.save == 0 or ends):
-            checkpoint.save(outcome.folder, state)
+            checkpoint.save(outcome.folder, state, course.division)
     journal.close()  # the bar ends before what comes last is printed
     if first:
         outcome.finish(state)

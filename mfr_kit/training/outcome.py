@@ -1,5 +1,7 @@
 """What comes out of a run: lines of its journal, the best weights so far, and student.pt."""
 
+import contextlib
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import cast
@@ -12,7 +14,8 @@ from mfr_kit.models import weights
 from mfr_kit.training import optimise
 from mfr_kit.training.checkpoint import State
 from mfr_kit.training.journal import Journal
-from mfr_kit.training.validation import Result, Validation
+from mfr_kit.training.ranks import ALONE, Ranks
+from mfr_kit.training.validation import Validation
 
 
 @dataclass(frozen=True)
@@ -27,6 +30,7 @@ class Outcome:
     journal: Journal
     validation: Validation | None
     weight_share: float
+    ranks: Ranks = ALONE
 
     def log(self, state: State, figures: dict, rate: float, per_epoch: float) -> None:
         """Write the figures of a step."""
@@ -44,12 +48,16 @@ class Outcome:
         self.journal.write(line, {**shown, "waits": speed.waiting})
 
     def validate(self, state: State) -> None:
-        """Measure the weights as they are, where there is a validation, and keep them as best.pt if
-        none were better.
+        """Measure the weights as they are, where there is a validation, all ranks together; the
+        first keeps them as best.pt if none were better.
         """
         if self.validation is None:
             return
-        result = _measure(self.validation, state.student, state.result())
+        self.ranks.share_buffers(state.student, state.result())
+        with _wearing(state.student, state.result()) as student:
+            result = self.validation.measure_together(student, self.ranks)
+        if result is None:
+            return
         better = result.score > state.best
         if better:
             state.best = result.score
@@ -87,7 +95,8 @@ class Outcome:
             raise KitError(f"the weights of {self.folder} are not finite: lower --learning-rate")
         weights.save_student(self.folder / weights.STUDENT, final, _matrix(state.projector))
         if self.validation is not None and share < 1:
-            result = _measure(self.validation, state.student, final)
+            with _wearing(state.student, final) as student:
+                result = self.validation.measure(student)
             figures = {**asdict(result), "score": result.score, "weight_share": share}
             self.journal.write({"step": state.step, "kept": figures}, {})
             print(
@@ -96,13 +105,13 @@ class Outcome:
             )
 
 
-def _measure(validation: Validation, student: nn.Module, candidate: dict[str, Tensor]) -> Result:
-    """Measure some weights with the student's network, and give it its own weights back."""
+@contextlib.contextmanager
+def _wearing(student: nn.Module, candidate: dict[str, Tensor]) -> Iterator[nn.Module]:
+    """Lend a student some weights, to be measured, and give it its own back."""
     own = {key: value.clone() for key, value in student.state_dict().items()}
     student.load_state_dict(candidate)
-    result = validation.measure(student.eval())
+    yield student.eval()
     student.load_state_dict(own)
-    return result
 
 
 def _matrix(projector: nn.Module) -> Tensor | None:

@@ -70,6 +70,8 @@ def open_folder(options: RunOptions, size: int, lineage: dict) -> None:
     # Where things lie may change (lineage and lists beside it say whether they are the same), and
     # what the machine offers.
     fixed = flags.names_affecting(type(options), "result")
+    if (options.out / weights.LAST).is_file():  # which says of how many faces its batches are
+        fixed -= {"batch_size"}
     changed = [
         name for name, value in config.items() if name in fixed and before.get(name) != value
     ]

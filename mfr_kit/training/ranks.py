@@ -1,7 +1,7 @@
 """One process or several (torchrun): who am I, and what the ranks tell each other of a batch."""
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
@@ -29,6 +29,21 @@ class Ranks:
         """Wait for all ranks, on the CPU: no device spins while one of them works."""
         if self.world > 1:
             dist.all_reduce(torch.zeros(1))
+
+    def share_of(self, count: int) -> list[int]:
+        """Return this rank's part of 0 .. count-1, as long as every other rank's, so that `gather`
+        gives them in order; where they do not divide, the last number fills up.
+        """
+        each = -(-count // self.world)
+        return [min(self.rank * each + i, count - 1) for i in range(each)]
+
+    def share_buffers(self, module: nn.Module, state: Mapping[str, Tensor]) -> None:
+        """Give all ranks the first one's values of what is a module's buffer, in place: parameters
+        move alike on all ranks, but each rank's batch norms have seen its own faces.
+        """
+        if self.world > 1:
+            for name, _ in module.named_buffers():
+                dist.broadcast(state[name], 0)
 
     def mean(self, value: Tensor) -> Tensor:
         """Return the mean over the ranks of a floating tensor, without its gradient."""
@@ -78,6 +93,9 @@ class Ranks:
         parts = [torch.empty_like(rows) for _ in range(self.world)]
         dist.all_gather(parts, rows)
         return torch.cat(parts)
+
+
+ALONE = Ranks()
 
 
 def start(

@@ -128,15 +128,36 @@ class Intervals:
 
 
 @dataclass(frozen=True)
+class Division:
+    """How a batch is divided: the ranks, and the faces of each."""
+
+    world: int
+    batch_size: int
+
+    @property
+    def faces(self) -> int:
+        """Of all ranks."""
+        return self.world * self.batch_size
+
+    def __str__(self) -> str:
+        return f"{self.world} rank(s) of {self.batch_size} faces"
+
+
+@dataclass(frozen=True)
 class Course:
     """The steps of a run: how many a pass over the faces takes (not a whole number with
-    `accumulate`), how many there are, and the batches and faces of one.
+    `accumulate`), how many there are, and the batches of one.
     """
 
     per_epoch: float
     total: int
     accumulate: int
-    faces: int  # of all ranks
+    division: Division
+
+    @property
+    def faces(self) -> int:
+        """Of one step, of all ranks."""
+        return self.division.faces * self.accumulate
 
 
 @dataclass(frozen=True)
@@ -152,6 +173,7 @@ class Pace:
 
     def course_over(self, faces: int, world: int) -> Course:
         """Count the steps of a run over so many faces with so many ranks."""
-        per_epoch = faces // (self.batch_size * world) / self.accumulate
+        division = Division(world, self.batch_size)
+        per_epoch = faces // division.faces / self.accumulate
         total = self.steps or max(1, round(self.epochs * per_epoch))
-        return Course(per_epoch, total, self.accumulate, self.batch_size * self.accumulate * world)
+        return Course(per_epoch, total, self.accumulate, division)

@@ -3,7 +3,7 @@ clean against clean.
 """
 
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -18,6 +18,7 @@ from mfr_kit.evaluation.verification.rates import CLAIM, at_far
 from mfr_kit.evaluation.verification.scores import score
 from mfr_kit.models.preprocess import to_tensor
 from mfr_kit.seeding import key_of, rng_for
+from mfr_kit.training.ranks import ALONE, Ranks
 from mfr_kit.training.views.view import ViewRecipe, Views
 
 FARS = (1e-5, 1e-4, 1e-3, 1e-2, 1e-1)
@@ -73,17 +74,34 @@ class Validation:
         """Embed every face with the student as it is (put it in eval mode first) and compare."""
         return self.compare(*self.embed(functools.partial(_forward, student)))
 
-    def embed(self, model: Callable[[np.ndarray], np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    def measure_together(self, student: nn.Module, ranks: Ranks) -> Result | None:
+        """Do what `measure` does, each rank embedding its part of the faces; None comes back to all
+        but the first.
+
+        Args:
+            student: the same on all ranks.
+            ranks: all of which call this.
+        """
+        embeddings = self.embed(functools.partial(_forward, student), ranks)
+        return self.compare(*embeddings) if ranks.first else None
+
+    def embed(
+        self, model: Callable[[np.ndarray], np.ndarray], ranks: Ranks = ALONE
+    ) -> tuple[np.ndarray, np.ndarray]:
         """(N, D) embeddings of the faces as they lie in the set, and with masks drawn on them (the
         same again if the set has its own).
 
         Args:
             model: (B, 112, 112, 3) uint8 RGB -> (B, D).
+            ranks: among which the faces are divided; all get all embeddings.
         """
-        first = np.concatenate([model(images) for images in self._images(self.faces.image)])
-        return first, np.concatenate(
-            [model(images) for images in self._images(self._masked)]
-        ) if self.draws_masks else first
+        sides = [self.faces.image, *([self._masked] if self.draws_masks else [])]
+        rows = ranks.share_of(len(self.faces))
+        found = []
+        for read in sides:
+            own = np.concatenate([model(images) for images in self._images(read, rows)])
+            found.append(ranks.gather(torch.from_numpy(own)).numpy()[: len(self.faces)])
+        return found[0], found[-1]
 
     def compare(self, first: np.ndarray, second: np.ndarray) -> Result:
         """Measure what `embed` gave."""
@@ -102,11 +120,11 @@ class Validation:
         rng = rng_for(SEED, key_of(str(self.faces.keys[index])))
         return self._views.draw(self.faces.image(index), self.faces.points(index), rng).image
 
-    def _images(self, read: Callable[[int], np.ndarray]) -> Iterator[np.ndarray]:
-        for start in range(0, len(self.faces), self.batch):
-            yield np.stack(
-                [read(index) for index in range(start, min(start + self.batch, len(self.faces)))]
-            )
+    def _images(
+        self, read: Callable[[int], np.ndarray], rows: Sequence[int]
+    ) -> Iterator[np.ndarray]:
+        for start in range(0, len(rows), self.batch):
+            yield np.stack([read(index) for index in rows[start : start + self.batch]])
 
 
 def _forward(student: nn.Module, images: np.ndarray) -> np.ndarray:

@@ -7,7 +7,7 @@ import torch
 
 from mfr_kit.errors import KitError
 from mfr_kit.training import checkpoint
-from tests.side_files import _state, make_checkpoint
+from tests.side_files import _state, course, make_checkpoint
 
 
 def change(folder, how) -> None:
@@ -40,6 +40,8 @@ def into(*keys, value):
         (into("step", value=-1), "'step' is -1"),
         (into("step", value=11), "'step' is 11, not a whole number from 0 to 10"),
         (into("best", value=math.nan), "'best' is nan"),
+        (into("world_size", value=0), "'world_size' is 0, not a whole number from 1"),
+        (into("batch_size", value=8.0), "'batch_size' is 8.0"),
         (into("torch_rng", value=torch.zeros(3)), "'torch_rng' is torch.float32"),
         (into("optimiser", "param_groups", 0, "weight_decay", value=9.0), "'weight_decay'"),
         (into("optimiser", "param_groups", 0, "lr", value="x"), "'lr' of group 0"),
@@ -55,7 +57,7 @@ def test_what_does_not_fit_is_named_and_nothing_is_taken(tmp_path, how, message)
     before = {key: value.clone() for key, value in state.student.state_dict().items()}
     random = torch.get_rng_state()
     with pytest.raises(KitError, match=rf"last\.pt.*{message}.*Delete it") as caught:
-        checkpoint.restore(tmp_path, state, 10)
+        checkpoint.restore(tmp_path, state, course())
     assert "\n" not in str(caught.value)
     assert state.step == 0 and torch.equal(random, torch.get_rng_state())
     assert all(torch.equal(value, state.student.state_dict()[key]) for key, value in before.items())
@@ -64,6 +66,39 @@ def test_what_does_not_fit_is_named_and_nothing_is_taken(tmp_path, how, message)
 def test_what_is_whole_is_taken(tmp_path):
     make_checkpoint(tmp_path)
     state = _state(tmp_path)
-    assert checkpoint.restore(tmp_path, state, 10)
+    assert checkpoint.restore(tmp_path, state, course())
     assert (state.step, state.best) == (2, 0.5)
     assert state.optimiser.state_dict()["state"][0]["step"] == 2
+
+
+@pytest.mark.parametrize(("world", "batch_size"), [(1, 16), (4, 4), (16, 1)])
+def test_a_batch_may_be_divided_among_other_ranks(tmp_path, capsys, world, batch_size):
+    make_checkpoint(tmp_path)
+    state = _state(tmp_path)
+    assert checkpoint.restore(tmp_path, state, course(world, batch_size))
+    assert state.step == 2
+    said = capsys.readouterr().out
+    assert f"before 2 rank(s) of 8 faces, {world} rank(s) of {batch_size} faces" in said
+
+
+@pytest.mark.parametrize(
+    ("world", "batch_size", "advice"),
+    [
+        (
+            4,
+            8,
+            "2 rank(s) of 8 faces, 16 together, and 4 rank(s) of 8 faces are 32: "
+            "give --batch-size 4",
+        ),
+        (3, 8, "start a number of ranks that divides 16"),
+    ],
+)
+def test_batches_of_another_size_are_refused_with_what_would_do(
+    tmp_path, world, batch_size, advice
+):
+    make_checkpoint(tmp_path)
+    state = _state(tmp_path)
+    with pytest.raises(KitError) as caught:
+        checkpoint.restore(tmp_path, state, course(world, batch_size))
+    assert advice in str(caught.value)
+    assert state.step == 0

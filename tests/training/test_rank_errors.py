@@ -1,17 +1,10 @@
 """Ranks that nobody watches, as srun starts them: what one of them meets ends all."""
 
-import os
-import subprocess
-import sys
-from pathlib import Path
-
 import pytest
-import torch.distributed as dist
 
 from mfr_kit import options as flags
 from mfr_kit.models import weights
-
-ROOT = Path(__file__).parents[2]
+from tests.training.start_ranks import start_ranks
 
 IN_COLLECTIVE = """
 import os, sys, torch, torch.distributed as dist
@@ -51,33 +44,6 @@ sys.exit(cli.main(["distill", "--config", {config!r}]))
 """
 
 
-def run(script: str, world: int) -> list[tuple[int, str]]:
-    """Start ranks that meet at rank 0; what each returned and wrote on stderr."""
-    port = dist.TCPStore("127.0.0.1", 0, None, True).port  # a free one
-    environment = {**os.environ, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
-    environment |= {"WORLD_SIZE": str(world), "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
-    ranks = [
-        subprocess.Popen(
-            [sys.executable, "-c", script],
-            env={**environment, "RANK": str(rank), "LOCAL_RANK": str(rank)},
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for rank in range(world)
-    ]
-    try:
-        # a collective that is never reached would hold them for half an hour
-        return [
-            (rank.returncode, error)
-            for rank in ranks
-            for _, error in [rank.communicate(timeout=120)]
-        ]
-    finally:
-        for rank in ranks:
-            rank.kill()
-
-
 @pytest.mark.parametrize("failing", [0, 2])
 def test_who_waits_in_a_collective_ends_with_the_line_of_who_failed(failing):
     body = f"""
@@ -85,7 +51,7 @@ def test_who_waits_in_a_collective_ends_with_the_line_of_who_failed(failing):
             raise KitError("face 7 is damaged")
         own.wait()
 """
-    found = run(IN_COLLECTIVE.format(body=body), 3)
+    found = start_ranks(IN_COLLECTIVE.format(body=body), 3)
     assert [code for code, _ in found] == [2, 2, 2]
     assert "error: face 7 is damaged" in found[failing][1]
     assert ("error: rank 2: face 7 is damaged" in found[0][1]) == (failing == 2)
@@ -93,7 +59,7 @@ def test_who_waits_in_a_collective_ends_with_the_line_of_who_failed(failing):
 
 
 def test_what_all_meet_is_said_once():
-    found = run(IN_COLLECTIVE.format(body='raise KitError("no such set")'), 3)
+    found = start_ranks(IN_COLLECTIVE.format(body='raise KitError("no such set")'), 3)
     assert [code for code, _ in found] == [2, 2, 2]
     assert "".join(text for _, text in found).count("no such set") == 1
 
@@ -104,7 +70,7 @@ def test_a_bug_keeps_its_traceback_and_ends_the_others():
             [][1]
         own.wait()
 """
-    (first, told), (second, trace), _ = run(IN_COLLECTIVE.format(body=body), 3)
+    (first, told), (second, trace), _ = start_ranks(IN_COLLECTIVE.format(body=body), 3)
     assert (first, second) == (2, 1)
     assert "error: rank 1: IndexError: list index out of range" in told
     assert "[][1]" in trace or "IndexError" in trace
@@ -112,14 +78,14 @@ def test_a_bug_keeps_its_traceback_and_ends_the_others():
 
 def test_ranks_that_fail_in_nothing_end_as_always():
     body = "own.wait()"
-    assert [code for code, _ in run(IN_COLLECTIVE.format(body=body), 2)] == [0, 0]
+    assert [code for code, _ in start_ranks(IN_COLLECTIVE.format(body=body), 2)] == [0, 0]
 
 
 @pytest.mark.slow
 def test_distill_ends_with_the_line_of_the_rank_that_failed(make_options, tmp_path):
     config = tmp_path / "run.toml"
     config.write_text(weights.to_toml(flags.as_dict(make_options(batch_size=4))))
-    first, second = run(AT_A_STEP.format(config=str(config)), 2)
+    first, second = start_ranks(AT_A_STEP.format(config=str(config)), 2)
     assert first[0] == second[0] == 2
     assert "error: rank 1: face 7 is damaged" in first[1]
     assert "error: face 7 is damaged" in second[1]

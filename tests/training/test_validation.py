@@ -1,12 +1,14 @@
 import numpy as np
 import pytest
 import torch
-from torch import nn
+import torch.distributed as dist
+from torch import multiprocessing, nn
 
 from mfr_kit.data.face_set.faceset import FaceSet
 from mfr_kit.errors import KitError
 from mfr_kit.masks import library
 from mfr_kit.models.weights import load_run
+from mfr_kit.training.ranks import Ranks
 from mfr_kit.training.validation import Validation
 
 
@@ -74,3 +76,27 @@ def test_a_recogniser_of_upper_faces_keeps_its_masked_score(val_folder, teacher_
         upper.masked
         > Validation(faces, library.load).measure(load_run(teacher_folder).model).masked
     )
+
+
+def work(rank: int, world: int, folder: str, val_folder: str) -> None:
+    """Measure as one of several ranks; batch norms of the others have seen something else."""
+    torch.set_num_threads(1)
+    store = dist.FileStore(f"{folder}/store", world)
+    dist.init_process_group("gloo", store=store, rank=rank, world_size=world)
+    ranks = Ranks(rank, world)
+    student = nn.Sequential(Crop(), nn.BatchNorm1d(48))
+    student[1].running_mean += rank
+    ranks.share_buffers(student, student.state_dict())
+    validation = Validation(FaceSet.open(val_folder), library.load, batch=4)
+    result = validation.measure_together(student.eval(), ranks)
+    torch.save(None if result is None else result.__dict__, f"{folder}/{rank}.pt")
+    dist.destroy_process_group()
+
+
+def test_ranks_measure_together_what_one_measures(val_folder, tmp_path):
+    world = 4  # 42 faces do not divide
+    multiprocessing.spawn(work, (world, str(tmp_path), str(val_folder)), world)
+    found = [torch.load(tmp_path / f"{rank}.pt") for rank in range(world)]
+    student = nn.Sequential(Crop(), nn.BatchNorm1d(48)).eval()
+    alone = Validation(FaceSet.open(val_folder), library.load).measure(student)
+    assert found == [alone.__dict__, None, None, None]
