@@ -2,7 +2,7 @@
 or new, never half.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from mfr_kit.errors import KitError
 from mfr_kit.models import weights
 from mfr_kit.training.checkpoint_check import mismatch
+from mfr_kit.training.scaling import no_scaler
 from mfr_kit.training.settings import Course, Division
 
 ADVICE = ". Delete it to start the run again."
@@ -27,6 +28,7 @@ class State:
     optimiser: torch.optim.Optimizer
     initial: dict[str, Tensor]
     average: dict[str, Tensor] | None  # of the weights, if asked for
+    scaler: torch.amp.GradScaler = field(default_factory=no_scaler)  # of the loss, with fp16
     step: int = 0
     best: float = -1.0
 
@@ -39,7 +41,7 @@ def save(folder: Path, state: State, division: Division) -> None:
     """Write last.pt, with how the batches were divided that led to it."""
     content = {
         name: getattr(state, name).state_dict()
-        for name in ("student", "projector", "head", "optimiser")
+        for name in ("student", "projector", "head", "optimiser", "scaler")
     }
     content |= {name: getattr(state, name) for name in ("initial", "average", "step", "best")}
     content |= {"world_size": division.world, "batch_size": division.batch_size}
@@ -90,6 +92,7 @@ def restore(folder: Path, state: State, course: Course, *, echo: bool = True) ->
     for name in ("student", "projector", "head"):
         getattr(state, name).load_state_dict(content[name])
     state.optimiser.load_state_dict(content["optimiser"])
+    state.scaler.load_state_dict(content["scaler"])
     state.step, state.best = content["step"], content["best"]
     device = next(state.student.parameters()).device
     state.initial = {key: value.to(device) for key, value in content["initial"].items()}

@@ -22,7 +22,7 @@ def mismatch(content: Any, state: Any, last_step: int) -> str | None:
         state: the run's `checkpoint.State`.
         last_step: the step that the run ends with.
     """
-    names = ("student", "projector", "head", "optimiser", "initial", "average", *NUMBERS)
+    names = ("student", "projector", "head", "optimiser", "initial", "average", "scaler", *NUMBERS)
     if not isinstance(content, dict):
         return f"it holds {type(content).__name__}, not the parts of a run"
     missing = [name for name in (*names, "torch_rng") if name not in content]
@@ -40,6 +40,7 @@ def mismatch(content: Any, state: Any, last_step: int) -> str | None:
     return (
         (f"'average': {found}" if found else None)
         or _optimiser_differs(content["optimiser"], state.optimiser)
+        or _scaler_differs(content["scaler"], state.scaler.state_dict())
         or _numbers_differ(content, last_step)
     )
 
@@ -121,6 +122,18 @@ def _moments_differ(moments: dict, param: Tensor) -> str | None:
             return f"{name} {differs}"
         if name in ("step", "exp_avg_sq") and bool((value < 0).any()):
             return f"{name} is negative"
+    return None
+
+
+def _scaler_differs(found: Any, own: dict) -> str | None:
+    """The scale and the steps since it has changed move; the rest are constants of torch's."""
+    if not isinstance(found, dict) or set(found) != set(own):
+        return "'scaler' is of another --precision"
+    for name, value in own.items():
+        given, moves = found[name], name in ("scale", "_growth_tracker")
+        fits = moves and type(given) is type(value) and 0 <= given < 1e300
+        if not fits and given is not value and given != value:
+            return f"'scaler': '{name}' is {str(given)[:40]}"
     return None
 
 

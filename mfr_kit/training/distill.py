@@ -69,7 +69,7 @@ def _distill(options: RunOptions, device: torch.device, ranks: Ranks) -> Path:
     classes, sizes = len(set(faces.identities)), (size, teacher.embedding_size)
     head = method.make_head(classes, teacher.embedding_size)
     state = networks.make_state(
-        student, sizes, head, options.descent, options.layers, options.ema > 0
+        student, sizes, head, options.descent, options.layers, options.ema > 0, options.precision
     )
     course = options.pace.course_over(len(faces), ranks.world)
     with prepare.sole_run(out, ranks.first):

@@ -18,6 +18,7 @@ from mfr_kit.training import ranks as distributed
 from mfr_kit.training.method import Method
 from mfr_kit.training.options import RunOptions
 from mfr_kit.training.recompute import recompute_blocks
+from mfr_kit.training.scaling import autocast
 from mfr_kit.training.settings import Numerics, Pace
 from mfr_kit.training.teacher import bank
 from mfr_kit.training.views import drift
@@ -121,8 +122,7 @@ def _time_step(
     def work() -> None:
         optimiser.zero_grad(set_to_none=True)
         for _ in range(pace.accumulate):
-            low = numerics.precision == "bf16"
-            with torch.autocast(device.type, torch.bfloat16, enabled=low):
+            with autocast(device, numerics.precision):
                 student(pixels).float().square().sum().backward()
         optimiser.step()
         if device.type == "cuda":

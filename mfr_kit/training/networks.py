@@ -22,6 +22,7 @@ from mfr_kit.training import optimise
 from mfr_kit.training.checkpoint import State
 from mfr_kit.training.ranks import Ranks
 from mfr_kit.training.recompute import recompute_blocks
+from mfr_kit.training.scaling import make_scaler
 from mfr_kit.training.settings import Descent, Layers, StudentSpec, TeacherSpec, Wrapping
 
 INIT_STREAM = 3
@@ -131,6 +132,7 @@ def make_state(
     descent: Descent,
     layers: Layers,
     averaged: bool,
+    precision: str = "float32",
 ) -> State:
     """Put beside a student what is trained with it, and an optimiser of all.
 
@@ -141,6 +143,7 @@ def make_state(
         descent: the optimiser.
         layers: which of the student's layers move.
         averaged: whether weights are averaged.
+        precision: in which the student computes; "fp16" scales the loss.
     Raises:
         KitError: no layer is left to train.
     """
@@ -150,7 +153,8 @@ def make_state(
     optimiser = optimise.make_optimiser(student, [projector, kept_head], descent, layers)
     initial = {key: value.detach().clone() for key, value in student.state_dict().items()}
     average = dict(initial) if averaged else None
-    return State(student, projector, kept_head, optimiser, initial, average)
+    scaler = make_scaler(device, precision)
+    return State(student, projector, kept_head, optimiser, initial, average, scaler)
 
 
 def join(

@@ -99,8 +99,8 @@ class Regularisation:
 
 @dataclass(frozen=True)
 class Numerics:
-    """In which numbers and which memory layout the student computes; `precision` "float32", "tf32"
-    or "bf16".
+    """In which numbers and which memory layout the student computes; `precision` "float32", "tf32",
+    "bf16" or "fp16".
     """
 
     precision: str

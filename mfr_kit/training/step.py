@@ -1,5 +1,6 @@
 """One optimiser step: views in, weights moved, figures out."""
 
+import math
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from mfr_kit.training.feed import Feed, Feeder
 from mfr_kit.training.method import Method
 from mfr_kit.training.prepare import Relations
 from mfr_kit.training.ranks import Ranks
+from mfr_kit.training.scaling import autocast, refuse_endless
 from mfr_kit.training.settings import Numerics, Regularisation, Targets
 from mfr_kit.training.views.loader import ViewBatch
 from mfr_kit.training.views.view_renderer import ViewRenderer
@@ -76,10 +78,10 @@ class Stepper:
                     raise KitError(self._blame(state.step, batch.student, indices))
                 if measured:
                     line = self._measure(loss, losses, figures, batch.student)
-                (loss / len(feeds)).backward()
+                state.scaler.scale(loss / len(feeds)).backward()
         self.ranks.mean_gradients(state.head.parameters())
         norm = self._update(state)
-        return {**line, "grad_norm": norm.item()} if measured else {}
+        return {**line, **_figures_of(norm, state)} if measured else {}
 
     def _exchange(self, is_last: bool) -> AbstractContextManager:
         """Let the ranks exchange gradients with the last batch of a step only."""
@@ -111,8 +113,7 @@ class Stepper:
         pixels = to_tensor(images)
         if self.numerics.channels_last:
             pixels = pixels.contiguous(memory_format=torch.channels_last)
-        low = self.numerics.precision == "bf16"
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=low):
+        with autocast(self.device, self.numerics.precision):
             student = self.network(pixels)
         student = student.float()
         labels = send(torch.from_numpy(self.relations.labels[views.indices]), self.device)
@@ -155,10 +156,12 @@ class Stepper:
     def _update(self, state: State) -> Tensor:
         parameters = [p for group in state.optimiser.param_groups for p in group["params"]]
         rules = self.regularisation
+        state.scaler.unscale_(state.optimiser)
         if rules.l2_sp:
             optimise.pull_towards(state.student, state.initial, rules.l2_sp)
         norm = torch.nn.utils.clip_grad_norm_(parameters, rules.clip or float("inf"))
-        state.optimiser.step()
+        state.scaler.step(state.optimiser)
+        state.scaler.update()
         if state.average is not None:
             state.average = optimise.interpolate(
                 state.average, state.student.state_dict(), 1 - rules.ema
@@ -172,10 +175,21 @@ class Stepper:
         keys = ", ".join(str(self.faces.keys[i]) for i in chosen[:8]) + (
             " ..." if len(chosen) > 8 else ""
         )
+        wider = ", or use --precision float32" if self.numerics.precision == "fp16" else ""
         return (
             f"non-finite {what} at step {step}: {keys}. Look at these faces, or lower "
-            "--learning-rate; the last checkpoint is intact"
+            f"--learning-rate{wider}; the last checkpoint is intact"
         )
+
+
+def _figures_of(norm: Tensor, state: State) -> dict[str, float]:
+    figures = {"grad_norm": norm.item()}
+    if not state.scaler.is_enabled():
+        return figures
+    refuse_endless(state.scaler, state.step)
+    if not math.isfinite(figures["grad_norm"]):  # a step that was left out
+        del figures["grad_norm"]
+    return {**figures, "loss_scale": state.scaler.get_scale()}
 
 
 def _gradient_squares(losses: dict[str, Tensor], student: Tensor) -> dict[str, Tensor]:

@@ -34,6 +34,8 @@ class Case:
     options: dict[str, Any] = field(default_factory=dict)
     accumulate: int = 1
     narrow: bool = False  # a student smaller than its teacher, with a projector
+    precision: str = "float32"
+    scale: float | None = None  # of the loss, to begin with
 
 
 CASES = {name: Case(name) for name in registry.names(METHODS)} | {
@@ -80,9 +82,12 @@ def run(case: Case, bank: Bank, ranks: Ranks) -> dict[str, Any]:
     method = Method(case.method, module.Options(**{**mined, **case.options}))
     size = SIZE // 2 if case.narrow else SIZE
     descent = Descent("sgd", 0.02, 1e-3, 0.9)
+    head, sizes = method.make_head(PEOPLE, SIZE), (size, SIZE)
     state = networks.make_state(
-        Student(size), (size, SIZE), method.make_head(PEOPLE, SIZE), descent, Layers(), False
+        Student(size), sizes, head, descent, Layers(), False, case.precision
     )
+    if case.scale:
+        state.scaler = torch.amp.GradScaler("cpu", init_scale=case.scale)
     parts = {"student": state.student, "projector": state.projector, "head": state.head}
     before = {name: _copy(part) for name, part in parts.items()}
     labels = np.arange(len(bank.embeddings)) % PEOPLE
@@ -100,7 +105,7 @@ def run(case: Case, bank: Bank, ranks: Ranks) -> dict[str, Any]:
         None,
         ranks,
         CPU,
-        Numerics("float32", False),
+        Numerics(case.precision, False),
         Targets(),
         Regularisation(1.0, 0.0, 0.0, False),
     )

@@ -50,6 +50,7 @@ class Killed(BaseException):
     [
         {},
         {"sampling": "identities"},
+        {"precision": "fp16"},
         {"ema": 0.9, "accumulate": 2, "optimiser": "sgd", "embedding_size": 8, "method": "arcface"},
     ],
 )

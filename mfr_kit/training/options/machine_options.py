@@ -51,9 +51,10 @@ class MachineOptions:
     )
     precision: str = option(
         "float32",
-        help="Of the student's forward pass; tf32 is float32 with rounded products on CUDA.",
+        help="Of the student's forward pass; tf32 is float32 with rounded products on CUDA; fp16, "
+        "with a scaled loss, is for devices without bf16 (V100, T4).",
         section="Machine",
-        choices=lambda: ["float32", "tf32", "bf16"],
+        choices=lambda: ["float32", "tf32", "bf16", "fp16"],
     )
     channels_last: bool = option(True, help="Memory layout of the student.", section="Machine")
     compile: bool = option(False, help="torch.compile the student.", section="Machine")
