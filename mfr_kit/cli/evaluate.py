@@ -16,6 +16,11 @@ def evaluate(options: EvaluateOptions) -> None:
     The first model is the one the others are compared with. Faces that were not found count as
     non-matches.
     """
+    if options.dry_run:
+        from mfr_kit.evaluation.dry_run import estimate
+
+        print(estimate(options))
+        return
     from mfr_kit.evaluation import run
     from mfr_kit.evaluation.report import page, text
 

@@ -177,6 +177,13 @@ class EvaluateOptions:
         within=">=0",
         affects="machine",
     )
+    dry_run: bool = option(
+        False,
+        help="Try a few faces, say how many are embedded and compared and how long that takes, and "
+        "measure nothing.",
+        section="Measurements",
+        affects="machine",
+    )
     cache: bool = option(
         True,
         help="Keep embeddings in the kit's cache folder and use those kept.",

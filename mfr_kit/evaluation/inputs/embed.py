@@ -64,8 +64,7 @@ def embed_set(
     Raises:
         KitError: a face cannot be read, or the model gives what is no embedding (models/sanity.py).
     """
-    described = identity.describe(embedder, faceset, "added" if flip else "left out")
-    kept = StoredArray(cache / f"{identity.digest(described)}.npy", described) if cache else None
+    kept = stored(embedder, faceset, flip, cache)
     known = kept.read() if kept else None
     if known is None:
         known = _embed(embedder, faceset, flip, batch, workers, progress)
@@ -75,6 +74,16 @@ def embed_set(
         progress(len(faceset))
     sanity.warn_collapsed(embedder.name, known)
     return known
+
+
+def stored(
+    embedder: Embedder, faceset: Pictures, flip: bool, cache: Path | None
+) -> StoredArray | None:
+    """Say where the embeddings of a set are kept; None without a cache."""
+    if cache is None:
+        return None
+    described = identity.describe(embedder, faceset, "added" if flip else "left out")
+    return StoredArray(cache / f"{identity.digest(described)}.npy", described)
 
 
 def _embed(

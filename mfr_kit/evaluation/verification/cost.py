@@ -23,6 +23,11 @@ def predict(pairs: Pairs, sweeps: int = 1) -> tuple[int, float]:
         will take.
     """
     count = pairs.count.genuine_found + pairs.count.impostor_found
+    return count, seconds_each(pairs) * count * sweeps / 60
+
+
+def seconds_each(pairs: Pairs) -> float:
+    """Time a few blocks, where they will be scored; seconds a comparison."""
     if pairs.device is not None:
         done, seconds = device_sweep.time_blocks(pairs, TIMED, pairs.device)
     else:
@@ -31,7 +36,7 @@ def predict(pairs: Pairs, sweeps: int = 1) -> tuple[int, float]:
             histogram(FINE.of(block.impostors), FINE.count)
             done += block.impostors.size
         seconds = perf_counter() - start
-    return count, seconds / max(done, 1) * count * sweeps / 60
+    return seconds / max(done, 1)
 
 
 def cost_line(pairs: Pairs, sweeps: int = 1) -> str | None:

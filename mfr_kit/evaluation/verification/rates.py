@@ -191,6 +191,8 @@ def verify(pairs: Pairs | PairList, plan: Plan, challenge: float | None = None) 
         comparisons, faces, `tar_at_far` (a row each FAR, also where no claim is possible), `eer`,
         `d_prime`, `roc`; and `worst`, the worst errors, where the plan asks for them.
     """
+    if isinstance(pairs, Pairs):
+        pairs.device = plan.device
     cost = (
         cost_line(pairs, 1 + bool(plan.resamples))
         if plan.tell and isinstance(pairs, Pairs)
@@ -198,8 +200,6 @@ def verify(pairs: Pairs | PairList, plan: Plan, challenge: float | None = None) 
     )
     if cost and plan.tell:
         plan.tell(cost)
-    if isinstance(pairs, Pairs):
-        pairs.device = plan.device
     fars = list(dict.fromkeys([*plan.fars, *([] if challenge is None else [challenge])]))
     # a list of pairs has all of Pairs that a sweep asks for
     scores = score(cast("Pairs", pairs), fars)
