@@ -1,0 +1,265 @@
+"""Promises of sets of millions: what a training rank does before its first batch of faces.
+
+    python benchmarks/rows.py [--shape ms1mv3] [--shape webface42m] [--folder DIR]
+
+Makes face sets of records with the shape of MS1MV3 (5.8 million rows, 93,431 people) and of
+WebFace42M (42 million rows, 2 million people). Their faces are pictures of one colour: a million
+records of 250 bytes, which every shard shows again under a name of its own. The sets stay in DIR
+(the system's temporary folder) for the next time; the large one takes a minute or two and 4 GB.
+
+Each set is opened twice by a fresh process as a rank opens it: modules, rows, labels, the order of
+the first pass, and the faces of the first batch, read and decoded. `first` is the opening on a
+machine that has not seen the set before, `later` any other. Peak memory is all that the process
+ever held, with the files it maps. `random_read` compares reading faces of the set at random with
+bare `os.pread` of the same bytes. Exit code 1 where a promise is missed.
+"""
+
+import argparse
+import json
+import os
+import resource
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+SHAPES = {"ms1mv3": (5_800_000, 93_431), "webface42m": (42_000_000, 2_059_906)}  # rows, people
+SHARD_ROWS, BATCH, SAMPLE, REPEATS = 1_000_000, 128, 20_000, 9
+# seconds, seconds, MB of 10^6 bytes
+WANTED = {"open": 3.0, "first_batch": 10.0, "resident": 1000.0}
+WANTED_READ = 0.5
+
+
+def make(folder: Path, rows: int, people: int) -> None:
+    """Write a set, a shard at a time."""
+    from mfr_kit import files
+
+    with files.building(folder) as building:
+        digests = make_shard(building / "faces-00000.rec", min(rows, SHARD_ROWS))
+        for shard in range(1, -(-rows // SHARD_ROWS)):
+            for suffix in (".rec", ".idx"):
+                first = building / f"faces-00000{suffix}"
+                os.link(first, building / f"faces-{shard:05d}{suffix}")
+        write(building, tables(rows, people, digests))
+
+
+def make_shard(path: Path, count: int) -> pa.Array:
+    """Write records of one length, each unlike the others: a picture with the record's number
+    behind its end.
+    """
+    import cv2
+
+    from mfr_kit.data.face_set.content import digest_of
+    from mfr_kit.data.recordio import frame, pack
+
+    plain = np.full((112, 112, 3), 128, np.uint8)
+    picture = cv2.imencode(".png", plain, [cv2.IMWRITE_PNG_COMPRESSION, 9])[1].tobytes()
+    offset, digests = 0, []
+    with path.open("wb", 1 << 20) as rec, path.with_suffix(".idx").open("wb", 1 << 20) as index:
+        for key in range(count + 1):  # record 0 is the header
+            data = picture + key.to_bytes(8, "little")
+            block = frame(pack(float(key), data, key) if key else pack((count + 1, 0), b""))
+            rec.write(block)
+            index.write(b"%d\t%d\n" % (key, offset))
+            offset += len(block)
+            if key:
+                digests.append(digest_of(data))
+    return pa.array(digests)
+
+
+def tables(rows: int, people: int, digests: pa.Array) -> Iterator[pa.Table]:
+    """Yield rows in the schema of a face set of records, a shard's at a time; people stand
+    together, in the order of their names.
+    """
+    from mfr_kit.data.alignment.align import TEMPLATE
+    from mfr_kit.data.face_set.faceset_files import ALIGNED, NONMASK, RECORD_COLUMNS, SCHEMA
+
+    schema = pa.schema([*SCHEMA, *RECORD_COLUMNS])
+    for start in range(0, rows, SHARD_ROWS):
+        numbers = np.arange(start, min(start + SHARD_ROWS, rows))
+        count = len(numbers)
+        names = padded(numbers * people // rows, 7)
+        source = pc.binary_join_element_wise(names, padded(numbers, 8), "/")
+        points = np.tile(TEMPLATE.astype(np.float32).ravel(), count)
+        frames = np.tile(np.array(ALIGNED, np.float32), count)
+        columns = {
+            "key": pc.binary_join_element_wise("faces/", source, ".jpg", ""),
+            "source": source,
+            "identity": names,
+            "condition": pa.repeat(NONMASK, count),
+            "landmarks": pa.ListArray.from_arrays(
+                pa.array(np.arange(count + 1, dtype=np.int32) * 10), points
+            ),
+            "similarity": pa.FixedSizeListArray.from_arrays(frames, 4),
+            "score": pa.array(np.ones(count, np.float32)),
+            "clean_key": pa.repeat("", count),
+            "mask": pa.repeat("", count),
+            "digest": digests.slice(0, count),
+            "shard": pa.array(np.full(count, start // SHARD_ROWS, np.int32)),
+            "record": pa.array(np.arange(1, count + 1)),
+        }
+        yield pa.table(columns).cast(schema)
+
+
+def padded(numbers: np.ndarray, width: int) -> pa.Array:
+    """Write numbers with zeros in front."""
+    return pc.ascii_lpad(pa.array(numbers).cast(pa.string()), width, "0")
+
+
+def write(folder: Path, parts: Iterator[pa.Table]) -> None:
+    """Write the rows as `augment` does."""
+    import pyarrow.parquet as pq
+
+    from mfr_kit.data.face_set.faceset_files import ROWS
+    from mfr_kit.data.face_set.faceset_writer import GROUP_ROWS
+
+    writer = None
+    for part in parts:
+        writer = writer or pq.ParquetWriter(folder / ROWS, part.schema)
+        writer.write_table(part, GROUP_ROWS)
+    assert writer is not None  # no shape is empty
+    writer.close()
+
+
+def begin(folder: Path) -> dict[str, float]:
+    """Do what a rank does before its first step, in this process; returns seconds and MB."""
+    clock = [time.perf_counter()]
+    from mfr_kit.data.face_set.faceset import FaceSet
+    from mfr_kit.training.views.loader import BatchPlan, every_face
+
+    clock.append(time.perf_counter())
+    faces = FaceSet.open(folder)
+    clock.append(time.perf_counter())
+    resident = peak_mb()
+    labels = labels_of(faces)
+    clock.append(time.perf_counter())
+    plan = iter(BatchPlan(every_face(len(faces), 0), BATCH, 1, rank=(0, 8)))
+    rows = [index for _, index in next(plan)]
+    clock.append(time.perf_counter())
+    for row in rows:
+        faces.image(row), faces.points(row), labels[row]
+    clock.append(time.perf_counter())
+    modules, opened, labelled, ordered, read = np.diff(clock)
+    figures = {"modules": modules, "open": opened, "labels": labelled, "order": ordered}
+    figures |= {"read": read, "first_batch": sum(np.diff(clock)), "opened_mb": resident}
+    return figures | {"resident": peak_mb()}
+
+
+def labels_of(faces) -> np.ndarray:
+    """The labels, as training makes them."""
+    return np.unique(faces.identities.astype(str), return_inverse=True)[1].astype(np.int64)
+
+
+def peak_mb() -> float:
+    """The most memory that this process ever had, in MB of 10^6 bytes."""
+    status = Path("/proc/self/status")
+    if status.exists():  # getrusage also counts what the parent had when it forked
+        lines = status.read_text().splitlines()
+        return int(next(line for line in lines if line.startswith("VmHWM")).split()[1]) * 1024 / 1e6
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+
+
+def measure(folder: Path, home: Path) -> dict[str, float]:
+    """Run `begin` in a fresh process whose notes about files lie in `home`."""
+    command = [sys.executable, __file__, "--begin", str(folder)]
+    environment = {**os.environ, "MFR_KIT_HOME": str(home)}
+    done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=False)
+    if done.returncode:
+        raise SystemExit(f"{folder}: a rank ended with code {done.returncode} ({done.stdout})")
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def compare_reads(folder: Path) -> float:
+    """The median ratio of bare reads to reads of faces, of the same bytes in the same order."""
+    from mfr_kit.data.face_set.faceset import FaceSet
+    from mfr_kit.data.record_reader import RecordReader
+
+    faces = FaceSet.open(folder)
+    rows = np.random.default_rng(0).integers(len(faces), size=SAMPLE).tolist()
+    shards = [row // SHARD_ROWS for row in rows]
+    reader = RecordReader(folder / "faces-00000.rec")  # every shard is this one
+    size = reader.offset(2) - reader.offset(1)
+    spans = [(size, reader.offset(row % SHARD_ROWS + 1)) for row in rows]
+    opened = {
+        shard: os.open(folder / f"faces-{shard:05d}.rec", os.O_RDONLY) for shard in set(shards)
+    }
+    reads = [(opened[shard], *span) for shard, span in zip(shards, spans, strict=True)]
+    ratios = []
+    for _ in range(REPEATS + 1):  # the first opens the shards
+        start = time.perf_counter()
+        for read in reads:
+            os.pread(*read)
+        bare, start = time.perf_counter() - start, time.perf_counter()
+        for row in rows:
+            faces.encoded(row)
+        ratios.append(bare / (time.perf_counter() - start))
+    return statistics.median(ratios[1:])
+
+
+def promise(name: str, ratio: float, sign: str, wanted: float, yardstick: str) -> bool:
+    """Print one promise; returns whether it is kept."""
+    print(
+        f'promise {name} ratio={ratio:.2f} wanted{sign}{wanted:.2f} yardstick="{yardstick}"',
+        flush=True,
+    )
+    return ratio <= wanted if sign == "<=" else ratio >= wanted
+
+
+def judge(shape: str, folder: Path) -> bool:
+    """Measure one set and print its promises."""
+    kept, units = True, {"open": "s", "first_batch": "s", "resident": "MB"}
+    with tempfile.TemporaryDirectory() as home:
+        time.sleep(2.5)  # what was written just now is not noted (content.py)
+        for when in ("first", "later"):
+            found = measure(folder, Path(home))
+            parts = ", ".join(f"{name} {value:.2f} s" for name, value in list(found.items())[:6])
+            print(
+                f"{shape} {when}: {parts}; {found['opened_mb']:.0f} MB once open, "
+                f"{found['resident']:.0f} MB at the most"
+            )
+            for name, limit in WANTED.items():
+                yardstick = f"{limit:g} {units[name]}"
+                kept &= promise(f"{shape}_{name}_{when}", found[name] / limit, "<=", 1, yardstick)
+    ratio = compare_reads(folder)
+    return (
+        promise(f"{shape}_random_read", ratio, ">=", WANTED_READ, "os.pread of the bytes") and kept
+    )
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--shape", choices=[*SHAPES], action="append")
+    parser.add_argument("--folder", type=Path, default=Path(tempfile.gettempdir()) / "mfr-kit-rows")
+    parser.add_argument("--anew", action="store_true", help="make sets again that are there")
+    parser.add_argument("--begin", type=Path, help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.begin:
+        print(json.dumps(begin(given.begin)))
+        return 0
+    kept = True
+    for shape in given.shape or ["ms1mv3", "webface42m"]:
+        folder = given.folder / shape
+        if given.anew:
+            shutil.rmtree(folder, ignore_errors=True)
+        if not folder.exists():
+            start = time.perf_counter()
+            make(folder, *SHAPES[shape])
+            print(f"{shape}: made in {time.perf_counter() - start:.0f} s", flush=True)
+        kept &= judge(shape, folder)
+    return 0 if kept else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
