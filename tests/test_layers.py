@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parent.parent / "mfr_kit"
 ORDER = [
     [
         *["errors", "seeding", "registry", "text", "records", "tables"],
-        *["system_errors", "paths", "files", "ranges", "option_names", "options"],
+        *["system_errors", "paths", "files", "claims", "ranges", "option_names", "options"],
         *["shipped", "dequantize"],
         *["assets", "providers"],
     ],

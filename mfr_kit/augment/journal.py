@@ -7,10 +7,12 @@ that was killed goes on behind the last whole line.
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
+from mfr_kit.claims import Claims
 from mfr_kit.data.face_set import faceset
 from mfr_kit.data.face_set.storage import Position
 from mfr_kit.data.photographs.photos import Photo
@@ -18,6 +20,7 @@ from mfr_kit.errors import KitError
 from mfr_kit.records import check, parse_json
 
 WORK = "work"  # folder inside DST.part that is gone when the set is whole
+CLAIMS = "claims"  # folder inside it
 MOST_NOTED, FARTHEST = 1 << 16, 1e6
 _TEXTS = ("key", "source", "identity", "condition", "clean_key", "mask", "digest")
 ROW: dict[str, Any] = {
@@ -85,10 +88,8 @@ def holds_faces(building: Path) -> bool:
     """Whether an earlier run has made a face: one that has not is not worth keeping, nor in the
     way of another.
     """
-    journals = sorted((building / WORK).glob("*.jsonl"))
-    for path in journals:
-        with path.open("rb") as journal:
-            hold(journal, building)
+    for path in sorted((building / WORK).glob("*.jsonl")):
+        with hold_shard(building, int(path.stem)), path.open("rb") as journal:
             if any(b'"faces":[{' in line for line in journal):
                 return True
     return False
@@ -148,14 +149,28 @@ def marks(chunk: Sequence[Photo]) -> list[str]:
     return [chunk[0].source, chunk[-1].source, digest.hexdigest()]
 
 
-def hold(journal: IO[bytes], building: Path) -> None:
-    """Keep a second run away from this shard until the file is closed, by whatever end."""
-    try:
-        import fcntl
-    except ImportError:
-        # Windows keeps no advisory locks; nothing but the user's care is between two runs there
-        return
-    try:
-        fcntl.flock(journal, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        raise KitError(f"another run is writing to {building}: wait for it, or stop it") from None
+@contextmanager
+def hold_shard(building: Path, shard: int, patient: bool = False) -> Iterator[Callable[[], None]]:
+    """Keep every other process away from a shard, on any machine that shares the disk (claims.py).
+
+    Args:
+        building: the folder where the set is put together.
+        shard: its number.
+        patient: wait for a process that works at it.
+    Yields:
+        what raises a KitError where another process has taken the shard over since.
+    Raises:
+        KitError: another process works at it.
+    """
+    name, busy = f"{shard:05d}", f"another run is writing to {building}: wait for it, or stop it"
+    with Claims(building / WORK / CLAIMS) as claims:
+
+        def expect_held() -> None:
+            if not claims.is_held(name):
+                raise KitError(
+                    f"{building}: this process stood still for so long that another has taken "
+                    f"over shard {shard}, which goes on there"
+                )
+
+        with claims.hold(name, f"makes shard {shard} of {building}", "" if patient else busy):
+            yield expect_held

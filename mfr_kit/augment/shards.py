@@ -12,7 +12,14 @@ from pathlib import Path
 
 from mfr_kit.augment.crew import Crew, start_crew
 from mfr_kit.augment.job import Job, Target
-from mfr_kit.augment.journal import hold, journal_of, marks, read_back, read_journal, write_note
+from mfr_kit.augment.journal import (
+    hold_shard,
+    journal_of,
+    marks,
+    read_back,
+    read_journal,
+    write_note,
+)
 from mfr_kit.augment.selection import Selection, chosen_people, exclude_choice, people_of
 from mfr_kit.augment.workplace import expect_people
 from mfr_kit.data.face_set.storage import Position, ShardWriter, rec_path
@@ -45,6 +52,7 @@ def make_shard(
     crew: Crew | None = None,
     progress: Callable[[int], None] = lambda done: None,
     workers: int | None = None,
+    patient: bool = False,
 ) -> int:
     """Make the faces of a shard, or what an interrupted run left of it to make.
 
@@ -54,6 +62,7 @@ def make_shard(
         crew: who works, where one crew serves several shards.
         progress: gets the number of photographs of each chunk done.
         workers: of a crew of its own, see `start_crew`.
+        patient: wait for another process that works at this shard.
     Returns:
         the number of photographs that an earlier run had done.
     Raises:
@@ -62,12 +71,14 @@ def make_shard(
     """
     if crew is None:
         with start_crew(job, workers) as own_crew:
-            return make_shard(job, shard, own_crew, progress)
+            return make_shard(job, shard, own_crew, progress, patient=patient)
     selection, target = job.selection, job.target
     building = target.building
     people = expect_people(selection, building)
-    with journal_of(building, shard).open("a+b") as journal:
-        hold(journal, building)
+    with (
+        hold_shard(building, shard, patient) as expect_held,
+        journal_of(building, shard).open("a+b") as journal,
+    ):
         done, position = read_back(journal)
         photos = photos_of_shard(selection, shard, target.shards)
         for line in done:
@@ -78,6 +89,7 @@ def make_shard(
         try:
             for chunk, (faces, skipped) in crew.make_in_order(_chunked(photos), building):
                 with attributed_to(building):
+                    expect_held()
                     at = _append(records, shard, labels, faces) if records else None
                     write_note(journal, chunk, at, faces, skipped)
                 progress(len(chunk))

@@ -15,11 +15,11 @@ import cv2
 import numpy as np
 import pytest
 
-from mfr_kit import assets, cli
+from mfr_kit import assets, claims, cli
 from mfr_kit.augment import crew, shards, workplace
 from mfr_kit.augment import run as room
 from mfr_kit.augment.job import job_of
-from mfr_kit.augment.journal import WORK, journal_of
+from mfr_kit.augment.journal import CLAIMS, WORK, hold_shard, journal_of
 from mfr_kit.augment.options import AugmentOptions
 from mfr_kit.data.alignment.align import TEMPLATE, warp
 from mfr_kit.data.face_set.content import digest_of
@@ -236,16 +236,33 @@ def test_more_shards_than_people_are_refused(photos):
         run(photos, "set", shards=4)
 
 
-def test_two_runs_of_one_set_do_not_mix(photos):
+def test_two_runs_of_one_set_do_not_mix(photos, monkeypatch):
+    monkeypatch.setattr(claims, "BEAT_S", 0.05)
     options = AugmentOptions(src=photos, dst=photos.parent / "set", workers=0)
     job = job_of(options)
     workplace.begin(job)
-    with journal_of(job.target.building, 0).open("a+b") as held:
-        fcntl = pytest.importorskip("fcntl")
-        fcntl.flock(held, fcntl.LOCK_EX)
-        with pytest.raises(KitError, match="another run"):
-            room.augment(options)
+    with hold_shard(job.target.building, 0), pytest.raises(KitError, match="another run"):
+        room.augment(options)
     assert room.augment(options).counts["faces"] == 15
+
+
+def test_a_run_that_lost_its_shard_to_another_writes_no_more(photos, monkeypatch):
+    monkeypatch.setattr(shards, "CHUNK", 4)
+    whole = run(photos, "whole")
+    options = AugmentOptions(src=photos, dst=photos.parent / "set", workers=0, ratio=1.0)
+    job = job_of(options)
+    workplace.begin(job)
+    claim = job.target.building / WORK / CLAIMS / "00000"
+
+    def stand_still(done: int) -> None:
+        claim.write_text('{"host": "elsewhere", "pid": 1, "claim": "x"}')
+
+    with pytest.raises(KitError, match="another has taken over shard 0"):
+        shards.make_shard(job, 0, progress=stand_still, workers=0)
+    assert len(journal_of(job.target.building, 0).read_bytes().splitlines()) == 1
+    monkeypatch.setattr(claims, "STALE_S", 0.1)
+    assert room.augment(options).resumed == 4
+    assert files_of(photos.parent / "set") == files_of(whole.folder)
 
 
 def test_a_photograph_called_like_a_twin_stays_itself(photos):

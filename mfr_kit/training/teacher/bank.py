@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
+from mfr_kit.claims import POLL_S, Claims, WaitNote
 from mfr_kit.data.face_set.faceset import MASK, FaceSet
 from mfr_kit.errors import KitError
 from mfr_kit.losses._batch import unit
@@ -26,7 +27,6 @@ from mfr_kit.models.sanity import ConstantCheck, refuse_broken
 from mfr_kit.models.torch_embedder import embed_stream
 from mfr_kit.training.teacher import bank_place
 from mfr_kit.training.teacher.bank_table import Table
-from mfr_kit.training.teacher.claims import POLL_S, Claims, WaitNote
 
 CLAIMS = "claims"  # folder, beside a bank that is being filled
 SAVE_EVERY = 128  # batches; what an interruption costs at most

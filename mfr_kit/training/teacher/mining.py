@@ -13,13 +13,13 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from mfr_kit.claims import Claims
 from mfr_kit.losses._batch import unit
 from mfr_kit.models.placement import pin, send
 from mfr_kit.models.stored import StoredArray
 from mfr_kit.seeding import uniform
 from mfr_kit.training.teacher import approximate
 from mfr_kit.training.teacher.bank import CLAIMS, Bank
-from mfr_kit.training.teacher.claims import Claims
 
 BLOCK_VALUES = 1 << 25  # similarities held at a time: 128 MiB
 BLOCK_VALUES_ON_CUDA = 1 << 28  # 1 GiB, since a device is idle where products are small

@@ -7,10 +7,11 @@ import time
 import numpy as np
 import pytest
 
+from mfr_kit import claims
 from mfr_kit.data.face_set.faceset import FaceSet
 from mfr_kit.errors import KitError
 from mfr_kit.models.embedders import load_embedder
-from mfr_kit.training.teacher import bank, claims
+from mfr_kit.training.teacher import bank
 from tests.evaluation.fakes import ColourEmbedder
 
 

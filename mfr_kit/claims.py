@@ -16,6 +16,7 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
+from mfr_kit.errors import KitError
 from mfr_kit.files import attributed_to
 
 BEAT_S = 5.0  # between two touches
@@ -33,7 +34,7 @@ class Claims:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._held: set[str] = set()
+        self._held: dict[str, bytes] = {}  # name -> what its file says
         self._seen: dict[str, tuple[bytes, float, float]] = {}
         self._ended = threading.Event()
         self._beat: threading.Thread | None = None
@@ -60,31 +61,56 @@ class Claims:
         """
         path = self.folder / name
         about = {"host": socket.gethostname(), "pid": os.getpid(), "claim": uuid.uuid4().hex}
+        content = json.dumps(about).encode()
         for _ in range(2):
             try:
-                with attributed_to(path), path.open("x", encoding="utf-8") as file:
-                    json.dump(about, file)
+                with attributed_to(path), path.open("xb") as file:
+                    file.write(content)
             except FileExistsError:
                 if not self._clear_stale(path):
                     return False
             except FileNotFoundError:  # whoever was last has taken the empty folder away
                 self.folder.mkdir(parents=True, exist_ok=True)
             else:
-                self._held.add(name)
+                self._held[name] = content
                 return True
         return False
 
     def release(self, name: str) -> None:
         """Give a part back."""
-        self._held.discard(name)
-        with contextlib.suppress(OSError):
-            (self.folder / name).unlink(missing_ok=True)
+        own = self.is_held(name)
+        self._held.pop(name, None)
+        if own:
+            with contextlib.suppress(OSError):
+                (self.folder / name).unlink(missing_ok=True)
+
+    def is_held(self, name: str) -> bool:
+        """Whether a part is still this process's: one that stood still for long, as a suspended
+        machine does, may have lost it to another.
+        """
+        try:
+            return self._held.get(name) == (self.folder / name).read_bytes()
+        except OSError:
+            return False
 
     @contextlib.contextmanager
-    def hold(self, name: str, task: str) -> Iterator[None]:
-        """Claim a part, waiting for it; `task` says what its holder does."""
+    def hold(self, name: str, task: str, busy: str = "") -> Iterator[None]:
+        """Claim a part, waiting for it.
+
+        Args:
+            name: the part.
+            task: says what its holder does.
+            busy: the error where its holder is at work; without one, that is waited for too.
+        Raises:
+            KitError: `busy`.
+        """
         note = WaitNote(task)
+        first = None
         while not self.take(name):
+            seen = self._seen.get(name, ())[:2]
+            first = first or seen
+            if busy and seen != first:  # touched, or another's
+                raise KitError(f"{busy} ({self.holder(name)})")
             note.tell(self.holder(name))
             time.sleep(POLL_S)
         try:
@@ -103,8 +129,9 @@ class Claims:
     def _touch(self) -> None:
         while not self._ended.wait(BEAT_S):
             for name in list(self._held):
-                with contextlib.suppress(OSError):
-                    os.utime(self.folder / name)
+                if self.is_held(name):
+                    with contextlib.suppress(OSError):
+                        os.utime(self.folder / name)
 
     def _clear_stale(self, path: Path) -> bool:
         """Take away a claim whose process is gone; whether the part may be free."""
