@@ -16,6 +16,7 @@ from mfr_kit.training.networks import put
 from mfr_kit.training.options import distill_options
 from mfr_kit.training.prepare import Relations
 from mfr_kit.training.ranks import Ranks
+from mfr_kit.training.scaling import make_scaler
 from mfr_kit.training.step import Stepper
 from mfr_kit.training.teacher import mining
 from mfr_kit.training.teacher.bank import Bank
@@ -88,7 +89,8 @@ def make_state(chosen, size: int, classes: int, device: torch.device) -> State:
     kept = nn.Identity() if head is None else head
     student, kept = put(student, device, chosen.channels_last), kept.to(device)
     optimiser = optimise.make_optimiser(student, [kept], chosen.descent, chosen.layers)
-    return State(student, nn.Identity(), kept, optimiser, {}, None)
+    scaler = make_scaler(device, chosen.precision)
+    return State(student, nn.Identity(), kept, optimiser, {}, None, scaler)
 
 
 def make_stepper(

@@ -30,9 +30,12 @@ from mfr_kit.training.teacher import bank, mining
 
 CPU = torch.device("cpu")
 SIZE, FACES, PEOPLE, BATCH = 32, 600, 60, 8
-# relative differences that rounding explains; sp and rkd compare samples that an untrained student
-# hardly tells apart, which multiplies it
-LOSS, WEIGHTS, ROWS = 1e-5, 1e-2, 1e-4
+ROWS = 1e-4  # relative difference of embeddings that rounding explains
+# of a step's loss and weights; sp and rkd compare samples that an untrained student hardly tells
+# apart, which multiplies rounding most
+LIMITS = {"float64": (1e-6, 1e-4), "float32": (1e-5, 1e-2)}
+SCALE = 64.0
+TURN = 0.9  # cosine between the ways of the weights in half precision and in float32
 BACKBONES = {"iresnet50": 1.0, "mobilefacenet": 1.0, "sface": 1.0}
 COUNTED = 4000  # faces compared with one another
 SMALL = {"mobilefacenet": 0.125}  # where both sides are the CPU
@@ -44,12 +47,24 @@ def difference(one, other) -> float:
     return float((one - other).abs().max() / other.abs().max().clamp_min(1e-12))
 
 
-def step_of(chosen, device: torch.device, folder: Path) -> tuple[float, dict]:
-    """Do one step; return its loss and how every weight moved."""
+def step_of(chosen, device: torch.device, folder: Path, wide: bool = False) -> tuple[float, dict]:
+    """Do one step; return its loss and how every weight moved.
+
+    Args:
+        chosen: the run's options.
+        device: where.
+        folder: for the bank.
+        wide: a network of float64, through whose layers rounding does not grow.
+    """
     rng = np.random.default_rng(3)
     rows = rng.standard_normal((FACES, 2, SIZE)).astype(np.float32)
     labels = np.arange(FACES) % PEOPLE
     state = make_state(chosen, SIZE, PEOPLE, device)
+    if wide:
+        state.student.double()
+        state.student.register_forward_pre_hook(lambda _, given: (given[0].double(),))
+    if state.scaler.is_enabled():  # small enough for the first step not to overflow
+        state.scaler = torch.amp.GradScaler(device.type, init_scale=SCALE)
     before = {
         name: value.detach().cpu().clone()
         for name, value in [*state.student.named_parameters(), *state.head.named_parameters()]
@@ -62,18 +77,42 @@ def step_of(chosen, device: torch.device, folder: Path) -> tuple[float, dict]:
 
 
 def methods(device: torch.device, folder: Path, names: tuple[str, ...] = ()) -> dict:
-    """One float32 step of every method."""
-    found = {}
+    """One step of every method: with a network of float64, which shows that both sides compute the
+    same, and of float32, where the layers multiply what rounding differs.
+    """
+    found, ok = {}, True
     for name in names or registry.names(METHODS):
-        chosen = options(method=name, width=0.125, learning_rate=0.01, bank_on="disk")
-        loss, moved = step_of(chosen, CPU, folder / f"{name}-cpu")
-        chosen = options(method=name, width=0.125, learning_rate=0.01, bank_on="device")
-        same_loss, same_moved = step_of(chosen, device, folder / f"{name}-device")
-        scale = max(float(value.abs().max()) for value in moved.values())
-        weights = max(float((same_moved[key] - moved[key]).abs().max()) for key in moved) / scale
-        found[name] = [abs(same_loss - loss) / max(abs(loss), 1e-12), weights]
-    worst = [max(column) for column in zip(*found.values(), strict=True)]
-    return {"ok": worst[0] <= LOSS and worst[1] <= WEIGHTS, "loss_and_weights": found}
+        found[name] = {}
+        for kind, limits in list(LIMITS.items())[: 1 + (device.type == "cuda")]:
+            sides = []
+            for place, lookup in ((CPU, "disk"), (device, "device")):
+                chosen = options(method=name, width=0.125, learning_rate=0.01, bank_on=lookup)
+                at = folder / f"{name}-{kind}-{lookup}"
+                sides.append(step_of(chosen, place, at, kind == "float64"))
+            differs = _steps_differ(*sides)
+            ok &= all(own <= limit for own, limit in zip(differs, limits, strict=True))
+            found[name][kind] = differs
+    return {"ok": ok, "loss_and_weights": found}
+
+
+def half(device: torch.device, folder: Path) -> dict:
+    """One step in half precision: how far the weights' way turns from that in float32."""
+    found = {}
+    for precision in ("float32", "bf16", "fp16"):
+        chosen = options(width=0.125, learning_rate=0.01, bank_on="device", precision=precision)
+        _, moved = step_of(chosen, device, folder / precision)
+        found[precision] = torch.cat([value.flatten().double() for value in moved.values()])
+    full = found.pop("float32")
+    cosines = {name: float(torch.cosine_similarity(full, way, 0)) for name, way in found.items()}
+    return {"ok": min(cosines.values()) >= TURN, "cosine_to_float32": cosines}
+
+
+def _steps_differ(wanted: tuple[float, dict], ours: tuple[float, dict]) -> list[float]:
+    """Relative differences of the loss, and of how the weights moved."""
+    (loss, moved), (same_loss, same_moved) = wanted, ours
+    scale = max(float(value.abs().max()) for value in moved.values())
+    weights = max(float((same_moved[key] - moved[key]).abs().max()) for key in moved) / scale
+    return [abs(same_loss - loss) / max(abs(loss), 1e-12), weights]
 
 
 def bank_rows(device: torch.device, folder: Path) -> dict:
@@ -195,6 +234,7 @@ def group(device: torch.device, folder: Path) -> dict:
 
 SECTIONS = {
     "same_methods": methods,
+    "same_half": half,
     "same_bank_rows": bank_rows,
     "same_embeddings": embeddings,
     "same_counts": counts,
