@@ -115,6 +115,14 @@ class AugmentOptions:
         section="Face set",
         within=">=1",
     )
+    shard: int | None = option(
+        None,
+        help="Make only this one of --shards, 0 .. N-1, in DST.part, beside other machines. The "
+        "same command without --shard makes what is missing and moves the whole to DST.",
+        section="Run",
+        within=">=0",
+        affects="machine",
+    )
     detector: str = option(
         "yunet",
         help="What finds faces and landmarks.",
@@ -167,6 +175,13 @@ class AugmentOptions:
                 "--aligned and --mask-on photo contradict each other: an aligned face has no "
                 "photograph around it to detect in"
             )
+
+        if self.shard is not None and self.shard >= self.shards:
+            raise KitError(
+                f"--shard {self.shard}: of --shards {self.shards} the last one is {self.shards - 1}"
+            )
+        if self.shard is not None and self.dry_run:
+            raise KitError("--shard and --dry-run contradict each other: try the whole set")
 
     @property
     def draws_on_photo(self) -> bool:

@@ -6,6 +6,7 @@ import shutil
 import time
 from collections import Counter
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from mfr_kit import files
 from mfr_kit.augment import shards
@@ -13,9 +14,12 @@ from mfr_kit.augment.crew import start_crew
 from mfr_kit.augment.job import Job, job_of
 from mfr_kit.augment.journal import WORK, read_journal
 from mfr_kit.augment.options import AugmentOptions
-from mfr_kit.augment.workplace import Say, begin, finish, keep_quiet, notes_of
+from mfr_kit.augment.workplace import Say, begin, finish, join, keep_quiet, notes_of
 from mfr_kit.data.alignment.upright import SURE
 from mfr_kit.data.face_set import faceset
+
+if TYPE_CHECKING:
+    from tqdm import tqdm
 
 FEW, UNSURE = 10, 0.4  # the least faces and share of unsure ones for a hint
 
@@ -60,8 +64,6 @@ def augment(options: AugmentOptions, say: Say = keep_quiet) -> Summary:
     Raises:
         KitError: DST exists, nothing usable in SRC, or `DST.part` was begun with other options.
     """
-    from tqdm import tqdm
-
     started = time.perf_counter()
     left_over = options.dst / WORK
     if left_over.is_dir():  # killed between moving the whole set to DST and tidying up
@@ -70,10 +72,7 @@ def augment(options: AugmentOptions, say: Say = keep_quiet) -> Summary:
     job = job_of(options, say)
     seen = begin(job, say)
     summary = Summary(counts={})
-    with (
-        start_crew(job, options.workers) as crew,
-        tqdm(unit=" photos", desc="augment", smoothing=0.05, mininterval=0.5) as bar,
-    ):
+    with start_crew(job, options.workers) as crew, _progress_bar() as bar:
         for shard in range(job.target.shards):
             summary.resumed += shards.make_shard(job, shard, crew, bar.update)
     summary.notes, found, unsure = _read_notes(job)
@@ -87,6 +86,41 @@ def augment(options: AugmentOptions, say: Say = keep_quiet) -> Summary:
         summary.counts, summary.reasons = finish(job)
     summary.seconds = time.perf_counter() - started
     return summary
+
+
+def augment_shard(options: AugmentOptions, say: Say = keep_quiet) -> str:
+    """Make the `--shard` of a face set in `DST.part`, which `augment` without it finishes.
+
+    Returns:
+        a line that says what was done.
+    Raises:
+        KitError: as `augment`, or another process works at this shard.
+    """
+    assert options.shard is not None
+    started = time.perf_counter()
+    job = job_of(options, say)
+    join(job, say)
+    made: list[int] = []
+    with start_crew(job, options.workers) as crew, _progress_bar() as bar:
+
+        def advance(done: int) -> None:
+            made.append(done)
+            bar.update(done)
+
+        resumed = shards.make_shard(job, options.shard, crew, advance)
+    seconds = time.perf_counter() - started
+    before = f" (and {resumed} by an earlier run)" if resumed else ""
+    return (
+        f"{job.target.building}: shard {options.shard} of {options.shards} is made, "
+        f"{sum(made)} photographs{before} in {seconds:.1f} s; when all are, the same command "
+        f"without --shard finishes {options.dst}"
+    )
+
+
+def _progress_bar() -> "tqdm":
+    from tqdm import tqdm
+
+    return tqdm(unit=" photos", desc="augment", smoothing=0.05, mininterval=0.5)
 
 
 def _read_notes(job: Job) -> tuple[Counter, int, int]:

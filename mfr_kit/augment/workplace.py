@@ -21,6 +21,7 @@ from mfr_kit.augment.selection import (
     people_of,
     tell,
 )
+from mfr_kit.claims import Claims
 from mfr_kit.data import lists
 from mfr_kit.data.alignment.align import SIZE
 from mfr_kit.data.face_set import faceset
@@ -48,11 +49,47 @@ def begin(job: Job, say: Say = keep_quiet) -> Survey:
         KitError: DST exists, an unknown mask, fewer people than shards, or `DST.part` was begun
             for another job.
     """
-    selection, target = job.selection, job.target
-    if target.dst.exists() and (not target.dst.is_dir() or any(target.dst.iterdir())):
-        raise KitError(f"{target.dst} exists already: choose another DST or remove it first")
-    paths.check_output(target.building, "folder", "DST")
+    _refuse_taken(job)
     seen = look_through(job, say)
+    plan, building = _plan_of(job), job.target.building
+    with Claims(_claims_beside(building)) as claims, claims.hold("plan", f"begins {building}"):
+        _lay_out(building, plan, job.selection.src)
+    return seen
+
+
+def join(job: Job, say: Say = keep_quiet) -> None:
+    """Find `DST.part` as another process of this run has laid it out, or `begin`; of processes
+    that start together one looks through SRC, and the others wait for it.
+
+    Raises:
+        KitError: as `begin`.
+    """
+    _refuse_taken(job)
+    building, src = job.target.building, job.selection.src
+    with Claims(_claims_beside(building)) as claims, claims.hold("survey", f"looks through {src}"):
+        if not _read_plan(building) or _read_plan(building) != _plan_of(job):
+            begin(job, say)
+
+
+def _claims_beside(building: Path) -> Path:
+    name = hashlib.blake2b(os.fsencode(building.name), digest_size=5).hexdigest()
+    return building.with_name(f".{name}.claims")  # as long as any name of DST
+
+
+def _refuse_taken(job: Job) -> None:
+    dst, building = job.target.dst, job.target.building
+    if dst.exists() and (not dst.is_dir() or any(dst.iterdir())):
+        raise KitError(f"{dst} exists already: choose another DST or remove it first")
+    paths.check_output(building, "folder", "DST")
+
+
+def _plan_of(job: Job) -> dict:
+    """All that must be the same when a run is continued.
+
+    Raises:
+        KitError: names that a .rec cannot hold, fewer people than shards, or an unknown mask.
+    """
+    selection, target = job.selection, job.target
     people = chosen_people(selection)
     if target.in_records:
         refuse_names(people, selection.src)
@@ -68,8 +105,7 @@ def begin(job: Job, say: Say = keep_quiet) -> Survey:
         "exclude": _content(exclude_choice(selection)),
         "found": people_digest(people),
     }
-    _lay_out(target.building, {**job.about, **places}, selection.src)
-    return seen
+    return json.loads(json.dumps({**job.about, **places}))
 
 
 def look_through(job: Job, say: Say) -> Survey:
@@ -94,8 +130,7 @@ def look_through(job: Job, say: Say) -> Survey:
     return seen
 
 
-def _lay_out(building: Path, plan: dict, src: Path) -> None:
-    wanted = json.loads(json.dumps(plan))
+def _lay_out(building: Path, wanted: dict, src: Path) -> None:
     path = building / WORK / PLAN
     if building.is_dir() and not any(item.is_file() for item in building.rglob("*")):
         shutil.rmtree(building)  # a full disk stopped an earlier start here
@@ -106,12 +141,17 @@ def _lay_out(building: Path, plan: dict, src: Path) -> None:
     files.write_text(path, json.dumps(wanted, sort_keys=True))
 
 
-def _expect_same_plan(building: Path, wanted: dict, src: Path) -> None:
+def _read_plan(building: Path) -> dict:
+    """What a run wrote when it began; empty where there is none, or a damaged one."""
     try:
         found = json.loads((building / WORK / PLAN).read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):
-        found = {}
-    found = found if isinstance(found, dict) else {}
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _expect_same_plan(building: Path, wanted: dict, src: Path) -> None:
+    found = _read_plan(building)
     if found == wanted:
         return
     if not holds_faces(building):  # left by a start that was refused

@@ -19,6 +19,9 @@ def augment(options: AugmentOptions) -> None:
     if options.dry_run:
         print(dry_run.estimate(options))
         return
+    if options.shard is not None:
+        print(run.augment_shard(options, print))
+        return
     done = run.augment(options, print)
     made = f"{done.counts['faces']} faces, {done.counts['twins']} masked twins"
     print(f"{options.dst}: {made} in {done.seconds:.1f} s ({done.faces_per_second:.0f} faces/s)")
