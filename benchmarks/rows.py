@@ -117,18 +117,19 @@ def padded(numbers: np.ndarray, width: int) -> pa.Array:
 
 
 def write(folder: Path, parts: Iterator[pa.Table]) -> None:
-    """Write the rows as `augment` does."""
-    import pyarrow.parquet as pq
+    """Write the rows as `augment` and `convert` do."""
+    import itertools
 
-    from mfr_kit.data.face_set.faceset_files import ROWS
-    from mfr_kit.data.face_set.faceset_writer import GROUP_ROWS
+    from mfr_kit import files
+    from mfr_kit.data.face_set.faceset_files import ABOUT
+    from mfr_kit.data.face_set.faceset_writer import RowsWriter
 
-    writer = None
-    for part in parts:
-        writer = writer or pq.ParquetWriter(folder / ROWS, part.schema)
-        writer.write_table(part, GROUP_ROWS)
-    assert writer is not None  # no shape is empty
-    writer.close()
+    first = next(parts)
+    with RowsWriter(folder, first.schema) as writer:
+        for part in itertools.chain([first], parts):
+            writer.write(part)
+        record = writer.finish()
+    files.write_json(folder / ABOUT, {"rows": record})
 
 
 def begin(folder: Path) -> dict[str, float]:
@@ -141,7 +142,7 @@ def begin(folder: Path) -> dict[str, float]:
     faces = FaceSet.open(folder)
     clock.append(time.perf_counter())
     resident = peak_mb()
-    labels = labels_of(faces)
+    labels = faces.codes
     clock.append(time.perf_counter())
     plan = iter(BatchPlan(every_face(len(faces), 0), BATCH, 1, rank=(0, 8)))
     rows = [index for _, index in next(plan)]
@@ -153,11 +154,6 @@ def begin(folder: Path) -> dict[str, float]:
     figures = {"modules": modules, "open": opened, "labels": labelled, "order": ordered}
     figures |= {"read": read, "first_batch": sum(np.diff(clock)), "opened_mb": resident}
     return figures | {"resident": peak_mb()}
-
-
-def labels_of(faces) -> np.ndarray:
-    """The labels, as training makes them."""
-    return np.unique(faces.identities.astype(str), return_inverse=True)[1].astype(np.int64)
 
 
 def peak_mb() -> float:

@@ -426,6 +426,7 @@ def read_journal(folder: Path) -> None:
 
 SET_KINDS = {
     "faces.parquet": (damage.bytes_of, damage.parquet_file, damage.parquet_file),
+    "faces.arrow": (damage.bytes_of,),
     "skipped.csv": (*TEXT, damage.csv_of, damage.csv_of),
     "faceset.json": (*TEXT, damage.json_of, damage.json_of, damage.json_of),
 }

@@ -53,6 +53,23 @@ class KeyTable:
         keys = order if self._keys is None else self._keys[order]
         return zip(keys.data, self._offsets[order].data, strict=True)
 
+    def offsets_of(self, keys: np.ndarray) -> np.ndarray:
+        """Return where the records of (n,) keys begin, (n,) int64.
+
+        Raises:
+            KitError: a key is not there.
+        """
+        if self._keys is None:
+            places = keys
+        else:
+            places = np.minimum(np.searchsorted(self._keys, keys), self._count - 1)
+        known = (places >= 0) & (places < self._count)
+        if self._keys is not None and self._count:
+            known &= self._keys[places] == keys
+        if not known.all():
+            raise self._unknown(int(keys[np.argmin(known)]))
+        return self._offsets[places]
+
     def _prepare(self) -> None:
         # indexing it gives a plain int, twice as fast as an array would
         self._at = self._offsets.data

@@ -18,6 +18,7 @@ from mfr_kit import assets, files
 from mfr_kit.errors import KitError
 
 CHUNK, READERS = 256, 4  # images a task, threads
+BLOCK_BYTES, NOTED_BYTES = 16 << 20, 64 << 20  # hashed at a time; a file whose digest is noted
 RACE_NS = 2_000_000_000  # a file this young may change again without a new time stamp
 
 
@@ -26,30 +27,59 @@ def digest_of(encoded: bytes) -> str:
     return hashlib.blake2b(encoded, digest_size=8).hexdigest()
 
 
+def digest_of_file(path: Path) -> str:
+    """SHA-256 over the SHA-256 of every 16 MiB of a file, which threads share; of a large file it
+    is remembered under the file's stamps.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    size = path.stat().st_size
+    note = _Note(["sha256 of blocks"], [str(path)]) if size >= NOTED_BYTES else None
+    known = note.read() if note else None
+    if known is not None:
+        return known
+
+    def read(start: int) -> bytes:
+        with path.open("rb", buffering=0) as file:
+            file.seek(start)
+            block = b""
+            while part := file.read(BLOCK_BYTES - len(block)):
+                block += part
+            return hashlib.sha256(block).digest()
+
+    total = hashlib.sha256()
+    with ThreadPoolExecutor(READERS) as pool:
+        for part in pool.map(read, range(0, size, BLOCK_BYTES)):
+            total.update(part)
+    if note:
+        note.write(total.hexdigest())
+    return total.hexdigest()
+
+
 def find_replaced(
-    keys: Sequence[str],
-    digests: Sequence[str],
+    lines: Iterable[str],
+    digests: Iterable[str],
+    count: int,
     paths: Iterable[str],
     encoded: Callable[[int], bytes],
 ) -> dict[int, str]:
     """Find the images that are not what their digest says.
 
     Args:
-        keys: where each image is.
-        digests: of each, as listed.
+        lines: say which images these are, where each is and its digest as listed.
+        digests: of each image, as listed.
+        count: how many they are.
         paths: of the files that hold them: a file an image, or the shards of a set of records.
         encoded: reads an image by its number; called from several threads.
     Returns:
         The digest that an image has now by its number, of those with another one than listed. An
         image that cannot be read is not among them: whoever needs it will say so.
     """
-    note = _Note(
-        (f"{key}\n{digest}" for key, digest in zip(keys, digests, strict=True)),
-        paths,
-    )
+    note = _Note(lines, paths)
     if note.read() is not None:
         return {}
-    now = _read_digests(len(keys), encoded)
+    now = _read_digests(count, encoded)
     found, complete = {}, True
     for index, (digest, listed) in enumerate(zip(now, digests, strict=True)):
         complete &= digest == listed
@@ -58,6 +88,11 @@ def find_replaced(
     if complete:
         note.write("as listed")
     return found
+
+
+def are_as_listed(lines: Iterable[str], paths: Iterable[str]) -> bool:
+    """Whether `find_replaced` once found that these images are what their digests say."""
+    return _Note(lines, paths).read() is not None
 
 
 def fingerprint_of(paths: Sequence[str]) -> str:

@@ -3,7 +3,7 @@ everything else reads.
 """
 
 import functools
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,25 +20,16 @@ from mfr_kit.data.face_set.faceset_files import (
     ROWS,
     SKIPPED,
     SKIPPED_COLUMNS,
-    count_rows,
-    read_set,
 )
 from mfr_kit.data.face_set.fingerprint import fingerprint_of
-from mfr_kit.data.face_set.storage import Records, rec_path
+from mfr_kit.data.face_set.rows import Rows, TableRows, as_matrix, as_objects, have_rows, rows_of
+from mfr_kit.data.face_set.set_folder import count_rows, read_set
+from mfr_kit.data.face_set.storage import Records, read_image_file, rec_path
 from mfr_kit.data.images import decode_rgb
 from mfr_kit.errors import KitError
 
-__all__ = [
-    "ABOUT",
-    "ALIGNED",
-    "MASK",
-    "NONMASK",
-    "NO_FACE",
-    "ROWS",
-    "SKIPPED",
-    "SKIPPED_COLUMNS",
-    "FaceSet",
-]
+__all__ = ["ABOUT", "ALIGNED", "MASK", "NONMASK", "NO_FACE", "ROWS"]
+__all__ += ["SKIPPED", "SKIPPED_COLUMNS", "FaceSet"]
 
 
 class FaceSet:
@@ -49,7 +40,8 @@ class FaceSet:
 
     Args:
         folder: of the set, as `augment` writes it; path or text.
-        table: rows in `SCHEMA`; None to read the set's own, with all that lies beside them.
+        rows: a table in `SCHEMA`, or rows of a set; None for the set's own, with all that lies
+            beside them.
         skipped: rows in `SKIPPED_COLUMNS` of the photographs that gave no face.
         about: what `faceset.json` says.
         records: of a set of records, what reads them; shared by the selections of a set.
@@ -70,7 +62,7 @@ class FaceSet:
     def __init__(
         self,
         folder: str | Path,
-        table: pa.Table | None = None,
+        rows: pa.Table | Rows | None = None,
         skipped: list[dict] | None = None,
         about: dict | None = None,
         records: Records | None = None,
@@ -78,18 +70,28 @@ class FaceSet:
         transform: Callable[[np.ndarray], Any] | None = None,
     ) -> None:
         self.folder, self.transform = Path(folder), transform
-        if table is None:
-            table, skipped, about, records = read_set(self.folder)
-        self.table, self.skipped, self.about = table, skipped or [], about or {}
+        if rows is None:
+            rows, skipped, about, records = read_set(self.folder)
+        self._rows = TableRows(rows) if isinstance(rows, pa.Table) else rows
+        self.skipped, self.about = skipped or [], about or {}
         self._records = records
 
     @classmethod
     def open(cls, folder: str | Path) -> "FaceSet":
-        """Open a face set; the same as `FaceSet(folder)`."""
+        """The same as `FaceSet(folder)`."""
         return cls(folder)
 
+    @property
+    def table(self) -> pa.Table:
+        """All columns of `SCHEMA`, read into memory."""
+        return self._rows.table
+
+    @table.setter
+    def table(self, table: pa.Table) -> None:
+        self._rows = TableRows(table)
+
     def __len__(self) -> int:
-        return self.table.num_rows
+        return len(self._rows)
 
     def __getitem__(self, index: int) -> tuple[Any, int]:
         """Return a face and its label.
@@ -106,15 +108,36 @@ class FaceSet:
             raise IndexError(f"face {index} of a set of {len(self)}")
         row = int(index) % len(self)
         image = self.image(row)
-        return image if self.transform is None else self.transform(image), int(self.labels[row])
+        return image if self.transform is None else self.transform(image), int(self.codes[row])
 
     @functools.cached_property
     def labels(self) -> np.ndarray:
         """(N,) int64 0 .. C-1: the people of this selection who have a face, numbered in
         alphabetical order.
         """
-        _, labels = np.unique(self.identities.astype(str), return_inverse=True)
-        return labels.astype(np.int64)
+        return self.codes.astype(np.int64)
+
+    @functools.cached_property
+    def codes(self) -> np.ndarray:
+        """(N,) int32, read-only: `labels` in half the memory, or none."""
+        present = self._present
+        if present.all():
+            return self._rows.codes
+        return (np.cumsum(present, dtype=np.int32) - 1)[self._rows.codes]
+
+    @property
+    def names(self) -> list[str]:
+        """(C,) the people of this selection who have a face, in alphabetical order."""
+        return self._rows.names.filter(pa.array(self._present)).to_pylist()
+
+    @property
+    def identity_count(self) -> int:
+        """How many people of this selection have a face."""
+        return int(self._present.sum())
+
+    @functools.cached_property
+    def _present(self) -> np.ndarray:
+        return have_rows(self._rows)
 
     @property
     def name(self) -> str:
@@ -134,17 +157,27 @@ class FaceSet:
     @functools.cached_property
     def identities(self) -> np.ndarray:
         """(N,) names."""
-        return self._column("identity")
+        return np.array(self._rows.names.to_pylist(), object)[self._rows.codes]
 
     @functools.cached_property
     def conditions(self) -> np.ndarray:
         """(N,) `NONMASK` or `MASK`."""
-        return self._column("condition")
+        return np.array([NONMASK, MASK], object)[self.masked.view(np.int8)]
+
+    @property
+    def masked(self) -> np.ndarray:
+        """(N,) bool: the face wears a mask, drawn or real."""
+        return self._rows.masked
 
     @functools.cached_property
     def clean_keys(self) -> np.ndarray:
         """(N,) of a masked twin the key of its clean face, else ""."""
         return self._column("clean_key")
+
+    @property
+    def clean_rows(self) -> np.ndarray | None:
+        """(N,) int64: a twin's clean face, -2 if that is not here, else -1; None without twins."""
+        return self._rows.clean_rows
 
     @functools.cached_property
     def masks(self) -> np.ndarray:
@@ -154,36 +187,27 @@ class FaceSet:
     @functools.cached_property
     def scores(self) -> np.ndarray:
         """(N,) float32 detector confidences."""
-        return self.table["score"].to_numpy()
+        return self._rows.column("score").to_numpy()
 
     @functools.cached_property
     def similarities(self) -> np.ndarray:
         """(N, 4) float64 a, b, tx, ty of the matrices [[a, -b, tx], [b, a, ty]] from photographs
         to aligned frames.
         """
-        return (
-            self.table["similarity"]
-            .combine_chunks()
-            .flatten()
-            .to_numpy(zero_copy_only=False)
-            .reshape(-1, 4)
-            .astype(np.float64)
-        )
+        return as_matrix(self._rows.column("similarity"), 4)
 
     @functools.cached_property
     def people(self) -> list[str]:
         """The names in this selection, sorted; with those of whom no face was found."""
-        return sorted(
-            set(self.table["identity"].unique().to_pylist())
-            | {row["identity"] for row in self.skipped if row["identity"]}
-        )
+        faceless = {row["identity"] for row in self.skipped if row["identity"]}
+        return sorted(faceless.union(self.names)) if faceless else self.names
 
     @property
     def counts(self) -> dict[str, int]:
         """How many faces, twins and skipped photographs there are, as `faceset.json` counts
         them.
         """
-        return count_rows(self.table, self.skipped)
+        return count_rows(self._rows, self.skipped)
 
     @functools.cached_property
     def fingerprint(self) -> str:
@@ -193,11 +217,11 @@ class FaceSet:
         An image that was replaced since the set was made counts as what it is now (see
         content.py).
         """
-        return fingerprint_of(self.folder, self.table, self.skipped, self.encoded)
+        return fingerprint_of(self.folder, self._rows, self.skipped, self.encoded)
 
     def points(self, index: int) -> np.ndarray:
         """(K, 2) float32 landmarks of a face in its aligned frame."""
-        return self.table["landmarks"][int(index)].values.to_numpy().reshape(-1, 2)
+        return self._rows.points(int(index))
 
     def encoded(self, index: int) -> bytes:
         """The image file of a face, as it is stored.
@@ -206,50 +230,43 @@ class FaceSet:
             KitError: it is not there any more, or the .rec is damaged.
         """
         if self._records is not None:
-            return self._records.read(
-                self.table["shard"][int(index)].as_py(), self.table["record"][int(index)].as_py()
-            )
-        path = self.folder / self.table["key"][int(index)].as_py()
-        try:
-            return path.read_bytes()
-        except OSError as error:
-            raise KitError(
-                f"{path}: named in {self.folder / ROWS} but cannot be read ({error.strerror})"
-            ) from None
+            return self._records.read(*self._rows.place(int(index)))
+        return read_image_file(self.folder / self._rows.key(int(index)), self.folder / ROWS)
 
     def image(self, index: int) -> np.ndarray:
         """(112, 112, 3) uint8 RGB pixels of a face."""
-        return decode_rgb(self.encoded(index), self._where(int(index)))
+        data = self.encoded(index)
+        try:
+            return decode_rgb(data, "")
+        except KitError:  # only then its key is looked up
+            return decode_rgb(data, self._where(int(index)))
 
     def _where(self, index: int) -> str:
         """Name a face's image in errors: its file, or its record."""
-        key = self.table["key"][index].as_py()
+        key = self._rows.key(index)
         if self._records is None:
             return str(self.folder / key)
-        rec = rec_path(self.folder, self.table["shard"][index].as_py())
-        return f"{rec}: key {self.table['record'][index].as_py()} ({key})"
+        place = self._rows.place(index)
+        return f"{rec_path(self.folder, place.shard)}: key {place.record} ({key})"
 
     def select(self, rows: Sequence[int] | np.ndarray) -> "FaceSet":
         """Keep some rows, by index or by a boolean per row; the skipped photographs stay listed."""
         rows = np.asarray(rows)
         if rows.dtype == bool:
             rows = np.flatnonzero(rows)
+        return self._with(self._rows.take(rows), self.skipped)
+
+    def _with(self, rows: Rows, skipped: list[dict]) -> "FaceSet":
         return FaceSet(
-            self.folder,
-            self.table.take(pa.array(rows, pa.int64())),
-            self.skipped,
-            self.about,
-            self._records,
-            transform=self.transform,
+            self.folder, rows, skipped, self.about, self._records, transform=self.transform
         )
 
     def clean(self) -> "FaceSet":
         """Keep the faces, and the skipped photographs, without a mask: what a teacher's bank may
         hold.
         """
-        kept = self.select(self.conditions == NONMASK)
-        kept.skipped = [row for row in self.skipped if row["condition"] != MASK]
-        return kept
+        skipped = [row for row in self.skipped if row["condition"] != MASK]
+        return self._with(self._rows.clean(), skipped)
 
     def chosen(
         self, path: Path, what: str, allow_unknown: bool = False, may_be_empty: bool = False
@@ -274,7 +291,7 @@ class FaceSet:
         """Say of how many people of this selection only skipped photographs are known; "" if of
         none.
         """
-        faceless = len(set(self.people) - set(self.identities))
+        faceless = len(set(self.people).difference(self.names))
         if not faceless:
             return ""
         return f"; {faceless:,} of them without a face (skipped photographs only)"
@@ -282,21 +299,18 @@ class FaceSet:
     def of_people(self, names: Iterable[str]) -> "FaceSet":
         """Keep some people, among the skipped photographs too."""
         wanted = set(names)
-        kept = self.select(
-            np.fromiter((name in wanted for name in self.identities), bool, len(self))
-        )
-        kept.skipped = [row for row in self.skipped if row["identity"] in wanted]
-        return kept
+        skipped = [row for row in self.skipped if row["identity"] in wanted]
+        return self._with(self._rows.take(rows_of(self._rows, wanted)), skipped)
+
+    def without_people(self, names: Collection[str]) -> "FaceSet":
+        """Leave some people out, among the skipped photographs too."""
+        if not names:
+            return self
+        left_out = set(names)
+        skipped = [
+            row for row in self.skipped if row["identity"] and row["identity"] not in left_out
+        ]
+        return self._with(self._rows.take(rows_of(self._rows, left_out, others=True)), skipped)
 
     def _column(self, name: str) -> np.ndarray:
-        # Dictionary encoding lets equal texts share one Python string: eight bytes a row however
-        # long the names.
-        column = self.table[name].combine_chunks()
-        if name in ("key", "source"):
-            return column.to_numpy(zero_copy_only=False)
-        encoded = column.dictionary_encode()
-        return (
-            encoded.dictionary.to_numpy(zero_copy_only=False)[encoded.indices.to_numpy()]
-            if len(column)
-            else np.empty(0, object)
-        )
+        return as_objects(self._rows.column(name), distinct=name in ("key", "source"))

@@ -9,7 +9,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mfr_kit import tables
-from mfr_kit.data.face_set.storage import Records
 from mfr_kit.errors import KitError
 from mfr_kit.records import read_csv, read_json, shown
 
@@ -39,27 +38,10 @@ SKIPPED_COLUMNS = ("source", "identity", "condition", "clean_key", "reason", "de
 CONDITIONS = (NONMASK, MASK)
 FARTHEST = 1e5  # pixels: a landmark or a shift beyond is no measurement
 COUNTS = {"faces": int, "twins": int, "skipped": int}
-ABOUT_SHAPE = {"counts?": COUNTS, "options?": {"mask_on?": (str, None)}}
+# digests of what a row file belongs to, and fingerprints: see row_file.py
+ROW_RECORD = {name: str for name in ("table", "skipped", "file", "all", "clean")}
+ABOUT_SHAPE = {"counts?": COUNTS, "options?": {"mask_on?": (str, None)}, "rows?": ROW_RECORD}
 ADVICE = "make the face set again with `kit.py augment`, or copy the file again from where it came"
-
-
-def read_set(folder: Path) -> tuple[pa.Table, list[dict], dict, Records | None]:
-    """Read what lies in a set's folder: its rows, the skipped photographs, what `faceset.json`
-    says, and of a set of records what reads them.
-
-    Raises:
-        KitError: no face set, or a file of it that is damaged, of another shape, or of another set.
-    """
-    if not (folder / ROWS).is_file():
-        raise KitError(
-            f"{folder} is not a face set (no {ROWS} in it): make one with `python kit.py "
-            f"augment PHOTOS {folder}`"
-        )
-    skipped, about = read_skipped(folder), read_about(folder)
-    table = read_faces(folder, skipped)
-    in_records = RECORD_COLUMNS[0].name in table.column_names
-    compare_counts(folder, table, skipped, about)
-    return table, skipped, about, Records(folder) if in_records else None
 
 
 def read_faces(folder: Path, skipped: list[dict]) -> pa.Table:
@@ -74,9 +56,21 @@ def read_faces(folder: Path, skipped: list[dict]) -> pa.Table:
         KitError: damaged, a column missing or of another type, an empty field, an unknown
             condition, a key twice, a twin of nothing; names column and row.
     """
-    path = folder / ROWS
-    raw = tables.read_parquet(path, ADVICE)
-    where = str(path)
+    where = str(folder / ROWS)
+    table = check_rows(tables.read_parquet(folder / ROWS, ADVICE), where)
+    faceless = {
+        row["source"] for row in skipped if row["reason"] == NO_FACE and not row["clean_key"]
+    }
+    _refuse_twins(table, faceless, where)
+    return table
+
+
+def check_rows(raw: pa.Table, where: str) -> pa.Table:
+    """Check what each row says by itself, and return the rows in the types of `SCHEMA`.
+
+    Raises:
+        KitError: as of `read_faces`; `where` names the file.
+    """
     columns = {
         name: tables.as_text(raw, name, where, ADVICE)
         for name in ("key", "source", "identity", "condition")
@@ -97,10 +91,6 @@ def read_faces(folder: Path, skipped: list[dict]) -> pa.Table:
             columns[field.name] = numbers
     table = pa.table(columns).select([field.name for field in fields])
     _refuse_values(table, where)
-    faceless = {
-        row["source"] for row in skipped if row["reason"] == NO_FACE and not row["clean_key"]
-    }
-    _refuse_twins(table, faceless, where)
     return table
 
 
@@ -206,13 +196,12 @@ def read_about(folder: Path) -> dict:
     return read_json(path, ABOUT_SHAPE, ADVICE) if path.is_file() else {}
 
 
-def compare_counts(folder: Path, table: pa.Table, skipped: list[dict], about: dict) -> None:
+def compare_counts(folder: Path, found: dict[str, int], about: dict) -> None:
     """Say on stderr where `faceset.json` counts other rows than there are: one of the files was
     cut, edited or is of another set.
     """
     if "counts" not in about:
         return
-    found = count_rows(table, skipped)
     for name, count in found.items():
         if about["counts"][name] != count:
             file = folder / (SKIPPED if name == "skipped" else ROWS)
@@ -222,11 +211,3 @@ def compare_counts(folder: Path, table: pa.Table, skipped: list[dict], about: di
                 "edited or is of another set; what follows is of the rows that are there",
                 file=sys.stderr,
             )
-
-
-def count_rows(table: pa.Table, skipped: list[dict]) -> dict[str, int]:
-    """Count clean and really masked faces, twins, and skipped photographs, as `faceset.json`
-    does.
-    """
-    twins = pc.sum(pc.not_equal(table["clean_key"], "")).as_py() or 0
-    return {"faces": table.num_rows - twins, "twins": twins, "skipped": len(skipped)}

@@ -2,18 +2,24 @@
 
 import hashlib
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from mfr_kit.data.face_set import content
-from mfr_kit.data.face_set.faceset_files import RECORD_COLUMNS, ROWS
+from mfr_kit.data.face_set.faceset_files import ROWS
+from mfr_kit.data.face_set.mapped_rows import MappedRows
+from mfr_kit.data.face_set.rows import Rows
 from mfr_kit.data.face_set.storage import rec_path
+
+NAMES = ("key", "identity", "condition", "clean_key")
 
 
 def fingerprint_of(
-    folder: Path, table: pa.Table, skipped: list[dict], encoded: Callable[[int], bytes]
+    folder: Path, rows: Rows, skipped: list[dict], encoded: Callable[[int], bytes]
 ) -> str:
     """SHA-256 over names, conditions, masks and image digests of rows: equal for equal faces.
 
@@ -21,37 +27,108 @@ def fingerprint_of(
 
     Args:
         folder: of the set.
-        table: rows in `SCHEMA`.
+        rows: of the set, or of a selection.
         skipped: rows in `SKIPPED_COLUMNS`.
         encoded: reads the image file of a row, as it is stored.
     """
+    replaced = _find_replaced(folder, rows, encoded)
+    if not replaced and isinstance(rows, MappedRows) and rows.extent:
+        return rows.file.record[rows.extent]
+    return hash_rows(rows, skipped, replaced)
+
+
+def hash_rows(rows: Rows, skipped: list[dict], replaced: dict[int, str] | None = None) -> str:
+    """Compute a fingerprint, a part of the rows at a time.
+
+    Args:
+        rows: to hash.
+        skipped: rows in `SKIPPED_COLUMNS`.
+        replaced: digests that images have, by row, in place of those of the table.
+    """
     digest = hashlib.sha256()
-    for name in ("key", "identity", "condition", "clean_key"):
-        digest.update("\n".join(table[name].to_pylist()).encode() + b"\0")
-    digest.update("\n".join(_digests(folder, table, encoded)).encode() + b"\0")
+    for name in NAMES:
+        _update(digest, rows.slices(name))
+    _update(digest, _digests(rows, replaced or {}))
     for row in skipped:
         facts = "\t".join(row[name] for name in ("source", "identity", "condition", "reason"))
         digest.update(facts.encode() + b"\n")
     return digest.hexdigest()
 
 
-def _digests(folder: Path, table: pa.Table, encoded: Callable[[int], bytes]) -> list[str]:
-    """The digests of the images as they are now; says on the screen which are not those of the
-    table.
-    """
-    digests, keys = table["digest"].to_pylist(), table["key"].to_pylist()
-    places, files = keys, (f"{folder}/{key}" for key in keys)
-    if RECORD_COLUMNS[0].name in table.column_names:
-        shards, records = (table[field.name].to_pylist() for field in RECORD_COLUMNS)
-        places = [f"{shard} {record}" for shard, record in zip(shards, records, strict=True)]
-        files = (str(rec_path(folder, shard)) for shard in sorted(set(shards)))
-    replaced = content.find_replaced(places, digests, files, encoded)
-    claimed = [index for index in replaced if digests[index]]
-    for index, now in replaced.items():
-        digests[index] = now
+def _update(digest, parts: Iterable[pa.Array]) -> None:
+    """Hash texts as lines, and a NUL after the last."""
+    first = True
+    for part in parts:
+        if not first:
+            digest.update(b"\n")
+        ends = pa.array([0, len(part)], pa.int32())
+        whole = pa.ListArray.from_arrays(ends, part.cast(pa.string()))
+        digest.update(pc.binary_join(whole, "\n")[0].as_buffer())
+        first = False
+    digest.update(b"\0")
+
+
+def _digests(rows: Rows, replaced: dict[int, str]) -> Iterator[pa.Array]:
+    """Yield the digests of the images as they are."""
+    places, start = np.array(sorted(replaced), np.int64), 0
+    for part in rows.slices("digest"):
+        own = places[slice(*np.searchsorted(places, (start, start + len(part))))]
+        if len(own):
+            texts = part.to_pylist()
+            for row in own.tolist():
+                texts[row - start] = replaced[row]
+            yield pa.array(texts, pa.string())
+        else:
+            yield part
+        start += len(part)
+
+
+def _find_replaced(folder: Path, rows: Rows, encoded: Callable[[int], bytes]) -> dict[int, str]:
+    """Find the images that are not those of the table; says on the screen how many there are."""
+    lines: Iterable[str]
+    if isinstance(rows, MappedRows):
+        everything = MappedRows(rows.file)
+        known = f"all rows of {rows.file.record['table']}"
+        if rows.in_records and content.are_as_listed([known], _paths(folder, everything)):
+            return {}
+        lines = [known if rows.extent == "all" else f"{rows.digest()} of {known}"]
+    else:
+        lines = _lines(rows)
+    paths = _paths(folder, rows)
+    replaced = content.find_replaced(lines, _texts(rows, "digest"), len(rows), paths, encoded)
+    _say_replaced(folder, rows, replaced)
+    return replaced
+
+
+def _paths(folder: Path, rows: Rows) -> Iterable[str]:
+    """Name the files that hold the images of rows."""
+    if rows.in_records:
+        return [str(rec_path(folder, shard)) for shard in rows.shards()]
+    return (f"{folder}/{key}" for key in _texts(rows, "key"))
+
+
+def _lines(rows: Rows) -> Iterator[str]:
+    """Name where each image is, and its digest."""
+    places = _texts(rows, "key")
+    if rows.in_records:
+        numbers = (rows.column(name).to_pylist() for name in ("shard", "record"))
+        places = (f"{shard} {record}" for shard, record in zip(*numbers, strict=True))
+    for place, digest in zip(places, _texts(rows, "digest"), strict=True):
+        yield f"{place}\n{digest}"
+
+
+def _texts(rows: Rows, name: str) -> Iterator[str]:
+    for part in rows.slices(name):
+        yield from part.to_pylist()
+
+
+def _say_replaced(folder: Path, rows: Rows, replaced: dict[int, str]) -> None:
+    if not replaced:
+        return
+    order = sorted(replaced)
+    listed = rows.take(np.array(order)).column("digest").to_pylist()
+    claimed = [row for row, digest in zip(order, listed, strict=True) if digest]
     if claimed:
-        difference = f"{len(claimed)} of its {len(keys)} images are not those that {ROWS} names"
-        first = keys[min(claimed)]
-        line = f"note: {folder}: {difference} (first {first}): taken as they are now"
+        difference = f"{len(claimed)} of its {len(rows)} images are not those that {ROWS} names"
+        line = f"note: {folder}: {difference} (first {rows.key(claimed[0])}): taken as they are now"
         print(line, file=sys.stderr)
-    return digests

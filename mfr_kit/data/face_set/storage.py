@@ -7,21 +7,40 @@ records has, say where it lies.
 
 import os
 import re
+import struct
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
+from mfr_kit.data.record_index import USUAL_BYTES
 from mfr_kit.data.record_reader import RecordReader
-from mfr_kit.data.recordio import frame, pack, unpack
+from mfr_kit.data.recordio import MAGIC, frame, pack, unpack
 from mfr_kit.errors import KitError
 
 MOST_RECORDS = 1 << 24  # the header's numbers are float32, which is exact up to here
 _HEADER_BYTES = len(frame(pack((0, 0), b"")))
+_HEAD = struct.Struct("<IIIfQQ")  # of a record: magic number, length; flag, label, id, id2
+_IMAGE_AT = _HEAD.size
+_pread = getattr(os, "pread", None)  # Windows has none
 
 
 def rec_path(folder: Path, shard: int) -> Path:
     """Name a shard's `.rec`."""
     return folder / f"faces-{shard:05d}.rec"
+
+
+def read_image_file(path: Path, named_in: Path) -> bytes:
+    """Read an image that is a file of its own.
+
+    Raises:
+        KitError: it cannot be read.
+    """
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise KitError(
+            f"{path}: named in {named_in} but cannot be read ({error.strerror})"
+        ) from None
 
 
 class Records:
@@ -32,17 +51,50 @@ class Records:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._readers: dict[int, RecordReader] = {}
+        self._files: dict[int, BinaryIO] = {}
 
-    def read(self, shard: int, record: int) -> bytes:
+    def read(
+        self, shard: int, record: int, offset: int | None = None, size: int | None = None
+    ) -> bytes:
         """Return an encoded image.
 
+        Args:
+            shard: number of the `.rec`.
+            record: key in it.
+            offset: where the record begins, if known: then no index is read, unless another record
+                lies there.
+            size: bytes to read there.
         Raises:
             KitError: missing or damaged file, or no such record; names file and key.
         """
+        if offset is not None and _pread is not None:
+            image = self._read_at(shard, record, offset, min(size or USUAL_BYTES, USUAL_BYTES))
+            if image is not None:
+                return image
         reader = self._readers.get(shard)
         if reader is None:
             reader = self._readers[shard] = RecordReader(rec_path(self.folder, shard))
         return bytes(unpack(reader.read(record), f"{reader.path}: key {record}").data)
+
+    def _read_at(self, shard: int, record: int, offset: int, size: int) -> bytes | None:
+        """Return the image of the record at an offset; None where that is another one, or one that
+        does not lie there whole.
+        """
+        file = self._files.get(shard)
+        if file is None:
+            path = rec_path(self.folder, shard)
+            if not path.is_file():
+                return None
+            file = self._files[shard] = path.open("rb", buffering=0)
+        assert _pread is not None  # asked for before
+        block = _pread(file.fileno(), size, offset)
+        if len(block) < _IMAGE_AT:
+            return None
+        magic, word, flag, _, number, _ = _HEAD.unpack_from(block)
+        end = 8 + word  # a record in several parts says so in the word, which is then too large
+        if magic != MAGIC or flag or number != record or not _IMAGE_AT <= end <= len(block):
+            return None
+        return block[_IMAGE_AT:end]
 
     def __getstate__(self) -> dict:
         return {"folder": self.folder}
