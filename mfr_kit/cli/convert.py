@@ -18,13 +18,16 @@ def add_to(app: Any) -> None:
     def convert(
         src: Annotated[
             Path,
-            typer.Argument(help="Training set: folder of people, .rec, image list or face set."),
+            typer.Argument(
+                help="Training set: folder of people, .rec, image list, face set, WebDataset's "
+                ".tar or Hugging Face's .parquet (or a folder or 'pattern-*' of them)."
+            ),
         ],
         dst: Annotated[
             Path,
             typer.Argument(
-                help="New set: .rec, .txt or .lst tell the format, a name without suffix is a "
-                "folder."
+                help="New set: .rec, .txt, .lst, .tar or .parquet tell the format, a name without "
+                "suffix is a folder."
             ),
         ],
         read_as: Annotated[

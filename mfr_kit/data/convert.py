@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from mfr_kit import registry
+from mfr_kit.data.formats._samples import is_pattern
 from mfr_kit.data.images import decode_rgb
 from mfr_kit.data.photographs.folder_checks import refuse_overlap
 from mfr_kit.data.photographs.skipped_list import write_skipped
@@ -52,7 +53,7 @@ def open_any(
         KitError: it does not exist, no format recognises it, or it holds no photograph.
     """
     path = Path(path)
-    if not path.exists():
+    if not path.exists() and not is_pattern(path):
         raise KitError(f"there is no {path}")
     known = registry.names(FORMATS)
     chosen = format or next(
@@ -237,6 +238,7 @@ def _skipped(source: TrainingSet, index: int, problem: KitError) -> dict:
 
 def _format_for(dst: Path) -> str:
     suffixes = {".rec": "recordio", ".txt": "image-list", ".lst": "image-list", "": "folder"}
+    suffixes |= {".tar": "webdataset", ".parquet": "hf-parquet"}
     if dst.suffix.lower() not in suffixes:
         raise KitError(
             f"{dst}: which format? Say it with --to ({', '.join(registry.names(FORMATS))})"

@@ -9,6 +9,7 @@ import numpy as np
 
 from mfr_kit import files
 from mfr_kit.data.face_set.faceset_files import SKIPPED_COLUMNS
+from mfr_kit.data.formats import hf_parquet, webdataset
 from mfr_kit.data.images import is_image_file, read_image_file
 from mfr_kit.data.photographs.folder_checks import refuse_set, survey
 from mfr_kit.data.photographs.layout import lay_out
@@ -23,6 +24,7 @@ def recognises(path: Path) -> bool:
         path.is_dir()
         and not (path / "faces.parquet").exists()
         and not any(item.suffix.lower() == ".rec" for item in path.iterdir() if item.is_file())
+        and not any(other.recognises(path) for other in (hf_parquet, webdataset))
     )
 
 
