@@ -135,11 +135,11 @@ def write(folder: Path, parts: Iterator[pa.Table]) -> None:
 def begin(folder: Path) -> dict[str, float]:
     """Do what a rank does before its first step, in this process; returns seconds and MB."""
     clock = [time.perf_counter()]
-    from mfr_kit.data.face_set.faceset import FaceSet
+    from mfr_kit.training import people
     from mfr_kit.training.views.loader import BatchPlan, every_face
 
     clock.append(time.perf_counter())
-    faces = FaceSet.open(folder)
+    faces = people.split(folder, people.PeopleLists(), {}).train
     clock.append(time.perf_counter())
     resident = peak_mb()
     labels = faces.codes

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import nn
 
@@ -96,8 +95,7 @@ def _store(
     """Open the banks of bare and masked faces, embedding what is missing."""
     clean = bank.fill(root, faces, recogniser, batch=batch, dtype=dtype)
     masked = [bank.store(root, view, recogniser, batch=batch, dtype=dtype) for view in views]
-    labels = np.unique(faces.identities.astype(str), return_inverse=True)[1].astype(np.int64)
-    return adapter.Stored(clean, masked, labels)
+    return adapter.Stored(clean, masked, faces.labels)
 
 
 def _validator(validation: Validation, recogniser: Embedder) -> Callable[[nn.Module], Result]:

@@ -123,14 +123,19 @@ def choose(
             list is empty or cannot be read.
     """
     exact = set(known)
-    spelled: dict[str, list[str]] = {}
+    other_forms: dict[str, list[str]] = {}  # of names that are not in the form they are compared in
     for name in exact:
-        spelled.setdefault(nfc(name), []).append(name)
-    hashed = [name for name in spelled if name.startswith("#")]
+        if not unicodedata.is_normalized("NFC", name):
+            other_forms.setdefault(nfc(name), []).append(name)
+    hashed = [name for name in (*exact, *other_forms) if name.startswith("#")]
+
+    def spelled(form: str) -> list[str]:
+        return [*([form] if form in exact else []), *other_forms.get(form, [])]
+
     found: dict[str, None] = {}
     entries, repeated, unknown = 0, 0, []
     for number, line in read_lines(path, what):
-        names = next((spelled[form] for form in readings(line, root) if form in spelled), None)
+        names = next(filter(None, map(spelled, readings(line, root))), None)
         if names is None and _is_comment(line, hashed):
             continue
         entries += 1

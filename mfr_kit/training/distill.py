@@ -66,7 +66,7 @@ def _distill(options: RunOptions, device: torch.device, ranks: Ranks) -> Path:
     student, size, start = networks.make_student(options.student_spec, teacher, options.teacher)
     preflight.check_student(options.student, student, options.batch_size, options.frozen_norms)
     student = networks.put(student, device, options.channels_last)
-    classes, sizes = len(set(faces.identities)), (size, teacher.embedding_size)
+    classes, sizes = faces.identity_count, (size, teacher.embedding_size)
     head = method.make_head(classes, teacher.embedding_size)
     state = networks.make_state(
         student, sizes, head, options.descent, options.layers, options.ema > 0, options.precision

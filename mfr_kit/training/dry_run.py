@@ -41,7 +41,7 @@ def estimate(options: RunOptions) -> str:
     method, stored = options.chosen_method, options.bank_settings
     faces, _, seen = people.split(options.data, options.lists, options.ancestors)
     teacher = networks.load_teacher(options.teacher_spec, options.device)
-    persons = len(set(faces.identities))
+    persons = faces.identity_count
     course = options.pace.course_over(len(faces), ranks.world)
     banked = len(faces) if method.uses_teacher else 0
     left = bank.missing(stored.root, faces, teacher, stored.dtype) if banked else 0

@@ -54,9 +54,7 @@ def split(data: Path, given: PeopleLists, ancestors: dict[str, str], echo: bool 
     everything = FaceSet.open(data)
     validation = _names([given.val] if given.val else [], "val", everything, given, echo)
     kept_out = _names(given.holdout, "holdout", everything, given, echo)
-    if given.train is None:
-        wanted = set(everything.people) - validation - kept_out
-    else:
+    if given.train is not None:
         wanted = _names([given.train], "train", everything, given, echo)
         _refuse_shared(given, wanted & validation, "--train-people", "--val-people")
         _refuse_shared(given, wanted & kept_out, "--train-people", "--holdout-people")
@@ -65,11 +63,14 @@ def split(data: Path, given: PeopleLists, ancestors: dict[str, str], echo: bool 
         for names, flag in ((validation, "--val-people"), (kept_out, "--holdout-people")):
             shared = set(trained.among(groups, names))
             _refuse_shared(given, shared, flag, f"the people that the {kind} was trained on")
-    seen = everything.of_people(wanted)
+    if given.train is None:
+        seen = everything.without_people(validation | kept_out)
+    else:
+        seen = everything.of_people(wanted)
     train = seen.clean()
-    if len(set(train.identities)) < 2:
+    if train.identity_count < 2:
         raise KitError(
-            f"{data} has clean faces of {len(set(train.identities))} training people; at "
+            f"{data} has clean faces of {train.identity_count} training people; at "
             "least two are needed (--train-people)"
         )
     if not validation:
@@ -114,7 +115,7 @@ def remember(folder: Path, faces: FaceSet, held: FaceSet | None, ancestors: dict
         ancestors: as in `split`.
     """
     groups = [group for part in _groups_of(ancestors).values() for group in part]
-    trained.store(folder, faces.identities, trained.digested(groups, faces.fingerprint))
+    trained.store(folder, faces.names, trained.digested(groups, faces.fingerprint))
     (folder / VALIDATED).unlink(missing_ok=True)  # of a start that was refused
     if held is not None:
         lists.write_names(folder / VALIDATED, held.people)
@@ -128,7 +129,7 @@ def expect_same(folder: Path, faces: FaceSet, held: FaceSet | None) -> None:
             not checked.
     """
     for name, now, file in (
-        ("training", set(faces.identities), trained.TRAINED),
+        ("training", set(faces.names), trained.TRAINED),
         ("validation", set() if held is None else set(held.people), VALIDATED),
     ):
         if not (folder / trained.TRAINED).is_file():

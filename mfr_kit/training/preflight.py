@@ -90,7 +90,7 @@ def check_pass(batch: int, faces: FaceSet, sampling: str, world: int, method: Me
         KitError: names what would do.
     """
     by_person = sampling == "identities"
-    shown = len(set(faces.identities)) if by_person else len(faces)
+    shown = faces.identity_count if by_person else len(faces)
     check_batch(batch, shown, "people" if by_person else "faces", world)
     compared = batch * world if method.gathers else batch
     if compared <= FEW:

@@ -38,7 +38,7 @@ class Relations:
     """
 
     bank: bank.Bank | None  # None where no loss looks at the teacher
-    labels: np.ndarray  # (N,) int64
+    labels: np.ndarray  # (N,) whole numbers; int32, read-only, of a face set
     prototypes: Tensor  # (C, D) unit rows, on the device; (C, 0) without a bank
     partners: mining.Partners | None  # for methods that mine
 
@@ -162,7 +162,6 @@ def describe(
         teacher: lineage entry of what taught it, None if nothing did.
         parent: lineage entry of the initial weights, None for random ones.
     """
-    people = len(set(faces.identities))
     own_masks = {}
     if masks.folder or masks.mix:
         own_masks[MASKS_DIGEST] = library.fingerprint(masks.folder, masks.mix)
@@ -172,7 +171,7 @@ def describe(
                 "name": faces.name,
                 "fingerprint": faces.fingerprint,
                 "faces": len(faces),
-                "people": people,
+                "people": faces.identity_count,
             }
         ],
         "teacher": teacher,
@@ -213,10 +212,10 @@ def relate(
         ranks: of which the first one shows how far the bank is.
         seed: of the draw of partners.
     """
-    names, labels = np.unique(faces.identities.astype(str), return_inverse=True)
-    labels = labels.astype(np.int64)
+    labels = faces.codes
     if not method.uses_teacher:
-        return Relations(None, labels, torch.empty(len(names), 0, device=device), None)
+        unused = torch.empty(faces.identity_count, 0, device=device)
+        return Relations(None, labels, unused, None)
 
     stored = bank.fill(
         settings.root,

@@ -116,7 +116,8 @@ class Stepper:
         with autocast(self.device, self.numerics.precision):
             student = self.network(pixels)
         student = student.float()
-        labels = send(torch.from_numpy(self.relations.labels[views.indices]), self.device)
+        own = self.relations.labels[views.indices].astype(np.int64)
+        labels = send(torch.from_numpy(own), self.device)
         batch = Batch(
             student,
             self._targets(feed, images, student),

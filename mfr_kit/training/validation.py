@@ -57,13 +57,13 @@ class Validation:
 
     def __init__(self, faces: FaceSet, load_masks: Callable, batch: int = 64):
         self.faces, self.batch = faces, batch
-        self.draws_masks = not (faces.conditions == "mask").any()
+        self.draws_masks = not faces.masked.any()
         self._views = Views(RECIPE, load_masks()) if self.draws_masks else None
         dummy = np.ones((len(faces), 1), np.float32)
         clean, masked = self._sides(dummy, dummy)
         self.about = {
             "set": faces.name,
-            "people": len(set(faces.identities)),
+            "people": faces.identity_count,
             "masks": "drawn here" if self.draws_masks else "the set's own",
         }
         self.far = _smallest_far(

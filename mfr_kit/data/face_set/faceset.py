@@ -303,13 +303,13 @@ class FaceSet:
         return self._with(self._rows.take(rows_of(self._rows, wanted)), skipped)
 
     def without_people(self, names: Collection[str]) -> "FaceSet":
-        """Leave some people out, among the skipped photographs too."""
-        if not names:
-            return self
+        """Leave some people out, and skipped photographs that are theirs or nobody's."""
         left_out = set(names)
         skipped = [
             row for row in self.skipped if row["identity"] and row["identity"] not in left_out
         ]
+        if not left_out:
+            return self._with(self._rows.people(), skipped)
         return self._with(self._rows.take(rows_of(self._rows, left_out, others=True)), skipped)
 
     def _column(self, name: str) -> np.ndarray:

@@ -39,7 +39,8 @@ CONDITIONS = (NONMASK, MASK)
 FARTHEST = 1e5  # pixels: a landmark or a shift beyond is no measurement
 COUNTS = {"faces": int, "twins": int, "skipped": int}
 # digests of what a row file belongs to, and fingerprints: see row_file.py
-ROW_RECORD = {name: str for name in ("table", "skipped", "file", "all", "clean")}
+ROW_RECORD: dict[str, type] = dict.fromkeys(("table", "skipped", "file"), str)
+ROW_RECORD |= dict.fromkeys(("all", "clean", "people", "clean_people"), str)
 ABOUT_SHAPE = {"counts?": COUNTS, "options?": {"mask_on?": (str, None)}, "rows?": ROW_RECORD}
 ADVICE = "make the face set again with `kit.py augment`, or copy the file again from where it came"
 

@@ -91,7 +91,7 @@ def _find_replaced(folder: Path, rows: Rows, encoded: Callable[[int], bytes]) ->
         known = f"all rows of {rows.file.record['table']}"
         if rows.in_records and content.are_as_listed([known], _paths(folder, everything)):
             return {}
-        lines = [known if rows.extent == "all" else f"{rows.digest()} of {known}"]
+        lines = [known if rows.digest() == "all" else f"{rows.digest()} of {known}"]
     else:
         lines = _lines(rows)
     paths = _paths(folder, rows)

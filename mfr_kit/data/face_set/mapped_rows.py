@@ -13,6 +13,9 @@ from mfr_kit.data.face_set.faceset_files import RECORD_COLUMNS, SCHEMA
 from mfr_kit.data.face_set.row_file import GONE, NO_TWIN, RowFile
 
 SLICE = 1 << 16  # rows whose texts are held at a time
+EXTENTS = ("all", "clean", "people", "clean_people")
+_CLEAN = dict(zip((*EXTENTS, None), ("clean", "clean", *["clean_people"] * 2, None), strict=True))
+_PEOPLE = dict(zip((*EXTENTS, None), (*["people", "clean_people"] * 2, None), strict=True))
 TYPES = {field.name: field.type for field in (*SCHEMA, *RECORD_COLUMNS)}
 
 
@@ -33,7 +36,9 @@ class MappedRows:
     Args:
         file: of the set.
         chosen: (N,) integer rows of the file; None for all, in order.
-        extent: "all" rows of the set, the "clean" ones, or None for another selection.
+        extent: which fingerprint of the row file these rows have: of "all" rows, the "clean" ones;
+            of "people" or "clean_people", who leave out what was skipped and is nobody's; None for
+            any other selection.
     """
 
     def __init__(
@@ -51,6 +56,11 @@ class MappedRows:
 
     def __setstate__(self, state: dict) -> None:
         self.__init__(**state)  # type: ignore[misc]  # nobody inherits from it
+
+    @property
+    def are_whole(self) -> bool:
+        """Whether these are all rows of the file, so that each of `names` has one."""
+        return self._chosen is None
 
     @functools.cached_property
     def codes(self) -> np.ndarray:
@@ -146,11 +156,14 @@ class MappedRows:
 
     def clean(self) -> "MappedRows":
         """Keep the faces without a mask."""
-        masked = self.masked
-        extent = "clean" if self.extent in ("all", "clean") else None
+        masked, extent = self.masked, _CLEAN.get(self.extent)
         if not masked.any():
             return MappedRows(self.file, self._chosen, extent)
         return MappedRows(self.file, self.take(np.flatnonzero(~masked))._chosen, extent)
+
+    def people(self) -> "MappedRows":
+        """The same rows, for a set without what was skipped and is nobody's."""
+        return MappedRows(self.file, self._chosen, _PEOPLE.get(self.extent))
 
     def _row(self, row: int) -> int:
         return row if self._chosen is None else int(self._chosen[row])

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 from mfr_kit.data.face_set.faceset_files import MASK, NO_FACE, ROWS, SKIPPED, check_rows
 from mfr_kit.data.face_set.faceset_files import read_skipped as read_skipped_rows
 from mfr_kit.data.face_set.fingerprint import hash_rows
-from mfr_kit.data.face_set.mapped_rows import MappedRows
+from mfr_kit.data.face_set.mapped_rows import EXTENTS, MappedRows
 from mfr_kit.data.face_set.row_file import (
     GONE,
     NO_TWIN,
@@ -104,11 +104,7 @@ class RowFileWriter:
         if not _twins_hold(file, skipped):
             path.unlink()
             return None
-        everything = MappedRows(file)
-        record["all"] = hash_rows(everything, skipped)
-        bare = [row for row in skipped if row["condition"] != MASK]
-        record["clean"] = hash_rows(everything.clean(), bare)
-        return record
+        return record | _fingerprints(MappedRows(file), skipped)
 
     def _append(self, name: str, values: np.ndarray) -> None:
         if name not in self._columns:
@@ -215,6 +211,23 @@ def _clean_rows(clean: np.ndarray, keys: np.ndarray, order: np.ndarray) -> np.nd
         wanted = clean[rows][twins]
         places = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
         found[rows.start + twins] = np.where(keys[places] == wanted, order[places], GONE)
+    return found
+
+
+def _fingerprints(rows: MappedRows, skipped: list[dict]) -> dict[str, str]:
+    """Compute the fingerprints of each extent of rows; equal ones once."""
+    found: dict[str, str] = {}
+    known: dict[tuple, str] = {}
+    for extent in EXTENTS:
+        listed, chosen = skipped, rows
+        if "people" in extent:
+            listed = [row for row in listed if row["identity"]]
+        if "clean" in extent:
+            listed, chosen = [row for row in listed if row["condition"] != MASK], rows.clean()
+        what = (len(chosen), *map(id, listed))
+        if what not in known:
+            known[what] = hash_rows(chosen, listed)
+        found[extent] = known[what]
     return found
 
 

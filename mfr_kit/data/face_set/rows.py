@@ -97,6 +97,10 @@ class TableRows:
         """Keep some rows, by index."""
         return TableRows(self.table.take(pa.array(rows, pa.int64())))
 
+    def people(self) -> "TableRows":
+        """The same rows."""
+        return self
+
     def clean(self) -> "TableRows":
         """Keep the faces without a mask."""
         return self.take(np.flatnonzero(~self.masked))
@@ -107,6 +111,8 @@ Rows = TableRows | MappedRows
 
 def have_rows(rows: Rows) -> np.ndarray:
     """(C,) bool: which of the rows' `names` any row has."""
+    if isinstance(rows, MappedRows) and rows.are_whole:
+        return np.ones(len(rows.names), bool)
     return count(rows.codes, len(rows.names)) > 0
 
 

@@ -16,7 +16,7 @@ import torch
 from tqdm import tqdm
 
 from mfr_kit.claims import POLL_S, Claims, WaitNote
-from mfr_kit.data.face_set.faceset import MASK, FaceSet
+from mfr_kit.data.face_set.faceset import FaceSet
 from mfr_kit.errors import KitError
 from mfr_kit.losses._batch import unit
 from mfr_kit.models import identity
@@ -27,6 +27,7 @@ from mfr_kit.models.sanity import ConstantCheck, refuse_broken
 from mfr_kit.models.torch_embedder import embed_stream
 from mfr_kit.training.teacher import bank_place
 from mfr_kit.training.teacher.bank_table import Table
+from mfr_kit.training.teacher.batch_keys import BatchKeys
 
 CLAIMS = "claims"  # folder, beside a bank that is being filled
 SAVE_EVERY = 128  # batches; what an interruption costs at most
@@ -133,7 +134,7 @@ def fill(
     Raises:
         KitError: a masked face in the set, or what `store` raises.
     """
-    if (faces.conditions == MASK).any():
+    if faces.masked.any():
         raise KitError(
             f"{faces.name} holds masked faces: the teacher's bank is made of clean ones only"
         )
@@ -263,7 +264,7 @@ def _compute(
     readers = DECODERS if on_cpu else min(DECODERS_FOR_DEVICE, os.cpu_count() or 1)
     for start, images, both in embed_stream(teacher, _images(faces, noted(), batch, readers), True):
         stop = start + len(images)
-        refuse_broken(teacher.name, both, np.tile(faces.keys[start:stop], 2))
+        refuse_broken(teacher.name, both, BatchKeys(faces, start, len(images)))
         constant.see(images, both[: len(images)])
         rows[start:stop] = _cast(teacher.name, both, rows.dtype).swapaxes(0, 1)
         bar.update(len(images))

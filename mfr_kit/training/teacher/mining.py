@@ -23,6 +23,7 @@ from mfr_kit.training.teacher.bank import CLAIMS, Bank
 
 BLOCK_VALUES = 1 << 25  # similarities held at a time: 128 MiB
 BLOCK_VALUES_ON_CUDA = 1 << 28  # 1 GiB, since a device is idle where products are small
+BLOCK_LABELS = 1 << 20  # labels hashed at a time
 GROUP = 16  # columns that are first compared by their maximum
 # keeps the draw of partners apart from the draw of the view, which has the same (seed, epoch,
 # index)
@@ -33,7 +34,7 @@ def stored_prototypes(bank: Bank, labels: np.ndarray) -> Tensor:
     """Return what `prototypes` gives, computed by one of the processes that share a bank, and kept
     beside it.
     """
-    described = {"bank": bank.folder.name, "labels": hashlib.blake2b(labels.data).hexdigest()}
+    described = {"bank": bank.folder.name, "labels": _digest(labels)}
     kept = StoredArray(bank.folder / f"prototypes-{described['labels'][:16]}.npy", described)
     task = "averages the bank into prototypes"
     return torch.from_numpy(_once(kept, task, lambda: prototypes(bank, labels).numpy()))
@@ -52,6 +53,14 @@ def _once(kept: StoredArray, task: str, compute: Callable[[], np.ndarray]) -> np
             found = compute()
             kept.write(found)
     return found
+
+
+def _digest(labels: np.ndarray) -> str:
+    """Hash labels as int64, whatever they are, a part at a time."""
+    digest = hashlib.blake2b()
+    for start in range(0, len(labels), BLOCK_LABELS):
+        digest.update(labels[start : start + BLOCK_LABELS].astype(np.int64).data)
+    return digest.hexdigest()
 
 
 def prototypes(bank: Bank, labels: np.ndarray, block: int = 8192) -> Tensor:

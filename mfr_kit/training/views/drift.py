@@ -34,15 +34,14 @@ def measure_twins(faces: FaceSet) -> np.ndarray | None:
     """
     if faces.about.get("options", {}).get("mask_on") != "photo":
         return None
-    twins = np.flatnonzero(faces.clean_keys != "")
-    wanted = set(faces.clean_keys[twins])
-    rows = {key: row for row, key in enumerate(faces.keys) if key in wanted}
-    twins = np.array([twin for twin in twins if faces.clean_keys[twin] in rows], np.int64)
+    clean = faces.clean_rows
+    if clean is None:
+        return None
+    twins = np.flatnonzero(clean >= 0)
     if len(twins) < FEWEST:
         return None
     return from_clean_to_twin(
-        faces.similarities[[rows[key] for key in faces.clean_keys[twins]]],
-        faces.similarities[twins],
+        faces.select(clean[twins]).similarities, faces.select(twins).similarities
     )
 
 

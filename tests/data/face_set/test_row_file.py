@@ -180,3 +180,31 @@ def test_records_that_moved_are_found_by_their_index(tmp_path):
     again = FaceSet.open(tmp_path / "set")
     assert [again.encoded(row) for row in range(len(again))] == wanted
     assert again._records._readers
+
+
+@pytest.mark.parametrize("stray", [False, True])
+def test_the_fingerprints_written_are_those_computed(tmp_path, stray):
+    made = write_faceset(tmp_path / "set", 3, 2)
+    lost = dict.fromkeys(("clean_key", "detail", "identity", "condition"), "")
+    skipped = [lost | {"source": "stray.txt", "reason": "no_person"}] if stray else []
+    own = {"identity": "p00", "condition": "mask", "reason": "no_face"}
+    skipped.append(lost | own | {"source": "p00/9.jpg"})
+    write_rows(made.folder, [(made.table.to_pylist(), skipped)], {})
+    faces = FaceSet.open(made.folder)
+    assert isinstance(faces._rows, MappedRows)
+    shutil.copytree(made.folder, tmp_path / "old")
+    (tmp_path / "old" / "faces.arrow").unlink()
+    old, found = FaceSet.open(tmp_path / "old"), set()
+    for choose in (
+        lambda faces: faces,
+        lambda faces: faces.clean(),
+        lambda faces: faces.without_people([]),
+        lambda faces: faces.without_people([]).clean(),
+        lambda faces: faces.clean().without_people([]),
+    ):
+        one, other = choose(faces), choose(old)
+        assert one._rows.extent and one.skipped == other.skipped
+        assert faces.about["rows"][one._rows.extent] == one.fingerprint == other.fingerprint
+        found.add(one.fingerprint)
+    assert len(found) == (4 if stray else 2)
+    assert old.without_people([]).fingerprint == old.of_people(old.people).fingerprint
