@@ -36,7 +36,8 @@ from mfr_kit.masks import library
 from mfr_kit.masks.render import render
 from mfr_kit.seeding import rng_for
 from mfr_kit.training.views import drift
-from mfr_kit.training.views.loader import BatchPlan, StudentViews, batches, every_face
+from mfr_kit.training.views.loader import BatchPlan, StudentViews, batches
+from mfr_kit.training.views.order import every_face
 from mfr_kit.training.views.photometry import photometry, seed
 from mfr_kit.training.views.view import ViewRecipe, move
 

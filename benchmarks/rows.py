@@ -136,7 +136,8 @@ def begin(folder: Path) -> dict[str, float]:
     """Do what a rank does before its first step, in this process; returns seconds and MB."""
     clock = [time.perf_counter()]
     from mfr_kit.training import people
-    from mfr_kit.training.views.loader import BatchPlan, every_face
+    from mfr_kit.training.views.loader import BatchPlan
+    from mfr_kit.training.views.order import every_face
 
     clock.append(time.perf_counter())
     faces = people.split(folder, people.PeopleLists(), {}).train

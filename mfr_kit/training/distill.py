@@ -22,12 +22,10 @@ from mfr_kit.training.validation import Validation
 from mfr_kit.training.views import drift
 from mfr_kit.training.views.loader import (
     BatchPlan,
-    Order,
     StudentViews,
     batches,
-    every_face,
-    every_person,
 )
+from mfr_kit.training.views.order import Order, every_face, every_person
 from mfr_kit.training.views.view_renderer import ViewRenderer, renders_there
 
 
@@ -90,8 +88,16 @@ def _distill(options: RunOptions, device: torch.device, ranks: Ranks) -> Path:
         network = networks.join(state, ranks, device, options.wrapping)
         rules = (options.numerics, options.targets, options.regularisation, renderer)
         stepper = Stepper(network, method, relations, live_teacher, faces, ranks, device, *rules)
-        order = _order(options.sampling, relations.labels, options.seed)
-        plan = _plan(order, options.batch_size, course, state.step, ranks)
+        order = _order(options.sampling, relations.labels, options.seed, options.block)
+        at = state.step * course.accumulate
+        plan = BatchPlan(
+            order,
+            options.batch_size,
+            course.total * course.accumulate,
+            start=at,
+            rank=(ranks.rank, ranks.world),
+            by_place=options.block > 0,
+        )
         loader = batches(dataset, plan, options.workers, pin=device.type == "cuda")
         shown, board = ranks.first, options.tensorboard
         with open_journal(out, state.step, course.total, shown=shown, board=board) as journal:
@@ -109,14 +115,9 @@ def _renderer(dataset: StudentViews, device: torch.device) -> ViewRenderer | Non
     return ViewRenderer(masks, device) if dataset.planned else None
 
 
-def _order(sampling: str, labels: np.ndarray, seed: int) -> Order:
+def _order(sampling: str, labels: np.ndarray, seed: int, block: int) -> Order:
     by_person = sampling == "identities"
-    return every_person(labels, seed) if by_person else every_face(len(labels), seed)
-
-
-def _plan(order: Order, batch: int, course: Course, step: int, ranks: Ranks) -> BatchPlan:
-    start, end = step * course.accumulate, course.total * course.accumulate
-    return BatchPlan(order, batch, end, start=start, rank=(ranks.rank, ranks.world))
+    return every_person(labels, seed, block) if by_person else every_face(len(labels), seed, block)
 
 
 def _train(

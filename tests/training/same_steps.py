@@ -20,7 +20,8 @@ from mfr_kit.training.settings import Descent, Layers, Numerics, Regularisation,
 from mfr_kit.training.step import Stepper
 from mfr_kit.training.teacher import mining
 from mfr_kit.training.teacher.bank import Bank
-from mfr_kit.training.views.loader import BatchPlan, ViewBatch, every_face
+from mfr_kit.training.views.loader import BatchPlan, ViewBatch
+from mfr_kit.training.views.order import every_face
 
 PEOPLE, SHOTS, SIZE, BATCH, STEPS = 12, 4, 16, 16, 4
 CPU = torch.device("cpu")

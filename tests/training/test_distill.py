@@ -49,7 +49,7 @@ class Killed(BaseException):
     "changes",
     [
         {},
-        {"sampling": "identities"},
+        {"sampling": "identities", "shuffle": "blocks", "shuffle_block": 2},
         {"precision": "fp16"},
         {"ema": 0.9, "accumulate": 2, "optimiser": "sgd", "embedding_size": 8, "method": "arcface"},
     ],

@@ -15,6 +15,20 @@ class LearningOptions:
         section="Data",
         choices=lambda: ["faces", "identities"],
     )
+    shuffle: str = option(
+        "faces",
+        help="faces: a pass in any order. blocks: for network disks, block by block: neighbours in "
+        "the set are shown at about the same time, 64 blocks mixed with each other, so a batch is "
+        "a draw from 64 places of the set.",
+        section="Data",
+        choices=lambda: ["faces", "blocks"],
+    )
+    shuffle_block: int = option(
+        1024,
+        help="Faces of a block of --shuffle blocks; people, with --sampling identities.",
+        section="Data",
+        within=">=1",
+    )
     batch_size: int = option(64, help="Faces a step and rank.", section="Optimiser", within=">=1")
     epochs: float = option(
         10.0, help="Passes over the training faces.", section="Optimiser", within=">0"
@@ -107,6 +121,11 @@ class LearningOptions:
         within="0..1",
         formerly="keep",
     )
+
+    @property
+    def block(self) -> int:
+        """Rows that stay near each other in a pass; 0: none do."""
+        return self.shuffle_block if self.shuffle == "blocks" else 0
 
     @property
     def pace(self) -> Pace:

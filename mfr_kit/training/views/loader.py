@@ -2,7 +2,7 @@
 workers, and from any step on.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import cv2
@@ -16,10 +16,8 @@ from mfr_kit.errors import KitError
 from mfr_kit.masks import library
 from mfr_kit.seeding import rng_for
 from mfr_kit.training.views import view_plan
+from mfr_kit.training.views.order import Order, Sequence
 from mfr_kit.training.views.view import ViewRecipe, Views
-
-# keep the order of an epoch, and whose face is first, apart from the views of the samples
-ORDER_STREAM, TURN_STREAM = 2, 4
 
 
 @dataclass(frozen=True)
@@ -39,40 +37,6 @@ class ViewBatch:
         return replace(self, images=self.images.pin_memory(), plans=plans)
 
 
-# rows a pass shows, and which rows pass 0, 1, ... shows, in order
-Order = tuple[int, Callable[[int], np.ndarray]]
-
-
-def every_face(faces: int, seed: int) -> Order:
-    """A pass shows every one of `faces` faces once, in an order of its own: people with many
-    photographs are seen often.
-    """
-    return faces, lambda epoch: rng_for(seed, epoch, ORDER_STREAM).permutation(faces)
-
-
-def every_person(labels: np.ndarray, seed: int) -> Order:
-    """A pass shows every person once, in an order of its own; a person's faces take turns from pass
-    to pass.
-
-    Somebody with one face is seen as often as everybody else, each time in another view of that one
-    face (the view follows from the pass); nobody is left out.
-
-    Args:
-        labels: (N,) identities 0 .. C-1, each with at least one face.
-        seed: of the order, and of whose turn it is first.
-    """
-    rows = np.argsort(labels, kind="stable")
-    counts = np.bincount(labels)
-    starts = np.cumsum(counts) - counts
-    first = rng_for(seed, TURN_STREAM).integers(counts)
-
-    def order(epoch: int) -> np.ndarray:
-        people = rng_for(seed, epoch, ORDER_STREAM).permutation(len(counts))
-        return rows[starts[people] + (first[people] + epoch) % counts[people]]
-
-    return len(counts), order
-
-
 class BatchPlan(Sampler):
     """Which samples make which batch, from a given batch on; the last, incomplete batch of a pass
     is left out.
@@ -84,6 +48,8 @@ class BatchPlan(Sampler):
         start: first batch wanted.
         rank: (rank, world size); the ranks' batches together are the one-rank batch of the combined
             size.
+        by_place: deal a batch out to the ranks in the order of its rows, so that each reads other
+            places of the set.
     """
 
     def __init__(
@@ -94,6 +60,7 @@ class BatchPlan(Sampler):
         *,
         start: int = 0,
         rank: tuple[int, int] = (0, 1),
+        by_place: bool = False,
     ):
         shown, self._order = order
         self.per_epoch = shown // (batch * rank[1])
@@ -103,19 +70,26 @@ class BatchPlan(Sampler):
                 "faces or people of a pass"
             )
         self._batch, self._total, self._start, self._rank = batch, total, start, rank
+        self._by_place = by_place
 
     def __len__(self) -> int:
         return self._total - self._start
 
     def __iter__(self) -> Iterator[list[tuple[int, int]]]:
         rank, world = self._rank
-        order, of_epoch = np.empty(0, np.int64), -1
+        order: Sequence | None = None
+        of_epoch, whole = -1, self._batch * world
         for number in range(self._start, self._total):
             epoch, position = divmod(number, self.per_epoch)
             if epoch != of_epoch:
+                order = None  # no two orders of millions are held at once
                 order, of_epoch = self._order(epoch), epoch
-            first = (position * world + rank) * self._batch
-            yield [(epoch, int(index)) for index in order[first : first + self._batch]]
+            assert order is not None  # of the first pass at the latest
+            rows = order[position * whole : (position + 1) * whole]
+            if self._by_place:
+                rows = np.sort(rows)
+            own = rows[rank * self._batch : (rank + 1) * self._batch]
+            yield [(epoch, int(index)) for index in own]
 
 
 class StudentViews(Dataset):

@@ -14,10 +14,9 @@ from mfr_kit.training.views.loader import (
     BatchPlan,
     StudentViews,
     batches,
-    every_face,
-    every_person,
     next_batch,
 )
+from mfr_kit.training.views.order import every_face, every_person
 from mfr_kit.training.views.view import ViewRecipe
 from tests.conftest import head
 

@@ -13,7 +13,8 @@ from mfr_kit.errors import KitError
 from mfr_kit.masks import library
 from mfr_kit.seeding import rng_for
 from mfr_kit.training.views import view_plan
-from mfr_kit.training.views.loader import BatchPlan, StudentViews, batches, every_face
+from mfr_kit.training.views.loader import BatchPlan, StudentViews, batches
+from mfr_kit.training.views.order import every_face
 from mfr_kit.training.views.photometry import ORDER, Recorder, photometry, seed
 from mfr_kit.training.views.view import ViewRecipe, Views
 from mfr_kit.training.views.view_renderer import ViewRenderer, change_hues, renders_there
