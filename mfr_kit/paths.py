@@ -3,6 +3,7 @@
 import contextlib
 import errno
 import os
+import re
 import stat
 from pathlib import Path
 from typing import Literal
@@ -11,8 +12,19 @@ from mfr_kit.errors import KitError
 from mfr_kit.system_errors import remedy, shown
 
 PART = ".part"  # ends the name of what is not whole yet
+_URL = re.compile(r"(s3|gs|https?):/{1,2}(?=[^/])")
 _DEVICES = ("/dev", "/dev/fd", "/proc/self/fd")
 _PROBE_BYTES = 4096
+
+
+def url_of(path: Path | str) -> str | None:
+    """Return the URL that a path is, None where it is none.
+
+    Args:
+        path: text, or a `Path` that was made of one (`s3:/bucket/key`: it drops a slash).
+    """
+    found = _URL.match(str(path))
+    return f"{found[1]}://{str(path)[found.end() :]}" if found else None
 
 
 def check_output(
@@ -34,6 +46,11 @@ def check_output(
         KitError: exists as the other kind or already, lies below a file, cannot be written, or has
             a name that does not fit.
     """
+    if url_of(path) is not None:
+        raise KitError(
+            f"{flag} {url_of(path)}: outputs are written to this machine: give a path, and copy "
+            "the result"
+        )
     path = Path(path)
     what = f"{flag} {shown(path)}"
     _refuse_name(path, what)

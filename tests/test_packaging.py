@@ -39,6 +39,7 @@ def test_requirements_for_developers_are_the_extra():
     assert pins("requirements-dev.txt") == {
         *(pin for pin in extras["dev"] if not pin.startswith("mfr-kit[")),
         *extras["faiss"],
+        *extras["remote"],
         *extras["tensorboard"],
     }
 

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from mfr_kit import registry
+from mfr_kit.paths import url_of
 
 
 def add_to(app: Any) -> None:
@@ -20,7 +21,8 @@ def add_to(app: Any) -> None:
             Path,
             typer.Argument(
                 help="Training set: folder of people, .rec, image list, face set, WebDataset's "
-                ".tar or Hugging Face's .parquet (or a folder or 'pattern-*' of them)."
+                ".tar or Hugging Face's .parquet (or a folder or 'pattern-*' of them). Of "
+                "a .rec or face set also an s3://, gs:// or https:// URL."
             ),
         ],
         dst: Annotated[
@@ -62,7 +64,7 @@ def add_to(app: Any) -> None:
         from mfr_kit.data.convert import convert as run
 
         proof = run(src, dst, read_as, write_as, twins, level, print)
-        print(f"{src} ({proof.read_as}) -> {dst} ({proof.written_as})")
+        print(f"{url_of(src) or src} ({proof.read_as}) -> {dst} ({proof.written_as})")
         if proof.twins_dropped:
             print(
                 f"{proof.twins_dropped} masked twins dropped (--twins keep takes them along, "

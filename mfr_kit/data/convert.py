@@ -10,14 +10,16 @@ from pathlib import Path
 
 import numpy as np
 
-from mfr_kit import registry
+from mfr_kit import registry, remote
+from mfr_kit.data.face_set import set_folder
+from mfr_kit.data.formats import recordio
 from mfr_kit.data.formats._samples import is_pattern
 from mfr_kit.data.images import decode_rgb
 from mfr_kit.data.photographs.folder_checks import refuse_overlap
 from mfr_kit.data.photographs.skipped_list import write_skipped
 from mfr_kit.data.training_set import MARKS, TrainingSet, digest, mark, suffix_of
 from mfr_kit.errors import KitError, SetError
-from mfr_kit.paths import check_output
+from mfr_kit.paths import check_output, url_of
 
 FORMATS = "mfr_kit.data.formats"
 CHUNK = 1024  # images that are handed to the decoding threads together
@@ -52,8 +54,8 @@ def open_any(
     Raises:
         KitError: it does not exist, no format recognises it, or it holds no photograph.
     """
-    path = Path(path)
-    if not path.exists() and not is_pattern(path):
+    path = _localise(path)
+    if not path.exists() and not is_pattern(path) and remote.origin(path) is None:
         raise KitError(f"there is no {path}")
     known = registry.names(FORMATS)
     chosen = format or next(
@@ -68,6 +70,18 @@ def open_any(
     if not len(source):
         raise KitError(f"{path}: read as {chosen}, it holds no photograph")
     return chosen, source
+
+
+def _localise(path: Path) -> Path:
+    """Give the local path of a set; behind a URL, a face set or a .rec can be opened."""
+    if url_of(path) is None:
+        return Path(path)
+    if Path(path).suffix.lower() == ".rec":
+        names = recordio.side_files(Path(path))
+        return remote.localise(Path(path).parent, names) / Path(path).name
+    if Path(path).suffix:
+        raise KitError(f"{url_of(path)}: only face sets and .rec files are read there: download it")
+    return set_folder.locate(path)
 
 
 def convert(
@@ -141,9 +155,9 @@ def convert(
 
 def describe(source: TrainingSet, chosen: str) -> Iterator[str]:
     """Say how many people and photographs a set holds."""
-    people = len(np.unique(source.labels))
+    people, place = len(np.unique(source.labels)), remote.origin(source.path) or source.path
     yield from source.remarks or (
-        f"{source.path} ({chosen}): {people:,} people, {len(source):,} photographs",
+        f"{place} ({chosen}): {people:,} people, {len(source):,} photographs",
     )
 
 

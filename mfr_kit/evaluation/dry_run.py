@@ -5,7 +5,6 @@ embedded for good, compared or written.
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
@@ -58,7 +57,7 @@ def estimate(options: EvaluateOptions) -> str:
         seconds += taken
         if subjects is not None:
             size = model.source.embedding_size
-            for line, taken in _comparing(options, subjects, subjects.whole.folder, size):
+            for line, taken in _comparing(options, subjects, size):
                 lines.append(line)
                 seconds += taken
     lines.append(f"time: about {_duration(seconds)} for {len(options.models)} model(s)")
@@ -126,12 +125,12 @@ def _embedding(
 
 
 def _comparing(
-    options: EvaluateOptions, subjects: Subjects, folder: Path, size: int
+    options: EvaluateOptions, subjects: Subjects, size: int
 ) -> Iterator[tuple[str, float]]:
     """Say of every protocol how many comparisons it makes, and how long that takes; also in
     seconds.
     """
-    groups = whom.groups_of(subjects.whole, folder, options.groups, options.allow_unknown)
+    groups = whom.groups_of(subjects.whole, options.groups, options.allow_unknown)
     plan = Plan(DEFAULT_FARS, options.resamples, options.seed, groups=groups)
     faces = from_set(np.ones((len(subjects.measured), 1), np.float32), subjects.measured)
     each = _seconds_each(faces, size, options.device)

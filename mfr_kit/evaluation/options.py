@@ -21,7 +21,8 @@ class EvaluateOptions:
     )
     data: Path | None = option(
         None,
-        help="Face set, as `augment` writes it; may be left out with --bin or --ijb.",
+        help="Face set, as `augment` writes it, also an s3://, gs:// or https:// URL; may be left "
+        "out with --bin or --ijb.",
         section="Models and sets",
         affects="place",
     )

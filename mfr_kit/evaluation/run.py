@@ -104,7 +104,7 @@ def _plan(options: EvaluateOptions, subjects: Subjects | None) -> Plan:
         enrol=options.enrol,
         allow_unknown=options.allow_unknown,
         gallery=gallery,
-        groups=whom.groups_of(subjects.whole, options.data, options.groups, options.allow_unknown),
+        groups=whom.groups_of(subjects.whole, options.groups, options.allow_unknown),
         yaws=head_turns(subjects.measured),
         worst=SHOWN if options.out and options.faces else 0,
     )

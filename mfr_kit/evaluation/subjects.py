@@ -5,6 +5,7 @@ from pathlib import Path
 
 from mfr_kit.data import lists
 from mfr_kit.data.face_set.faceset import MASK, NO_FACE, NONMASK, FaceSet
+from mfr_kit.data.face_set.set_folder import GROUPS
 from mfr_kit.errors import KitError
 from mfr_kit.evaluation.inputs.embedding_file import is_embedding_file, read_rows
 from mfr_kit.evaluation.inputs.faces import Faces, strangers_from
@@ -12,7 +13,6 @@ from mfr_kit.evaluation.inputs.overlap import find_overlap
 from mfr_kit.evaluation.verification.groups import groups_among
 from mfr_kit.seeding import key_of, rng_for
 
-GROUPS = "groups.csv"  # in a face set's folder
 Strangers = FaceSet | list[Faces] | None
 
 
@@ -87,13 +87,11 @@ def _of_people(whole: FaceSet, folder: Path, people: Path, allow_unknown: bool) 
     return measured
 
 
-def groups_of(
-    whole: FaceSet, folder: Path, path: Path | None, allow_unknown: bool
-) -> dict[str, str] | None:
+def groups_of(whole: FaceSet, path: Path | None, allow_unknown: bool) -> dict[str, str] | None:
     """Read the groups of people of the whole set, of whom only a part may be measured; None where
     no file is given and none lies in the set's folder.
     """
-    file = path or folder / GROUPS
+    file = path or whole.folder / GROUPS
     if not (path or file.is_file()):
         return None
     return groups_among(file, whole, allow_unknown)

@@ -14,6 +14,7 @@ from mfr_kit.data.convert import FORMATS, convert, open_any
 from mfr_kit.data.face_set.faceset import FaceSet
 from mfr_kit.data.formats import face_set
 from mfr_kit.data.formats import recordio as rec_format
+from mfr_kit.data.record_reader import RecordReader
 from mfr_kit.data.record_writer import RecordWriter
 from mfr_kit.data.recordio import pack
 from mfr_kit.data.training_set import digest
@@ -89,7 +90,7 @@ def test_the_command(tmp_path, people, capsys):
 
 def test_rec_has_insightface_layout(tmp_path, people):
     convert(people, tmp_path / "r" / "train.rec")
-    reader = rec_format.RecordReader(tmp_path / "r" / "train.rec")
+    reader = RecordReader(tmp_path / "r" / "train.rec")
     records = [rec_format.read_record(reader, key) for key in range(10)]
     assert records[0].labels == (7.0, 10.0) and not records[0].data
     assert [record.labels for record in records[1:7]] == [

@@ -23,7 +23,7 @@ from mfr_kit.data.face_set.faceset_files import (
 )
 from mfr_kit.data.face_set.fingerprint import fingerprint_of
 from mfr_kit.data.face_set.rows import Rows, TableRows, as_matrix, as_objects, have_rows, rows_of
-from mfr_kit.data.face_set.set_folder import count_rows, read_set
+from mfr_kit.data.face_set.set_folder import count_rows, locate, read_set
 from mfr_kit.data.face_set.storage import Records, read_image_file, rec_path
 from mfr_kit.data.images import decode_rgb
 from mfr_kit.errors import KitError
@@ -39,7 +39,7 @@ class FaceSet:
     batches of (B, 112, 112, 3) uint8 images and (B,) labels, with any number of workers.
 
     Args:
-        folder: of the set, as `augment` writes it; path or text.
+        folder: of the set, as `augment` writes it; path or text, also a URL (remote.py).
         rows: a table in `SCHEMA`, or rows of a set; None for the set's own, with all that lies
             beside them.
         skipped: rows in `SKIPPED_COLUMNS` of the photographs that gave no face.
@@ -69,7 +69,8 @@ class FaceSet:
         *,
         transform: Callable[[np.ndarray], Any] | None = None,
     ) -> None:
-        self.folder, self.transform = Path(folder), transform
+        self.folder = Path(folder) if rows is not None else locate(folder)
+        self.transform = transform
         if rows is None:
             rows, skipped, about, records = read_set(self.folder)
         self._rows = TableRows(rows) if isinstance(rows, pa.Table) else rows

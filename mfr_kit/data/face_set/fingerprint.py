@@ -9,11 +9,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from mfr_kit import remote
 from mfr_kit.data.face_set import content
 from mfr_kit.data.face_set.faceset_files import ROWS
 from mfr_kit.data.face_set.mapped_rows import MappedRows
 from mfr_kit.data.face_set.rows import Rows
 from mfr_kit.data.face_set.storage import rec_path
+from mfr_kit.errors import KitError
 
 NAMES = ("key", "identity", "condition", "clean_key")
 
@@ -84,7 +86,19 @@ def _digests(rows: Rows, replaced: dict[int, str]) -> Iterator[pa.Array]:
 
 
 def _find_replaced(folder: Path, rows: Rows, encoded: Callable[[int], bytes]) -> dict[int, str]:
-    """Find the images that are not those of the table; says on the screen how many there are."""
+    """Find the images that are not those of the table; says on the screen how many there are. Of a
+    set behind a URL the table is believed: asking would download every image.
+
+    Raises:
+        KitError: such a set lists no digests.
+    """
+    if remote.origin(folder) is not None:
+        if not all(_texts(rows, "digest")):
+            raise KitError(
+                f"{remote.origin(folder)}: {ROWS} lists images without a digest, by which a set "
+                "behind a URL is told from another: download it"
+            )
+        return {}
     lines: Iterable[str]
     if isinstance(rows, MappedRows):
         everything = MappedRows(rows.file)

@@ -2,18 +2,33 @@
 
 from pathlib import Path
 
+from mfr_kit import remote
 from mfr_kit.data.face_set.faceset_files import (
+    ABOUT,
     ROWS,
+    SKIPPED,
     compare_counts,
     read_about,
     read_faces,
     read_skipped,
 )
 from mfr_kit.data.face_set.mapped_rows import MappedRows
-from mfr_kit.data.face_set.row_file import NO_TWIN, open_row_file
+from mfr_kit.data.face_set.row_file import NO_TWIN, ROW_FILE, open_row_file
 from mfr_kit.data.face_set.rows import Rows, TableRows
 from mfr_kit.data.face_set.storage import Records
 from mfr_kit.errors import KitError
+
+GROUPS = "groups.csv"  # of a measurement, where it lies in the set's folder
+
+
+def locate(folder: Path | str) -> Path:
+    """Give the local folder of a set. Of a set behind a URL its tables are downloaded, its images
+    are not.
+
+    Raises:
+        KitError: no face set there, or it cannot be read.
+    """
+    return remote.localise(folder, (ROWS, SKIPPED, ABOUT, ROW_FILE, GROUPS), ROWS)
 
 
 def read_set(folder: Path) -> tuple[Rows, list[dict], dict, Records | None]:

@@ -12,8 +12,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
+from mfr_kit import remote
 from mfr_kit.data.record_index import USUAL_BYTES
-from mfr_kit.data.record_reader import RecordReader
+from mfr_kit.data.record_ranges import AnyRecords, open_records
 from mfr_kit.data.recordio import MAGIC, frame, pack, unpack
 from mfr_kit.errors import KitError
 
@@ -33,11 +34,13 @@ def read_image_file(path: Path, named_in: Path) -> bytes:
     """Read an image that is a file of its own.
 
     Raises:
-        KitError: it cannot be read.
+        KitError: it cannot be read, here or where the set lies.
     """
     try:
         return path.read_bytes()
     except OSError as error:
+        if remote.origin(path) is not None:
+            return remote.read_object(path, named_in)
         raise KitError(
             f"{path}: named in {named_in} but cannot be read ({error.strerror})"
         ) from None
@@ -50,7 +53,7 @@ class Records:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._readers: dict[int, RecordReader] = {}
+        self._readers: dict[int, AnyRecords] = {}
         self._files: dict[int, BinaryIO] = {}
 
     def read(
@@ -73,7 +76,7 @@ class Records:
                 return image
         reader = self._readers.get(shard)
         if reader is None:
-            reader = self._readers[shard] = RecordReader(rec_path(self.folder, shard))
+            reader = self._readers[shard] = open_records(rec_path(self.folder, shard))
         return bytes(unpack(reader.read(record), f"{reader.path}: key {record}").data)
 
     def _read_at(self, shard: int, record: int, offset: int, size: int) -> bytes | None:

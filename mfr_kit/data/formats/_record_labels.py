@@ -4,16 +4,16 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from mfr_kit.data.record_reader import RecordReader
+from mfr_kit.data.record_ranges import AnyRecords
 from mfr_kit.data.recordio import Record, unpack
 from mfr_kit.errors import KitError, SetError
 
 
-def read_record(reader: RecordReader, key: int) -> Record:
+def read_record(reader: AnyRecords, key: int) -> Record:
     return unpack(reader.read(key), f"{reader.path}: key {key}")
 
 
-def _readable(reader: RecordReader, key: int) -> Record | None:
+def _readable(reader: AnyRecords, key: int) -> Record | None:
     """Take a record apart, None where it is empty or damaged."""
     try:
         return read_record(reader, key)
@@ -23,7 +23,7 @@ def _readable(reader: RecordReader, key: int) -> Record | None:
         return None
 
 
-def read_header(reader: RecordReader, exact: int) -> tuple[int, int] | None:
+def read_header(reader: AnyRecords, exact: int) -> tuple[int, int] | None:
     """Return (first person's key, one past the last), None where record 0 is an image or
     missing.
     """
@@ -50,7 +50,7 @@ def read_header(reader: RecordReader, exact: int) -> tuple[int, int] | None:
     return int(first), int(stop)
 
 
-def check_label(reader: RecordReader, key: int, record: Record, limit: int) -> int:
+def check_label(reader: AnyRecords, key: int, record: Record, limit: int) -> int:
     label = record.labels[0]
     if not (0 <= label < limit and label == int(label)):
         raise SetError(
@@ -61,7 +61,7 @@ def check_label(reader: RecordReader, key: int, record: Record, limit: int) -> i
 
 
 def labels_of_ranges(
-    reader: RecordReader, first: int, stop: int, limit: int, exact: int
+    reader: AnyRecords, first: int, stop: int, limit: int, exact: int
 ) -> np.ndarray | None:
     """Label images 1 .. first-1 by the per-person (start, end) records; None where these do not
     cover each exactly once.
@@ -95,7 +95,7 @@ def labels_of_ranges(
 
 
 def labels_of_images(
-    reader: RecordReader, keys: Sequence[int], limit: int
+    reader: AnyRecords, keys: Sequence[int], limit: int
 ) -> tuple[np.ndarray, dict[int, str]]:
     """Read every image's own label; what cannot be read is returned as key -> problem.
 

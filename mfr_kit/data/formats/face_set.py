@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mfr_kit import __version__, files
+from mfr_kit import __version__, files, remote
 from mfr_kit.data.alignment.align import SIZE, TEMPLATE
 from mfr_kit.data.face_set.content import digest_of
 from mfr_kit.data.face_set.faceset import ALIGNED, MASK, NO_FACE, NONMASK, FaceSet
@@ -56,7 +56,8 @@ def write_set(path: Path, source: TrainingSet, in_records: bool = False) -> None
     """
     if in_records:
         refuse_names(source.people, source.path)
-    about = {"version": __version__, "options": {"src": str(source.path)}}
+    place = remote.origin(source.path) or str(source.path)
+    about = {"version": __version__, "options": {"src": place}}
     with files.building(path) as temporary:
         chunks = _in_records(source, temporary) if in_records else _in_files(source, temporary)
         write_rows(temporary, _and_skipped(chunks, source.skipped), about, in_records)

@@ -33,7 +33,7 @@ from mfr_kit.data.formats._record_labels import (
     read_record,
 )
 from mfr_kit.data.images import decode_rgb
-from mfr_kit.data.record_reader import RecordReader
+from mfr_kit.data.record_ranges import AnyRecords, open_records
 from mfr_kit.data.record_writer import RecordWriter
 from mfr_kit.data.recordio import pack
 from mfr_kit.data.text_lines import beside, read_lines
@@ -61,7 +61,7 @@ def open_set(path: Path) -> TrainingSet:
             `classes` of `property`.
     """
     path = _the_rec(path)
-    reader = RecordReader(path)
+    reader = open_records(path)
     span = read_header(reader, EXACT)
     keys = reader.keys if span is None else range(1, span[0])
     names, classes = read_names(path), read_classes(path)
@@ -95,6 +95,11 @@ def outputs(path: Path) -> list[Path]:
     same).
     """
     return [path, path.with_suffix(".idx"), people_file(path), masked_file(path)]
+
+
+def side_files(path: Path) -> list[str]:
+    """Name what lies beside a .rec and belongs to it, but its index and its images."""
+    return [people_file(path).name, masked_file(path).name, "property", "faces.parquet"]
 
 
 def write_set(path: Path, source: TrainingSet, header: bool = True) -> None:
@@ -268,7 +273,7 @@ class _Keys(Sequence):
 class _Images:
     """The `encoded` of a set: read, and check the image's own label."""
 
-    reader: RecordReader
+    reader: AnyRecords
     keys: Sequence[int]
     labels: np.ndarray
     limit: int

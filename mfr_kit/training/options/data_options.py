@@ -15,7 +15,8 @@ class DataOptions:
     """A face set, who of it is trained on, and the run's folder."""
 
     data: Path = option(
-        help="Face set to train on (written by `kit.py augment`); only its clean faces are used.",
+        help="Face set to train on (written by `kit.py augment`), also an s3://, gs:// or https:// "
+        "URL; only its clean faces are used.",
         section="Data",
         affects="place",
     )

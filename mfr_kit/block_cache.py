@@ -1,0 +1,95 @@
+"""Blocks of bytes on the local disk, the least lately used of which go where they exceed a limit.
+
+fsspec's own caches were not taken: none has a limit on its size, and their lists of what is there
+are not safe with several processes. Here a block is a file, written whole under another name, and
+the folder is the only list.
+"""
+
+import contextlib
+import os
+import threading
+from pathlib import Path
+
+from mfr_kit.errors import KitError
+
+BLOCK_BYTES = 1 << 20
+LIMIT = "MFR_KIT_REMOTE_CACHE_GB"
+USUAL_GB = 20.0
+_SLACK = 32  # of so many parts of the limit, one may be exceeded by every process
+
+
+def limit_bytes() -> int:
+    """Read the limit from the environment.
+
+    Raises:
+        KitError: it is no number above 0.
+    """
+    given = os.environ.get(LIMIT, "")
+    try:
+        limit = float(given or USUAL_GB)
+    except ValueError:
+        limit = -1.0
+    if not 0 < limit < 1e9:
+        raise KitError(f"{LIMIT}={given}: give a number of gigabytes above 0")
+    return int(limit * 1e9)
+
+
+class BlockCache:
+    """Blocks by the name of their object and their number. Safe with threads and processes.
+
+    Args:
+        folder: where they lie.
+        limit: bytes that they may take; every process may exceed it by a 32nd, or by a block.
+    """
+
+    def __init__(self, folder: Path, limit: int) -> None:
+        self._folder, self._limit = folder, limit
+        self._lock = threading.Lock()
+        self._written = limit  # the first block looks what others left
+
+    def read(self, name: str, number: int, start: int, size: int) -> bytes | None:
+        """Return a part of a block, shorter at its end; None where the block is not there."""
+        path = self._path(name, number)
+        try:
+            with path.open("rb", buffering=0) as file:
+                file.seek(start)
+                data = file.read(size)
+            os.utime(path)
+        except OSError:
+            return None
+        return data
+
+    def write(self, name: str, number: int, data: bytes) -> None:
+        """Keep a block; where the disk refuses it, it is fetched again the next time."""
+        path = self._path(name, number)
+        temporary = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}")
+        with contextlib.suppress(OSError):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            temporary.write_bytes(data)
+            temporary.replace(path)
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        with self._lock:
+            self._written += len(data)
+            if self._written >= self._limit // _SLACK:
+                self._written = 0
+                self._sweep()
+
+    def _path(self, name: str, number: int) -> Path:
+        return self._folder / name / f"{number:08d}"
+
+    def _sweep(self) -> None:
+        """Remove the blocks that were used longest ago, down to a little below the limit."""
+        found, total = [], 0
+        for path in self._folder.glob("*/*"):
+            with contextlib.suppress(OSError):
+                state = path.stat()
+                found.append((state.st_mtime_ns, state.st_size, path))
+                total += state.st_size
+        found.sort(key=lambda entry: entry[0])
+        for _, size, path in found:
+            if total <= self._limit - self._limit // _SLACK:
+                return
+            with contextlib.suppress(OSError):
+                path.unlink()
+                total -= size
