@@ -17,7 +17,8 @@ def test_the_made_up_set_is_a_face_set_of_several_shards(tmp_path, monkeypatch, 
         assert digest_of(faces.encoded(row)) == faces.table["digest"][row].as_py()
         assert faces.image(row).shape == (112, 112, 3)
     monkeypatch.setattr(rows, "BATCH", 16)
-    figures = rows.begin(tmp_path / "set")
+    (tmp_path / "val.txt").write_text("0000001\n0000059\n")
+    figures = rows.begin(tmp_path / "set", tmp_path / "val.txt")
     assert {"open", "labels", "order", "read", "first_batch", "resident"} <= set(figures)
     assert figures["first_batch"] >= figures["open"] > 0
 

@@ -22,7 +22,15 @@ from mfr_kit.data.face_set.faceset_files import (
     SKIPPED_COLUMNS,
 )
 from mfr_kit.data.face_set.fingerprint import fingerprint_of
-from mfr_kit.data.face_set.rows import Rows, TableRows, as_matrix, as_objects, have_rows, rows_of
+from mfr_kit.data.face_set.rows import (
+    Rows,
+    TableRows,
+    among,
+    as_matrix,
+    as_objects,
+    have_rows,
+    rows_of,
+)
 from mfr_kit.data.face_set.set_folder import count_rows, locate, read_set
 from mfr_kit.data.face_set.storage import Records, read_image_file, rec_path
 from mfr_kit.data.images import decode_rgb
@@ -45,8 +53,7 @@ class FaceSet:
         skipped: rows in `SKIPPED_COLUMNS` of the photographs that gave no face.
         about: what `faceset.json` says.
         records: of a set of records, what reads them; shared by the selections of a set.
-        transform: is given each (112, 112, 3) uint8 RGB face that is indexed; what it returns
-            stands in the item's place of the image.
+        transform: is given each (112, 112, 3) uint8 RGB face that is indexed; its result is shown.
     Raises:
         KitError: no `faces.parquet` there, or a file of the set that is damaged, of another shape,
             or of another set.
@@ -197,17 +204,19 @@ class FaceSet:
         """
         return as_matrix(self._rows.column("similarity"), 4)
 
-    @functools.cached_property
+    @property
     def people(self) -> list[str]:
         """The names in this selection, sorted; with those of whom no face was found."""
-        faceless = {row["identity"] for row in self.skipped if row["identity"]}
-        return sorted(faceless.union(self.names)) if faceless else self.names
+        return sorted([*self.names, *self._faceless()])
+
+    def _faceless(self) -> set[str]:
+        """The people of whom there are skipped photographs only."""
+        skipped = {row["identity"] for row in self.skipped if row["identity"]}
+        return skipped - among(self._rows, skipped)
 
     @property
     def counts(self) -> dict[str, int]:
-        """How many faces, twins and skipped photographs there are, as `faceset.json` counts
-        them.
-        """
+        """Faces, twins and skipped photographs, as `faceset.json` counts them."""
         return count_rows(self._rows, self.skipped)
 
     @functools.cached_property
@@ -215,8 +224,7 @@ class FaceSet:
         """SHA-256 over names, conditions, masks and image digests of the rows: equal for equal
         faces, wherever the set lies.
 
-        An image that was replaced since the set was made counts as what it is now (see
-        content.py).
+        An image that was replaced counts as what it is now (see content.py).
         """
         return fingerprint_of(self.folder, self._rows, self.skipped, self.encoded)
 
@@ -263,17 +271,14 @@ class FaceSet:
         )
 
     def clean(self) -> "FaceSet":
-        """Keep the faces, and the skipped photographs, without a mask: what a teacher's bank may
-        hold.
-        """
+        """Keep the faces and skipped photographs without a mask: what a bank may hold."""
         skipped = [row for row in self.skipped if row["condition"] != MASK]
         return self._with(self._rows.clean(), skipped)
 
     def chosen(
         self, path: Path, what: str, allow_unknown: bool = False, may_be_empty: bool = False
     ) -> lists.Choice:
-        """Look up whom of this selection a list names; people without a face, whose photographs
-        were skipped, count as found.
+        """Look up whom of this selection a list names; people without a face count as found.
 
         Raises:
             KitError: see `lists.choose`.
@@ -292,10 +297,8 @@ class FaceSet:
         """Say of how many people of this selection only skipped photographs are known; "" if of
         none.
         """
-        faceless = len(set(self.people).difference(self.names))
-        if not faceless:
-            return ""
-        return f"; {faceless:,} of them without a face (skipped photographs only)"
+        count = len(self._faceless())
+        return f"; {count:,} of them without a face (skipped photographs only)" if count else ""
 
     def of_people(self, names: Iterable[str]) -> "FaceSet":
         """Keep some people, among the skipped photographs too."""

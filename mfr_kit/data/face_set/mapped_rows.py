@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mfr_kit.data.face_set.faceset_files import RECORD_COLUMNS, SCHEMA
-from mfr_kit.data.face_set.row_file import GONE, NO_TWIN, RowFile
+from mfr_kit.data.face_set.row_file import GONE, NO_TWIN, Column, RowFile
 
 SLICE = 1 << 16  # rows whose texts are held at a time
 EXTENTS = ("all", "clean", "people", "clean_people")
@@ -62,10 +62,14 @@ class MappedRows:
         """Whether these are all rows of the file, so that each of `names` has one."""
         return self._chosen is None
 
-    @functools.cached_property
+    @property
     def codes(self) -> np.ndarray:
-        """(N,) int32 rows of `names`."""
-        return self._of(self.file.codes)
+        """(N,) int32 rows of `names`; gathered anew for a selection."""
+        if self.are_whole:
+            return self.file.codes
+        codes = self.file.codes[self._chosen]
+        self.file.release()
+        return codes
 
     @property
     def masked(self) -> np.ndarray:
@@ -88,18 +92,18 @@ class MappedRows:
     def points(self, row: int) -> np.ndarray:
         """(K, 2) float32 landmarks."""
         landmarks = self.file.landmarks
-        own = landmarks[0 if len(landmarks) == 1 else self._row(row)]
-        return np.array(own).reshape(-1, 2)
+        if isinstance(landmarks, Column):
+            landmarks = landmarks.at(self._row(row))
+        return np.array(landmarks).reshape(-1, 2)
 
     def place(self, row: int) -> Place:
         """Where a record lies."""
         places, row = self.file.places, self._row(row)
         assert places is not None  # asked of sets of records only
-        start, after = int(places.offsets[row]), row + 1
         # an adjacent record says where this one ends
-        end = int(places.offsets[after]) if after < len(places.offsets) else start
-        size = end - start if end > start else None
-        return Place(int(places.shards[row]), int(places.records[row]), start, size)
+        start, *after = places.offsets.at(row, 2).tolist()
+        size = after[0] - start if after and after[0] > start else None
+        return Place(places.shards.number(row), places.records.number(row), start, size)
 
     def key(self, row: int) -> str:
         """An image's key."""
@@ -135,7 +139,7 @@ class MappedRows:
     def shards(self) -> list[int]:
         """The numbers of the `.rec` files, ascending."""
         assert self.file.places is not None  # asked of sets of records only
-        shards = self._of(self.file.places.shards)
+        shards = self._of(self.file.places.shards.values)
         most = int(shards.max()) if len(shards) else -1
         return np.flatnonzero(count(shards, most + 1)).tolist()
 
@@ -149,9 +153,10 @@ class MappedRows:
     def take(self, rows: np.ndarray) -> "MappedRows":
         """Keep some rows, by index."""
         kind = np.int32 if len(self.file.codes) < 1 << 31 else np.int64
-        chosen = np.asarray(rows).astype(kind)
+        chosen = np.asarray(rows).astype(kind, copy=False)
         if len(chosen) and not 0 <= chosen.min() <= chosen.max() < len(self):
             raise IndexError(f"rows {chosen.min()} .. {chosen.max()} of a set of {len(self)}")
+        self.file.release()  # whoever chose them went over all rows
         return MappedRows(self.file, self._row_numbers(chosen), None)
 
     def clean(self) -> "MappedRows":
@@ -159,7 +164,7 @@ class MappedRows:
         masked, extent = self.masked, _CLEAN.get(self.extent)
         if not masked.any():
             return MappedRows(self.file, self._chosen, extent)
-        return MappedRows(self.file, self.take(np.flatnonzero(~masked))._chosen, extent)
+        return MappedRows(self.file, self.take(find(~masked))._chosen, extent)
 
     def people(self) -> "MappedRows":
         """The same rows, for a set without what was skipped and is nobody's."""
@@ -200,6 +205,17 @@ def count(codes: np.ndarray, size: int) -> np.ndarray:
     for start in range(0, len(codes), step):
         counts += np.bincount(codes[start : start + step], minlength=size)
     return counts
+
+
+def find(chosen: np.ndarray) -> np.ndarray:
+    """What `np.flatnonzero` of (N,) bool gives, in half the memory where that will do."""
+    kind = np.int32 if len(chosen) < 1 << 31 else np.int64
+    rows, filled = np.empty(np.count_nonzero(chosen), kind), 0
+    for start in range(0, len(chosen), SLICE):
+        own = np.flatnonzero(chosen[start : start + SLICE])
+        rows[filled : filled + len(own)] = start + own
+        filled += len(own)
+    return rows
 
 
 def _ascending(rows: np.ndarray) -> bool:

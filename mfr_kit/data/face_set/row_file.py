@@ -7,10 +7,12 @@ A set without it, or one whose files were changed since, is read from `faces.par
 """
 
 import json
+import mmap
+import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import pyarrow as pa
@@ -24,13 +26,46 @@ NO_TWIN, GONE = -1, -2  # in `clean_row`: not a twin; a twin whose clean face is
 POINTS = b"landmarks"  # in the schema's metadata: those of every row, where all are alike
 
 
+_pread = getattr(os, "pread", None)  # Windows has none
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of (N, ...) numbers: mapped whole, or read at a row.
+
+    A page fault maps up to megabytes for the few bytes of a row, so that rows which are read at
+    random through the map would make all of it resident.
+    """
+
+    values: np.ndarray
+    file: BinaryIO
+    position: int  # of the first row in the file
+
+    def at(self, row: int, count: int = 1) -> np.ndarray:
+        """Read `count` rows from `row` on, flat; fewer at the end."""
+        if _pread is None:
+            return self.values[row : row + count].ravel()
+        values, count = self.values, min(count, len(self.values) - row)
+        width = values.strides[0]
+        block = _pread(self.file.fileno(), count * width, self.position + row * width)
+        return np.frombuffer(block, values.dtype)
+
+    def number(self, row: int) -> int:
+        """Read the whole number of a row."""
+        if _pread is None:
+            return int(self.values[row])
+        width = self.values.itemsize
+        block = _pread(self.file.fileno(), width, self.position + row * width)
+        return int.from_bytes(block, "little", signed=True)
+
+
 @dataclass(frozen=True)
 class Places:
     """Where the images of N rows lie, of a set of records."""
 
-    shards: np.ndarray  # (N,) int32
-    records: np.ndarray  # (N,) int64, keys in the .rec
-    offsets: np.ndarray  # (N,) int64, bytes in the .rec
+    shards: Column  # (N,) int32
+    records: Column  # (N,) int64, keys in the .rec
+    offsets: Column  # (N,) int64, bytes in the .rec
 
 
 @dataclass(frozen=True)
@@ -38,14 +73,20 @@ class RowFile:
     """The mapped columns of a set of N rows and C people."""
 
     path: Path
+    mapped: mmap.mmap
     stamps: list[tuple[int, int]]  # of it and of `faces.parquet`, when it was opened
     record: dict[str, str]  # what `faceset.json` says of it
     names: pa.StringArray  # (C,) in alphabetical order, each with at least one row
     codes: np.ndarray  # (N,) int32 rows of `names`
     masked: np.ndarray  # (N,) bool
-    landmarks: np.ndarray  # (N, 2 K) float32, or (1, 2 K) where all are alike
+    landmarks: Column | np.ndarray  # (N, 2 K) float32, or (2 K,) where all are alike
     clean_rows: np.ndarray | None  # (N,) int32, `NO_TWIN` or `GONE`; None: no row is a twin
     places: Places | None  # None: a file for each image
+
+    def release(self) -> None:
+        """Take the mapped pages out of this process's memory; the system's cache keeps them."""
+        if hasattr(mmap, "MADV_DONTNEED"):
+            self.mapped.madvise(mmap.MADV_DONTNEED)
 
     def __getstate__(self) -> dict:
         return {"path": self.path, "stamps": self.stamps, "record": self.record}
@@ -133,30 +174,37 @@ def map_file(path: Path, record: dict[str, str]) -> RowFile:
         path: of the file.
         record: what `faceset.json` says of it.
     """
-    with pa.memory_map(str(path)) as mapped, pa.ipc.open_file(mapped) as file:
-        batch = file.get_batch(0)
+    file = path.open("rb", buffering=0)  # closed with the columns
+    mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    whole = pa.py_buffer(mapped)
+    with pa.ipc.open_file(whole) as batches:
+        batch = batches.get_batch(0)
     batch.validate()
     known = set(batch.schema.names)
     names = batch["identity"].dictionary
     names.validate(full=True)
 
-    def take(name: str) -> np.ndarray:
-        return batch[name].to_numpy()
+    def take(name: str) -> Column:
+        values = batch[name]
+        if pa.types.is_fixed_size_list(values.type):
+            numbers = values.flatten().to_numpy().reshape(len(batch), -1)
+        else:
+            numbers = values.to_numpy()
+        return Column(numbers, file, numbers.ctypes.data - whole.address)
 
-    if "landmarks" in known:
-        landmarks = batch["landmarks"].flatten().to_numpy().reshape(len(batch), -1)
-    else:
-        points = json.loads(batch.schema.metadata[POINTS])
-        landmarks = np.array([points], np.float32)
+    alike = np.empty(0)
+    if "landmarks" not in known:
+        alike = np.array(json.loads(batch.schema.metadata[POINTS]), np.float32)
     return RowFile(
         path,
+        mapped,
         _stamps(path),
         record,
         names,
         batch["identity"].indices.to_numpy(),
         batch["condition"].indices.to_numpy().view(bool),
-        landmarks,
-        take("clean_row") if "clean_row" in known else None,
+        take("landmarks") if "landmarks" in known else alike,
+        take("clean_row").values if "clean_row" in known else None,
         Places(take("shard"), take("record"), take("offset")) if "offset" in known else None,
     )
 

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mfr_kit.data.face_set.faceset_files import MASK, RECORD_COLUMNS
-from mfr_kit.data.face_set.mapped_rows import SLICE, MappedRows, Place, count
+from mfr_kit.data.face_set.mapped_rows import SLICE, MappedRows, Place, count, find
 from mfr_kit.data.face_set.row_file import GONE, NO_TWIN
 
 
@@ -116,11 +116,21 @@ def have_rows(rows: Rows) -> np.ndarray:
     return count(rows.codes, len(rows.names)) > 0
 
 
+def among(rows: Rows, people: set[str]) -> set[str]:
+    """Say which of some people have rows."""
+    if not people:
+        return set()
+    texts = pa.array(sorted(people), pa.string())
+    places = pc.drop_null(pc.index_in(texts, value_set=rows.names)).to_numpy()
+    present = have_rows(rows) if len(places) else np.empty(0, bool)
+    return {rows.names[int(place)].as_py() for place in places if present[place]}
+
+
 def rows_of(rows: Rows, people: set[str], others: bool = False) -> np.ndarray:
     """Find the rows of some people, or of all others, ascending."""
     texts = pa.array(sorted(people), pa.string())
     chosen = pc.is_in(rows.names, value_set=texts).to_numpy(zero_copy_only=False)
-    return np.flatnonzero((chosen != others)[rows.codes])
+    return find((chosen != others)[rows.codes])
 
 
 def as_matrix(column: pa.ChunkedArray, width: int) -> np.ndarray:
