@@ -12,8 +12,9 @@ from mfr_kit.data.alignment.detection import Detector
 from mfr_kit.data.alignment.upright import find_crop_turn, find_upright
 from mfr_kit.data.convert import describe, open_any
 from mfr_kit.data.face_set.faceset import FaceSet
+from mfr_kit.data.face_set.row_file import NO_TWIN
 from mfr_kit.data.images import decode_rgb
-from mfr_kit.data.training_set import TrainingSet, from_names
+from mfr_kit.data.training_set import TrainingSet, from_codes
 from mfr_kit.errors import KitError, SetError
 from mfr_kit.models.embedders import Embedder
 from mfr_kit.models.rounding import tell_rounding
@@ -56,8 +57,9 @@ def open_set(
     if chosen != "face-set":
         return source
     faces = FaceSet.open(path)
-    faces = faces.select(np.array([not key for key in faces.clean_keys], bool))
-    return from_names(path, list(faces.identities), list(faces.sources), faces.encoded)
+    if faces.clean_rows is not None:
+        faces = faces.select(faces.clean_rows == NO_TWIN)
+    return from_codes(path, faces.names, faces.codes, list(faces.sources), faces.encoded)
 
 
 def scan(source: TrainingSet, embedder: Embedder | None, detector: Detector | None = None) -> Scan:

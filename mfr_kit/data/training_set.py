@@ -4,7 +4,7 @@ each.
 
 import hashlib
 import stat
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -130,14 +130,35 @@ def from_names(
         encoded: reads an image.
         masked: (N,) bool; twins are found among them by their names.
     """
-    numeric = all(name.isascii() and name.isdigit() for name in set(identities))
-    people = sorted(set(identities), key=(lambda name: (int(name), name)) if numeric else None)
+    people = _sort_people(set(identities))
     rows = {name: row for row, name in enumerate(people)}
     labels = np.fromiter((rows[name] for name in identities), np.int32, len(identities))
     if masked is None or not masked.any():
         return TrainingSet(path, people, labels, names, encoded)
     clean = find_twins(names, labels, masked)
     return TrainingSet(path, people, labels, names, encoded, masked, clean)
+
+
+def from_codes(
+    path: Path,
+    known: Sequence[str],
+    codes: np.ndarray,
+    names: Sequence[str],
+    encoded: Callable[[int], bytes],
+) -> TrainingSet:
+    """Build what `from_names` builds from (N,) whole numbers, rows of the names `known`, each of
+    which at least one photograph has.
+    """
+    people = _sort_people(known)
+    rows = {name: row for row, name in enumerate(people)}
+    places = np.array([rows[name] for name in known], np.int32)
+    return TrainingSet(path, people, places[codes], names, encoded)
+
+
+def _sort_people(names: Collection[str]) -> list[str]:
+    """Sort by name, or by number where all names are numbers."""
+    numeric = all(name.isascii() and name.isdigit() for name in names)
+    return sorted(names, key=(lambda name: (int(name), name)) if numeric else None)
 
 
 def suffix_of(data: bytes, where: str) -> str:

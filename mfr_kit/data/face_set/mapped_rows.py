@@ -9,10 +9,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from mfr_kit.data.face_set.codes import SLICE, count, find
 from mfr_kit.data.face_set.faceset_files import RECORD_COLUMNS, SCHEMA
 from mfr_kit.data.face_set.row_file import GONE, NO_TWIN, Column, RowFile
 
-SLICE = 1 << 16  # rows whose texts are held at a time
 EXTENTS = ("all", "clean", "people", "clean_people")
 _CLEAN = dict(zip((*EXTENTS, None), ("clean", "clean", *["clean_people"] * 2, None), strict=True))
 _PEOPLE = dict(zip((*EXTENTS, None), (*["people", "clean_people"] * 2, None), strict=True))
@@ -195,27 +195,6 @@ class MappedRows:
                 if len(part):
                     yield part.cast(TYPES[name])
                 start = stop
-
-
-def count(codes: np.ndarray, size: int) -> np.ndarray:
-    """Count how often each of 0 .. size - 1 is there; (size,) int64, without another copy of
-    `codes`.
-    """
-    counts, step = np.zeros(size, np.int64), max(SLICE, 4 * size)
-    for start in range(0, len(codes), step):
-        counts += np.bincount(codes[start : start + step], minlength=size)
-    return counts
-
-
-def find(chosen: np.ndarray) -> np.ndarray:
-    """What `np.flatnonzero` of (N,) bool gives, in half the memory where that will do."""
-    kind = np.int32 if len(chosen) < 1 << 31 else np.int64
-    rows, filled = np.empty(np.count_nonzero(chosen), kind), 0
-    for start in range(0, len(chosen), SLICE):
-        own = np.flatnonzero(chosen[start : start + SLICE])
-        rows[filled : filled + len(own)] = start + own
-        filled += len(own)
-    return rows
 
 
 def _ascending(rows: np.ndarray) -> bool:

@@ -7,8 +7,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from mfr_kit.data.face_set.codes import SLICE, count, find
 from mfr_kit.data.face_set.faceset_files import MASK, RECORD_COLUMNS
-from mfr_kit.data.face_set.mapped_rows import SLICE, MappedRows, Place, count, find
+from mfr_kit.data.face_set.mapped_rows import MappedRows, Place
 from mfr_kit.data.face_set.row_file import GONE, NO_TWIN
 
 

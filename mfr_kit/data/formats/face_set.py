@@ -2,11 +2,12 @@
 mfr_kit/data/face_set/faceset.py.
 """
 
+import functools
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
+import pyarrow as pa
 
 from mfr_kit import __version__, files, remote
 from mfr_kit.data.alignment.align import SIZE, TEMPLATE
@@ -18,7 +19,7 @@ from mfr_kit.data.face_set.storage import ShardWriter, rec_path
 from mfr_kit.data.formats._names import refuse_names, write_names
 from mfr_kit.data.images import decode_rgb
 from mfr_kit.data.photographs.layout import lay_out
-from mfr_kit.data.training_set import GONE, TrainingSet, from_names
+from mfr_kit.data.training_set import GONE, TrainingSet, from_codes
 from mfr_kit.errors import KitError
 
 CHUNK_ROWS = 4096
@@ -34,13 +35,11 @@ def open_set(path: Path) -> TrainingSet:
     """Take every face of the set, masked twins too, with what the set knows of each."""
     faces = FaceSet.open(path)
     names = [key.removeprefix("faces/") for key in faces.keys]
-    opened = from_names(path, list(faces.identities), names, faces.encoded)
-    rows = {key: row for row, key in enumerate(faces.keys)} if faces.clean_keys.any() else {}
-    clean = np.array([rows.get(key, GONE) if key else -1 for key in faces.clean_keys], np.int64)
+    opened = from_codes(path, faces.names, faces.codes, names, faces.encoded)
     return replace(
         opened,
-        masked=faces.conditions == MASK,
-        clean=clean if (clean != -1).any() else None,
+        masked=faces.masked,
+        clean=faces.clean_rows,
         facts=_Rows(faces),
         skipped=tuple(faces.skipped),
     )
@@ -69,8 +68,12 @@ class _Rows:
 
     faces: FaceSet
 
+    @functools.cached_property
+    def _table(self) -> pa.Table:
+        return self.faces.table
+
     def __call__(self, row: int) -> dict:
-        return self.faces.table.slice(row, 1).to_pylist()[0]
+        return self._table.slice(row, 1).to_pylist()[0]
 
 
 def _and_skipped(chunks: "Chunks", skipped: tuple[dict, ...]) -> "Chunks":

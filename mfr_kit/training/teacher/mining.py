@@ -14,6 +14,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from mfr_kit.claims import Claims
+from mfr_kit.data.face_set.codes import count, is_sorted
 from mfr_kit.losses._batch import unit
 from mfr_kit.models.placement import pin, send
 from mfr_kit.models.stored import StoredArray
@@ -184,7 +185,7 @@ class Partners:
 
     Args:
         bank: the teacher's embeddings.
-        labels: (N,) int64 identity of each row of the bank.
+        labels: (N,) identity 0 .. C-1 of each row of the bank.
         prototypes: (C, D) unit rows, on the training device.
         draw: how.
     Source: docs/reference/method.md, 2 and 3. The student's neighbours are searched for with
@@ -194,8 +195,10 @@ class Partners:
 
     def __init__(self, bank: Bank, labels: np.ndarray, prototypes: Tensor, draw: Draw):
         self._bank, self._prototypes, self._draw = bank, prototypes, draw
-        self._labels, self._order = labels, np.argsort(labels, kind="stable")
-        self._starts = np.searchsorted(labels[self._order], np.arange(len(prototypes) + 1))
+        self._labels = labels
+        # None: people stand together, in the order of their names
+        self._order = None if is_sorted(labels) else np.argsort(labels, kind="stable")
+        self._starts = np.append(0, np.cumsum(count(labels, len(prototypes))))
         self.count = min(draw.count, len(prototypes) - 1)
         self._teacher_side = (
             None
@@ -280,7 +283,8 @@ class Partners:
         draws = uniform((self._draw.seed, PARTNER_STREAM), epochs, indices, identities.shape[1])
         first = self._starts[identities]
         counts = self._starts[identities + 1] - first
-        return self._order[first + (draws * counts).astype(np.int64)]
+        rows = first + (draws * counts).astype(np.int64)
+        return rows if self._order is None else self._order[rows]
 
 
 def cache_root(out: Path, bank: Path | None) -> Path:

@@ -8,7 +8,7 @@ from typing import Protocol
 
 import numpy as np
 
-from mfr_kit.data.face_set.mapped_rows import count
+from mfr_kit.data.face_set.codes import count, is_sorted
 from mfr_kit.seeding import rng_for
 
 # keep the order of a pass, and whose face is first, apart from the views of the samples
@@ -54,7 +54,7 @@ def every_person(labels: np.ndarray, seed: int, block: int = 0) -> Order:
     starts = np.cumsum(counts) - counts
     first = rng_for(seed, TURN_STREAM).integers(counts)
     # people mostly stand together, in the order of their names
-    rows = None if _is_sorted(labels) else np.argsort(labels, kind="stable")
+    rows = None if is_sorted(labels) else np.argsort(labels, kind="stable")
 
     def order(epoch: int) -> Sequence:
         def face_of(people: np.ndarray) -> np.ndarray:
@@ -135,8 +135,3 @@ def _shuffle(count: int, seed: int, epoch: int, block: int) -> Sequence:
     rows = np.arange(count, dtype=np.int32 if count < 1 << 31 else np.int64)
     rng_for(seed, epoch, ORDER_STREAM).shuffle(rows)
     return rows
-
-
-def _is_sorted(labels: np.ndarray, step: int = 1 << 20) -> bool:
-    parts = (labels[start : start + step + 1] for start in range(0, len(labels), step))
-    return all(bool((part[1:] >= part[:-1]).all()) for part in parts)

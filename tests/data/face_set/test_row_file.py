@@ -216,3 +216,16 @@ def test_the_fingerprints_written_are_those_computed(tmp_path, stray):
         found.add(one.fingerprint)
     assert len(found) == (4 if stray else 2)
     assert old.without_people([]).fingerprint == old.of_people(old.people).fingerprint
+
+
+def test_a_set_that_is_converted_has_its_table_read_once(tmp_path, monkeypatch):
+    write_faceset(tmp_path / "set", 3, 2)
+    read, column = [], MappedRows.column
+    monkeypatch.setattr(
+        MappedRows, "column", lambda rows, name: read.append(name) or column(rows, name)
+    )
+    convert(tmp_path / "set", tmp_path / "records", write_as="face-set-records")
+    assert max(map(read.count, set(read))) <= 4  # keys and table, of what is read and of the proof
+    expect = pq.read_table(tmp_path / "set" / "faces.parquet")
+    found = pq.read_table(tmp_path / "records" / "faces.parquet").select(expect.column_names)
+    assert found.equals(expect)
