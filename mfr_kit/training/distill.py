@@ -1,6 +1,7 @@
 """The training loop: from options to a run folder with student.pt in it."""
 
 import functools
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -38,6 +39,8 @@ def distill(options: RunOptions) -> Path:
     device, ranks = distributed.start(
         options.device, options.timeout, options.precision, options.threads
     )
+    if distributed.were_restarted():
+        options = replace(options, resume=True)
     with rank_errors.shared(ranks):
         return _distill(options, device, ranks)
 

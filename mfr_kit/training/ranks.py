@@ -120,6 +120,15 @@ def start(
     return device, join(device, timeout_min)
 
 
+def were_restarted() -> bool:
+    """Whether torchrun has started the ranks again (`--max-restarts`), since one of them ended."""
+    return _restarts() > 0
+
+
+def _restarts() -> int:
+    return int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0"))
+
+
 def join(device: torch.device, timeout_min: float = 30.0) -> Ranks:
     """Join the process group that torchrun announces in the environment, or stay alone.
 
@@ -134,10 +143,16 @@ def join(device: torch.device, timeout_min: float = 30.0) -> Ranks:
     if world == 1:
         return Ranks()
     if not dist.is_initialized():
-        on_cuda = device.type == "cuda"
+        on_cuda, timeout = device.type == "cuda", timedelta(minutes=timeout_min)
+        store, rank, world = next(dist.rendezvous("env://", timeout=timeout))
+        # torchrun keeps its store over restarts, and in it where ranks that are gone could be met
+        store = dist.PrefixStore(f"attempt {_restarts()}", store)
         dist.init_process_group(
             "cpu:gloo,cuda:nccl" if on_cuda else "gloo",
-            timeout=timedelta(minutes=timeout_min),
+            timeout=timeout,
             device_id=device if on_cuda else None,
+            store=store,
+            rank=rank,
+            world_size=world,
         )
     return Ranks(dist.get_rank(), world)
