@@ -185,16 +185,34 @@ class MappedRows:
         Raises:
             KitError: `faces.parquet` was changed since the set was opened.
         """
-        start = 0
         with pq.ParquetFile(self.file.table_path()) as file:
-            for batch in file.iter_batches(SLICE, columns=[name], use_threads=False):
-                part, stop = batch.column(0), start + len(batch)
+            for groups, start, stop in _runs(file.metadata):
+                own = None
                 if chosen is not None:
-                    first, last = np.searchsorted(chosen, (start, stop))
-                    part = part.take(pa.array(chosen[first:last] - start))
-                if len(part):
-                    yield part.cast(TYPES[name])
-                start = stop
+                    # bounds of another type would have all of `chosen` cast
+                    first, last = np.searchsorted(chosen, np.array((start, stop), chosen.dtype))
+                    if first == last:
+                        continue
+                    own = pa.array(chosen[first:last] - start)
+                # a reader that goes over all groups keeps what it has read of them
+                part = file.read_row_groups(groups, [name], use_threads=False)[name]
+                part = part.cast(TYPES[name]).combine_chunks()
+                yield part if own is None else part.take(own)
+
+
+def _runs(metadata: pq.FileMetaData) -> Iterator[tuple[list[int], int, int]]:
+    """Yield row groups that follow each other, of some `SLICE` rows, with their first row and one
+    past the last.
+    """
+    groups: list[int] = []
+    start = stop = 0
+    for number in range(metadata.num_row_groups):
+        groups.append(number)
+        stop += metadata.row_group(number).num_rows
+        if stop - start >= SLICE or number == metadata.num_row_groups - 1:
+            if stop > start:
+                yield groups, start, stop
+            groups, start = [], stop
 
 
 def _ascending(rows: np.ndarray) -> bool:

@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from mfr_kit.data.convert import convert
-from mfr_kit.data.face_set import row_file, storage
+from mfr_kit.data.face_set import faceset_writer, mapped_rows, row_file, storage
 from mfr_kit.data.face_set.faceset import FaceSet
 from mfr_kit.data.face_set.faceset_writer import write_rows
 from mfr_kit.data.face_set.mapped_rows import MappedRows
@@ -86,6 +86,18 @@ def test_a_row_is_read_where_no_file_can_be_read_at_a_place(pair, monkeypatch):
     monkeypatch.setattr(row_file, "_pread", None)
     monkeypatch.setattr(storage, "_pread", None)
     expect_equal(*pair)
+
+
+@pytest.mark.parametrize("rows", [slice(None), [23, 0, 5, 9, 8], [11], range(3, 20, 4)])
+def test_a_table_of_many_groups_is_read_a_few_at_a_time(tmp_path, monkeypatch, rows):
+    monkeypatch.setattr(faceset_writer, "GROUP_ROWS", 2)
+    monkeypatch.setattr(mapped_rows, "SLICE", 5)
+    write_faceset(tmp_path / "set", 4, 3)
+    assert pq.ParquetFile(tmp_path / "set" / "faces.parquet").num_row_groups >= 12
+    shutil.copytree(tmp_path / "set", tmp_path / "old")
+    (tmp_path / "old" / "faces.arrow").unlink()
+    chosen = np.arange(24)[rows]
+    expect_equal(*(FaceSet.open(tmp_path / name).select(chosen) for name in ("set", "old")))
 
 
 def test_rows_in_any_order_have_labels_by_name(tmp_path):
