@@ -58,20 +58,14 @@ class MarginHead(nn.Module):
         """(B, D) raw embeddings and (B,) labels -> scalar cross-entropy; `mean_over_ranks` is a
         batch's.
         """
-        spread = self._track(student, mean_over_ranks) if self.kind == "adaface" else None
+        spread = None
+        if self.kind == "adaface":
+            spread = self.norm_mean, self.norm_std
+            if self.training:
+                follow_norms(spread, student, mean_over_ranks)
         return margin_softmax(
             student, labels, self.weight, self.kind, self.scale, self.margin, spread
         )
-
-    def _track(
-        self, student: Tensor, mean_over_ranks: Callable[[Tensor], Tensor]
-    ) -> tuple[Tensor, Tensor]:
-        """Follow the mean and deviation of the feature norms, while training."""
-        if self.training:
-            mean, std = measure_norms(student, mean_over_ranks)
-            self.norm_mean.lerp_(mean.to(self.norm_mean.dtype), 0.01)
-            self.norm_std.lerp_(std.to(self.norm_std.dtype), 0.01)
-        return self.norm_mean, self.norm_std
 
 
 def margin_softmax(
@@ -100,15 +94,37 @@ def margin_softmax(
         cosine = (unit(student) @ unit(centres.to(dtype)).T).clamp(-LIMIT, LIMIT)
         rows = torch.arange(len(labels), device=labels.device)
         own = cosine[rows, labels]
-        if kind == "cosface":
-            pushed = own - margin
-        elif kind == "arcface":
-            pushed = _turn(own, torch.full_like(own, margin))
-        else:
-            quality = _quality(student, spread or measure_norms(student))
-            pushed = _turn(own, -margin * quality) - (margin * quality + margin)
+        pushed = push(own, student, kind, margin, spread)
         logits = cosine.index_put((rows, labels), pushed)
         return F.cross_entropy(scale * logits, labels)
+
+
+def push(
+    own: Tensor,
+    student: Tensor,
+    kind: str,
+    margin: float,
+    spread: tuple[Tensor, Tensor] | None = None,
+) -> Tensor:
+    """Push the (B,) clamped cosines of (B, D) embeddings to their own centres by a margin; see
+    `margin_softmax`.
+    """
+    if kind == "cosface":
+        return own - margin
+    if kind == "arcface":
+        return _turn(own, torch.full_like(own, margin))
+    quality = _quality(student, spread or measure_norms(student))
+    return _turn(own, -margin * quality) - (margin * quality + margin)
+
+
+def follow_norms(
+    spread: tuple[Tensor, Tensor], student: Tensor, mean_over_ranks: Callable[[Tensor], Tensor]
+) -> None:
+    """Bring running mean and deviation of the feature norms a step nearer to the batch's, in
+    place.
+    """
+    for running, value in zip(spread, measure_norms(student, mean_over_ranks), strict=True):
+        running.lerp_(value.to(running.dtype), 0.01)
 
 
 def measure_norms(

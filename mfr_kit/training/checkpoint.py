@@ -2,6 +2,7 @@
 or new, never half.
 """
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -37,10 +38,15 @@ class State:
         return self.student.state_dict() if self.average is None else self.average
 
 
-def save(folder: Path, state: State, division: Division) -> None:
-    """Write last.pt, with how the batches were divided that led to it."""
+def save(
+    folder: Path, state: State, division: Division, joined: Mapping[str, Any] | None = None
+) -> None:
+    """Write last.pt, with how the batches were divided that led to it; `joined` are the parts that
+    this rank holds a shard of, whole.
+    """
+    joined = joined or {}
     content = {
-        name: getattr(state, name).state_dict()
+        name: joined[name] if name in joined else getattr(state, name).state_dict()
         for name in ("student", "projector", "head", "optimiser", "scaler")
     }
     content |= {name: getattr(state, name) for name in ("initial", "average", "step", "best")}
@@ -49,7 +55,14 @@ def save(folder: Path, state: State, division: Division) -> None:
     weights.save(folder / weights.LAST, content)
 
 
-def restore(folder: Path, state: State, course: Course, *, echo: bool = True) -> bool:
+def restore(
+    folder: Path,
+    state: State,
+    course: Course,
+    cut: Callable[[Any, State], Any] = lambda content, _: content,
+    *,
+    echo: bool = True,
+) -> bool:
     """Bring `state` to what last.pt says; False when there is none yet (stopped before the first
     checkpoint).
 
@@ -57,6 +70,7 @@ def restore(folder: Path, state: State, course: Course, *, echo: bool = True) ->
         folder: of the run.
         state: of the run as it begins; it is changed as a whole or not at all.
         course: of the run, whose batches may be divided among other ranks than before.
+        cut: takes out of what the file holds what this rank holds of `state`.
         echo: False for all but one of several processes, which says that they are.
     Raises:
         KitError: unreadable, of other networks or another optimiser than `state` holds, or of
@@ -65,7 +79,7 @@ def restore(folder: Path, state: State, course: Course, *, echo: bool = True) ->
     path = folder / weights.LAST
     if not path.is_file():
         return False
-    content: dict[str, Any] = weights.read_file(path, ADVICE)
+    content: dict[str, Any] = cut(weights.read_file(path, ADVICE), state)
     for name in ("student", "projector", "head"):
         own = content.get(name) if isinstance(content, dict) else None
         if isinstance(own, dict) and all(isinstance(value, Tensor) for value in own.values()):

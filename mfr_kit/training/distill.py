@@ -10,7 +10,16 @@ from torch.utils.data import DataLoader
 
 from mfr_kit.masks import library
 from mfr_kit.models import weights
-from mfr_kit.training import checkpoint, networks, optimise, people, preflight, prepare, rank_errors
+from mfr_kit.training import (
+    checkpoint,
+    head_shards,
+    networks,
+    optimise,
+    people,
+    preflight,
+    prepare,
+    rank_errors,
+)
 from mfr_kit.training import ranks as distributed
 from mfr_kit.training.checkpoint import State
 from mfr_kit.training.journal import open_journal
@@ -68,7 +77,7 @@ def _distill(options: RunOptions, device: torch.device, ranks: Ranks) -> Path:
     preflight.check_student(options.student, student, options.batch_size, options.frozen_norms)
     student = networks.put(student, device, options.channels_last)
     classes, sizes = faces.identity_count, (size, teacher.embedding_size)
-    head = method.make_head(classes, teacher.embedding_size)
+    head = head_shards.make_head(method, classes, teacher.embedding_size, options.head_spec, ranks)
     state = networks.make_state(
         student, sizes, head, options.descent, options.layers, options.ema > 0, options.precision
     )
@@ -83,7 +92,7 @@ def _distill(options: RunOptions, device: torch.device, ranks: Ranks) -> Path:
             print(f"alignment drift: {drift.describe(drifts)}")
         # where the run stands, and what a step looks at
         ranks.wait()
-        checkpoint.restore(out, state, course, echo=ranks.first)
+        checkpoint.restore(out, state, course, head_shards.cut, echo=ranks.first)
         bank = options.bank_settings
         relations = prepare.relate(method, bank, faces, teacher, device, ranks, seed=options.seed)
         live_teacher = teacher if options.teacher_view == "same" else None
@@ -148,8 +157,10 @@ def _train(
             outcome.log(state, figures, rate, course.per_epoch)
         if state.step % every == 0 or ends:
             outcome.validate(state)
-        if first and (state.step % intervals.save == 0 or ends):
-            checkpoint.save(outcome.folder, state, course.division)
+        if state.step % intervals.save == 0 or ends:
+            joined = head_shards.collect(state)
+            if first:
+                checkpoint.save(outcome.folder, state, course.division, joined)
     journal.close()  # the bar ends before what comes last is printed
     if first:
         outcome.finish(state)

@@ -75,6 +75,17 @@ class Descent:
 
 
 @dataclass(frozen=True)
+class HeadSpec:
+    """Whether the ranks share the classes of a head, the share of them in (0, 1] that is drawn as
+    negatives of a step, and the seed of the draw.
+    """
+
+    sharded: bool = False
+    negatives: float = 1.0
+    seed: int = 0
+
+
+@dataclass(frozen=True)
 class RateSchedule:
     """The course of the learning rate: its peak, the share of the steps that it takes to rise, and
     the fall after that.

@@ -13,10 +13,11 @@ from torch import Tensor, nn
 from mfr_kit.data.face_set.faceset import FaceSet
 from mfr_kit.errors import KitError
 from mfr_kit.losses._batch import Batch
+from mfr_kit.losses._sharded_head import ShardedHead
 from mfr_kit.models.embedders import Embedder
 from mfr_kit.models.placement import send
 from mfr_kit.models.preprocess import to_tensor
-from mfr_kit.training import optimise
+from mfr_kit.training import head_shards, optimise
 from mfr_kit.training.checkpoint import State
 from mfr_kit.training.feed import Feed, Feeder
 from mfr_kit.training.method import Method
@@ -67,6 +68,8 @@ class Stepper:
         else:
             state.student.train()
         state.optimiser.zero_grad(set_to_none=True)
+        if isinstance(state.head, ShardedHead):
+            state.head.begin(state.step)
         head = None if isinstance(state.head, nn.Identity) else state.head
         line: dict[str, float | dict] = {}
         for number, part in enumerate(feeds, start=1):
@@ -79,7 +82,8 @@ class Stepper:
                 if measured:
                     line = self._measure(loss, losses, figures, batch.student)
                 state.scaler.scale(loss / len(feeds)).backward()
-        self.ranks.mean_gradients(state.head.parameters())
+        if not isinstance(state.head, ShardedHead):  # whose gradients are the mean as they are
+            self.ranks.mean_gradients(state.head.parameters())
         norm = self._update(state)
         return {**line, **_figures_of(norm, state)} if measured else {}
 
@@ -155,13 +159,14 @@ class Stepper:
         return partners.of(student, labels, views.epochs, views.indices)
 
     def _update(self, state: State) -> Tensor:
-        parameters = [p for group in state.optimiser.param_groups for p in group["params"]]
         rules = self.regularisation
-        state.scaler.unscale_(state.optimiser)
-        if rules.l2_sp:
-            optimise.pull_towards(state.student, state.initial, rules.l2_sp)
-        norm = torch.nn.utils.clip_grad_norm_(parameters, rules.clip or float("inf"))
-        state.scaler.step(state.optimiser)
+        with head_shards.dense_gradients(state):
+            head_shards.share_overflow(state)
+            state.scaler.unscale_(state.optimiser)
+            if rules.l2_sp:
+                optimise.pull_towards(state.student, state.initial, rules.l2_sp)
+            norm = head_shards.clip(state, rules.clip)
+            state.scaler.step(state.optimiser)
         state.scaler.update()
         if state.average is not None:
             state.average = optimise.interpolate(

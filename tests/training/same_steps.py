@@ -12,11 +12,20 @@ import torch.distributed as dist
 from torch import nn
 
 from mfr_kit import registry
-from mfr_kit.training import networks
+from mfr_kit.training import head_shards, networks
+from mfr_kit.training.checkpoint import State
 from mfr_kit.training.method import METHODS, Method
 from mfr_kit.training.prepare import Relations
 from mfr_kit.training.ranks import Ranks
-from mfr_kit.training.settings import Descent, Layers, Numerics, Regularisation, Targets, Wrapping
+from mfr_kit.training.settings import (
+    Descent,
+    HeadSpec,
+    Layers,
+    Numerics,
+    Regularisation,
+    Targets,
+    Wrapping,
+)
 from mfr_kit.training.step import Stepper
 from mfr_kit.training.teacher import mining
 from mfr_kit.training.teacher.bank import Bank
@@ -37,6 +46,8 @@ class Case:
     narrow: bool = False  # a student smaller than its teacher, with a projector
     precision: str = "float32"
     scale: float | None = None  # of the loss, to begin with
+    negatives: float | None = None  # of a head that the ranks share
+    optimiser: str = "sgd"
 
 
 CASES = {name: Case(name) for name in registry.names(METHODS)} | {
@@ -50,6 +61,14 @@ CASES = {name: Case(name) for name in registry.names(METHODS)} | {
     "two batches a step": Case("coupleface", accumulate=2),
     "two batches that are compared": Case("sp", accumulate=2),
     "a head and two batches": Case("adaface", accumulate=2),
+    "a sharded head": Case("arcface", negatives=1.0),
+    "a sharded head of norms": Case("adaface", accumulate=2, negatives=1.0),
+    "a sharded head beside relations": Case(
+        "coupleface", {"beta": 0.1, "beta_head": "cosface"}, negatives=1.0
+    ),
+    "its whole head": Case("coupleface", {"beta": 0.1, "beta_head": "cosface"}),
+    "few negatives": Case("cosface", accumulate=2, negatives=0.3),
+    "few negatives of adamw": Case("arcface", negatives=0.3, optimiser="adamw"),
     "a projector": Case("coupleface", narrow=True),
 }
 
@@ -82,8 +101,9 @@ def run(case: Case, bank: Bank, ranks: Ranks) -> dict[str, Any]:
     mined = {"neighbours": 5} if getattr(module, "MINES", False) else {}
     method = Method(case.method, module.Options(**{**mined, **case.options}))
     size = SIZE // 2 if case.narrow else SIZE
-    descent = Descent("sgd", 0.02, 1e-3, 0.9)
-    head, sizes = method.make_head(PEOPLE, SIZE), (size, SIZE)
+    descent = Descent(case.optimiser, 0.02, 1e-3, 0.9)
+    spec = HeadSpec(case.negatives is not None, case.negatives or 1.0)
+    head, sizes = head_shards.make_head(method, PEOPLE, SIZE, spec, ranks), (size, SIZE)
     state = networks.make_state(
         Student(size), sizes, head, descent, Layers(), False, case.precision
     )
@@ -91,6 +111,7 @@ def run(case: Case, bank: Bank, ranks: Ranks) -> dict[str, Any]:
         state.scaler = torch.amp.GradScaler("cpu", init_scale=case.scale)
     parts = {"student": state.student, "projector": state.projector, "head": state.head}
     before = {name: _copy(part) for name, part in parts.items()}
+    before["head"] = _copy_head(state, ranks)
     labels = np.arange(len(bank.embeddings)) % PEOPLE
     prototypes = mining.prototypes(bank, labels)
     partners = None
@@ -122,16 +143,29 @@ def run(case: Case, bank: Bank, ranks: Ranks) -> dict[str, Any]:
     for _ in range(STEPS):
         lines.append(stepper.step(state, [next(feeds) for _ in range(case.accumulate)], True))
         state.step += 1
+    after = {name: _copy(part) for name, part in parts.items()}
+    after["head"] = _copy_head(state, ranks)
     moved = {
         f"{name}.{key}": value - before[name][key]
-        for name, part in parts.items()
-        for key, value in _copy(part).items()
+        for name, part in after.items()
+        for key, value in part.items()
     }
     return {"lines": lines, "moved": moved}
 
 
 def _copy(part: nn.Module) -> dict[str, torch.Tensor]:
     return {key: value.detach().clone() for key, value in part.state_dict().items()}
+
+
+def _copy_head(state: State, ranks: Ranks) -> dict[str, torch.Tensor]:
+    """Give every rank the whole head."""
+    joined = head_shards.collect(state)
+    if not joined or ranks.world == 1:
+        return _copy(state.head)
+    weight = joined["head"]["weight"] if ranks.first else torch.empty(PEOPLE, SIZE)
+    weight = weight.clone()
+    dist.broadcast(weight, 0)
+    return {**_copy(state.head), "weight": weight}
 
 
 def make_bank(folder: Path) -> Bank:

@@ -36,6 +36,24 @@ def test_ranks_give_what_one_rank_gives_with_their_batches_joined(found, world, 
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(
+    ("case", "whole"),
+    [
+        ("a sharded head", "arcface"),
+        ("a sharded head of norms", "a head and two batches"),
+        ("a sharded head beside relations", "its whole head"),
+    ],
+)
+@pytest.mark.parametrize("world", [1, 2, 4])
+def test_a_sharded_head_gives_what_a_whole_one_gives(found, world, case, whole):
+    """The norm of all gradients is among the lines."""
+    alone = found[1][0][whole]
+    for rank in found[world]:
+        torch.testing.assert_close(rank[case]["lines"], alone["lines"], rtol=2e-5, atol=1e-6)
+        torch.testing.assert_close(rank[case]["moved"], alone["moved"], rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("world", [2, 4])
 def test_the_ranks_hold_the_same_weights_to_the_bit(found, world):
     first, *others = found[world]

@@ -67,6 +67,13 @@ class LearningOptions:
         section="Optimiser",
         within="0..1",
     )
+    negatives: float = option(
+        1.0,
+        help="Share of the other people's centres that a step classifies against, drawn anew each "
+        "step (Partial FC); those not drawn stay as they are. Below 1 with --head sharded only.",
+        section="Optimiser",
+        within="0.1..1",
+    )
     layer_decay: float = option(
         1.0,
         help="Learning-rate factor from each layer to the one before it.",

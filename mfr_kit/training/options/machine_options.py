@@ -69,6 +69,14 @@ class MachineOptions:
         help="Take the student's batch statistics over all CUDA ranks; for few faces a rank.",
         section="Machine",
     )
+    head: str = option(
+        "whole",
+        help="Classification head: every rank holds it whole, or each rank holds the centres of "
+        "its share of the people; the same losses but for rounding.",
+        section="Machine",
+        affects="machine",
+        choices=lambda: ["whole", "sharded"],
+    )
     bank: Path | None = option(
         None,
         help="Folder of teacher embeddings, shared by runs; default: OUT/bank.",

@@ -15,7 +15,13 @@ from mfr_kit.training.options.learning_options import LearningOptions
 from mfr_kit.training.options.machine_options import MachineOptions
 from mfr_kit.training.options.network_options import NetworkOptions
 from mfr_kit.training.options.view_options import ViewOptions
-from mfr_kit.training.settings import BankSettings, Regularisation, StudentSpec, TeacherSpec
+from mfr_kit.training.settings import (
+    BankSettings,
+    HeadSpec,
+    Regularisation,
+    StudentSpec,
+    TeacherSpec,
+)
 
 
 @options_class
@@ -27,6 +33,11 @@ class RunOptions(MachineOptions, ViewOptions, LearningOptions, NetworkOptions, D
             raise KitError(
                 "--teacher-view same runs the teacher on the one view of the student: it cannot "
                 "give --target sum"
+            )
+        if self.negatives < 1 and self.head != "sharded":
+            raise KitError(
+                f"--negatives {self.negatives:g} draws among the centres of a sharded head: give "
+                "--head sharded too"
             )
         self._refuse_options_of_other_methods()
 
@@ -51,6 +62,11 @@ class RunOptions(MachineOptions, ViewOptions, LearningOptions, NetworkOptions, D
     def student_spec(self) -> StudentSpec:
         """Which network is trained, and from which weights on."""
         return StudentSpec(self.student, self.width, self.embedding_size, self.init, self.seed)
+
+    @property
+    def head_spec(self) -> HeadSpec:
+        """How the classification head is divided, and what of it a step looks at."""
+        return HeadSpec(self.head == "sharded", self.negatives, self.seed)
 
     @property
     def bank_settings(self) -> BankSettings:
