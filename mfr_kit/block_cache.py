@@ -12,9 +12,8 @@ from pathlib import Path
 
 from mfr_kit.errors import KitError
 
-BLOCK_BYTES = 1 << 20
-LIMIT = "MFR_KIT_REMOTE_CACHE_GB"
-USUAL_GB = 20.0
+LIMIT, USUAL_GB = "MFR_KIT_REMOTE_CACHE_GB", 20.0
+BLOCK, USUAL_KB = "MFR_KIT_REMOTE_BLOCK_KB", 1024.0
 _SLACK = 32  # of so many parts of the limit, one may be exceeded by every process
 
 
@@ -24,14 +23,27 @@ def limit_bytes() -> int:
     Raises:
         KitError: it is no number above 0.
     """
-    given = os.environ.get(LIMIT, "")
+    return int(1e9 * _number(LIMIT, USUAL_GB, "gigabytes"))
+
+
+def block_bytes() -> int:
+    """Read the length of a block from the environment.
+
+    Raises:
+        KitError: it is no number above 0.
+    """
+    return max(1, int(1024 * _number(BLOCK, USUAL_KB, "kilobytes")))
+
+
+def _number(name: str, usual: float, unit: str) -> float:
+    given = os.environ.get(name, "")
     try:
-        limit = float(given or USUAL_GB)
+        value = float(given or usual)
     except ValueError:
-        limit = -1.0
-    if not 0 < limit < 1e9:
-        raise KitError(f"{LIMIT}={given}: give a number of gigabytes above 0")
-    return int(limit * 1e9)
+        value = -1.0
+    if not 0 < value < 1e7:
+        raise KitError(f"{name}={given}: give a number of {unit} above 0")
+    return value
 
 
 class BlockCache:

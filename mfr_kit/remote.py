@@ -7,24 +7,23 @@ are not: who finds no file there asks `origin` for its URL, and reads the bytes 
 """
 
 import contextlib
-import errno
 import functools
 import hashlib
-import itertools
+import sys
 import threading
-import time
 import uuid
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from mfr_kit import assets, files
-from mfr_kit.block_cache import BLOCK_BYTES, BlockCache, limit_bytes
+from mfr_kit.block_cache import BlockCache, block_bytes, limit_bytes
 from mfr_kit.errors import KitError, SetError
+from mfr_kit.network_errors import is_absent, reading, retried
 from mfr_kit.paths import url_of
 
 EXTRAS = {"s3": "remote", "http": "remote", "https": "remote", "gs": "gcs"}
-TRIES = 3  # of a read that the network interrupts
+LARGE_BYTES = 100_000_000  # a table that takes a while
 _LOCKS = [threading.Lock() for _ in range(16)]  # threads that want one block fetch it once
 _STATE = ("ETag", "etag", "Content-MD5", "md5Hash", "generation", "Last-Modified", "LastModified")
 
@@ -71,17 +70,20 @@ def fetch(path: Path) -> bool:
     assert url is not None
     note = path.with_name(f".{path.name}.state")
     path.parent.mkdir(parents=True, exist_ok=True)
-    with _held(path.with_name(f".{path.name}.lock")), _reading(url):
+    with _held(path.with_name(f".{path.name}.lock")), reading(url):
         system = _system(url)
         try:
-            state = _state(system.info(url))
+            info = system.info(url)
         except FileNotFoundError as error:
-            if not _is_absent(error):
+            if not is_absent(error):
                 raise
             path.unlink(missing_ok=True)
             return False
+        state = _state(info)
         if path.is_file() and note.is_file() and note.read_text(encoding="utf-8") == state:
             return True
+        if (info.get("size") or 0) > LARGE_BYTES:
+            print(f"downloading {url} ({info['size'] / 1e6:,.0f} MB)", file=sys.stderr)
         with files.replacing(path) as temporary:
             system.get_file(url, str(temporary))
         files.write_text(note, state)
@@ -89,7 +91,7 @@ def fetch(path: Path) -> bool:
 
 
 class Ranges:
-    """Ranges of bytes of an object, in blocks of 1 MiB that are kept. Picklable, safe with threads
+    """Ranges of bytes of an object, in blocks that are kept. Picklable, safe with threads
     and forked workers.
 
     Args:
@@ -100,53 +102,66 @@ class Ranges:
 
     def __init__(self, url: str) -> None:
         self.url = url
-        with _reading(url):
+        with reading(url):
             info = _system(url).info(url)
             if info.get("size") is None or info.get("partial") is False:
                 raise _no_ranges(url)
             if url.startswith("http"):
                 _probe(url)
-        self.size = int(info["size"])
-        self._name = hashlib.sha256(f"{url}\n{_state(info)}".encode()).hexdigest()[:32]
+        self.size, self._block = int(info["size"]), block_bytes()
+        named = f"{url}\n{_state(info)}\n{self._block}"
+        self._name = hashlib.sha256(named.encode()).hexdigest()[:32]
 
     def read(self, start: int, size: int) -> bytes:
-        """Return `size` bytes from `start`, fewer at the end of the object.
+        """Return `size` bytes from `start`, fewer at the end of the object. The blocks that are
+        missing are asked for at once.
 
         Raises:
             KitError: the network or the server says no.
         """
-        stop, parts = min(start + size, self.size), []
-        while start < stop:
-            number, at = divmod(start, BLOCK_BYTES)
-            part = self._read_block(number, at, min(stop - start, BLOCK_BYTES - at))
-            parts.append(part)
-            start += len(part)
-        return parts[0] if len(parts) == 1 else b"".join(parts)
+        stop = min(start + size, self.size)
+        if stop <= start:
+            return b""
+        numbers = range(start // self._block, (stop - 1) // self._block + 1)
+        parts = [self._kept(number, start, stop) for number in numbers]
+        if None in parts:
+            with _LOCKS[numbers[0] % len(_LOCKS)]:
+                parts = [self._kept(number, start, stop) for number in numbers]
+                missing = [row for row, part in enumerate(parts) if part is None]
+                if missing:
+                    fetched = self._fetch(numbers[missing[0]], numbers[missing[-1]] + 1)
+                    parts[missing[0] : missing[-1] + 1] = [
+                        block[slice(*self._span(number, start, stop))] for number, block in fetched
+                    ]
+        return parts[0] or b"" if len(parts) == 1 else b"".join(part or b"" for part in parts)
 
-    def _read_block(self, number: int, at: int, size: int) -> bytes:
-        cache = _cache()
-        found = cache.read(self._name, number, at, size)
-        if found is not None and len(found) == size:
-            return found
-        with _LOCKS[number % len(_LOCKS)]:
-            found = cache.read(self._name, number, at, size)
-            if found is None or len(found) != size:
-                block = self._fetch(number)
-                cache.write(self._name, number, block)
-                found = block[at : at + size]
-        return found
+    def _span(self, number: int, start: int, stop: int) -> tuple[int, int]:
+        """The part of a block that a range takes: from, to."""
+        first = number * self._block
+        return max(start - first, 0), min(stop - first, self._block)
 
-    def _fetch(self, number: int) -> bytes:
-        start = number * BLOCK_BYTES
-        stop = min(start + BLOCK_BYTES, self.size)
-        with _reading(self.url):
-            block = _retried(lambda: _system(self.url).cat_file(self.url, start=start, end=stop))
-        if len(block) != stop - start:
+    def _kept(self, number: int, start: int, stop: int) -> bytes | None:
+        at, end = self._span(number, start, stop)
+        found = _cache().read(self._name, number, at, end - at)
+        return found if found is not None and len(found) == end - at else None
+
+    def _fetch(self, first: int, last: int) -> list[tuple[int, bytes]]:
+        """Read blocks, and keep them."""
+        start, stop = first * self._block, min(last * self._block, self.size)
+        with reading(self.url):
+            data = retried(lambda: _system(self.url).cat_file(self.url, start=start, end=stop))
+        if len(data) != stop - start:
             raise SetError(
-                f"{self.url}: {stop - start} bytes from {start} expected, {len(block)} came; the "
+                f"{self.url}: {stop - start} bytes from {start} expected, {len(data)} came; the "
                 "object was changed while in use, or its server answers no range requests"
             )
-        return block
+        blocks = [
+            (number, data[(number - first) * self._block : (number + 1 - first) * self._block])
+            for number in range(first, last)
+        ]
+        for number, block in blocks:
+            _cache().write(self._name, number, block)
+        return blocks
 
 
 def read_object(path: Path, state: Path) -> bytes:
@@ -164,8 +179,8 @@ def read_object(path: Path, state: Path) -> bytes:
     name = hashlib.sha256(f"{url}\n{note}".encode()).hexdigest()[:32]
     found = _cache().read(name, 0, 0, -1)
     if found is None:
-        with _reading(url):
-            found = _retried(lambda: _system(url).cat_file(url))
+        with reading(url):
+            found = retried(lambda: _system(url).cat_file(url))
         _cache().write(name, 0, found)
     return found
 
@@ -228,60 +243,6 @@ def _no_ranges(url: str) -> KitError:
         f"{url}: this server answers no range requests, so that no record can be read alone: "
         "download the set"
     )
-
-
-def _retried(read: Any) -> bytes:
-    for attempt in itertools.count(1):
-        try:
-            return read()
-        except Exception as error:
-            if attempt == TRIES or isinstance(error, KitError) or _is_final(error):
-                raise
-            time.sleep(0.5 * attempt)
-    raise AssertionError
-
-
-def _is_final(error: Exception) -> bool:
-    """Whether a server answered and will not answer otherwise."""
-    refused = isinstance(error, FileNotFoundError | PermissionError)
-    return refused or getattr(error, "errno", None) == errno.EINVAL
-
-
-def _is_absent(error: FileNotFoundError) -> bool:
-    """Whether a server said that an object is not there, and not that a bucket or itself is not."""
-    cause = error.__cause__ or error.__context__
-    status = getattr(cause, "status", None)
-    return "bucket" not in str(error).lower() and (cause is None or status in (None, 404))
-
-
-@contextlib.contextmanager
-def _reading(url: str) -> Iterator[None]:
-    """Put what any of the libraries below raises into one line; a `SetError`, unless an object is
-    not there: a network that fails leaves out no photograph.
-    """
-    try:
-        yield
-    except KitError:
-        raise
-    except Exception as error:  # noqa: BLE001  botocore's, aiohttp's and Google's share no class
-        gone = isinstance(error, FileNotFoundError) and _is_absent(error)
-        raise (KitError if gone else SetError)(f"{url}: {_reason(error)}") from None
-
-
-def _reason(error: BaseException) -> str:
-    kind, text = type(error).__name__, (str(error) or type(error).__name__).splitlines()[0]
-    if "Credential" in kind or "credential" in text.lower():
-        return (
-            f"no credentials ({text}): set AWS_PROFILE, or AWS_ACCESS_KEY_ID and "
-            "AWS_SECRET_ACCESS_KEY (gs://: GOOGLE_APPLICATION_CREDENTIALS)"
-        )
-    if isinstance(error, PermissionError):
-        return f"no permission to read it ({text})"
-    if isinstance(error, FileNotFoundError):
-        cause = error.__cause__ or error.__context__
-        why = f" ({str(cause).splitlines()[0]})" if cause is not None and str(cause) else ""
-        return f"there is nothing to read{why or f' ({text})'}"
-    return f"cannot be read ({text})"
 
 
 @contextlib.contextmanager

@@ -36,7 +36,7 @@ def read_parquet(path: Path, advice: str) -> "pa.Table":
         raise KitError(f"{path}: there is no such file; {advice}")
     try:
         with pq.ParquetFile(path) as file:
-            _refuse_impossible(file.metadata, path, advice)
+            refuse_impossible(file.metadata, path, advice)
             table = file.read(use_threads=False)
         table.validate(full=True)
     except (pa.ArrowException, OSError, ValueError, MemoryError) as error:
@@ -62,7 +62,7 @@ def read_npy(path: Path, advice: str) -> np.ndarray:
     return rows
 
 
-def _refuse_impossible(metadata, path: Path, advice: str) -> None:
+def refuse_impossible(metadata, path: Path, advice: str) -> None:
     """Refuse a damaged length before memory is asked for by it."""
     groups = [metadata.row_group(number) for number in range(metadata.num_row_groups)]
     claimed, size = sum(group.total_byte_size for group in groups), path.stat().st_size

@@ -15,7 +15,7 @@ ORDER = [
         *["errors", "seeding", "registry", "text", "records", "tables"],
         *["system_errors", "paths", "files", "claims", "ranges", "option_names", "options"],
         *["shipped", "dequantize"],
-        *["assets", "block_cache", "remote", "providers"],
+        *["assets", "block_cache", "network_errors", "remote", "providers"],
     ],
     ["data"],
     ["masks"],

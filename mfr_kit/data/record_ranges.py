@@ -51,17 +51,23 @@ class RemoteRecords:
         Raises:
             KitError: no such key, wrong magic number, truncated record, or the network says no.
         """
-        return self._read_at(key, self.offset(key))
+        return self._read_at(key, *self._table.find(key))
 
     def __iter__(self) -> Iterator[tuple[int, memoryview]]:
         """Yield `(key, payload)` of every record in the order of the file."""
         for key, offset in self._table.in_file_order():
-            yield key, self._read_at(key, offset)
+            yield key, self._read_at(key, offset, PART.size)
 
-    def _read_at(self, key: int, offset: int) -> memoryview:
-        parts, start = [], offset
+    def _read_at(self, key: int, offset: int, size: int) -> memoryview:
+        """Read `size` bytes at once, and what they do not hold of the record after them."""
+        block, base, parts, start = self._ranges.read(max(offset, 0), size), offset, [], offset
+
+        def take(at: int, count: int) -> bytes:
+            held = block[at - base : at - base + count]
+            return held + self._ranges.read(at + len(held), count - len(held))
+
         while True:
-            head = self._ranges.read(offset, PART.size) if offset >= 0 else b""
+            head = take(offset, PART.size) if offset >= 0 else b""
             magic, word = PART.unpack(head) if len(head) == PART.size else (0, 0)
             flag, length = word >> 29, word & LENGTH_MASK
             whole = offset + PART.size + length <= self._ranges.size
@@ -70,7 +76,7 @@ class RemoteRecords:
                     f"{self._url}: key {key}, offset {start}: no whole record lies there; the "
                     ".rec is damaged, or the .idx is of another"
                 )
-            parts.append(self._ranges.read(offset + PART.size, length))
+            parts.append(take(offset + PART.size, length))
             offset += PART.size + length + (-length & 3)
             if flag in (0, 3):
                 return memoryview(parts[0] if flag == 0 else MAGIC_BYTES.join(parts))

@@ -11,6 +11,7 @@ import pytest
 from mfr_kit.cli import main
 from mfr_kit.data.convert import convert, open_any
 from mfr_kit.data.formats import _parquet_images, hf_parquet
+from mfr_kit.errors import SetError
 from tests.data.test_convert_masked import faces, shown  # noqa: F401  a fixture
 from tests.data.test_convert_odd import folder
 from tests.data.test_formats import jpeg
@@ -173,6 +174,15 @@ def test_any_order_and_large_groups_are_read_from_disk_once(tmp_path, monkeypatc
     assert read == [1, 0]
     again = pickle.loads(pickle.dumps(found))
     assert again.encoded(2) == IMAGES[2]
+
+
+@pytest.mark.parametrize("labels", [[0] * 6, [1, 0] * 3], ids=["in memory", "on disk"])
+def test_a_row_group_that_became_shorter(tmp_path, monkeypatch, labels):
+    path = parquet(tmp_path / "a.parquet", {"image": STRUCT, "label": labels})
+    found = open_any(path)[1]
+    parquet(path, {"image": STRUCT.slice(0, 2), "label": labels[:2]})
+    with pytest.raises(SetError, match=r"a\.parquet: row group 0 has fewer rows than it says"):
+        found.encoded(5)
 
 
 def test_groups_in_memory_stay_few(tmp_path, monkeypatch):

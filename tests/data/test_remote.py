@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 import pytest
 
-from mfr_kit import block_cache, remote
+from mfr_kit import block_cache, network_errors, remote
 from mfr_kit.cli import main
 from mfr_kit.data.convert import convert, open_any
 from mfr_kit.data.face_set.faceset import FaceSet
@@ -23,7 +23,7 @@ from mfr_kit.data.record_ranges import open_records
 from mfr_kit.data.record_reader import RecordReader
 from mfr_kit.data.record_writer import RecordWriter
 from mfr_kit.data.recordio import MAGIC_BYTES, pack
-from mfr_kit.errors import KitError
+from mfr_kit.errors import KitError, SetError
 from mfr_kit.masks.drawn_set import draw_face_set
 from tests.data.test_convert_masked import faces, shown  # noqa: F401  a fixture
 from tests.data.test_formats import jpeg
@@ -41,7 +41,14 @@ class Ranged(http.server.SimpleHTTPRequestHandler):
         if self.server.says_when or keyword != "Last-Modified":
             super().send_header(keyword, value)
 
+    def do_HEAD(self):
+        if self.path in self.server.answers:
+            return self.send_error(self.server.answers[self.path])
+        return super().do_HEAD()
+
     def do_GET(self):
+        if self.path in self.server.answers:
+            return self.send_error(self.server.answers[self.path])
         wanted = re.fullmatch(r"bytes=(\d+)-(\d+)", self.headers.get("Range", ""))
         path = Path(self.translate_path(self.path))
         self.server.asked.append((self.path, self.headers.get("Range")))
@@ -76,7 +83,7 @@ def web(tmp_path):
     handler = functools.partial(Ranged, directory=str(tmp_path / "web"))
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         server.ranges, server.says_when, server.asked = True, True, []
-        server.fails_from, server.failures = None, 1000
+        server.fails_from, server.failures, server.answers = None, 1000, {}
         server.url = f"http://127.0.0.1:{server.server_port}"
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield server
@@ -164,7 +171,7 @@ def records_of(folder, payloads, step=1):
 
 @pytest.mark.parametrize("step", [1, 3])
 def test_records_of_every_length_and_number_of_parts(tmp_path, put, step, monkeypatch):
-    monkeypatch.setattr(remote, "BLOCK_BYTES", 1000)
+    monkeypatch.setenv(block_cache.BLOCK, "1")
     random = np.random.default_rng(0)
     payloads = [random.bytes(int(size)) for size in random.integers(0, 3000, 40)]
     payloads += [b"", MAGIC_BYTES, b"abcd" + MAGIC_BYTES * 2 + b"x", random.bytes(50_000)]
@@ -184,7 +191,7 @@ def test_records_of_every_length_and_number_of_parts(tmp_path, put, step, monkey
 
 
 def test_only_what_is_asked_for_is_read_and_only_once(tmp_path, web, monkeypatch):
-    monkeypatch.setattr(remote, "BLOCK_BYTES", 10_000)
+    monkeypatch.setenv(block_cache.BLOCK, str(10_000 / 1024))
     payloads = [pack(0, bytes([number]) * 5000) for number in range(60)]
     records_of(tmp_path / "web", payloads)
     opened = open_records(remote.localise(web.url, []) / "a.rec")
@@ -196,6 +203,19 @@ def test_only_what_is_asked_for_is_read_and_only_once(tmp_path, web, monkeypatch
     assert [path for path, _ in web.asked].count("/a.idx") == 1
     open_records(remote.localise(web.url, []) / "a.rec").read(30)
     assert [path for path, _ in web.asked].count("/a.idx") == 1  # its state has not changed
+
+
+@pytest.mark.parametrize("step", [1, 3])
+def test_a_record_over_several_blocks_is_one_request(tmp_path, web, monkeypatch, step):
+    monkeypatch.setenv(block_cache.BLOCK, "4")
+    payloads = [pack(0, bytes([number]) * 9000) for number in range(20)]
+    records_of(tmp_path / "web", payloads, step)
+    opened = open_records(remote.localise(web.url, []) / "a.rec")
+    web.asked.clear()
+    for row in (3, 11, 19, 3):
+        assert opened.read(row * step) == payloads[row]
+    assert len(web.asked) == 3
+    assert opened.read(4 * step) == payloads[4] and len(web.asked) == 4
 
 
 def test_what_was_changed_is_downloaded_anew(tmp_path, faces, web):  # noqa: F811
@@ -223,8 +243,8 @@ def test_what_a_server_gives_no_time_of_is_read_anew(tmp_path, web):
 
 
 def test_a_network_that_fails_leaves_out_no_photograph(tmp_path, web, capsys, monkeypatch):
-    monkeypatch.setattr(remote, "BLOCK_BYTES", 10_000)
-    monkeypatch.setattr(remote.time, "sleep", lambda seconds: None)
+    monkeypatch.setenv(block_cache.BLOCK, str(10_000 / 1024))
+    monkeypatch.setattr(network_errors.time, "sleep", lambda seconds: None)
     rng, payloads = np.random.default_rng(0), []
     for number in range(30):
         data = cv2.imencode(".png", rng.integers(0, 256, (32, 32, 3), np.uint8))[1].tobytes()
@@ -238,7 +258,7 @@ def test_a_network_that_fails_leaves_out_no_photograph(tmp_path, web, capsys, mo
 
 
 def test_a_read_that_was_interrupted_is_tried_again(tmp_path, web, monkeypatch):
-    monkeypatch.setattr(remote.time, "sleep", lambda seconds: None)
+    monkeypatch.setattr(network_errors.time, "sleep", lambda seconds: None)
     payloads = [pack(0, jpeg(1))]
     records_of(tmp_path / "web", payloads)
     opened = open_records(remote.localise(web.url, []) / "a.rec")
@@ -247,7 +267,7 @@ def test_a_read_that_was_interrupted_is_tried_again(tmp_path, web, monkeypatch):
 
 
 def test_the_cache_keeps_its_limit(tmp_path, web, home, monkeypatch):
-    monkeypatch.setattr(remote, "BLOCK_BYTES", 10_000)
+    monkeypatch.setenv(block_cache.BLOCK, str(10_000 / 1024))
     monkeypatch.setenv(block_cache.LIMIT, "0.0002")
     payloads = [pack(0, bytes([number]) * 5000) for number in range(200)]
     records_of(tmp_path / "web", payloads)
@@ -348,7 +368,21 @@ def test_a_server_that_is_not_there(tmp_path, web, capsys):
     web.shutdown()
     web.server_close()
     err = one_line(capsys, ["convert", f"{web.url}/set", str(tmp_path / "o")])
-    assert f"{web.url}/set" in err
+    assert f"{web.url}/set/faces.parquet: there is nothing to read" in err
+    assert "onnect" in err
+
+
+@pytest.mark.parametrize("status", [403, 404, 500])
+def test_a_table_is_left_out_only_where_it_is_not_there(tmp_path, web, faces, status):  # noqa: F811
+    shutil.copytree(faces, tmp_path / "web" / "set")
+    web.answers = {"/set/skipped.csv": status}
+    if status == 404:
+        assert FaceSet(f"{web.url}/set").skipped == []
+        web.answers = {}
+        assert len(FaceSet(f"{web.url}/set").skipped) == 1
+        return
+    with pytest.raises(SetError, match=rf"skipped\.csv: .*{status}"):
+        FaceSet(f"{web.url}/set")
 
 
 @pytest.mark.parametrize(("url", "extra"), [("s3://b/set", "remote"), ("gs://b/set", "gcs")])

@@ -150,6 +150,22 @@ def test_a_damaged_header_is_refused(tmp_path, whole, capsys):
         assert "bad.tar" in capsys.readouterr().err
 
 
+def test_a_name_that_stands_twice_in_a_sample_is_listed(tmp_path):
+    members = [("a.jpg", jpeg(1)), ("a.jpg", jpeg(2)), ("a.cls", b"1")]
+    found = open_any(tar(tmp_path / "a.tar", members))[1]
+    assert people_of(found) == [("1", jpeg(1))]
+    assert [(row["source"], row["reason"]) for row in found.skipped] == [("a.jpg", "bad_name")]
+
+
+def test_sparse_members_are_refused(tmp_path, capsys):
+    member = tarfile.TarInfo("a.jpg")
+    member.pax_headers = {"GNU.sparse.map": "0,512", "GNU.sparse.size": "9999"}
+    data = tarfile.TarInfo.tobuf(member, tarfile.PAX_FORMAT) + bytes(1024)
+    (tmp_path / "a.tar").write_bytes(data)
+    assert main(["convert", str(tmp_path / "a.tar"), str(tmp_path / "out")]) == 2
+    assert "'a.jpg' is a sparse file" in capsys.readouterr().err
+
+
 def test_compressed_archives_are_refused_with_what_to_do(tmp_path, whole, capsys):
     with tarfile.open(tmp_path / "z.tar", "w:gz") as archive:
         archive.add(whole, "a.jpg")

@@ -80,12 +80,17 @@ class ParquetImages:
             if at < len(batch):
                 return batch[at].as_py()
             at -= len(batch)
-        shard = self._shards[self._places[group][0]]
-        raise SetError(f"{shard}: it has fewer rows now than when it was opened")
+        raise self._shorter(group)
+
+    def _shorter(self, group: int) -> SetError:
+        shard, inner, _ = self._places[group]
+        return SetError(f"{self._shards[shard]}: row group {inner} has fewer rows than it says")
 
     def _unpacked(self, group: int, at: int) -> bytes | None:
         if group not in self._spans:
             self._unpack(group)
+        if at >= len(self._spans[group]):
+            raise self._shorter(group)
         start, end = self._spans[group][at].tolist()
         if start < 0:
             return None
@@ -120,7 +125,7 @@ class ParquetImages:
                 ):
                     column = batch.column(0)
                     yield column.field(0) if pa.types.is_struct(column.type) else column
-        except (pa.ArrowException, OSError, ValueError) as error:
+        except (pa.ArrowException, OSError, ValueError, MemoryError) as error:
             reason = (str(error) or type(error).__name__).splitlines()[0]
             raise SetError(f"{self._shards[shard]}: row group {inner}: {reason}") from None
 

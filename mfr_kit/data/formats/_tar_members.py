@@ -35,6 +35,9 @@ def walk(path: Path) -> Iterator[Member]:
             file.seek(0)
             with tarfile.open(fileobj=file, mode="r:", errorlevel=2) as tar:
                 for found in tar:
+                    _refuse_outside(path, found.name)
+                    if found.issparse():
+                        raise KitError(f"{path}: {found.name[:200]!r} is a sparse file, no image's")
                     held = found.size if found.isreg() else 0
                     end = found.offset_data + -(-held // BLOCK) * BLOCK
                     if found.offset_data + held > size:
@@ -42,7 +45,6 @@ def walk(path: Path) -> Iterator[Member]:
                             f"{path}: {found.name[:200]!r} has {held} bytes, but the file ends "
                             f"after {size - found.offset_data}; copy it again"
                         )
-                    _refuse_outside(path, found.name)
                     if not found.isdir():
                         yield Member(found.name, found.offset_data, held, found.isreg())
                     if len(vars(tar)["members"]) > KEPT:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mfr_kit import files
+from mfr_kit import files, tables
 from mfr_kit.data.formats._parquet_images import ParquetImages
 from mfr_kit.data.formats._samples import (
     LABELS,
@@ -37,6 +37,7 @@ IMAGES = ("image", "img", "photo", "face", "jpg", "png", "bytes")  # which of se
 SHARD_BYTES = 500_000_000  # as `datasets` writes them
 GROUP_ROWS, GROUP_BYTES = 1000, 8 << 20  # a row group ends with what exceeds one
 BATCH_ROWS = 1 << 16
+ADVICE = "copy it again from where it came"
 NEEDS = f"a column {', '.join(LABELS[:-1])} or {LABELS[-1]}"
 
 
@@ -165,6 +166,7 @@ def _read_shard(shard: Path, samples: Samples, expected: str) -> str:
 
     try:
         with pq.ParquetFile(shard) as file:
+            tables.refuse_impossible(file.metadata, shard, ADVICE)
             schema = file.schema_arrow
             image, label = _image_column(shard, schema), _label_column(schema)
             of_struct = pa.types.is_struct(schema.field(image).type)
@@ -178,9 +180,9 @@ def _read_shard(shard: Path, samples: Samples, expected: str) -> str:
             for row, (path, value) in enumerate(rows):
                 name = shown_name(path, f"{shard.stem}/{row:08d}")
                 samples.add(name, _person(shard, row, value, names))
-    except (pa.ArrowException, OSError, ValueError) as error:
+    except (pa.ArrowException, OSError, ValueError, MemoryError) as error:
         reason = (str(error) or type(error).__name__).splitlines()[0]
-        raise KitError(f"{shard}: cannot be read as parquet ({reason}); copy it again") from None
+        raise KitError(f"{shard}: cannot be read as parquet ({reason}); {ADVICE}") from None
     return column
 
 

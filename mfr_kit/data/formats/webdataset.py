@@ -125,7 +125,10 @@ def _read_shard(shard: Path, samples: Samples) -> Iterator[tuple[int, int]]:
             if not key:
                 _skip(shard, list(group), samples)
                 continue
-            members = {member.name[len(key) + 1 :].lower(): member for member in group}
+            members: dict[str, Member] = {}
+            for member in group:
+                if members.setdefault(member.name[len(key) + 1 :].lower(), member) is not member:
+                    samples.skip(member.name, "bad_name", f"{shard.name}: the name stands twice")
             images = {name: member for name, member in members.items() if _suffix(name) in SUFFIXES}
             if not images:
                 samples.skip(key, "not_an_image", f"{shard.name}: no image among {list(members)}")
