@@ -57,6 +57,11 @@ class ShardedHead(nn.Module):
         draws = uniform(seeds, np.full(len(classes), step), classes, 1)[:, 0]
         return torch.from_numpy(draws < self.negatives)
 
+    def average_gradient(self) -> None:
+        """Make of the gradient of `weight` that of the mean over the ranks, in place."""
+        if self.shard.world > 1 and self.weight.grad is not None:
+            self.weight.grad.div_(self.shard.world)
+
     def forward(
         self,
         student: Tensor,
@@ -65,7 +70,7 @@ class ShardedHead(nn.Module):
     ) -> Tensor:
         """(B, D) raw embeddings and (B,) labels of this rank -> scalar cross-entropy of its faces.
 
-        The gradient of `weight` is that of the mean over the ranks, complete on each rank, and
+        The gradient of `weight` is that of the sum over the ranks, complete on each rank, and
         sparse where negatives are drawn.
         """
         spread = None
@@ -77,11 +82,19 @@ class ShardedHead(nn.Module):
             dtype = torch.promote_types(student.dtype, torch.float32)
             points = gather_rows(student.to(dtype), self.shard)
             centres, places = self._look_up(gather_rows(labels, self.shard))
-            cosine = unit(points) @ unit(centres.to(dtype)).T
-            own = cosine[places].clamp(-LIMIT, LIMIT)
-            pushed = push(own, points[places[0]], self.kind, self.margin, spread)
+            own_points = points.detach()[places[0]]  # whose norms may set the margin
+
+            def push_own(own: Tensor) -> Tensor:
+                return push(own, own_points, self.kind, self.margin, spread)
+
             losses = softmax_loss(
-                cosine, pushed, places, limit=LIMIT, scale=self.scale, shard=self.shard
+                unit(points),
+                unit(centres.to(dtype)),
+                push_own,
+                places,
+                limit=LIMIT,
+                scale=self.scale,
+                shard=self.shard,
             )
             return own_rows(losses, self.shard).mean()
 
@@ -89,7 +102,7 @@ class ShardedHead(nn.Module):
         """Return the centres that the step looks at, and row and column of each face whose own
         centre is among them.
         """
-        world, columns = self.shard.world, labels - self.shard.start
+        columns = labels - self.shard.start
         rows = ((columns >= 0) & (columns < len(self.shard))).nonzero()[:, 0]
         columns = columns[rows]
         if self.negatives < 1:
@@ -99,9 +112,7 @@ class ShardedHead(nn.Module):
             columns = torch.searchsorted(kept, columns)
             centres = F.embedding(kept, self.weight, sparse=True)
         else:
-            centres = self.weight.view_as(self.weight)
-        if world > 1 and centres.requires_grad:
-            centres.register_hook(lambda gradient: gradient / world)
+            centres = self.weight
         return centres, (rows, columns)
 
 

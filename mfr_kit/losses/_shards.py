@@ -4,6 +4,7 @@ DTensor's `loss_parallel` has no place for a margin on one's own class, for rows
 each step, or for shards of unequal length, and ends in a plain cross-entropy; so this is our own.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -74,20 +75,26 @@ class _GatherRows(torch.autograd.Function):
 
 
 class _Softmax(torch.autograd.Function):
-    """Cross-entropy of each row over classes of which this rank holds some columns."""
+    """Cross-entropy of each row over classes of which this rank holds some; one matrix of logits
+    is made, and overwritten up to the shares that the gradients follow from.
+    """
 
     @staticmethod
     def forward(
         ctx: Any,
-        cosine: Tensor,
-        pushed: Tensor,
+        points: Tensor,
+        centres: Tensor,
+        push: Callable[[Tensor], Tensor],
         places: tuple[Tensor, Tensor],
         limit: float,
         scale: float,
         shard: ClassShard,
     ) -> Tensor:
-        logits = cosine.clamp(-limit, limit)
-        logits[places] = pushed
+        logits = points @ centres.T
+        clamped = logits > limit
+        clamped |= logits < -limit
+        logits.clamp_(-limit, limit)
+        logits[places], slopes = _slopes_of(push, logits[places])
         logits.mul_(scale)
         count, columns = logits.shape
         highest = logits.amax(1) if columns else logits.new_full((count,), -torch.inf)
@@ -96,27 +103,39 @@ class _Softmax(torch.autograd.Function):
         own = logits.new_zeros(count)
         own[places[0]] = logits[places]
         shares = logits.exp_()
-        sums = torch.stack([shares.sum(1), own])
-        exponentials, own = total(sums, shard)
+        exponentials, own = total(torch.stack([shares.sum(1), own]), shard)
         shares.div_(exponentials[:, None])
+        # by what a loss changes with each cosine, but for the scale
+        shares[places] = (shares[places] - 1) * slopes
+        shares.masked_fill_(clamped, 0.0)
         ctx.shard, ctx.scale = shard, scale
-        own_shares = shares[places]
-        shares.masked_fill_(cosine.abs() > limit, 0.0)  # a clamped cosine has no gradient
-        shares[places] = 0.0  # and what was pushed has its own
-        ctx.save_for_backward(shares, own_shares, *places)
+        ctx.save_for_backward(shares, points, centres)
         return exponentials.log() - own
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Any:
-        shares, own_shares, rows, _ = ctx.saved_tensors
+        shares, points, centres = ctx.saved_tensors
         # a rank knows what its own rows cost; every shard needs it of all rows
-        each = total(gradients[0].contiguous().clone(), ctx.shard) * ctx.scale
-        return shares * each[:, None], (own_shares - 1) * each[rows], None, None, None, None
+        each = total(gradients[0].contiguous().clone(), ctx.shard)[:, None] * ctx.scale
+        of_points, of_centres = (shares @ centres) * each, shares.T @ (points * each)
+        return of_points, of_centres, None, None, None, None, None
+
+
+def _slopes_of(push: Callable[[Tensor], Tensor], own: Tensor) -> tuple[Tensor, Tensor]:
+    """Push cosines, each by itself, and return their derivatives too: autograd would take another
+    matrix of all logits for them.
+    """
+    with torch.enable_grad():
+        own = own.detach().requires_grad_()
+        pushed = push(own)
+        (slopes,) = torch.autograd.grad(pushed.sum(), own)
+    return pushed.detach(), slopes
 
 
 def softmax_loss(
-    cosine: Tensor,
-    pushed: Tensor,
+    points: Tensor,
+    centres: Tensor,
+    push: Callable[[Tensor], Tensor],
     places: tuple[Tensor, Tensor],
     *,
     limit: float,
@@ -126,16 +145,17 @@ def softmax_loss(
     """Cross-entropy over the scaled cosines to the classes of all ranks.
 
     Args:
-        cosine: (N, n) of the same N rows on every rank to the n classes that are here; clamped to
-            +-limit.
-        pushed: (P,) what stands instead at `places`.
+        points: (N, D) unit rows, the same on every rank.
+        centres: (n, D) unit rows of the classes that are here.
+        push: makes of the (P,) clamped cosines at `places`, of each by itself, what stands there
+            instead.
         places: (P,) rows and (P,) columns of those cosines whose own class is here; each row has
             one such place on exactly one rank.
-        limit: see `cosine`.
+        limit: cosines are clamped to +-limit, where they have no gradient.
         scale: s > 0.
         shard: which of the classes are here.
     Returns:
         (N,) losses, the same on every rank. Their gradients are added over the ranks, so a rank
         takes the mean of its own rows.
     """
-    return _Softmax.apply(cosine, pushed, places, limit, scale, shard)
+    return _Softmax.apply(points, centres, push, places, limit, scale, shard)

@@ -13,7 +13,7 @@ from torch import nn
 
 from mfr_kit.data.face_set.faceset import FaceSet
 from mfr_kit.models.embedders import Embedder
-from mfr_kit.training import networks, optimise, people
+from mfr_kit.training import head_memory, networks, optimise, people
 from mfr_kit.training import ranks as distributed
 from mfr_kit.training.method import Method
 from mfr_kit.training.options import RunOptions
@@ -25,6 +25,7 @@ from mfr_kit.training.views import drift
 from mfr_kit.training.views.loader import StudentViews
 from mfr_kit.training.views.view_renderer import renders_there
 
+WORLDS = (8, 16, 64)  # that the head's memory is shown for, beside the ranks there are
 VIEWS, STEPS, WORKER_MIB = 48, 3, 60  # tried; and what a forked loader worker has of its own
 
 
@@ -70,7 +71,7 @@ def estimate(options: RunOptions) -> str:
         if device.type == "cuda"
         else ""
     )
-    lines = (
+    lines = [
         f"{options.data}: {len(faces):,} clean faces of {persons:,} people to train on; "
         f"{ranks.world} rank(s)",
         f"steps: {course.total:,} of {course.faces} faces, "
@@ -84,7 +85,14 @@ def estimate(options: RunOptions) -> str:
         "in the page cache",
         f"disk: about {disk_mib:.0f} MiB (bank {bank_mib:.0f}, checkpoints {state_mib:.0f}); "
         f"{_free_mib(stored.root):,.0f} MiB are free",
-    )
+    ]
+    if method.has_head:
+        worlds = sorted({ranks.world, *WORLDS})
+        shape = (options.batch_size, worlds, options.head_spec, options.optimiser)
+        lines += [
+            "the head's memory, MiB a rank:",
+            head_memory.tabulate(persons, teacher.embedding_size, *shape),
+        ]
     return "\n".join(lines) if ranks.first else ""
 
 

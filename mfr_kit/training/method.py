@@ -39,6 +39,14 @@ class Method:
         return self._module.terms(batch, self.own, head)
 
     @property
+    def has_head(self) -> bool:
+        """Whether a head is trained with the student."""
+        import torch
+
+        with torch.device("meta"):
+            return self.make_head(1, 1) is not None
+
+    @property
     def mines(self) -> bool:
         """Whether it relates samples to partners."""
         return getattr(self._module, "MINES", False)

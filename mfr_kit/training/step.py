@@ -82,7 +82,9 @@ class Stepper:
                 if measured:
                     line = self._measure(loss, losses, figures, batch.student)
                 state.scaler.scale(loss / len(feeds)).backward()
-        if not isinstance(state.head, ShardedHead):  # whose gradients are the mean as they are
+        if isinstance(state.head, ShardedHead):
+            state.head.average_gradient()
+        else:
             self.ranks.mean_gradients(state.head.parameters())
         norm = self._update(state)
         return {**line, **_figures_of(norm, state)} if measured else {}

@@ -50,6 +50,7 @@ def work(rank: int, world: int, folder: str) -> None:
         student = student.clone().requires_grad_()
         loss = head(student, labels, Ranks(rank, world).mean)
         (3 * loss).backward()  # as with a weight
+        head.average_gradient()
         found[kind] = (loss.detach(), student.grad, head.weight.detach(), head.weight.grad)
     state = state_of("cosface", Ranks(rank, world))
     move(state)

@@ -56,7 +56,7 @@ class DataOptions:
     dry_run: bool = option(
         False,
         help="Write nothing; try a few steps and say what the run will take: steps, hours, "
-        "memory, disk.",
+        "memory (of the head too, shared by so many ranks), disk.",
         section="Run",
         affects="machine",
     )
