@@ -9,6 +9,8 @@ from mfr_kit.errors import KitError
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from mfr_kit.losses._shards import ClassShard
+
 # weighted terms, whose sum is the loss; figures to log
 Terms = tuple[dict[str, "Tensor"], dict[str, float]]
 
@@ -37,6 +39,9 @@ class Batch:
     # batch is the mean of the ranks' losses, so what a loss divides by must be such a mean, unless
     # it is B, which is the same on every rank.
     mean_over_ranks: "Callable[[Tensor], Tensor]" = alone
+    # Which classes' prototypes are here, of C, where the ranks share them: --head sharded, for
+    # methods with SHARES_PROTOTYPES = True
+    shard: "ClassShard | None" = None
 
     def __post_init__(self) -> None:
         if self.student.shape != self.teacher.shape:

@@ -159,3 +159,54 @@ def softmax_loss(
         takes the mean of its own rows.
     """
     return _Softmax.apply(points, centres, push, places, limit, scale, shard)
+
+
+class _Divergence(torch.autograd.Function):
+    """KL divergence of two classifications of each row over classes of which some are here."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, student: Tensor, teacher: Tensor, centres: Tensor, shard: ClassShard
+    ) -> Tensor:
+        own, wanted = student @ centres.T, teacher @ centres.T
+        empty = own.new_full((len(own),), -torch.inf)
+        highest = torch.stack([x.amax(1) if len(centres) else empty for x in (own, wanted)])
+        highest = total(highest, shard, dist.ReduceOp.MAX)
+        own.sub_(highest[0][:, None])
+        wanted.sub_(highest[1][:, None])
+        difference = wanted - own
+        own.exp_()
+        wanted.exp_()
+        products = difference.mul_(wanted).sum(1)
+        sums = total(torch.stack([own.sum(1), wanted.sum(1), products]), shard)
+        # what a loss changes with each of the student's logits
+        ctx.save_for_backward(
+            own.div_(sums[0][:, None]).sub_(wanted.div_(sums[1][:, None])), centres
+        )
+        ctx.shard = shard
+        return sums[2] / sums[1] - sums[1].log() + sums[0].log()
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Any:
+        slopes, centres = ctx.saved_tensors
+        each = total(gradients[0].contiguous().clone(), ctx.shard)[:, None]
+        return (slopes @ centres) * each, None, None, None
+
+
+def divergence(
+    student: Tensor, teacher: Tensor, centres: Tensor, temperature: float, shard: ClassShard
+) -> Tensor:
+    """T^2 KL(softmax(z_t / T), softmax(z_s / T)), the mean over this rank's rows, over the classes
+    of all ranks.
+
+    Args:
+        student: (B, D) of this rank; z_s are its products with the centres.
+        teacher: (B, D), likewise; receives no gradient.
+        centres: (n, D) of the classes that are here; receive no gradient.
+        temperature: T > 0.
+        shard: which of the classes are here.
+    """
+    own = gather_rows(student / temperature, shard)
+    wanted = gather_rows(teacher.detach() / temperature, shard)
+    losses = _Divergence.apply(own, wanted, centres, shard)
+    return temperature**2 * own_rows(losses, shard).mean()

@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
+SHARES_PROTOTYPES = True  # it can do with a share of them on each rank
+
+
 @options_class
 class Options:
     """KD's temperature and the prototype head's scale."""
@@ -25,6 +28,12 @@ class Options:
 
 def terms(batch: Batch, options: Options, head: None) -> Terms:
     """FCD plus the divergence of the two classifications."""
+    if batch.shard is not None:
+        from mfr_kit.losses._shards import divergence
+
+        own, wanted = (options.kd_scale * unit(side) for side in (batch.student, batch.teacher))
+        loss = divergence(own, wanted, batch.prototypes, options.kd_temperature, batch.shard)
+        return add_fcd({"kd": options.kd_weight * loss}, batch, options.fcd_weight), {}
     teacher, student = (
         options.kd_scale * unit(side) @ batch.prototypes.T
         for side in (batch.teacher, batch.student)

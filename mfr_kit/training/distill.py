@@ -94,7 +94,10 @@ def _distill(options: RunOptions, device: torch.device, ranks: Ranks) -> Path:
         ranks.wait()
         checkpoint.restore(out, state, course, head_shards.cut, echo=ranks.first)
         bank = options.bank_settings
-        relations = prepare.relate(method, bank, faces, teacher, device, ranks, seed=options.seed)
+        shard = head_shards.share_prototypes(method, classes, options.head_spec, ranks)
+        relations = prepare.relate(
+            method, bank, faces, teacher, device, ranks, seed=options.seed, shard=shard
+        )
         live_teacher = teacher if options.teacher_view == "same" else None
         del teacher  # where the bank stands for it, onnxruntime gives its arena back
         network = networks.join(state, ranks, device, options.wrapping)

@@ -31,6 +31,10 @@ def make_head(
         return method.make_head(classes, size)
     with torch.device("meta"):
         whole: Any = method.make_head(classes, size)
+    if whole is None and method.shares_prototypes and spec.negatives == 1:
+        return None
+    if whole is None and method.shares_prototypes:
+        raise KitError(f"--negatives: --method {method.name} compares all classes; leave it out")
     if whole is None:
         raise KitError(
             f"--head sharded: --method {method.name} with these options has no classification "
@@ -42,6 +46,14 @@ def make_head(
         )
     shard = ClassShard(classes, ranks.rank, ranks.world)
     return ShardedHead(whole, shard, negatives=spec.negatives, seed=spec.seed)
+
+
+def share_prototypes(
+    method: Method, classes: int, spec: HeadSpec, ranks: Ranks
+) -> ClassShard | None:
+    """Say which classes' prototypes this rank holds; None for all."""
+    shared = spec.sharded and method.shares_prototypes
+    return ClassShard(classes, ranks.rank, ranks.world) if shared else None
 
 
 @contextmanager

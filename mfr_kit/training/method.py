@@ -52,6 +52,11 @@ class Method:
         return getattr(self._module, "MINES", False)
 
     @property
+    def shares_prototypes(self) -> bool:
+        """Whether it can do with the prototypes of some classes on each rank."""
+        return getattr(self._module, "SHARES_PROTOTYPES", False)
+
+    @property
     def gathers(self) -> bool:
         """Whether it compares the samples of a batch, and so needs those of all ranks."""
         return getattr(self._module, "GATHERS", False)

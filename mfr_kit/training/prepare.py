@@ -17,6 +17,7 @@ from mfr_kit import __version__, files
 from mfr_kit import options as flags
 from mfr_kit.data.face_set.faceset import FaceSet
 from mfr_kit.errors import KitError
+from mfr_kit.losses._shards import ClassShard
 from mfr_kit.masks import library
 from mfr_kit.models import weights
 from mfr_kit.models.embedders import Embedder
@@ -41,6 +42,7 @@ class Relations:
     labels: np.ndarray  # (N,) whole numbers; int32, read-only, of a face set
     prototypes: Tensor  # (C, D) unit rows, on the device; (C, 0) without a bank
     partners: mining.Partners | None  # for methods that mine
+    shard: ClassShard | None = None  # of which classes the prototypes are, where not of all
 
 
 def open_folder(options: RunOptions, size: int, lineage: dict) -> None:
@@ -197,6 +199,7 @@ def relate(
     ranks: Ranks,
     *,
     seed: int,
+    shard: ClassShard | None = None,
 ) -> Relations:
     """Fill the bank (all ranks do, together), average it into prototypes and, for a method that
     mines, find the partners.
@@ -211,6 +214,7 @@ def relate(
         device: where prototypes lie.
         ranks: of which the first one shows how far the bank is.
         seed: of the draw of partners.
+        shard: of the classes whose prototypes this rank holds; None for all.
     """
     labels = faces.codes
     if not method.uses_teacher:
@@ -225,9 +229,12 @@ def relate(
         dtype=settings.dtype,
         progress=ranks.first,
     ).placed(device, settings.lookup)
-    prototypes = mining.stored_prototypes(stored, labels).to(device)
+    prototypes = mining.stored_prototypes(stored, labels)
+    if shard is not None:
+        prototypes = prototypes[shard.start : shard.stop].clone()
+    prototypes = prototypes.to(device)
     if not method.mines:
-        return Relations(stored, labels, prototypes, None)
+        return Relations(stored, labels, prototypes, None, shard)
     own = method.own
     draw = mining.Draw(own.partners, own.mining, own.neighbours, seed, own.search)
     partners = mining.Partners(stored, labels, prototypes, draw)

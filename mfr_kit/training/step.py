@@ -131,6 +131,7 @@ class Stepper:
             self.relations.prototypes,
             self._partners(feed, student, labels),
             self.ranks.mean,
+            self.relations.shard,
         )
         if not self.method.gathers:
             return batch, views.indices

@@ -67,6 +67,7 @@ CASES = {name: Case(name) for name in registry.names(METHODS)} | {
         "coupleface", {"beta": 0.1, "beta_head": "cosface"}, negatives=1.0
     ),
     "its whole head": Case("coupleface", {"beta": 0.1, "beta_head": "cosface"}),
+    "shared prototypes": Case("kd", negatives=1.0),
     "few negatives": Case("cosface", accumulate=2, negatives=0.3),
     "few negatives of adamw": Case("arcface", negatives=0.3, optimiser="adamw"),
     "a projector": Case("coupleface", narrow=True),
@@ -118,11 +119,14 @@ def run(case: Case, bank: Bank, ranks: Ranks) -> dict[str, Any]:
     if method.mines:
         draw = mining.Draw(method.own.partners, method.own.mining, method.own.neighbours, 0)
         partners = mining.Partners(bank, labels, prototypes, draw)
+    shard = head_shards.share_prototypes(method, PEOPLE, spec, ranks)
+    if shard is not None:
+        prototypes = prototypes[shard.start : shard.stop]
     kept = bank if method.uses_teacher else None
     stepper = Stepper(
         networks.join(state, ranks, CPU, Wrapping()),
         method,
-        Relations(kept, labels, prototypes, partners),
+        Relations(kept, labels, prototypes, partners, shard),
         None,
         None,
         ranks,

@@ -15,10 +15,13 @@ from mfr_kit.errors import KitError
 from mfr_kit.losses import _margin, _sharded_head
 from mfr_kit.losses._margin import MarginHead, margin_softmax
 from mfr_kit.losses._sharded_head import ShardedHead
-from mfr_kit.losses._shards import ClassShard
+from mfr_kit.losses._shards import ClassShard, divergence
+from mfr_kit.losses.kd import Options as kd_options
+from mfr_kit.losses.kd import distillation_loss
 from mfr_kit.models import weights
 from mfr_kit.training import checkpoint, head_shards, networks
 from mfr_kit.training.distill import distill
+from mfr_kit.training.method import Method
 from mfr_kit.training.ranks import Ranks
 from mfr_kit.training.settings import Course, Descent, Division, HeadSpec, Layers
 from mfr_kit.training.step import Stepper
@@ -95,6 +98,21 @@ def test_the_gradient_is_that_of_finite_differences(kind):
     if kind == "adaface":  # its margin follows the norms, which carry no gradient
         inputs = (student.detach(), inputs[1])
     assert torch.autograd.gradcheck(loss, inputs)
+
+
+def test_the_divergence_over_shards_is_that_of_whole_logits():
+    student, _ = batch()
+    generator = torch.Generator().manual_seed(2)
+    teacher, centres = (
+        torch.randn(count, SIZE, generator=generator, dtype=torch.float64)
+        for count in (BATCH, PEOPLE)
+    )
+    student.requires_grad_()
+    found = divergence(student, teacher, centres, 3.0, ClassShard(PEOPLE))
+    whole = distillation_loss(student @ centres.T, teacher @ centres.T, 3.0)
+    torch.testing.assert_close(found, whole)
+    (by_hand,) = torch.autograd.grad(whole, student)
+    torch.testing.assert_close(torch.autograd.grad(found, student)[0], by_hand)
 
 
 def test_a_clamped_cosine_and_a_student_of_zeros_are_as_in_the_whole_head():
@@ -278,10 +296,16 @@ def test_a_damaged_shard_is_refused(two_ranks, tmp_path):
 
 
 def test_what_cannot_be_shared_is_refused():
-    method = types.SimpleNamespace(name="fcd", make_head=lambda people, size: None)
+    method = types.SimpleNamespace(
+        name="fcd", shares_prototypes=False, make_head=lambda people, size: None
+    )
     with pytest.raises(KitError, match=r"--method fcd .* no classification head"):
         head_shards.make_head(method, PEOPLE, SIZE, HeadSpec(True), Ranks())
     method.make_head = lambda people, size: _margin.build("arcface", people, size)
+    kd = Method("kd", kd_options())
+    assert head_shards.make_head(kd, PEOPLE, SIZE, HeadSpec(True), Ranks()) is None
+    with pytest.raises(KitError, match=r"--negatives: --method kd compares all"):
+        head_shards.make_head(kd, PEOPLE, SIZE, HeadSpec(True, 0.5), Ranks())
     with pytest.raises(KitError, match=r"9 ranks cannot share 7 people"):
         head_shards.make_head(method, PEOPLE, SIZE, HeadSpec(True), Ranks(0, 9))
 

@@ -42,6 +42,7 @@ def test_ranks_give_what_one_rank_gives_with_their_batches_joined(found, world, 
         ("a sharded head", "arcface"),
         ("a sharded head of norms", "a head and two batches"),
         ("a sharded head beside relations", "its whole head"),
+        ("shared prototypes", "kd"),
     ],
 )
 @pytest.mark.parametrize("world", [1, 2, 4])

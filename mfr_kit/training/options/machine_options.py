@@ -72,7 +72,7 @@ class MachineOptions:
     head: str = option(
         "whole",
         help="Classification head: every rank holds it whole, or each rank holds the centres of "
-        "its share of the people; the same losses but for rounding.",
+        "its share of the people (kd: their prototypes); the same losses but for rounding.",
         section="Machine",
         affects="machine",
         choices=lambda: ["whole", "sharded"],
