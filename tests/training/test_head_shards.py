@@ -349,6 +349,13 @@ def test_a_run_with_few_negatives_goes_on_as_if_it_had_never_stopped(
     distill(replace(other, head="whole", resume=True))
 
 
+def test_a_run_of_kd_with_shared_prototypes_is_one_with_all(make_options, tmp_path):
+    common = {"method": "kd", "steps": 2, "optimiser": "sgd"}
+    runs = [make_options(out=tmp_path / head, head=head, **common) for head in ("whole", "sharded")]
+    whole, shared = (weights.read_state(distill(options)) for options in runs)
+    torch.testing.assert_close(shared, whole, rtol=1e-4, atol=1e-5)
+
+
 def test_negatives_want_a_sharded_head(make_options):
     with pytest.raises(KitError, match=r"--negatives 0.3 .* --head sharded"):
         make_options(method="arcface", negatives=0.3)
