@@ -85,8 +85,12 @@ sys.exit(cli.main(["distill", "--config", {config!r}]))
 
 
 @pytest.mark.slow
-def test_a_run_goes_on_with_any_number_of_ranks(make_options, tmp_path):
+@pytest.mark.parametrize(
+    "changes", [{}, {"method": "arcface", "head": "sharded", "negatives": 0.3}]
+)
+def test_a_run_goes_on_with_any_number_of_ranks(make_options, tmp_path, changes):
     common = {
+        **changes,
         "bank": tmp_path / "bank",
         "freeze_bn": True,
         "log_every": 1,
