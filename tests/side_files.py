@@ -187,7 +187,7 @@ def make_checkpoint(folder: Path) -> None:
         _step(state)
     torch.manual_seed(0)
     state.step, state.best = 2, 0.5
-    checkpoint.save(folder, state, course().division)
+    checkpoint.save(folder, checkpoint.content_of(state, course().division))
 
 
 def read_checkpoint(folder: Path) -> None:

@@ -38,11 +38,11 @@ class State:
         return self.student.state_dict() if self.average is None else self.average
 
 
-def save(
-    folder: Path, state: State, division: Division, joined: Mapping[str, Any] | None = None
-) -> None:
-    """Write last.pt, with how the batches were divided that led to it; `joined` are the parts that
-    this rank holds a shard of, whole.
+def content_of(
+    state: State, division: Division, joined: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """Compose what last.pt holds, with how the batches were divided that led to it; `joined` are
+    parts in place of the state's own.
     """
     joined = joined or {}
     content = {
@@ -52,6 +52,11 @@ def save(
     content |= {name: getattr(state, name) for name in ("initial", "average", "step", "best")}
     content |= {"world_size": division.world, "batch_size": division.batch_size}
     content["torch_rng"] = torch.get_rng_state()
+    return content
+
+
+def save(folder: Path, content: dict[str, Any]) -> None:
+    """Write last.pt."""
     weights.save(folder / weights.LAST, content)
 
 
@@ -59,7 +64,7 @@ def restore(
     folder: Path,
     state: State,
     course: Course,
-    cut: Callable[[Any, State], Any] = lambda content, _: content,
+    cut: Callable[[Any, State, Path], Any] = lambda content, *_: content,
     *,
     echo: bool = True,
 ) -> bool:
@@ -70,7 +75,7 @@ def restore(
         folder: of the run.
         state: of the run as it begins; it is changed as a whole or not at all.
         course: of the run, whose batches may be divided among other ranks than before.
-        cut: takes out of what the file holds what this rank holds of `state`.
+        cut: takes out of what the file and the folder hold what this rank holds of `state`.
         echo: False for all but one of several processes, which says that they are.
     Raises:
         KitError: unreadable, of other networks or another optimiser than `state` holds, or of
@@ -79,7 +84,7 @@ def restore(
     path = folder / weights.LAST
     if not path.is_file():
         return False
-    content: dict[str, Any] = cut(weights.read_file(path, ADVICE), state)
+    content: dict[str, Any] = cut(weights.read_file(path, ADVICE), state, folder)
     for name in ("student", "projector", "head"):
         own = content.get(name) if isinstance(content, dict) else None
         if isinstance(own, dict) and all(isinstance(value, Tensor) for value in own.values()):

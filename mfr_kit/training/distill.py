@@ -22,6 +22,7 @@ from mfr_kit.training import (
 )
 from mfr_kit.training import ranks as distributed
 from mfr_kit.training.checkpoint import State
+from mfr_kit.training.checkpoint_saver import CheckpointSaver
 from mfr_kit.training.journal import open_journal
 from mfr_kit.training.options import RunOptions
 from mfr_kit.training.outcome import Outcome
@@ -145,6 +146,7 @@ def _train(
     outcome: Outcome,
 ) -> None:
     first, journal = stepper.ranks.first, outcome.journal
+    saver = CheckpointSaver(outcome.folder, stepper.ranks, course.division)
     every = intervals.validate or max(1, round(course.per_epoch))
     feeds = stepper.feeder.ahead(iter(loader), course.accumulate)
     while state.step < course.total:
@@ -160,10 +162,10 @@ def _train(
             outcome.log(state, figures, rate, course.per_epoch)
         if state.step % every == 0 or ends:
             outcome.validate(state)
+        saver.poll()
         if state.step % intervals.save == 0 or ends:
-            joined = head_shards.collect(state)
-            if first:
-                checkpoint.save(outcome.folder, state, course.division, joined)
+            saver.save(state)
+    saver.finish()
     journal.close()  # the bar ends before what comes last is printed
     if first:
         outcome.finish(state)

@@ -4,15 +4,16 @@ in last.pt.
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import torch
-import torch.distributed as dist
 from torch import Tensor, nn
 
 from mfr_kit.errors import KitError
 from mfr_kit.losses._sharded_head import ShardedHead
 from mfr_kit.losses._shards import ClassShard, total
+from mfr_kit.training import head_rows
 from mfr_kit.training.checkpoint import State
 from mfr_kit.training.method import Method
 from mfr_kit.training.ranks import Ranks
@@ -115,32 +116,48 @@ def clip(state: State, limit: float) -> Tensor:
     return norm
 
 
-def collect(state: State) -> dict[str, Any]:
-    """Return what of a checkpoint is divided over the ranks, joined on the first rank's CPU; every
-    rank calls it. Nothing where the head is whole.
+def own_rows_of(state: State) -> dict[str, tuple[int, Tensor]]:
+    """Return what of a checkpoint this rank alone holds: the number of the first row, and the
+    rows, of the head's weight and of each of its optimiser's moments. Nothing where the head is
+    whole.
     """
     head = state.head
     if not isinstance(head, ShardedHead):
         return {}
-    weights, optimiser = head.state_dict(), state.optimiser.state_dict()
-    weights["weight"] = _join(weights["weight"], head.shard)
+    moments = _moments(state.optimiser.state.get(head.weight, {}))
+    start = head.shard.start
+    return {name: (start, rows) for name, rows in {"weight": head.weight.data, **moments}.items()}
+
+
+def without_rows(state: State) -> dict[str, Any]:
+    """Return the head and the optimiser of a checkpoint without what `own_rows_of` returns."""
+    weights, optimiser = state.head.state_dict(), state.optimiser.state_dict()
+    del weights["weight"]
     states, number = dict(optimiser["state"]), _number_of(state)
     if number in states:
-        joined = {
-            name: _join(moment, head.shard) for name, moment in _moments(states[number]).items()
-        }
-        states[number] = {**states[number], **joined}
+        moments = _moments(states[number])
+        rest = {name: value for name, value in states[number].items() if name not in moments}
+        states[number] = rest
     return {"head": weights, "optimiser": {**optimiser, "state": states}}
 
 
-def cut(content: Any, state: State) -> Any:
-    """Return a checkpoint with this rank's shard in place of a whole head; what is no whole head
-    stays, to be refused.
+def cut(content: Any, state: State, folder: Path) -> Any:
+    """Return a checkpoint with the head's rows that this rank holds: out of the folder beside it
+    that it names, or in place of a whole head. What does not fit stays, to be refused.
+
+    Raises:
+        KitError: the folder is damaged.
     """
-    head = state.head
-    if not isinstance(head, ShardedHead) or not isinstance(content, dict):
+    if not isinstance(content, dict):
         return content
-    content, number, shard = dict(content), _number_of(state), head.shard
+    content = dict(content)
+    named = content.pop(head_rows.NAMED, None)
+    if isinstance(named, str):
+        return _put_rows(content, state, folder / Path(named).name)
+    head = state.head
+    if not isinstance(head, ShardedHead):
+        return content
+    number, shard = _number_of(state), head.shard
     if isinstance(content.get("head"), dict):
         content["head"] = _cut_tensors(content["head"], shard)
     optimiser = content.get("optimiser")
@@ -151,27 +168,29 @@ def cut(content: Any, state: State) -> Any:
     return content
 
 
+def _put_rows(content: dict, state: State, place: Path) -> dict:
+    """Put the rows of a folder to where a checkpoint of this rank alone would have them."""
+    weight: Any = getattr(state.head, "weight", None)
+    if weight is None or not isinstance(content.get("head"), dict):
+        return content
+    shard = state.head.shard if isinstance(state.head, ShardedHead) else None
+    start = shard.start if shard else 0
+    rows = head_rows.read(place, start, start + len(weight))
+    content["head"] = {**content["head"], "weight": rows.pop("weight", None)}
+    optimiser, number = content.get("optimiser"), _number_of(state)
+    states: Any = optimiser.get("state") if isinstance(optimiser, dict) else None
+    if optimiser and isinstance(states, dict) and isinstance(states.get(number, {}), dict) and rows:
+        moments = {**states.get(number, {}), **rows}
+        content["optimiser"] = {**optimiser, "state": {**states, number: moments}}
+    return content
+
+
 def _cut_tensors(tensors: dict, shard: ClassShard) -> dict:
     def part(value: Any) -> Any:
         whole = isinstance(value, Tensor) and value.ndim == 2 and len(value) == shard.classes
         return value[shard.start : shard.stop].clone() if whole else value
 
     return {name: part(value) for name, value in tensors.items()}
-
-
-def _join(part: Tensor, shard: ClassShard) -> Tensor:
-    part = part.detach().cpu().contiguous()
-    if shard.world == 1:
-        return part
-    if shard.rank:
-        dist.send(part, 0)
-        return part
-    parts = [part]
-    for rank in range(1, shard.world):
-        start, stop = shard.bounds(rank)
-        parts.append(part.new_empty(stop - start, part.shape[1]))
-        dist.recv(parts[-1], rank)
-    return torch.cat(parts)
 
 
 def _number_of(state: State) -> int:

@@ -163,13 +163,14 @@ def _copy(part: nn.Module) -> dict[str, torch.Tensor]:
 
 def _copy_head(state: State, ranks: Ranks) -> dict[str, torch.Tensor]:
     """Give every rank the whole head."""
-    joined = head_shards.collect(state)
-    if not joined or ranks.world == 1:
+    found = head_shards.own_rows_of(state).get("weight")
+    if found is None or ranks.world == 1:
         return _copy(state.head)
-    weight = joined["head"]["weight"] if ranks.first else torch.empty(PEOPLE, SIZE)
-    weight = weight.clone()
-    dist.broadcast(weight, 0)
-    return {**_copy(state.head), "weight": weight}
+    start, rows = found
+    whole = torch.zeros(PEOPLE, SIZE)
+    whole[start : start + len(rows)] = rows
+    dist.all_reduce(whole)
+    return {**_copy(state.head), "weight": whole}
 
 
 def make_bank(folder: Path) -> Bank:

@@ -17,7 +17,7 @@ from mfr_kit import options as flags
 from mfr_kit.models import weights
 
 ROOT = Path(__file__).parents[2]
-KILLS = int(os.environ.get("MFR_KIT_KILLS", "3"))  # 20 take two minutes and more
+KILLS = int(os.environ.get("MFR_KIT_KILLS", "2"))  # 20 take two minutes and more
 SLOWLY = """
 import sys, time
 from mfr_kit import cli
@@ -76,11 +76,14 @@ def lines(folder: Path) -> list[dict]:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("changes", [{}, {"method": "arcface", "head": "sharded"}])
 @pytest.mark.skipif(sys.platform != "linux", reason="finds the ranks in /proc")
-def test_ranks_that_are_killed_at_random_end_like_those_that_are_not(make_options, tmp_path):
+def test_ranks_that_are_killed_at_random_end_like_those_that_are_not(
+    make_options, tmp_path, changes
+):
     script = tmp_path / "slowly.py"
     script.write_text(SLOWLY)
-    usual = {"steps": 4 * KILLS, "save_every": 1, "log_every": 1, "batch_size": 4}
+    usual = {"steps": 4 * KILLS, "save_every": 1, "log_every": 1, "batch_size": 4, **changes}
     whole = make_options(out=tmp_path / "whole", bank=tmp_path / "bank", **usual)
     killed = replace(whole, out=tmp_path / "killed")
     for run in (whole, killed):

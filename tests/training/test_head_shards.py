@@ -1,6 +1,8 @@
 """A head divided over ranks: as two processes, what is drawn of it, and how it is kept."""
 
 import copy
+import pickle
+import shutil
 import types
 from dataclasses import replace
 from pathlib import Path
@@ -19,7 +21,8 @@ from mfr_kit.losses._shards import ClassShard, divergence
 from mfr_kit.losses.kd import Options as kd_options
 from mfr_kit.losses.kd import distillation_loss
 from mfr_kit.models import weights
-from mfr_kit.training import checkpoint, head_shards, networks
+from mfr_kit.training import checkpoint, head_rows, head_shards, networks
+from mfr_kit.training.checkpoint_saver import CheckpointSaver
 from mfr_kit.training.distill import distill
 from mfr_kit.training.method import Method
 from mfr_kit.training.ranks import Ranks
@@ -246,9 +249,9 @@ COURSE = Course(1, 10, 1, Division(1, 4))
 
 
 def checkpoint_of(folder, state, ranks):
-    joined = head_shards.collect(state)
-    if ranks.first:
-        checkpoint.save(Path(folder), state, COURSE.division, joined)
+    saver = CheckpointSaver(Path(folder), ranks, COURSE.division)
+    saver.save(state)
+    saver.finish()
 
 
 @pytest.mark.parametrize("optimiser", ["sgd", "adamw"])
@@ -268,13 +271,13 @@ def test_rows_that_are_not_drawn_neither_decay_nor_drift(optimiser):
                 assert torch.equal((moment != was).any(dim=1), drawn)
 
 
-def test_a_checkpoint_of_two_shards_is_one_of_a_whole_head(two_ranks):
+def test_a_checkpoint_of_two_ranks_is_read_by_any_number(two_ranks):
     content = torch.load(two_ranks / weights.LAST, weights_only=True)
-    assert content["head"]["weight"].shape == (PEOPLE, SIZE)
-    shapes = {
-        tuple(state["momentum_buffer"].shape) for state in content["optimiser"]["state"].values()
-    }
-    assert (PEOPLE, SIZE) in shapes
+    place = two_ranks / content["head_rows"]
+    assert "weight" not in content["head"]
+    assert sorted(path.name for path in two_ranks.glob("last*")) == [place.name, weights.LAST]
+    whole = head_rows.read(place, 0, PEOPLE)
+    assert whole["weight"].shape == whole["momentum_buffer"].shape == (PEOPLE, SIZE)
     for world in (1, 2, 3):
         parts, moments = [], []
         for rank in range(world):
@@ -283,16 +286,61 @@ def test_a_checkpoint_of_two_shards_is_one_of_a_whole_head(two_ranks):
             assert state.step == 1
             parts.append(state.head.weight.detach())
             moments.append(state.optimiser.state[state.head.weight]["momentum_buffer"])
-        assert torch.equal(torch.cat(parts), content["head"]["weight"])
-        assert torch.cat(moments).shape == (PEOPLE, SIZE) and torch.cat(moments).any()
+        assert torch.equal(torch.cat(parts), whole["weight"])
+        assert torch.equal(torch.cat(moments), whole["momentum_buffer"]) and whole["weight"].any()
 
 
-def test_a_damaged_shard_is_refused(two_ranks, tmp_path):
-    content = torch.load(two_ranks / weights.LAST, weights_only=True)
-    content["head"]["weight"] = torch.zeros(PEOPLE - 1, SIZE)
-    torch.save(content, tmp_path / weights.LAST)
-    with pytest.raises(KitError, match=r"head.*weight"):
-        checkpoint.restore(tmp_path, state_of("cosface", Ranks(1, 2)), COURSE, head_shards.cut)
+def test_a_checkpoint_of_one_rank_is_read_by_two(tmp_path):
+    state = state_of("cosface", Ranks())
+    move(state)
+    checkpoint_of(tmp_path, state, Ranks())
+    for rank in range(2):
+        part = state_of("cosface", Ranks(rank, 2))
+        assert checkpoint.restore(tmp_path, part, COURSE, head_shards.cut, echo=False)
+        own = slice(part.head.shard.start, part.head.shard.stop)
+        assert torch.equal(part.head.weight, state.head.weight[own])
+
+
+def damaged(folder, how):
+    """Do something to the folder of rows."""
+    content = torch.load(folder / weights.LAST, weights_only=True)
+    how(folder / content["head_rows"])
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        shutil.rmtree,
+        lambda place: (place / ".metadata").write_bytes(b"no pickle"),
+        lambda place: (place / ".metadata").write_bytes(pickle.dumps(Trap())),
+        lambda place: (place / "__0_0.distcp").write_bytes(b""),
+        lambda place: (place / "__1_0.distcp").unlink(),
+    ],
+)
+def test_damaged_rows_are_refused(two_ranks, tmp_path, how):
+    folder = shutil.copytree(two_ranks, tmp_path / "run")
+    damaged(folder, how)
+    state = state_of("cosface", Ranks())
+    with pytest.raises(KitError, match=r"last-00000001 does not hold the head.*Delete both"):
+        checkpoint.restore(folder, state, COURSE, head_shards.cut)
+    assert state.step == 0
+
+
+class Trap:
+    """A pickle that runs something when it is loaded."""
+
+    def __reduce__(self):
+        return pytest.fail, ("it was run",)
+
+
+def test_last_pt_names_no_place_outside(two_ranks, tmp_path):
+    folder = shutil.copytree(two_ranks, tmp_path / "run")
+    content = torch.load(folder / weights.LAST, weights_only=True)
+    content["head_rows"] = f"../../{content['head_rows']}"
+    torch.save(content, folder / weights.LAST)
+    assert checkpoint.restore(
+        folder, state_of("cosface", Ranks()), COURSE, head_shards.cut, echo=False
+    )
 
 
 def test_what_cannot_be_shared_is_refused():
