@@ -25,7 +25,7 @@ from mfr_kit.evaluation.verification.rates import at_far
 from mfr_kit.evaluation.verification.score_bins import COARSE
 from mfr_kit.evaluation.verification.scores import score
 from mfr_kit.losses._batch import unit
-from mfr_kit.training.teacher import bank, mining
+from mfr_kit.training.teacher import bank, blocks, mining
 
 REPEATS, SIZE, BATCH = 5, 512, 512
 FARS = (1e-3, 1e-4, 1e-5, 1e-6)
@@ -170,7 +170,7 @@ def all_to_all(device: torch.device, folder: Path) -> dict:
 def mining_93k(device: torch.device, folder: Path) -> dict:
     """100 neighbours of each of 93,431 prototypes."""
     points = unit(torch.randn(93_431, SIZE, generator=torch.Generator().manual_seed(0))).to(device)
-    step = mining.BLOCK_VALUES_ON_CUDA // len(points)
+    step = blocks.BLOCK_VALUES_ON_CUDA // len(points)
     out = torch.empty(step, len(points), device=device)
 
     def bare() -> None:

@@ -26,7 +26,7 @@ import torch
 from torch import Tensor
 
 from mfr_kit.losses._batch import unit
-from mfr_kit.training.teacher import approximate, mining
+from mfr_kit.training.teacher import approximate, blocks, mining
 
 WANTED, MEMORY_MIB = 1.3, 1024
 
@@ -40,7 +40,7 @@ def made_up(classes: int, size: int) -> Tensor:
 
 def bare(points: Tensor) -> None:
     """The product alone, block by block into the same memory."""
-    step = max(1, mining.BLOCK_VALUES // len(points))
+    step = max(1, blocks.BLOCK_VALUES // len(points))
     out = torch.empty(step, len(points))
     for start in range(0, len(points), step):
         rows = points[start : start + step]

@@ -43,6 +43,14 @@ class Batch:
     # methods with SHARES_PROTOTYPES = True
     shard: "ClassShard | None" = None
 
+    def own_prototypes(self) -> "Tensor":
+        """(B, D) prototypes of the samples' own identities, on whichever rank they lie."""
+        if self.shard is None:
+            return self.prototypes[self.labels]
+        from mfr_kit.losses._shards import rows_of_all
+
+        return rows_of_all(self.labels, self.prototypes, self.shard)
+
     def __post_init__(self) -> None:
         if self.student.shape != self.teacher.shape:
             raise KitError(

@@ -12,6 +12,8 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+Finder = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+
 
 @dataclass(frozen=True)
 class ClassShard:
@@ -44,6 +46,52 @@ def gather_rows(rows: Tensor, shard: ClassShard) -> Tensor:
     ranks of their gradients.
     """
     return rows if shard.world == 1 else _GatherRows.apply(rows, shard)
+
+
+def rows_of_all(numbers: Tensor, rows: Tensor, shard: ClassShard) -> Tensor:
+    """Look rows of any classes up, wherever they lie; outside of autograd.
+
+    Args:
+        numbers: (B,) classes that this rank asks for; every rank asks for as many.
+        rows: (n, D) of this rank's classes.
+        shard: which these are.
+    Returns:
+        (B, D).
+    """
+    if shard.world == 1:
+        return rows[numbers]
+    asked = gather_rows(numbers, shard)
+    here = ((asked >= shard.start) & (asked < shard.stop)).nonzero()[:, 0]
+    found = rows.new_zeros(len(asked), rows.shape[1])
+    found[here] = rows[asked[here] - shard.start]
+    return own_rows(total(found, shard), shard)
+
+
+def nearest_of_all(points: Tensor, taken: Tensor, find: Finder, shard: ClassShard) -> Tensor:
+    """Find each point's nearest classes over all ranks: each finds them among its own, and whoever
+    asked merges; outside of autograd.
+
+    Args:
+        points: (B, D), as many on every rank.
+        taken: (B, T) classes that are not to be found.
+        find: (points, taken) -> ((n, K) similarities, (n, K) classes) among this rank's, filled up
+            with -inf where there are fewer.
+        shard: which these are.
+    Returns:
+        (B, K) int64 classes, nearest first.
+    """
+    if shard.world == 1:
+        return find(points, taken)[1]
+    values, numbers = find(gather_rows(points, shard), gather_rows(taken, shard))
+    values, numbers = (_to_who_asked(part, shard) for part in (values, numbers))
+    return numbers.gather(1, values.topk(values.shape[1] // shard.world, dim=1).indices)
+
+
+def _to_who_asked(found: Tensor, shard: ClassShard) -> Tensor:
+    """(world * B, K) of all ranks' points -> (B, world * K) of all ranks for this rank's points."""
+    back = torch.empty_like(found)
+    dist.all_to_all_single(back, found.contiguous())
+    return torch.cat(back.chunk(shard.world), dim=1)
 
 
 def own_rows(rows: Tensor, shard: ClassShard) -> Tensor:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 # the trainer gives `batch.partners`, chosen by the options `neighbours`, `partners` and `mining`
 MINES = True
+SHARES_PROTOTYPES = True  # it can do with a share of them on each rank
 FORMS = ("hinge", "l1", "l2", "deadzone")
 NORMALISE = ("active", "all")
 
@@ -82,7 +83,7 @@ def terms(batch: Batch, options: Options, head: "nn.Module | None") -> Terms:
     assert batch.partners is not None  # MINES
     sides = [(batch.partners, 1)]
     if options.alpha_pos:
-        sides.append((batch.prototypes[batch.labels].unsqueeze(1), -1))
+        sides.append((batch.own_prototypes().unsqueeze(1), -1))
     costs = [
         relation_costs(
             batch.student, batch.teacher, others, options.tolerance, options.rad_form, sign

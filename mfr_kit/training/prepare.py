@@ -229,13 +229,11 @@ def relate(
         dtype=settings.dtype,
         progress=ranks.first,
     ).placed(device, settings.lookup)
-    prototypes = mining.stored_prototypes(stored, labels)
+    prototypes, partners = mining.stored_prototypes(stored, labels), None
+    if method.mines:
+        prototypes, own = prototypes.to(device), method.own
+        draw = mining.Draw(own.partners, own.mining, own.neighbours, seed, own.search)
+        partners = mining.Partners(stored, labels, prototypes, draw, shard)
     if shard is not None:
         prototypes = prototypes[shard.start : shard.stop].clone()
-    prototypes = prototypes.to(device)
-    if not method.mines:
-        return Relations(stored, labels, prototypes, None, shard)
-    own = method.own
-    draw = mining.Draw(own.partners, own.mining, own.neighbours, seed, own.search)
-    partners = mining.Partners(stored, labels, prototypes, draw)
-    return Relations(stored, labels, prototypes, partners)
+    return Relations(stored, labels, prototypes.to(device), partners, shard)

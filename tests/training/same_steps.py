@@ -68,6 +68,13 @@ CASES = {name: Case(name) for name in registry.names(METHODS)} | {
     ),
     "its whole head": Case("coupleface", {"beta": 0.1, "beta_head": "cosface"}),
     "shared prototypes": Case("kd", negatives=1.0),
+    "the student's neighbours among shares": Case(
+        "coupleface", {"mining": "student", "alpha_pos": 0.5}, negatives=1.0
+    ),
+    "both sides' neighbours among shares": Case("coupleface", {"mining": "both"}, negatives=1.0),
+    "more neighbours than a share has": Case(
+        "coupleface", {"mining": "student", "neighbours": 9}, negatives=1.0
+    ),
     "few negatives": Case("cosface", accumulate=2, negatives=0.3),
     "few negatives of adamw": Case("arcface", negatives=0.3, optimiser="adamw"),
     "a projector": Case("coupleface", narrow=True),
@@ -115,11 +122,11 @@ def run(case: Case, bank: Bank, ranks: Ranks) -> dict[str, Any]:
     before["head"] = _copy_head(state, ranks)
     labels = np.arange(len(bank.embeddings)) % PEOPLE
     prototypes = mining.prototypes(bank, labels)
+    shard = head_shards.share_prototypes(method, PEOPLE, spec, ranks)
     partners = None
     if method.mines:
         draw = mining.Draw(method.own.partners, method.own.mining, method.own.neighbours, 0)
-        partners = mining.Partners(bank, labels, prototypes, draw)
-    shard = head_shards.share_prototypes(method, PEOPLE, spec, ranks)
+        partners = mining.Partners(bank, labels, prototypes, draw, shard)
     if shard is not None:
         prototypes = prototypes[shard.start : shard.stop]
     kept = bank if method.uses_teacher else None

@@ -15,17 +15,16 @@ from tqdm import tqdm
 
 from mfr_kit.claims import Claims
 from mfr_kit.data.face_set.codes import count, is_sorted
+from mfr_kit.errors import KitError
 from mfr_kit.losses._batch import unit
+from mfr_kit.losses._shards import ClassShard, nearest_of_all
 from mfr_kit.models.placement import pin, send
 from mfr_kit.models.stored import StoredArray
 from mfr_kit.seeding import uniform
-from mfr_kit.training.teacher import approximate
+from mfr_kit.training.teacher import approximate, blocks
 from mfr_kit.training.teacher.bank import CLAIMS, Bank
 
-BLOCK_VALUES = 1 << 25  # similarities held at a time: 128 MiB
-BLOCK_VALUES_ON_CUDA = 1 << 28  # 1 GiB, since a device is idle where products are small
 BLOCK_LABELS = 1 << 20  # labels hashed at a time
-GROUP = 16  # columns that are first compared by their maximum
 # keeps the draw of partners apart from the draw of the view, which has the same (seed, epoch,
 # index)
 PARTNER_STREAM = 1
@@ -97,7 +96,7 @@ def nearest(prototypes: Tensor, count: int, *, progress: bool = False) -> Tensor
     count = min(count, classes - 1)
     # on the device till the end: nobody waits for a block
     found = torch.empty(classes, count, dtype=torch.int32, device=prototypes.device)
-    step = min(classes, _rows_of_a_block(prototypes))
+    step = min(classes, blocks.rows_of_a_block(prototypes))
     block = torch.empty(step, classes, device=prototypes.device)
     for start in tqdm(
         range(0, classes, step), desc="mining partners", unit=" blocks", disable=not progress
@@ -107,41 +106,8 @@ def nearest(prototypes: Tensor, count: int, *, progress: bool = False) -> Tensor
             prototypes[start : start + step], prototypes.T, out=block[: len(rows)]
         )
         similarity[torch.arange(len(rows), device=rows.device), rows] = -torch.inf
-        found[start : start + len(rows)] = _largest(similarity, count).to(torch.int32)
+        found[start : start + len(rows)] = blocks.largest(similarity, count).to(torch.int32)
     return found.cpu()
-
-
-def _rows_of_a_block(prototypes: Tensor) -> int:
-    """Say of how many rows the similarities to all prototypes are held at a time."""
-    values = BLOCK_VALUES_ON_CUDA if prototypes.is_cuda else BLOCK_VALUES
-    return max(1, values // len(prototypes))
-
-
-def _largest(values: Tensor, count: int) -> Tensor:
-    """Return the columns of the `count` largest values of each row, largest first: what `topk`
-    returns, several times faster for wide rows.
-
-    Columns are put into groups; the `count` groups with the highest maxima hold the `count` largest
-    values, since each of these groups has at least one value as large as anything in the others.
-    """
-    rows, width = values.shape
-    groups = width // GROUP
-    if groups <= count:
-        return values.topk(count, dim=1).indices
-    ends = groups * GROUP
-    best = (
-        values[:, :ends]
-        .unflatten(1, (GROUP, groups))
-        .amax(1)
-        .topk(count, dim=1, sorted=False)
-        .indices
-    )
-    members = best.unsqueeze(1) + groups * torch.arange(GROUP, device=values.device).view(
-        1, GROUP, 1
-    )
-    rest = torch.arange(ends, width, device=values.device).expand(rows, -1)
-    columns = torch.cat([members.flatten(1), rest], dim=1)
-    return columns.gather(1, values.gather(1, columns).topk(count, dim=1).indices)
 
 
 def cached_nearest(bank: Bank, prototypes: Tensor, count: int, search: str = "exact") -> Tensor:
@@ -188,13 +154,29 @@ class Partners:
         labels: (N,) identity 0 .. C-1 of each row of the bank.
         prototypes: (C, D) unit rows, on the training device.
         draw: how.
+        shard: of the classes whose prototypes this rank keeps; None for all.
+    Raises:
+        KitError: a rank is to keep some of the prototypes, and partners are prototypes.
     Source: docs/reference/method.md, 2 and 3. The student's neighbours are searched for with
         the student of this very step, which is exact where a search once an epoch would be stale,
         and leaves nothing to keep in a checkpoint.
     """
 
-    def __init__(self, bank: Bank, labels: np.ndarray, prototypes: Tensor, draw: Draw):
-        self._bank, self._prototypes, self._draw = bank, prototypes, draw
+    def __init__(
+        self,
+        bank: Bank,
+        labels: np.ndarray,
+        prototypes: Tensor,
+        draw: Draw,
+        shard: ClassShard | None = None,
+    ):
+        if shard is not None and draw.kind == "prototype":
+            raise KitError(
+                "--head sharded: --partners prototype looks at prototypes of all people; use "
+                "--partners image, or --head whole"
+            )
+        self._bank, self._draw = bank, draw
+        self._shard = shard or ClassShard(len(prototypes))
         self._labels = labels
         # None: people stand together, in the order of their names
         self._order = None if is_sorted(labels) else np.argsort(labels, kind="stable")
@@ -205,6 +187,8 @@ class Partners:
             if draw.mining == "student"
             else cached_nearest(bank, prototypes, self.count, draw.search)
         )
+        own = prototypes[self._shard.start : self._shard.stop]
+        self._prototypes = own if shard is None else own.clone()
 
     def of(
         self, student: Tensor, labels: Tensor, epochs: np.ndarray, indices: np.ndarray
@@ -265,17 +249,13 @@ class Partners:
         )
 
     def _nearest_to(self, student: Tensor, taken: Tensor, count: int) -> Tensor:
-        """Return the `count` identities nearest to each sample, but those that are taken, in row
-        blocks: the B x C similarities of two million people would be 8 GiB.
-        """
-        points, classes = unit(student.detach().float()), len(self._prototypes)
-        step = min(len(points), _rows_of_a_block(self._prototypes))
-        block = torch.empty(step, classes, device=points.device)
-        found = []
-        for rows, own in zip(points.split(step), taken.split(step), strict=True):
-            similarity = torch.mm(rows, self._prototypes.T, out=block[: len(rows)])
-            found.append(_largest(similarity.scatter_(1, own, -torch.inf), count))
-        return torch.cat(found)
+        """Return the `count` identities nearest to each sample, but those that are taken."""
+        points = unit(student.detach().float())
+
+        def find(points: Tensor, taken: Tensor) -> tuple[Tensor, Tensor]:
+            return blocks.nearest_untaken(points, self._prototypes, taken, count, self._shard.start)
+
+        return nearest_of_all(points, taken, find, self._shard)
 
     def _images(
         self, identities: np.ndarray, epochs: np.ndarray, indices: np.ndarray

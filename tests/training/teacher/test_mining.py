@@ -6,7 +6,7 @@ import torch
 
 from mfr_kit.errors import KitError
 from mfr_kit.losses._batch import unit
-from mfr_kit.training.teacher import approximate, mining
+from mfr_kit.training.teacher import approximate, blocks, mining
 from mfr_kit.training.teacher.bank import Bank
 
 LABELS = np.array([2, 0, 1, 1, 3, 0, 2, 2, 4])  # identities 3 and 4 have one image
@@ -43,7 +43,7 @@ def test_partners_of_wide_rows_are_what_topk_gives(classes, count):
 
 @pytest.mark.parametrize("values", [1, 7 * 50, 1 << 20])
 def test_nearest_equals_a_sort_whatever_the_block(values, monkeypatch):
-    monkeypatch.setattr(mining, "BLOCK_VALUES", values)
+    monkeypatch.setattr(blocks, "BLOCK_VALUES", values)
     points = unit(torch.randn(50, 8, generator=torch.Generator().manual_seed(1)))
     found = mining.nearest(points, 6).numpy()
     similarity = points.numpy() @ points.numpy().T
@@ -159,14 +159,14 @@ def test_the_students_neighbours_are_the_same_in_blocks(stored, monkeypatch, by,
     whole = choose.identities(student, labels)
     found = choose.of(student, labels, epochs, indices)
     held = []
-    largest = mining._largest
+    largest = blocks.largest
 
     def watched(values, count):
         held.append(values.shape)
         return largest(values, count)
 
-    monkeypatch.setattr(mining, "BLOCK_VALUES", rows * 5)  # of five people
-    monkeypatch.setattr(mining, "_largest", watched)
+    monkeypatch.setattr(blocks, "BLOCK_VALUES", rows * 5)  # of five people
+    monkeypatch.setattr(blocks, "largest", watched)
     assert torch.equal(choose.identities(student, labels), whole)
     assert held == [(min(rows, 9 - start), 5) for start in range(0, 9, rows)]
     assert torch.equal(choose.of(student, labels, epochs, indices), found)
