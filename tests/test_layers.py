@@ -14,7 +14,7 @@ ORDER = [
     [
         *["errors", "seeding", "registry", "text", "records", "tables"],
         *["system_errors", "paths", "files", "claims", "ranges", "option_names", "options"],
-        *["shipped", "dequantize"],
+        *["cluster", "shipped", "dequantize"],
         *["assets", "block_cache", "network_errors", "remote", "providers"],
     ],
     ["data"],

@@ -38,6 +38,7 @@ def test_requirements_for_developers_are_the_extra():
     extras = PROJECT["optional-dependencies"]
     assert pins("requirements-dev.txt") == {
         *(pin for pin in extras["dev"] if not pin.startswith("mfr-kit[")),
+        *extras["cluster"],
         *extras["faiss"],
         *extras["remote"],
         *extras["tensorboard"],

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from mfr_kit.cluster import ENGINES
 from mfr_kit.data.lists import ListOptions
 from mfr_kit.errors import KitError
 from mfr_kit.options import like, option, options_class
@@ -143,9 +144,25 @@ class AugmentOptions:
     )
     workers: int | None = option(
         None,
-        help="Processes; 0 works in this one. Default: one per core.",
+        help="Processes; 0 works in this one. Default: one per core; with --engine ray, actors: "
+        "one per CPU of the cluster, or per GPU with --device cuda.",
         section="Run",
         within=">=0",
+        affects="machine",
+    )
+    engine: str = option(
+        "local",
+        help="What runs the workers: this machine, or a Ray cluster (docs/guides/scale.md), which "
+        "works at as many --shards at once as it has CPUs.",
+        section="Run",
+        choices=lambda: list(ENGINES),
+        affects="machine",
+    )
+    address: str | None = option(
+        None,
+        help="With --engine ray: HOST:PORT of the cluster's head, auto for the cluster that this "
+        "machine is in, or local for this machine alone. Default: RAY_ADDRESS, else local.",
+        section="Run",
         affects="machine",
     )
     dry_run: bool = option(
@@ -182,6 +199,24 @@ class AugmentOptions:
             )
         if self.shard is not None and self.dry_run:
             raise KitError("--shard and --dry-run contradict each other: try the whole set")
+        self._check_engine()
+
+    def _check_engine(self) -> None:
+        if self.engine != "ray":
+            if self.address is not None:
+                raise KitError("--address is of a Ray cluster: add --engine ray")
+            return
+        if self.shard is not None:
+            raise KitError(
+                "--engine ray and --shard contradict each other: the cluster makes all shards"
+            )
+        if self.workers == 0:
+            raise KitError("--engine ray and --workers 0 contradict each other: give 1 or more")
+        if self.device not in ("cpu", "cuda", "tensorrt"):
+            raise KitError(
+                f"--engine ray and --device {self.device} contradict each other: Ray chooses the "
+                "GPU, and all machines do the same; give cpu, cuda or tensorrt"
+            )
 
     @property
     def draws_on_photo(self) -> bool:

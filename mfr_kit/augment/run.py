@@ -5,11 +5,13 @@ every time.
 import shutil
 import time
 from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from mfr_kit import files
-from mfr_kit.augment import shards
+from mfr_kit import cluster, files
+from mfr_kit.augment import actors, shards
 from mfr_kit.augment.crew import start_crew
 from mfr_kit.augment.job import Job, job_of
 from mfr_kit.augment.journal import WORK, read_journal
@@ -62,7 +64,8 @@ def augment(options: AugmentOptions, say: Say = keep_quiet) -> Summary:
     and files that are no image are listed in `skipped.csv`.
 
     Raises:
-        KitError: DST exists, nothing usable in SRC, or `DST.part` was begun with other options.
+        KitError: DST exists, nothing usable in SRC, or `DST.part` was begun with other options;
+            with `--engine ray`, Ray is not installed or no cluster answers.
     """
     started = time.perf_counter()
     left_over = options.dst / WORK
@@ -70,11 +73,11 @@ def augment(options: AugmentOptions, say: Say = keep_quiet) -> Summary:
         shutil.rmtree(left_over)
         return Summary(faceset.FaceSet.open(options.dst).counts)
     job = job_of(options, say)
-    seen = begin(job, say)
     summary = Summary(counts={})
-    with start_crew(job, options.workers) as crew, _progress_bar() as bar:
-        for shard in range(job.target.shards):
-            summary.resumed += shards.make_shard(job, shard, crew, bar.update)
+    with _connected(options):
+        seen = begin(job, say)
+        with _start_engine(job, options, say) as make_all, _progress_bar() as bar:
+            summary.resumed = make_all(bar.update)
     summary.notes, found, unsure = _read_notes(job)
     judged = options.detector == "yunet" and not (options.aligned or options.upright)
     summary.unsure = unsure if judged else 0
@@ -115,6 +118,28 @@ def augment_shard(options: AugmentOptions, say: Say = keep_quiet) -> str:
         f"{sum(made)} photographs{before} in {seconds:.1f} s; when all are, the same command "
         f"without --shard finishes {options.dst}"
     )
+
+
+def _connected(options: AugmentOptions) -> AbstractContextManager:
+    return cluster.connect(options.address) if options.engine == "ray" else nullcontext()
+
+
+@contextmanager
+def _start_engine(
+    job: Job, options: AugmentOptions, say: Say
+) -> Iterator[Callable[[Callable[[int], None]], int]]:
+    """Yield what makes all shards, is given a function that is told how many photographs are done,
+    and returns how many an earlier run had done.
+    """
+    if options.engine == "ray":
+        with actors.start_actors(job, options.workers, say) as make_all:
+            yield make_all
+        return
+    with start_crew(job, options.workers) as crew:
+        numbers = range(job.target.shards)
+        yield lambda progress: sum(
+            shards.make_shard(job, shard, crew, progress) for shard in numbers
+        )
 
 
 def _progress_bar() -> "tqdm":

@@ -6,8 +6,9 @@ that sees SRC and `DST.part`, between `workplace.begin` and `workplace.finish`. 
 can be pickled.
 """
 
+import contextlib
 import itertools
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from pathlib import Path
 
 from mfr_kit.augment.crew import Crew, start_crew
@@ -72,6 +73,23 @@ def make_shard(
     if crew is None:
         with start_crew(job, workers) as own_crew:
             return make_shard(job, shard, own_crew, progress, patient=patient)
+    with contextlib.closing(step_through(job, shard, crew, patient)) as steps:
+        resumed = next(steps)
+        for made in steps:
+            progress(made)
+    return resumed
+
+
+def step_through(
+    job: Job, shard: int, crew: Crew, patient: bool = False
+) -> Generator[int, None, None]:
+    """Make a shard as `make_shard` does, a chunk a step.
+
+    Yields:
+        the number of photographs that an earlier run had done, then that of each chunk done.
+    Raises:
+        KitError: as `make_shard`.
+    """
     selection, target = job.selection, job.target
     building = target.building
     people = expect_people(selection, building)
@@ -87,18 +105,18 @@ def make_shard(
         records = _open_records(target, shard, position)
         labels = {name: label for label, name in enumerate(people)} if records else {}
         try:
+            yield sum(line["count"] for line in done)
             for chunk, (faces, skipped) in crew.make_in_order(_chunked(photos), building):
                 with attributed_to(building):
                     expect_held()
                     at = _append(records, shard, labels, faces) if records else None
                     write_note(journal, chunk, at, faces, skipped)
-                progress(len(chunk))
+                yield len(chunk)
             if records:
                 records.finish(_spans(building, shard))
         finally:
             if records:
                 records.close()
-    return sum(line["count"] for line in done)
 
 
 def _open_records(target: Target, shard: int, position: Position | None) -> ShardWriter | None:
