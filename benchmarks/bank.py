@@ -18,12 +18,14 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import numpy as np
 
+from mfr_kit import assets
 from mfr_kit.data.alignment.align import TEMPLATE
 from mfr_kit.data.face_set import faceset
 from mfr_kit.data.face_set.content import digest_of
 from mfr_kit.data.face_set.faceset_writer import write_rows
 from mfr_kit.data.images import encode
 from mfr_kit.models.embedders import load_embedder
+from mfr_kit.models.onnx_models.runtime import open_session
 from mfr_kit.models.preprocess import to_input
 from mfr_kit.training.teacher import bank
 
@@ -79,6 +81,9 @@ def main() -> int:
     parser.add_argument("--threads", type=int, default=0)
     given = parser.parse_args()
     teacher = load_embedder("sface", threads=given.threads)
+    # the graph that ours runs
+    session = open_session(assets.path("sface"), quick=True, threads=given.threads)
+    name = session.get_inputs()[0].name
 
     with tempfile.TemporaryDirectory() as folder:
         faces = make_set(Path(folder), given.faces)
@@ -88,7 +93,7 @@ def main() -> int:
 
         def bare() -> None:
             for _ in range(0, given.faces, given.batch):
-                teacher._run(planes)
+                session.run(None, {name: planes})
 
         bare()
         ratios, rates = [], []
