@@ -45,6 +45,15 @@ def head(person: int, take: int = 0, size: int = 112) -> np.ndarray:
     return cv2.resize(np.clip(lit, 0, 255).astype(np.uint8), (size, size))
 
 
+def files_of(folder: Path) -> dict[str, bytes]:
+    """Read all files below a folder, by their paths in it."""
+    return {
+        item.relative_to(folder).as_posix(): item.read_bytes()
+        for item in folder.rglob("*")
+        if item.is_file()
+    }
+
+
 def write_faceset(
     folder: Path, people: int = 6, takes: int = 4, twins: bool = True
 ) -> faceset.FaceSet:

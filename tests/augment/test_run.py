@@ -29,7 +29,7 @@ from mfr_kit.data.images import encode, read_rgb
 from mfr_kit.data.record_reader import RecordReader
 from mfr_kit.data.recordio import unpack
 from mfr_kit.errors import KitError
-from tests.conftest import head
+from tests.conftest import files_of, head
 
 
 @pytest.fixture
@@ -41,14 +41,6 @@ def photos(tmp_path) -> Path:
         for take in range(1, 6):
             shutil.copy(assets.path("orl-faces") / person / f"{take}.pgm", folder / person)
     return folder
-
-
-def files_of(folder: Path) -> dict[str, bytes]:
-    return {
-        item.relative_to(folder).as_posix(): item.read_bytes()
-        for item in folder.rglob("*")
-        if item.is_file()
-    }
 
 
 def run(photos: Path, name: str, **options) -> FaceSet:

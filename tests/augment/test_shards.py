@@ -14,7 +14,7 @@ from mfr_kit.augment import workplace
 from mfr_kit.augment.options import AugmentOptions
 from mfr_kit.data.face_set.faceset import FaceSet
 from mfr_kit.data.images import encode
-from tests.conftest import head
+from tests.conftest import files_of, head
 
 ROOT = Path(__file__).resolve().parents[2]
 SLURM = ROOT / "examples" / "augment_slurm.sh"
@@ -28,14 +28,6 @@ def write_crops(folder: Path, people: int = 4, takes: int = 3) -> Path:
             path = folder / f"p{person}" / f"{take}.png"
             path.write_bytes(encode(head(person, take), ".png"))
     return folder
-
-
-def files_of(folder: Path) -> dict[str, bytes]:
-    return {
-        item.relative_to(folder).as_posix(): item.read_bytes()
-        for item in folder.rglob("*")
-        if item.is_file()
-    }
 
 
 def make_whole(crops: Path, **options) -> dict[str, bytes]:
