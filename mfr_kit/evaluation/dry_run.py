@@ -10,7 +10,7 @@ import numpy as np
 
 from mfr_kit import registry
 from mfr_kit.data.face_set.faceset import NONMASK, FaceSet
-from mfr_kit.evaluation import compare, recognition
+from mfr_kit.evaluation import compare, recognition, run
 from mfr_kit.evaluation import subjects as whom
 from mfr_kit.evaluation.inputs.embed import cache_folder, embed_set, stored
 from mfr_kit.evaluation.inputs.embedding_file import EmbeddingFile
@@ -40,10 +40,8 @@ def estimate(options: EvaluateOptions) -> str:
         KitError: a model or the set cannot be read.
     """
     how, lines, seconds = options.recognition, [], 0.0
-    subjects = None
-    if options.data is not None:
-        chosen = options.people, options.allow_unknown, options.sample_people, options.seed
-        subjects = whom.choose(options.data, *chosen)
+    subjects = run.subjects_of(options)
+    if subjects is not None:
         lines.append(
             f"{options.data}: {len(subjects.measured):,} faces of "
             f"{len(subjects.measured.people):,} people"
@@ -72,7 +70,7 @@ def _count_others(options: EvaluateOptions, subjects: Subjects | None, strangers
         others += len(strangers)
     if options.realigned:
         others += len(FaceSet.open(options.realigned))
-    if subjects is not None and "synthetic-mask" in (options.protocol or []):
+    if subjects is not None and run.asks_for_masks(options.protocol or []):
         others += int((subjects.measured.conditions == NONMASK).sum())
     return others
 

@@ -39,7 +39,7 @@ def evaluate(options: EvaluateOptions) -> Evaluation:
     pair_sets: list[BinSet | TemplatePairs]
     pair_sets = [*open_bins(options.bin or []), *open_templates(options.ijb or [])]
     # whom, and by what
-    subjects = _subjects(options)
+    subjects = subjects_of(options)
     plan = _plan(options, subjects)
     strangers = whom.open_strangers(options.distractors or [], models)
     galleries = [options.gallery] if options.gallery else []
@@ -75,7 +75,8 @@ def evaluate(options: EvaluateOptions) -> Evaluation:
     )
 
 
-def _subjects(options: EvaluateOptions) -> Subjects | None:
+def subjects_of(options: EvaluateOptions) -> Subjects | None:
+    """Open the set and choose whom of it to measure; None without a set."""
     if options.data is None:
         return None
     return whom.choose(
@@ -119,10 +120,15 @@ def _tell(line: str) -> None:
     print(line, file=sys.stderr)
 
 
+def asks_for_masks(protocols: list[str]) -> bool:
+    """Whether masks are drawn on the set's bare faces, which are embedded once more then."""
+    return SYNTHETIC in [name.replace("_", "-") for name in protocols]
+
+
 def _draw_masks(
     subjects: Subjects | None, protocols: list[str], models: list[str], seed: int
 ) -> MaskedFaces | None:
-    if subjects is None or SYNTHETIC not in [name.replace("_", "-") for name in protocols]:
+    if subjects is None or not asks_for_masks(protocols):
         return None
     flag = f"--protocol {SYNTHETIC}"
     recognition.refuse_files(models, flag, ", masked faces need the model")

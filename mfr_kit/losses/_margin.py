@@ -4,6 +4,7 @@ student runs in.
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -58,11 +59,7 @@ class MarginHead(nn.Module):
         """(B, D) raw embeddings and (B,) labels -> scalar cross-entropy; `mean_over_ranks` is a
         batch's.
         """
-        spread = None
-        if self.kind == "adaface":
-            spread = self.norm_mean, self.norm_std
-            if self.training:
-                follow_norms(spread, student, mean_over_ranks)
+        spread = spread_of(self, student, mean_over_ranks)
         return margin_softmax(
             student, labels, self.weight, self.kind, self.scale, self.margin, spread
         )
@@ -117,14 +114,19 @@ def push(
     return _turn(own, -margin * quality) - (margin * quality + margin)
 
 
-def follow_norms(
-    spread: tuple[Tensor, Tensor], student: Tensor, mean_over_ranks: Callable[[Tensor], Tensor]
-) -> None:
-    """Bring running mean and deviation of the feature norms a step nearer to the batch's, in
-    place.
+def spread_of(
+    head: Any, student: Tensor, mean_over_ranks: Callable[[Tensor], Tensor]
+) -> tuple[Tensor, Tensor] | None:
+    """Return the running mean and deviation of the feature norms, where the margin of a head, whole
+    or divided, goes by them; while it trains they move a step nearer to the batch's, in place.
     """
-    for running, value in zip(spread, measure_norms(student, mean_over_ranks), strict=True):
-        running.lerp_(value.to(running.dtype), 0.01)
+    if head.kind != "adaface":
+        return None
+    spread = head.norm_mean, head.norm_std
+    if head.training:
+        for running, value in zip(spread, measure_norms(student, mean_over_ranks), strict=True):
+            running.lerp_(value.to(running.dtype), 0.01)
+    return spread
 
 
 def measure_norms(

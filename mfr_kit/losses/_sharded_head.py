@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mfr_kit.losses._batch import alone, unit
-from mfr_kit.losses._margin import LIMIT, MarginHead, follow_norms, push
+from mfr_kit.losses._margin import LIMIT, MarginHead, push, spread_of
 from mfr_kit.losses._shards import ClassShard, gather_rows, own_rows, softmax_loss
 from mfr_kit.seeding import uniform
 
@@ -73,11 +73,7 @@ class ShardedHead(nn.Module):
         The gradient of `weight` is that of the sum over the ranks, complete on each rank, and
         sparse where negatives are drawn.
         """
-        spread = None
-        if self.kind == "adaface":
-            spread = self.norm_mean, self.norm_std
-            if self.training:
-                follow_norms(spread, student, mean_over_ranks)
+        spread = spread_of(self, student, mean_over_ranks)
         with torch.autocast(student.device.type, enabled=False):
             dtype = torch.promote_types(student.dtype, torch.float32)
             points = gather_rows(student.to(dtype), self.shard)

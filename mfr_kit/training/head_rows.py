@@ -46,7 +46,10 @@ def begin(place: Path, rows: Mapping[str, tuple[int, Tensor]], group: Any) -> Fu
         rows: the first row's number, and (n, D) rows, by name.
         group: of the ranks, used by nothing else until the future is done.
     """
-    parts = {f"{name}.{start}": part.detach().cpu().clone() for name, (start, part) in rows.items()}
+    parts = {
+        f"{name}.{start}": part.detach().to("cpu", copy=True)
+        for name, (start, part) in rows.items()
+    }
     writer = dcp.FileSystemWriter(place.with_name(place.name + PART))
     return cast(Future, dcp.async_save(parts, storage_writer=writer, process_group=group))
 

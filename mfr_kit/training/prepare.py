@@ -234,6 +234,7 @@ def relate(
         prototypes, own = prototypes.to(device), method.own
         draw = mining.Draw(own.partners, own.mining, own.neighbours, seed, own.search)
         partners = mining.Partners(stored, labels, prototypes, draw, shard)
-    if shard is not None:
+        prototypes = partners.prototypes
+    elif shard is not None:
         prototypes = prototypes[shard.start : shard.stop].clone()
     return Relations(stored, labels, prototypes.to(device), partners, shard)

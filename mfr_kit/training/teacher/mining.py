@@ -188,7 +188,7 @@ class Partners:
             else cached_nearest(bank, prototypes, self.count, draw.search)
         )
         own = prototypes[self._shard.start : self._shard.stop]
-        self._prototypes = own if shard is None else own.clone()
+        self.prototypes = own if shard is None else own.clone()
 
     def of(
         self, student: Tensor, labels: Tensor, epochs: np.ndarray, indices: np.ndarray
@@ -224,7 +224,7 @@ class Partners:
     ) -> Callable[[], Tensor]:
         if self._draw.kind == "prototype":
             there = pin(identities, device)
-            return lambda: self._prototypes[send(there, self._prototypes.device)]
+            return lambda: self.prototypes[send(there, self.prototypes.device)]
         rows = self._images(identities.cpu().numpy(), epochs, indices)
         read = self._bank.fetch(device, rows.ravel())
         return lambda: read().view(*rows.shape, -1)
@@ -253,7 +253,7 @@ class Partners:
         points = unit(student.detach().float())
 
         def find(points: Tensor, taken: Tensor) -> tuple[Tensor, Tensor]:
-            return blocks.nearest_untaken(points, self._prototypes, taken, count, self._shard.start)
+            return blocks.nearest_untaken(points, self.prototypes, taken, count, self._shard.start)
 
         return nearest_of_all(points, taken, find, self._shard)
 
