@@ -156,30 +156,36 @@ def test_what_is_damaged_is_made_again(tmp_path, faces, teacher, monkeypatch, ca
 
 
 class Slow:
-    """A teacher that takes its time, in a process of its own, and writes down what it sees."""
+    """A teacher that takes its time, in a process of its own, and writes down what it sees.
+    Its first faces are embedded when all that share the gate have theirs.
+    """
 
     name, fingerprint, embedding_size, lineage = "slow", "s" * 64, 48, None
 
-    def __init__(self, log):
-        self.log = log
+    def __init__(self, log, gate=None):
+        self.log, self.gate = log, gate
 
     def embed(self, faces):
+        if self.gate is not None:
+            self.gate.wait(timeout=60)
+            self.gate = None
         time.sleep(0.02)
         with self.log.open("a") as file:
             file.write(f"{len(faces)}\n")
         return ColourEmbedder().embed(faces)
 
 
-def fill_slowly(root, folder, results):
-    teacher = Slow(root / f"seen-{os.getpid()}")
+def fill_slowly(root, folder, results, gate):
+    teacher = Slow(root / f"seen-{os.getpid()}", gate)
     stored = bank.fill(root, FaceSet.open(folder), teacher, batch=2, progress=False)
     results.put(np.array(stored.embeddings))
 
 
-def start_filling(count, root, folder):
+def start_filling(count, root, folder, all_share=False):
     context = multiprocessing.get_context("fork")
-    results = context.Queue()
-    runs = [context.Process(target=fill_slowly, args=(root, folder, results)) for _ in range(count)]
+    results, gate = context.Queue(), context.Barrier(count) if all_share else None
+    arguments = (root, folder, results, gate)
+    runs = [context.Process(target=fill_slowly, args=arguments) for _ in range(count)]
     for run in runs:
         run.start()
     return runs, results
@@ -200,7 +206,7 @@ def test_processes_that_share_a_bank_fill_it_together(
     tmp_path, faces, set_folder, monkeypatch, count
 ):
     monkeypatch.setattr(bank, "SAVE_EVERY", 1)
-    runs, results = start_filling(count, tmp_path, set_folder)
+    runs, results = start_filling(count, tmp_path, set_folder, all_share=True)
     found = [results.get(timeout=60) for _ in runs]
     for run in runs:
         run.join()
