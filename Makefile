@@ -18,11 +18,11 @@ setup: .venv/.installed ## make .venv, or bring it up to date
 demo: setup ## the main job on the embedded faces: augment, distil, export, check, evaluate, pack
 	$(PY) kit.py demo
 
-test: setup ## all tests, in two processes
-	$(PY) -m pytest -n 2 --dist loadscope $(COVER)
+test: setup ## all tests but the slow ones, in two processes
+	$(PY) -m pytest -n 2 --dist loadscope -m 'not slow'
 
-coverage: ## all tests, and what they cover; under the floor in pyproject.toml it fails
-	$(MAKE) test COVER='--cov --cov-report=term'
+coverage: setup ## all tests, and what they cover; under the floor in pyproject.toml it fails
+	$(PY) -m pytest -n 2 --dist loadscope --cov --cov-report=term
 
 lint: setup ## ruff, rules and format; mypy, types
 	$(PY) -m ruff check .
