@@ -71,7 +71,7 @@ def margin_softmax(
     centres: Tensor,
     kind: str,
     scale: float,
-    margin: float,
+    margin: float | Tensor,
     spread: tuple[Tensor, Tensor] | None = None,
 ) -> Tensor:
     """Cross-entropy over s * cosine to the centres, the own one pushed by a margin.
@@ -82,7 +82,7 @@ def margin_softmax(
         centres: (C, D), any norm.
         kind: see `MarginHead`.
         scale: s > 0.
-        margin: m.
+        margin: m; a (B,) tensor for one of each sample.
         spread: for "adaface", mean and deviation of the feature norms; None for the batch's own.
     """
     with torch.autocast(student.device.type, enabled=False):
@@ -100,7 +100,7 @@ def push(
     own: Tensor,
     student: Tensor,
     kind: str,
-    margin: float,
+    margin: float | Tensor,
     spread: tuple[Tensor, Tensor] | None = None,
 ) -> Tensor:
     """Push the (B,) clamped cosines of (B, D) embeddings to their own centres by a margin; see
@@ -109,7 +109,7 @@ def push(
     if kind == "cosface":
         return own - margin
     if kind == "arcface":
-        return _turn(own, torch.full_like(own, margin))
+        return _turn(own, margin + torch.zeros_like(own))
     quality = _quality(student, spread or measure_norms(student))
     return _turn(own, -margin * quality) - (margin * quality + margin)
 

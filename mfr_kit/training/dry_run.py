@@ -86,7 +86,7 @@ def estimate(options: RunOptions) -> str:
         f"disk: about {disk_mib:.0f} MiB (bank {bank_mib:.0f}, checkpoints {state_mib:.0f}); "
         f"{_free_mib(stored.root):,.0f} MiB are free",
     ]
-    if method.has_head:
+    if method.classifies:
         worlds = sorted({ranks.world, *WORLDS})
         shape = (options.batch_size, worlds, options.head_spec, options.optimiser)
         lines += [
@@ -149,13 +149,16 @@ def _student_mib(student: nn.Module, optimiser: str, averaged: bool) -> float:
 
 
 def _head_mib(method: Method, persons: int, size: int, optimiser: str) -> float:
-    """MiB that the method's head and its optimiser state take in last.pt; a head has one row a
-    person.
+    """MiB that the method's head and its optimiser state take in last.pt; a head has some rows a
+    person, learnt or remembered.
     """
     with torch.device("meta"):
         head = method.make_head(persons, size)
-    numbers = 0 if head is None else sum(parameter.numel() for parameter in head.parameters())
-    return numbers * 4 * (3 if optimiser == "adamw" else 2) / 2**20
+    if head is None:
+        return 0.0
+    learnt = sum(parameter.numel() for parameter in head.parameters())
+    kept = sum(buffer.numel() for buffer in head.buffers())
+    return (learnt * (3 if optimiser == "adamw" else 2) + kept) * 4 / 2**20
 
 
 def _time(work: Callable[[], object]) -> float:

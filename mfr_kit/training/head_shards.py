@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from mfr_kit.errors import KitError
+from mfr_kit.losses._margin import MarginHead
 from mfr_kit.losses._sharded_head import ShardedHead
 from mfr_kit.losses._shards import ClassShard, total
 from mfr_kit.training import head_rows
@@ -40,6 +41,11 @@ def make_head(
         raise KitError(
             f"--head sharded: --method {method.name} with these options has no classification "
             "head; leave it out"
+        )
+    if not isinstance(whole, MarginHead):
+        raise KitError(
+            f"--head sharded: --method {method.name} keeps more than class centres; use --head "
+            "whole"
         )
     if ranks.world > classes:
         raise KitError(

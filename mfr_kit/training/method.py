@@ -39,12 +39,16 @@ class Method:
         return self._module.terms(batch, self.own, head)
 
     @property
-    def has_head(self) -> bool:
-        """Whether a head is trained with the student."""
+    def classifies(self) -> bool:
+        """Whether its head has one learnt row an identity and nothing else, so that ranks can share
+        it.
+        """
         import torch
 
+        from mfr_kit.losses._margin import MarginHead
+
         with torch.device("meta"):
-            return self.make_head(1, 1) is not None
+            return isinstance(self.make_head(1, 1), MarginHead)
 
     @property
     def mines(self) -> bool:

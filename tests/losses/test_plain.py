@@ -3,32 +3,46 @@ the teacher, and an error that says what to do for every wrong tensor.
 """
 
 import doctest
+import inspect
 
 import pytest
 import torch
 
 from mfr_kit import losses, registry
 from mfr_kit.errors import KitError
-from mfr_kit.losses import _margin, coupleface, fcd
+from mfr_kit.losses import _margin, _memory, coupleface, fcd
 from mfr_kit.losses.coupleface import compare_relations
 from mfr_kit.losses.srt import restrain_triplets
 
 PLAIN = dir(losses)
-PAIRED = [name for name in PLAIN if name not in ("arcface_loss", "cosface_loss", "adaface_loss")]
-SIZE_FREE = ("distance_loss", "angle_loss", "similarity_preserving_loss")
+PARAMETERS = {name: inspect.signature(getattr(losses, name)).parameters for name in PLAIN}
+PAIRED = [name for name in PLAIN if "teacher" in PARAMETERS[name]]
+SIZE_FREE = (
+    "distance_loss",
+    "angle_loss",
+    "similarity_preserving_loss",
+    "correlation_loss",
+    "ranking_loss",
+    "evaluation_loss",
+)
 
 
 def call(name: str, student, teacher=None, **others):
     """Call a plain loss with what it needs beside the embeddings."""
-    count, size = student.shape[0], 8
-    own = {"labels": torch.arange(count)} | others
-    if name == "relation_aware_loss":
-        own = {"partners": torch.ones(count, 3, size)} | others
-    elif name in ("arcface_loss", "cosface_loss", "adaface_loss"):
-        own = {"centres": torch.eye(10, size)} | own
-    elif name != "self_restrained_triplet_loss":
-        own = others
-    given = (student,) if "centres" in own else (student, teacher)
+    count, size, classes = student.shape[0], 8, 10
+    needed = {
+        "labels": torch.arange(count),
+        "partners": torch.ones(count, 3, size),
+        "centres": torch.eye(classes, size),
+        "positives": torch.ones(count, size),
+        "thresholds": _memory.Thresholds(6),
+        "banks": _memory.Banks(classes, size, 2),
+        "memory": _memory.Contrast(classes, size)
+        if name == "contrast_loss"
+        else _memory.Queue(size, 16),
+    }
+    own = {key: value for key, value in needed.items() if key in PARAMETERS[name]} | others
+    given = (student, teacher) if name in PAIRED else (student,)
     return getattr(losses, name)(*given, **own)
 
 
@@ -40,7 +54,7 @@ def pair():
 
 def test_every_method_has_one():
     homes = {getattr(losses, name).__module__.rpartition(".")[2] for name in PLAIN}
-    assert homes == set(registry.names("mfr_kit.losses"))
+    assert {home.replace("_", "-") for home in homes} == set(registry.names("mfr_kit.losses"))
 
 
 @pytest.mark.parametrize("name", PLAIN)
@@ -80,7 +94,10 @@ def test_a_teacher_that_does_not_fit_is_named(name, pair):
             call(name, student, teacher[:, :7])
 
 
-@pytest.mark.parametrize("name", ["arcface_loss", "cosface_loss", "adaface_loss"])
+@pytest.mark.parametrize(
+    "name",
+    ["arcface_loss", "cosface_loss", "adaface_loss", "distilled_centres_loss"],
+)
 def test_labels_and_centres_that_do_not_fit_are_named(name, pair):
     student, _ = pair
     for labels, complaint in (

@@ -51,6 +51,7 @@ class Killed(BaseException):
         {},
         {"sampling": "identities", "shuffle": "blocks", "shuffle_block": 2},
         {"precision": "fp16"},
+        {"method": "crd", "crd_negatives": 3},  # whose draw is that of its step
         {"ema": 0.9, "accumulate": 2, "optimiser": "sgd", "embedding_size": 8, "method": "arcface"},
     ],
 )

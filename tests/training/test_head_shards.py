@@ -14,7 +14,7 @@ import torch.distributed as dist
 from torch import multiprocessing, nn
 
 from mfr_kit.errors import KitError
-from mfr_kit.losses import _margin, _sharded_head
+from mfr_kit.losses import _margin, _memory, _sharded_head
 from mfr_kit.losses._margin import MarginHead, margin_softmax
 from mfr_kit.losses._sharded_head import ShardedHead
 from mfr_kit.losses._shards import ClassShard, divergence
