@@ -349,6 +349,9 @@ def test_what_cannot_be_shared_is_refused():
     )
     with pytest.raises(KitError, match=r"--method fcd .* no classification head"):
         head_shards.make_head(method, PEOPLE, SIZE, HeadSpec(True), Ranks())
+    method.make_head = _memory.DistilledCentres
+    with pytest.raises(KitError, match=r"keeps more than class centres; use --head whole"):
+        head_shards.make_head(method, PEOPLE, SIZE, HeadSpec(True), Ranks())
     method.make_head = lambda people, size: _margin.build("arcface", people, size)
     kd = Method("kd", kd_options())
     assert head_shards.make_head(kd, PEOPLE, SIZE, HeadSpec(True), Ranks()) is None
