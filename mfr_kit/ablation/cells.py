@@ -31,13 +31,15 @@ def cells(table: Table) -> Iterator[Cell]:
     whole comparisons), then averages.
     """
     yield Cell(TEACHER, None)
-    for seed in table.seeds:
-        yield from (Cell(setting.name, seed) for setting in table.settings if not setting.average)
+    single = [setting for setting in table.settings if not setting.average]
+    seeds = dict.fromkeys(seed for setting in single for seed in table.seeds_of(setting))
+    for seed in seeds:
+        yield from (Cell(each.name, seed) for each in single if seed in table.seeds_of(each))
     yield from (Cell(setting.name, MEAN) for setting in table.settings if setting.average)
 
 
 def seeds_of(table: Table, cell: Cell) -> list[int]:
     """List the seeds whose runs a cell is made of; none for the teacher."""
     if cell.seed == MEAN:
-        return list(table.seeds)
+        return list(table.seeds_of(table.setting(cell.setting)))
     return [cell.seed] if isinstance(cell.seed, int) else []

@@ -20,6 +20,7 @@ SHAPE = {
     "table": str,
     "title": str,
     "setting": str,
+    "against?": str,
     "seed": (int, str, None),
     "sets": {...: SET},
     "options?": {"mask_ratio?": float},

@@ -14,18 +14,25 @@ from mfr_kit.records import check
 from mfr_kit.registry import unknown
 from mfr_kit.training.options import RunOptions, distill_options
 
-TOP = {"title", "config", "seeds", "teacher", "resamples", "common", "sets", "setting"}
+TOP = {"title", "config", "seeds", "teacher", "against", "resamples", "common", "sets", "setting"}
 SET = {"name", "data", "people", "fars", "protocols", "flip"}
 DERIVED = {"name", "of", "weight_share", "average"}
 OWN = ("out", "bank", "seed")  # the table's own business, not a setting's
 ADVICE = "docs/guides/ablations.md shows a table"
-SETTING_SHAPE = {"name": str, "of?": str, "weight_share?": float, "average?": bool}
+SETTING_SHAPE = {
+    "name": str,
+    "seeds?": [int],
+    "of?": str,
+    "weight_share?": float,
+    "average?": bool,
+}
 SET_SHAPE = {"name": str, "data": str, "people?": str, "fars": [float], "protocols?": [str]}
 SHAPE = {
     "title": str,
     "config?": str,
     "seeds?": [int],
     "teacher?": str,
+    "against?": str,
     "resamples?": int,
     "common?": dict,
     "sets": [SET_SHAPE | {"flip?": bool}],
@@ -52,12 +59,14 @@ class Setting:
     """One row: options of `kit.py distill`, or (where `of` names another row) weights made from
     that row's runs without training.
 
+    `seeds` are its own where the table's are not; rows made of another row have that row's.
     `weight_share` is how far such weights go from the initial ones to the trained ones; `average`
     takes the mean over the seeds first.
     """
 
     name: str
     changes: dict[str, Any]
+    seeds: tuple[int, ...] | None = None
     of: str | None = None
     weight_share: float = 1.0
     average: bool = False
@@ -65,7 +74,9 @@ class Setting:
 
 @dataclass(frozen=True)
 class Table:
-    """Everything a TOML says."""
+    """Everything a TOML says; `against` is the row that the others are compared with beside the
+    teacher, over people and seeds.
+    """
 
     path: Path
     title: str
@@ -76,6 +87,7 @@ class Table:
     common: dict[str, Any]
     sets: tuple[Measured, ...]
     settings: tuple[Setting, ...]
+    against: str | None = None
 
     @property
     def name(self) -> str:
@@ -88,6 +100,10 @@ class Table:
     def source(self, setting: Setting) -> Setting:
         """Find the row whose runs a row's weights are made of: itself, or the one of its `of`."""
         return setting if setting.of is None else self.setting(setting.of)
+
+    def seeds_of(self, setting: Setting) -> tuple[int, ...]:
+        """List the seeds that a row is trained with."""
+        return self.source(setting).seeds or self.seeds
 
     def options(self, setting: Setting, **own: Any) -> RunOptions:
         """Compose a training run's options: the config, over it [common], over it the setting, over
@@ -143,6 +159,8 @@ def read(path: Path) -> Table:
                 f"{path}: setting '{setting.name}': "
                 f"{unknown('trained setting', setting.of, trained)}"
             )
+    if "against" in raw and raw["against"] not in names:
+        raise KitError(f"{path}: against: {unknown('setting', raw['against'], names)}")
     return Table(
         path=Path(path),
         title=raw["title"],
@@ -153,6 +171,7 @@ def read(path: Path) -> Table:
         common=_plain_options(raw.get("common", {}), f"{path}: [common]"),
         sets=tuple(_set(entry, path) for entry in raw["sets"]),
         settings=settings,
+        against=raw.get("against"),
     )
 
 
@@ -174,7 +193,8 @@ def _under_current_names(raw: dict, path: Path) -> dict:
 def _refuse_values(raw: dict, path: Path) -> None:
     """Refuse numbers out of their range, and names that cannot be told apart."""
     seeds, resamples = raw.get("seeds", [0]), raw.get("resamples", 200)
-    if not seeds or len(set(seeds)) < len(seeds) or min(seeds) < 0 or resamples < 0:
+    several = [seeds, *(entry["seeds"] for entry in raw["setting"] if "seeds" in entry)]
+    if not all(map(_are_seeds, several)) or resamples < 0:
         raise KitError(f"{path}: 'seeds' and 'resamples' are different numbers from 0 on; {ADVICE}")
     for entry in raw["sets"]:
         if not entry["fars"] or not all(0 < far <= 1 for far in entry["fars"]):
@@ -189,6 +209,10 @@ def _refuse_values(raw: dict, path: Path) -> None:
         twice = next((name for name in names if names.count(name) > 1 or not name), None)
         if twice is not None:
             raise KitError(f"{path}: two {many} are called '{twice}'")
+
+
+def _are_seeds(values: list[int]) -> bool:
+    return bool(values) and len(set(values)) == len(values) and min(values) >= 0
 
 
 def _known(raw: dict, keys: set[str], where: str) -> None:
@@ -231,17 +255,16 @@ def _setting(entry: dict, path: Path) -> Setting:
         raise KitError(f"{path}: every [[setting]] needs a name")
     where = f"{path}: setting '{entry['name']}'"
     if "of" not in entry:
-        return Setting(
-            entry["name"],
-            _plain_options({key: value for key, value in entry.items() if key != "name"}, where),
-        )
+        given = {key: value for key, value in entry.items() if key not in ("name", "seeds")}
+        seeds = tuple(entry["seeds"]) if "seeds" in entry else None
+        return Setting(entry["name"], _plain_options(given, where), seeds)
     _known(entry, DERIVED, where)
     return Setting(
         entry["name"],
         {},
-        entry["of"],
-        float(entry.get("weight_share", 1.0)),
-        bool(entry.get("average", False)),
+        of=entry["of"],
+        weight_share=float(entry.get("weight_share", 1.0)),
+        average=bool(entry.get("average", False)),
     )
 
 
