@@ -133,7 +133,7 @@ class AugmentOptions:
     detector_model: Path | None = option(
         None,
         help="Your own model: for yunet its ONNX file (default: the asset 'yunet'), for "
-        "insightface the name or folder of a model pack.",
+        "insightface the name or folder of a model pack, or an SCRFD or RetinaFace .onnx.",
         section="Photographs",
     )
     device: str = option(

@@ -1,13 +1,16 @@
-"""SCRFD of an InsightFace model pack, with the pack's 106 or 68 landmarks. `--detector-model`: the
-pack's name or folder.
+"""SCRFD or InsightFace's RetinaFace: of a model pack, with the pack's 106 or 68 landmarks, or a
+single .onnx. `--detector-model`: the pack's name or folder, or the file.
 
 Packs lie in `models/` of `INSIGHTFACE_HOME`, else of `~/.insightface`. insightface downloads a pack
-that is not there; this does not.
+that is not there; this does not. A photograph is shown as insightface shows it: letter-boxed into
+the top left of the input, RGB, (value - 127.5) / 128, or as a pack's manifest says.
 """
 
 import os
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -16,24 +19,29 @@ from mfr_kit import providers
 from mfr_kit.data.alignment.detection import Detection, usable
 from mfr_kit.errors import KitError
 from mfr_kit.providers import Provider
+from mfr_kit.registry import near_path
 
 USUAL = "buffalo_l"
 INPUT_SIZE = (640, 640)  # what a photograph is shrunk to
 CROP_SIZE = (128, 128)  # what a crop around one face is shrunk to
 THRESHOLD, CROP_THRESHOLD = 0.5, 0.3
 DENSE = ("landmark_2d_106", "landmark_3d_68")  # the first that the pack has
+BOXES_ONLY = (6, 10)  # outputs of a detector without landmarks, of 3 or 5 strides
+WITH_POINTS = (9, 15)  # the same with them: scores, boxes and points of each stride
+MANIFEST = "manifest.json"  # of a pack of insightface 2: says which file does what
+WIDTHS = (1, 4, 10)  # of a row of scores, boxes and points
 
 
 class InsightFace:
-    """The detector and the dense landmarks of an `insightface.app.FaceAnalysis`.
+    """The detector of an `insightface.app.FaceAnalysis`, and its dense landmarks.
 
     Args:
-        app: prepared; with at least a detection model.
+        models: prepared, by insightface's names of their tasks; one is "detection".
     """
 
-    def __init__(self, app) -> None:
-        self._detector = app.models["detection"]
-        self._dense = next((app.models[name] for name in DENSE if name in app.models), None)
+    def __init__(self, models: dict[str, Any]) -> None:
+        self._detector = models["detection"]
+        self._dense = next((models[name] for name in DENSE if name in models), None)
 
     def detect(self, image: np.ndarray) -> list[Detection]:
         """Find the faces of an (H, W, 3) uint8 RGB photograph."""
@@ -74,52 +82,106 @@ class InsightFace:
 
 
 def load(model: Path | None = None, provider: Provider | None = None) -> InsightFace:
-    """Load a pack. On the CPU it has one thread: processes are the parallelism, and the same bytes
-    come out on every machine; a device's landmarks differ in the last digits.
+    """Load a pack or a detector. On the CPU it has one thread: processes are the parallelism, and
+    the same bytes come out on every machine; a device's landmarks differ in the last digits.
 
     Args:
-        model: a pack's name or folder; by default buffalo_l, or the only pack there is.
+        model: a pack's name or folder, or an .onnx file; by default buffalo_l, or the only pack
+            there is.
         provider: where it runs; None for the CPU.
     Raises:
-        KitError: no such pack (the message says what fetches it), one without a detector of five
-            landmarks, or a provider that is not there or cannot be started.
+        KitError: no such pack (the message says what fetches it) or file, one without a detector
+            of five landmarks, or a provider that is not there or cannot be started.
     """
-    folder = _pack(model)
+    is_file = model is not None and model.suffix == ".onnx" and not model.is_dir()
+    path = _file(model) if model is not None and is_file else _pack(model)
     if provider is not None:
-        providers.refuse_missing(provider, str(folder))
+        providers.refuse_missing(provider, str(path))
+    models = _read(path, provider)
+    if "detection" not in models:
+        raise KitError(f"{path}: no detector; if this is an InsightFace pack, fetch it again")
+    shapes = [output.shape for output in models["detection"].session.get_outputs()]
+    _refuse_outputs(path, shapes)
+    if provider is not None:
+        for network in models.values():
+            providers.refuse_fallback(network.session, provider)
+    number = -1 if provider is None else provider.number
+    models["detection"].prepare(number, input_size=INPUT_SIZE, det_thresh=THRESHOLD)
+    for name, network in models.items():
+        if name != "detection":
+            network.prepare(number)
+    return InsightFace(models)
+
+
+def _read(path: Path, provider: Provider | None) -> dict[str, Any]:
+    """Load a pack's detector and landmarks, or a file's detector, by insightface."""
     import onnxruntime
     from insightface.app import FaceAnalysis
+    from insightface.model_zoo import model_zoo
 
     session = onnxruntime.SessionOptions()
     session.intra_op_num_threads = 1
+    how = {"providers": providers.in_order(provider), "sess_options": session}
+    again = "remove it and fetch it again"
     try:
-        app = FaceAnalysis(
-            str(folder),
-            allowed_modules=["detection", *DENSE],
-            providers=providers.in_order(provider),
-            sess_options=session,
-        )
+        if path.is_dir():
+            return FaceAnalysis(str(path), allowed_modules=["detection", *DENSE], **how).models
+        _refuse_outputs(path, _output_shapes(path))
+        return {"detection": model_zoo.get_model(str(path), **how)}
+    except KitError:
+        raise
     except AssertionError:
         raise KitError(
-            f"{folder}: no detector among its .onnx files; if this is an InsightFace pack, "
-            "remove it and fetch it again"
+            f"{path}: no detector among its .onnx files; if this is an InsightFace pack, {again}"
         ) from None
     except Exception as error:  # noqa: BLE001 - whatever a broken .onnx makes onnx, onnxruntime or insightface raise
+        what = f"this pack ({error}); {again}" if path.is_dir() else f"this file ({error})"
+        device = f", or give --device cpu instead of {provider.label}" if provider else ""
+        raise KitError(f"{path}: insightface cannot load {what}{device}") from None
+
+
+def _output_shapes(path: Path) -> list[list[int]]:
+    """The shapes that a graph declares for its outputs, 0 where a side is not fixed."""
+    import onnx
+
+    graph = onnx.load_model(str(path), load_external_data=False).graph
+    return [
+        [side.dim_value for side in output.type.tensor_type.shape.dim] for output in graph.output
+    ]
+
+
+def _refuse_outputs(path: Path, shapes: Sequence[Sequence[Any]]) -> None:
+    """Refuse a detector that insightface would run and decode wrongly, or without landmarks.
+
+    Args:
+        path: of the pack or file.
+        shapes: of its outputs; a side that is not fixed is no positive number.
+    """
+    count = len(shapes)
+    if count in BOXES_ONLY:
         raise KitError(
-            f"{folder}: insightface cannot load this pack ({error}); remove it and fetch it again"
-            + (f", or give --device cpu instead of {provider.label}" if provider else "")
-        ) from None
-    if provider is not None:
-        for network in app.models.values():
-            providers.refuse_fallback(network.session, provider)
-    number = -1 if provider is None else provider.number
-    app.prepare(ctx_id=number, det_thresh=THRESHOLD, det_size=INPUT_SIZE)
-    if not app.models["detection"].use_kps:
-        raise KitError(
-            f"{folder}: its detector finds boxes without the five landmarks that alignment "
-            "needs; use another pack"
+            f"{path}: its detector finds boxes without the five landmarks that alignment needs; "
+            "use another pack or file (InsightFace's `_bnkps` have them)"
         )
-    return InsightFace(app)
+    wanted = [width for width in WIDTHS for _ in range(count // len(WIDTHS))]
+    widths = [shape[-1] if shape else None for shape in shapes]
+    fixed = [isinstance(width, int) and width > 0 for width in widths]
+    if count not in WITH_POINTS or any(
+        known and width != want for known, width, want in zip(fixed, widths, wanted, strict=True)
+    ):
+        raise KitError(
+            f"{path}: {count} output(s) of widths {widths}; a detector of five landmarks has "
+            "scores, boxes and points (1, 4 and 10 wide) of 3 or 5 strides, in this order, as "
+            "InsightFace exports SCRFD and RetinaFace: export it so, or use --detector yunet"
+        )
+
+
+def _file(model: Path) -> Path:
+    if not model.is_file():
+        raise KitError(
+            f"{model}: no such file{near_path(model)}; --detector-model wants a detector"
+        )
+    return model
 
 
 def _pack(model: Path | None) -> Path:
@@ -127,7 +189,11 @@ def _pack(model: Path | None) -> Path:
     if model is not None and (model.is_dir() or len(model.parts) > 1):
         return _with_models(model, model)
     root = Path(os.environ.get("INSIGHTFACE_HOME") or "~/.insightface").expanduser()
-    there = sorted(item.name for item in (root / "models").glob("*") if any(item.glob("*.onnx")))
+    there = sorted(
+        item.name
+        for item in (root / "models").glob("*")
+        if any(item.glob("*.onnx")) or (item / MANIFEST).is_file()
+    )
     name = str(model) if model is not None else USUAL if USUAL in there or not there else there[0]
     if model is None and len(there) > 1 and USUAL not in there:
         raise KitError(
@@ -141,8 +207,11 @@ def _pack(model: Path | None) -> Path:
 def _with_models(
     folder: Path, name: Path | str, command: str = "", there: list[str] | None = None
 ) -> Path:
-    if any(folder.glob("*.onnx")):
+    if any(folder.glob("*.onnx")) or (folder / MANIFEST).is_file():
         return folder
+    below = sorted({file.parent for file in folder.glob("*/*.onnx")})
+    if len(below) == 1:
+        raise KitError(f"{folder} holds the pack one folder deeper: --detector-model {below[0]}")
     fetch = (
         f"fetch it with `{command}` (mind its licence: research only), or use"
         if command
