@@ -52,6 +52,7 @@ def option(  # noqa: PLR0913  an option is described in one place
     affects: str = "result",
     argument: bool = False,
     choices: Callable[[], list[str]] | None = None,
+    check: Callable[[str], Any] | None = None,
     writes: str | None = None,
     formerly: str = "",
 ) -> Any:
@@ -68,6 +69,7 @@ def option(  # noqa: PLR0913  an option is described in one place
         argument: positional on the command line (still a key of the TOML file).
         choices: returns the allowed values; called when a value is checked, so that plug-ins are
             found by folder.
+        check: called with a value that is given; raises KitError for one that it cannot read.
         writes: "file" or "folder" for a path that the command writes; it is checked before the work
             begins.
         formerly: the option's old name with `_`, still understood as a flag and in files.
@@ -85,6 +87,7 @@ def option(  # noqa: PLR0913  an option is described in one place
         "affects": affects,
         "argument": argument,
         "choices": choices,
+        "check": check,
         "writes": writes,
         "formerly": formerly,
     }
@@ -190,6 +193,9 @@ def _checked(cls: type[T], values: dict[str, Any], where: str) -> T:
         choices = field.metadata.get("choices")
         if choices and value is not None and str(value) not in choices():
             raise KitError(unknown(f"value for {flag_of(field)}", str(value), choices()))
+        check = field.metadata.get("check")
+        if check and value is not None:
+            check(value)
     return cls(**values)
 
 

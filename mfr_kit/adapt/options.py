@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from mfr_kit.data.lists import ListOptions
 from mfr_kit.errors import KitError
+from mfr_kit.models.input_format import DESCRIPTIONS, parse
 from mfr_kit.models.options import RecogniserOptions
 from mfr_kit.options import like, option, options_class
 from mfr_kit.training.options import RunOptions
@@ -46,9 +47,9 @@ class AdaptOptions:
     )
     normalisation: str | None = option(
         None,
-        help="Input of an .onnx recogniser that does not say.",
+        help=f"Input of an .onnx recogniser that does not say. {DESCRIPTIONS}",
         section="Teacher",
-        choices=lambda: ["minus1_to_1", "raw_0_255"],
+        check=parse,
     )
     output: str | None = option(
         None,

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from mfr_kit.cli._command import command
+from mfr_kit.models.input_format import DESCRIPTIONS, parse
 from mfr_kit.models.options import RecogniserOptions
 from mfr_kit.options import like, option, options_class
 
@@ -35,7 +36,7 @@ class AuditOptions:
         "'none' hashes only.",
     )
     normalisation: str | None = option(
-        None, help="Input of an .onnx that does not say: minus1_to_1 or raw_0_255."
+        None, help=f"Input of an .onnx that does not say. {DESCRIPTIONS}", check=parse
     )
     output: str | None = option(
         None, help="Output to keep of an .onnx that has several, by its name."

@@ -5,6 +5,7 @@ from pathlib import Path
 from mfr_kit.data.lists import ListOptions
 from mfr_kit.errors import KitError
 from mfr_kit.evaluation.settings import Recognition
+from mfr_kit.models.input_format import DESCRIPTIONS, parse
 from mfr_kit.models.options import RecogniserOptions
 from mfr_kit.options import like, option, options_class
 
@@ -157,9 +158,10 @@ class EvaluateOptions:
     )
     normalisation: str | None = option(
         None,
-        help="minus1_to_1 or raw_0_255: the input of every .onnx that does not say; "
-        "MODEL.onnx:raw_0_255 says it for one.",
+        help="The input of every .onnx that does not say; MODEL.onnx:raw_0_255 says it for one. "
+        f"{DESCRIPTIONS}",
         section="Networks",
+        check=parse,
     )
     output: str | None = option(
         None,

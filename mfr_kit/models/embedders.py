@@ -11,9 +11,9 @@ from mfr_kit import assets
 from mfr_kit.errors import KitError
 from mfr_kit.models import placement
 from mfr_kit.models.ensemble import EnsembleEmbedder
+from mfr_kit.models.input_format import canonical
 from mfr_kit.models.notes import say_once
 from mfr_kit.models.onnx_models.onnx_embedder import OnnxEmbedder
-from mfr_kit.models.preprocess import NORMALISATIONS
 from mfr_kit.models.spec import ADAPTED, ASSET_NORMALISATION, WEIGHTS, ModelSpec, parse_specs
 from mfr_kit.models.torch_embedder import TorchEmbedder
 from mfr_kit.registry import near_path, unknown
@@ -55,8 +55,8 @@ def load_embedder(
         spec: an asset ("sface"), a path to an .onnx, a run folder, a weights file inside one, a
             plain state dict (.pt, .pth, .safetensors) of one of our backbones at width 1 such as
             InsightFace's IResNets, or several of these with commas between them: an ensemble.
-            `PATH:raw_0_255` or `PATH:minus1_to_1` says how this one's input is normalised.
-        normalisation: one of `preprocess.NORMALISATIONS`, of those that do not say; needed for an
+            `PATH:raw_0_255` says how this one's input is normalised.
+        normalisation: as `input_format.parse` reads it, of those that do not say; needed for an
             .onnx without ours in its metadata.
         threads: CPU threads, 0 for all.
         device: where it runs: a `--device` (`placement.KINDS`). An ONNX file runs there by
@@ -68,9 +68,8 @@ def load_embedder(
         KitError: not found, not a recogniser, a normalisation missing or contradicting the file, or
             a device or precision that it cannot have.
     """
-    if normalisation not in (None, *NORMALISATIONS):
-        choices = list(NORMALISATIONS)
-        raise KitError(unknown("value for --normalisation", normalisation, choices))
+    if normalisation is not None:
+        normalisation = canonical(normalisation)
     if precision not in placement.PRECISIONS:
         raise KitError(unknown("value for --precision", precision, list(placement.PRECISIONS)))
     name = str(device)
@@ -134,9 +133,10 @@ def _load(
     if path.suffix.lower() == ".onnx" and path.exists() and not (path / "config.toml").is_file():
         return OnnxEmbedder(path, own, threads, output=output, usual=usual)
     if path.is_dir() or (path.suffix.lower() in WEIGHTS and path.is_file()):
-        _fixed(spec, TorchEmbedder.normalisation, usual)
         place, precision = how
-        return TorchEmbedder(path, threads, place or "cpu", precision)
+        network = TorchEmbedder(path, threads, place or "cpu", precision, own)
+        _fixed(spec, network.normalisation, usual)
+        return network
     known = ", ".join(sorted(ASSET_NORMALISATION))
     kinds = f"no .onnx file, no state dict ({', '.join(WEIGHTS)}) and no run folder"
     hint = near_path(named, sorted(ASSET_NORMALISATION))

@@ -15,7 +15,7 @@ from typing import Any
 
 from mfr_kit import assets
 from mfr_kit.errors import KitError
-from mfr_kit.models import preprocess
+from mfr_kit.models import input_format, preprocess
 from mfr_kit.models.spec import ADAPTED, ASSET_NORMALISATION, parse_specs
 
 FORMAT = 2  # change it when the meaning of the stored numbers changes
@@ -35,7 +35,7 @@ def describe_model(embedder) -> dict[str, Any]:
     precision = getattr(embedder, "precision", "float32")
     return {
         "weights": embedder.fingerprint,
-        "normalisation": getattr(embedder, "normalisation", preprocess.NORMALISATIONS[0]),
+        "normalisation": getattr(embedder, "normalisation", input_format.USUAL),
         "output": getattr(embedder, "output", None),
         "architecture": getattr(embedder, "architecture", None),
         "embedding_size": embedder.embedding_size,

@@ -6,8 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from mfr_kit.errors import KitError
-from mfr_kit.models import preprocess
-from mfr_kit.registry import unknown
+from mfr_kit.models import input_format
 
 ADAPTED = "student.onnx"  # the result in a run folder of `kit.py adapt`
 WEIGHTS = (".pt", ".pth", ".ckpt", ".tar", ".bin", ".safetensors")  # suffixes of weights files
@@ -17,7 +16,7 @@ ASSET_NORMALISATION = {"sface": "raw_0_255"}
 
 class ModelSpec(NamedTuple):
     """One model: its `place` (an asset or a path), and the normalisation that was written behind
-    it, if any.
+    it, if any, as `input_format.canonical` gives it.
     """
 
     place: str
@@ -28,6 +27,8 @@ def parse_specs(text: str | Path) -> list[ModelSpec]:
     """Take apart what was written for a model; more than one is an ensemble.
 
     What exists under the whole text is one model: colons and commas in paths stay what they are.
+    The free form of a normalisation holds no comma: `a.onnx:mean=127.5+std=128+order=bgr,sface`;
+    one with commas is understood behind a file that is there.
 
     Raises:
         KitError: nothing between two commas, or behind a colon no normalisation.
@@ -63,16 +64,13 @@ def _is_place(text: str) -> bool:
 
 def _is_model(text: str) -> bool:
     head, _, tail = text.rpartition(":")
-    return _is_place(text) or (tail in preprocess.NORMALISATIONS and _is_place(head))
+    return _is_place(text) or (input_format.is_description(tail) and _is_place(head))
 
 
 def _parse_model(text: str) -> ModelSpec:
     head, colon, tail = text.rpartition(":")
     if not colon or _is_place(text):
         return ModelSpec(text, None)
-    if tail in preprocess.NORMALISATIONS:
-        return ModelSpec(head, tail)
-    if _is_place(head):
-        known = unknown(f"normalisation behind {head}:", tail, list(preprocess.NORMALISATIONS))
-        raise KitError(known)
+    if _is_place(head) or input_format.is_description(tail):
+        return ModelSpec(head, input_format.canonical(tail, f"normalisation behind {head}:"))
     return ModelSpec(text, None)

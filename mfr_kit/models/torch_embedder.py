@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mfr_kit.models import preprocess
+from mfr_kit.models import input_format, preprocess
 from mfr_kit.models.placement import products_in, refuse_precision
 
 if TYPE_CHECKING:
@@ -28,11 +28,13 @@ class TorchEmbedder:
         device: where it runs.
         precision: one of `placement.PRECISIONS`, of the products (inputs and results are float32
             all the same).
+        normalisation: said for this very file, as `input_format.parse` reads it; a plain state
+            dict takes it where the network built from it does not say.
     Raises:
         KitError: no weights of one of our backbones, or a precision that the device cannot have.
     """
 
-    normalisation = "minus1_to_1"
+    normalisation = input_format.USUAL  # a network of somebody's file may say another
     lineage: dict | None
 
     def __init__(
@@ -41,6 +43,7 @@ class TorchEmbedder:
         threads: int = 0,
         device: "str | torch.device" = "cpu",
         precision: str = "float32",
+        normalisation: str | None = None,
     ):
         import torch
 
@@ -63,6 +66,9 @@ class TorchEmbedder:
         else:
             model, self.embedding_size = weights.backbone_in(read_states(path), str(path))
             self.name, self.fingerprint, self.lineage = path.stem, weights.sha256_of(path), None
+            if normalisation is not None and not hasattr(model, "normalisation"):
+                model.normalisation = normalisation  # type: ignore[assignment]  # text, no tensor
+        self.normalisation = preprocess.input_of_network(model).text
         self._put(model, device, precision)
 
     def _put(self, model: "nn.Module", device: "str | torch.device", precision: str) -> None:
@@ -121,7 +127,7 @@ class TorchEmbedder:
         with torch.inference_mode():
             if mirrored:
                 batch = torch.cat([batch, batch.flip(2)])
-            pixels = preprocess.to_tensor(batch)
+            pixels = preprocess.to_tensor(batch, self.normalisation)
             if self.device == "cuda":
                 pixels = pixels.contiguous(memory_format=torch.channels_last)
             with products_in(precision, self.device):

@@ -11,7 +11,7 @@ import onnx
 from onnx import TensorProto, numpy_helper
 
 from mfr_kit.errors import KitError
-from mfr_kit.models import preprocess
+from mfr_kit.models import input_format, preprocess
 from mfr_kit.models.onnx_models import onnx_file, runtime
 from mfr_kit.models.onnx_models.runtime import open_session
 from mfr_kit.models.weights import Run
@@ -186,8 +186,8 @@ class Subject:
     def normalisation(self) -> str:
         """What the network wants fed: its metadata, else what arithmetic its graph begins with."""
         stored = self.metadata.get(preprocess.META_NORMALISATION)
-        if stored in preprocess.NORMALISATIONS:
-            return stored
+        if stored is not None and input_format.is_description(stored):
+            return input_format.canonical(stored)
         return "raw_0_255" if self.normalises_itself else "minus1_to_1"
 
     @functools.cached_property

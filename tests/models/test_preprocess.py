@@ -34,4 +34,4 @@ def test_what_is_not_uint8_rgb_is_refused():
         with pytest.raises(KitError, match="uint8 RGB"):
             to_input(wrong, "raw_0_255")
     with pytest.raises(KitError, match="--normalisation"):
-        to_input(faces(), "imagenet")
+        to_input(faces(), "imagnet")

@@ -24,7 +24,7 @@ class BoundSession:
     Args:
         session: opened for that device.
         signature: what it takes and gives.
-        normalisation: one of `preprocess.NORMALISATIONS`.
+        normalisation: as `input_format.parse` reads it.
         place: the device; the CPU works too.
         name: what errors call the model.
     """

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from mfr_kit.errors import KitError
-from mfr_kit.models import identity, preprocess
+from mfr_kit.models import identity, input_format, preprocess
 from mfr_kit.models import lineage as lineages
 from mfr_kit.models.notes import say_once
 from mfr_kit.models.onnx_models.bound_session import BoundSession
@@ -18,7 +18,6 @@ from mfr_kit.models.onnx_models.signature import Signature, read_signature
 from mfr_kit.providers import Provider
 from mfr_kit.seeding import rng_for
 
-PIXELS = "raw_0_255"  # what an input of bytes takes
 # largest difference, of the largest value, between a face alone and the same face in a batch
 AGREE = 1e-3
 
@@ -31,7 +30,7 @@ class OnnxEmbedder:
 
     Args:
         path: of the file.
-        normalisation: one of `preprocess.NORMALISATIONS`, said for this very file.
+        normalisation: as `input_format.canonical` gives it, said for this very file.
         threads: CPU threads, 0 for all.
         name: what it is called; default: the file's name.
         lineage: what it descends from, where the file does not carry it.
@@ -186,16 +185,12 @@ def _lineage(path: Path, stored: str | None) -> dict | None:
 def _normalisation(
     path: Path, given: str | None, stored: str | None, signature: Signature, usual: str | None
 ) -> str:
-    if stored not in (None, *preprocess.NORMALISATIONS):
+    if stored is not None and not input_format.is_description(stored):
         say_once(f"{path} says that it takes '{printable(stored)}', which the kit does not know")
         stored = None
+    stored = stored and input_format.canonical(stored)
     if signature.takes_pixels:
-        if stored not in (None, PIXELS):
-            raise KitError(
-                f"{path} says in its metadata that it takes {stored}, but its input is "
-                f"{signature.kind}, which holds pixels only"
-            )
-        stored = PIXELS
+        stored = _of_pixels(path, given, stored, signature)
     if given and stored and given != stored:
         why = (
             "its input holds pixels only"
@@ -207,10 +202,22 @@ def _normalisation(
         say_once(f"{path} takes {stored}, as it says itself: --normalisation {usual} is not for it")
     chosen = given or stored or usual
     if chosen is None:
-        names = " or ".join(preprocess.NORMALISATIONS)
+        names = ", ".join(input_format.NORMALISATIONS)
         raise KitError(
-            f"{path} does not say how its input is normalised: add --normalisation {names} for "
-            "all models that do not say, "
-            f"or write it behind this one: {path}:{preprocess.NORMALISATIONS[0]}"
+            f"{path} does not say how its input is normalised: add --normalisation NAME for "
+            f"all models that do not say ({names}, or {input_format.FREE_FORM}), "
+            f"or write it behind this one: {path}:{input_format.USUAL}"
         )
     return chosen
+
+
+def _of_pixels(path: Path, given: str | None, stored: str | None, signature: Signature) -> str:
+    """What an input of whole numbers takes, in the order of channels that is said."""
+    if stored is not None and not input_format.parse(stored).is_pixels:
+        raise KitError(
+            f"{path} says in its metadata that it takes {stored}, but its input is "
+            f"{signature.kind}, which holds pixels only"
+        )
+    if stored is None and given and input_format.parse(given).is_pixels:
+        return given
+    return stored or input_format.PIXELS

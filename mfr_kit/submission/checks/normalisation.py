@@ -2,12 +2,11 @@
 what the network wants.
 """
 
-from mfr_kit.models import preprocess
+from mfr_kit.models import input_format, preprocess
 from mfr_kit.submission.rules import Row, Subject, requirement
 
 LOOKED_AT = 8  # nodes
 SHIFTS, SCALES = ("Sub", "_minus"), ("Mul", "_mul", "Div")
-SHOWN = {"raw_0_255": "raw pixels 0..255", "minus1_to_1": "(pixel - 127.5) / 127.5"}
 
 
 def rows(subject: Subject) -> list[Row]:
@@ -16,31 +15,31 @@ def rows(subject: Subject) -> list[Row]:
         return []
     wanted, fed = subject.normalisation, guess(subject)
     stored = subject.metadata.get(preprocess.META_NORMALISATION)
-    if stored not in (None, *preprocess.NORMALISATIONS):
-        known = " or ".join(preprocess.NORMALISATIONS)
+    if stored is not None and not input_format.is_description(stored):
+        known = ", ".join(input_format.NORMALISATIONS)
         return [requirement("normalisation fed", known, f"metadata says '{stored}'", False)]
     source = "metadata" if stored else "the graph"
     result = [
         requirement(
             "normalisation fed",
-            f"{SHOWN.get(wanted, wanted)} (by {source})",
-            SHOWN[fed],
+            f"{_sentence(wanted)} (by {source})",
+            _sentence(fed),
             fed == wanted,
             "the checker guesses from the names of the first 8 nodes, wrongly here: the input "
             "would be normalised twice or not at all",
         )
     ]
     if stored is not None:
-        inside = "raw_0_255" if subject.normalises_itself else "minus1_to_1"
-        # a folded shift cannot be seen
-        agrees = stored == inside or (stored == "raw_0_255" and not subject.normalises_itself)
+        inside = input_format.PIXELS if subject.normalises_itself else input_format.USUAL
+        # a folded shift cannot be seen, and what is only scaled outside may be shifted inside
+        agrees = not (any(input_format.parse(wanted).mean) and subject.normalises_itself)
         note = (
             "the graph shifts its input by a constant although its metadata says that this "
             "happened outside"
         )
         result.append(
             requirement(
-                "normalisation in the graph", SHOWN.get(stored, stored), SHOWN[inside], agrees, note
+                "normalisation in the graph", _sentence(wanted), _sentence(inside), agrees, note
             )
         )
     return result
@@ -59,3 +58,7 @@ def guess(subject: Subject) -> str:
         name.startswith(SCALES) for name in names
     )
     return "raw_0_255" if found else "minus1_to_1"
+
+
+def _sentence(normalisation: str) -> str:
+    return input_format.parse(normalisation).sentence

@@ -1,6 +1,7 @@
 """The teacher and the student of a run."""
 
 from mfr_kit import registry
+from mfr_kit.models.input_format import DESCRIPTIONS, parse
 from mfr_kit.options import option, options_class
 from mfr_kit.training.method import METHODS
 from mfr_kit.training.settings import Targets
@@ -27,9 +28,9 @@ class NetworkOptions:
     normalisation: str | None = option(
         None,
         help="Input of an .onnx teacher that does not say; MODEL.onnx:raw_0_255 says it for "
-        "one of an ensemble.",
+        f"one of an ensemble. {DESCRIPTIONS}",
         section="Teacher",
-        choices=lambda: ["minus1_to_1", "raw_0_255"],
+        check=parse,
     )
     output: str | None = option(
         None,

@@ -214,7 +214,7 @@ def test_no_outputs_and_unknown_normalisation(tmp_path):
     (tmp_path / "none.onnx").write_bytes(model.SerializeToString())
     with pytest.raises(KitError, match="no outputs"):
         load(tmp_path / "none.onnx")
-    strange = {preprocess.META_NORMALISATION: "imagenet"}
+    strange = {preprocess.META_NORMALISATION: "strange"}
     path = write(tmp_path / "strange.onnx", metadata=strange)
     with pytest.raises(KitError, match="add --normalisation"):
         load(path, None)
