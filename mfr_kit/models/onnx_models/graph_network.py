@@ -2,10 +2,10 @@
 
 Every float constant of more than one value is an `nn.Parameter` under the name that the file has
 for it, dots and all (`layer1.0.conv1.weight`), so the network can be trained, saved and named like
-any other; running means and variances, and single numbers, are buffers.
+any other; single numbers are buffers, and batch norms torch's own modules.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +13,16 @@ import torch
 from torch import Tensor, nn
 
 from mfr_kit.errors import KitError
+from mfr_kit.models.onnx_models.graph_constants import (
+    STANDARD,
+    attributes_of,
+    constants_of,
+    is_norm,
+    make_norm,
+    name_norm,
+    opset_of,
+    reached,
+)
 from mfr_kit.models.onnx_models.graph_operators import OPERATORS
 from mfr_kit.models.onnx_models.graph_shapes import Absent
 from mfr_kit.models.onnx_models.onnx_file import printable
@@ -20,7 +30,8 @@ from mfr_kit.models.onnx_models.onnx_file import printable
 if TYPE_CHECKING:
     import onnx
 
-STANDARD = ("", "ai.onnx")  # the names of the standard's own operators
+# what a vector along one axis of a map is to: it is kept as a vector, as torch's own layers keep it
+BY_CHANNEL = {"PRelu", "Add", "Sub", "Mul", "Div"}
 
 
 @dataclass(frozen=True)
@@ -32,6 +43,7 @@ class Step:
     outputs: tuple[str, ...]
     attributes: dict[str, Any]
     last: tuple[str, ...]  # values that no later step reads
+    norm: tuple[str, ...] | None = None  # where a batch norm's module is
 
 
 class GraphNetwork(nn.Module):
@@ -44,48 +56,65 @@ class GraphNetwork(nn.Module):
         model: whole, with its weights.
         output: name of the output; default: the first one.
         name: what errors call the model.
+        fixed: constants that are no parameters, by their names in the graph.
     Raises:
         KitError: an operator that graph_operators.py has not; it is named.
     """
 
     def __init__(
-        self, model: "onnx.ModelProto", output: str | None = None, name: str = "the graph"
+        self,
+        model: "onnx.ModelProto",
+        output: str | None = None,
+        name: str = "the graph",
+        fixed: Collection[str] = (),
     ):
         super().__init__()
         graph = model.graph
         _refuse_unknown(model, name)
         self.weights = nn.Module()
         self._places: dict[str, tuple[str, ...]] = {}
+        self._shapes: dict[str, torch.Size] = {}
         self._numbers: dict[str, Tensor] = {}
-        nodes = _reached(graph, output or graph.output[0].name)
-        kept = {entry for node in nodes for entry in node.input}
-        running = {
-            entry
-            for node in nodes
-            if node.op_type == "BatchNormalization"
-            for entry in node.input[3:]
-        }
-        for key, value in _constants(graph, nodes):
-            if key in kept:
-                self._keep(key, value, trained=value.numel() > 1 and key not in running)
-        held = {*self._places, *self._numbers}
-        self.input = next(item.name for item in graph.input if item.name not in held)
+        self._norms: dict[tuple[str, ...], tuple[str, ...]] = {}
         self.output = output or graph.output[0].name
-        self._steps = _steps([node for node in nodes if node.op_type != "Constant"], self.output)
+        nodes = reached(graph, self.output)
+        constants = dict(constants_of(graph, nodes))
+        for node in nodes:
+            if is_norm(node, constants) and tuple(node.input[1:]) not in self._norms:
+                owner, rooms, last = self._room(name_norm(node))
+                last = _free(owner, last, None)
+                owner.add_module(last, make_norm(node, constants))
+                self._norms[tuple(node.input[1:])] = (*rooms, last)
+        readers: dict[str, set[str]] = {}
+        running: set[str] = set(fixed)
+        for node in nodes:
+            for entry in node.input[:1] if self._norm_of(node) else node.input:
+                readers.setdefault(entry, set()).add(node.op_type)
+            running.update(node.input[3:] if node.op_type == "BatchNormalization" else ())
+        for key, value in constants.items():
+            if key in readers:
+                trained = value.numel() > 1 and key not in running
+                self._keep(key, value, trained, readers[key] <= BY_CHANNEL)
+        self.input = next(item.name for item in graph.input if item.name not in constants)
+        self._steps = self._steps_of([node for node in nodes if node.op_type != "Constant"], model)
         self._name = name
 
     def forward(self, faces: Tensor) -> Tensor:
+        return self.evaluate(faces)[self.output]
+
+    def evaluate(self, faces: Tensor, forget: bool = True) -> dict[str, Any]:
+        """Return values by their names in the graph: the output's and the constants', with `forget`
+        False all there are.
+        """
         values: dict[str, Any] = {"": None, self.input: faces, **self._numbers}
         for key, place in self._places.items():
-            owner: Any = self.weights
-            for part in place:
-                owner = getattr(owner, part)
-            values[key] = owner
+            value = self._at(place)
+            values[key] = value.view(self._shapes[key]) if key in self._shapes else value
         for step in self._steps:
             try:
                 inputs = _together([values[entry] for entry in step.inputs])
                 found = step.run(self, inputs, step.attributes)
-            except (Absent, RuntimeError, IndexError, TypeError) as error:
+            except (Absent, RuntimeError, IndexError, TypeError, ValueError) as error:
                 if isinstance(error, torch.OutOfMemoryError):
                     raise
                 reason = printable(error)[:200]
@@ -94,15 +123,44 @@ class GraphNetwork(nn.Module):
                     f"'{printable(step.outputs[0])}': {reason}"
                 ) from None
             values.update(zip(step.outputs, found, strict=False))
-            for entry in step.last:
+            for entry in step.last if forget else ():
                 values.pop(entry, None)
-        return values[self.output]
+        return values
 
-    def _keep(self, key: str, value: Tensor, trained: bool) -> None:
-        """Register one constant; whole numbers are shapes and stay plain tensors on the CPU."""
-        if not value.is_floating_point():
-            self._numbers[key] = value
-            return
+    def parameters_by_layer(self) -> list[list[nn.Parameter]]:
+        """Group the parameters by layer, in the order in which the graph computes with them: a
+        layer is a matrix or a bank of filters with the vectors behind it.
+        """
+        layers: list[list[nn.Parameter]] = []
+        seen: set[int] = set()
+        for step in self._steps:
+            for value in self._parameters_of(step):
+                if id(value) in seen:
+                    continue
+                seen.add(id(value))
+                if value.ndim > 1 or not layers:
+                    layers.append([])
+                layers[-1].append(value)
+        return layers
+
+    def _parameters_of(self, step: Step) -> list[nn.Parameter]:
+        norm = self._at(step.norm) if step.norm else None
+        found = [self._at(self._places[entry]) for entry in step.inputs if entry in self._places]
+        found += [norm.weight, norm.bias] if norm is not None else []
+        return [value for value in found if isinstance(value, nn.Parameter)]
+
+    def _at(self, place: tuple[str, ...]) -> Any:
+        owner: Any = self.weights
+        for part in place:
+            owner = getattr(owner, part)
+        return owner
+
+    def _norm_of(self, node: "onnx.NodeProto") -> tuple[str, ...] | None:
+        is_norm = node.op_type == "BatchNormalization"
+        return self._norms.get(tuple(node.input[1:])) if is_norm else None
+
+    def _room(self, key: str) -> tuple[nn.Module, list[str], str]:
+        """The module that a constant lies in by its name, the way there, and its name there."""
         owner, place = self.weights, []
         *rooms, last = key.replace("/", ".").strip(".").split(".") or [key]
         for part in rooms:
@@ -111,12 +169,42 @@ class GraphNetwork(nn.Module):
                 owner.add_module(room, nn.Module())
             owner = getattr(owner, room)
             place.append(room)
+        return owner, place, last
+
+    def _keep(self, key: str, value: Tensor, trained: bool, by_channel: bool) -> None:
+        """Register one constant; whole numbers are shapes and stay plain tensors on the CPU."""
+        if not value.is_floating_point():
+            self._numbers[key] = value
+            return
+        owner, place, last = self._room(key)
         last = _free(owner, last, None)
+        if by_channel and value.dim() > 1 and value.numel() == max(value.shape) > 1:
+            self._shapes[key], value = value.shape, value.flatten()
         if trained:
             owner.register_parameter(last, nn.Parameter(value))
         else:
             owner.register_buffer(last, value)
         self._places[key] = (*place, last)
+
+    def _steps_of(self, nodes: list["onnx.NodeProto"], model: "onnx.ModelProto") -> list[Step]:
+        read, steps = {self.output}, []
+        for node in reversed(nodes):
+            norm, attributes = self._norm_of(node), attributes_of(node)
+            inputs = tuple(node.input[:1] if norm else node.input)
+            entries = {entry for entry in inputs if entry}
+            if node.op_type == "Softmax" and opset_of(model) < 13:
+                attributes = {"axis": 1, **attributes, "flat": True}
+            if node.op_type == "Split":
+                attributes = {**attributes, "outputs": len(node.output)}
+            run = _norm_at(norm) if norm else OPERATORS[node.op_type]
+            gone = tuple(sorted(entries - read))
+            steps.append(Step(run, inputs, tuple(node.output), attributes, gone, norm))
+            read |= entries
+        return steps[::-1]
+
+
+def _norm_at(place: tuple[str, ...]) -> Callable[..., Any]:
+    return lambda network, inputs, attributes: (network._at(place)(inputs[0]),)
 
 
 def _together(inputs: list[Any]) -> list[Any]:
@@ -149,53 +237,3 @@ def _refuse_unknown(model: "onnx.ModelProto", name: str) -> None:
                 f"{name}: torch cannot run its operator "
                 f"{printable(node.op_type)} (node '{printable(node.name or node.output[0])}')"
             )
-
-
-def _reached(graph: "onnx.GraphProto", output: str) -> list["onnx.NodeProto"]:
-    """The nodes that an output needs, in their order."""
-    wanted, nodes = {output}, []
-    for node in reversed(graph.node):
-        if wanted.intersection(node.output):
-            wanted.update(node.input)
-            nodes.append(node)
-    return nodes[::-1]
-
-
-def _constants(graph: "onnx.GraphProto", nodes: list["onnx.NodeProto"]):
-    """Yield the name and value of every constant: initialisers, and nodes that only hold one."""
-    from onnx import helper, numpy_helper
-
-    for item in graph.initializer:
-        yield item.name, _tensor(numpy_helper.to_array(item))
-    for node in nodes:
-        if node.op_type == "Constant":
-            value = helper.get_attribute_value(node.attribute[0])
-            if node.attribute[0].name == "value":
-                value = numpy_helper.to_array(value)
-            yield node.output[0], _tensor(value)
-
-
-def _tensor(value: Any) -> Tensor:
-    import numpy as np
-
-    return torch.from_numpy(np.array(value, order="C"))
-
-
-def _steps(nodes: list["onnx.NodeProto"], output: str) -> list[Step]:
-    from onnx import helper
-
-    read, steps = {output}, []
-    for node in reversed(nodes):
-        entries = {entry for entry in node.input if entry}
-        attributes = {item.name: helper.get_attribute_value(item) for item in node.attribute}
-        steps.append(
-            Step(
-                OPERATORS[node.op_type],
-                tuple(node.input),
-                tuple(node.output),
-                attributes,
-                tuple(sorted(entries - read)),
-            )
-        )
-        read |= entries
-    return steps[::-1]

@@ -6,9 +6,9 @@ import functools
 from collections.abc import Callable
 
 import torch
-from torch import Tensor
 from torch.nn import functional
 
+from mfr_kit.models.onnx_models.graph_pools import POOLS, pads_of, torch_pads
 from mfr_kit.models.onnx_models.graph_shapes import (
     SHAPE_OPERATORS,
     Absent,
@@ -19,7 +19,7 @@ from mfr_kit.models.onnx_models.graph_shapes import (
     whole,
 )
 
-OPERATORS: dict[str, Operator] = dict(SHAPE_OPERATORS)
+OPERATORS: dict[str, Operator] = {**SHAPE_OPERATORS, **POOLS}
 OPERATORS.update(
     {
         "Add": simple(torch.add),
@@ -49,9 +49,31 @@ OPERATORS.update(
         "Min": simple(lambda *values: functools.reduce(torch.minimum, values)),
         "HardSwish": simple(functional.hardswish),
         "Sum": simple(lambda *values: sum(values[1:], values[0])),
-        "GlobalAveragePool": simple(lambda x: x.mean(tuple(range(2, x.dim())), keepdim=True)),
+        "Mean": simple(lambda *values: sum(values[1:], values[0]) / len(values)),
+        "Softplus": simple(functional.softplus),
+        "Mish": simple(functional.mish),
+        "Selu": simple(functional.selu),
+        "GlobalMaxPool": simple(lambda x: x.amax(tuple(range(2, x.dim())), keepdim=True)),
     }
 )
+
+
+@keep_in(OPERATORS, "Elu")
+def _elu(network, inputs, attributes):
+    return (functional.elu(inputs[0], attributes.get("alpha", 1.0)),)
+
+
+@keep_in(OPERATORS, "InstanceNormalization")
+def _instance_norm(network, inputs, attributes):
+    x, weight, bias = inputs
+    return (
+        functional.instance_norm(x, None, None, weight, bias, eps=attributes.get("epsilon", 1e-5)),
+    )
+
+
+@keep_in(OPERATORS, "Einsum")
+def _einsum(network, inputs, attributes):
+    return (torch.einsum(attributes["equation"].decode(), *inputs),)
 
 
 @keep_in(OPERATORS, "Div")
@@ -70,34 +92,13 @@ def _conv(network, inputs, attributes):
         raise Absent(f"a convolution over {rank} dimensions")
     strides = attributes.get("strides", [1] * rank)
     dilations = attributes.get("dilations", [1] * rank)
-    begin, end = _pads(x, weight.shape[2:], strides, dilations, attributes)
+    begin, end = pads_of(x, weight.shape[2:], strides, dilations, attributes)
     if begin != end:
-        x, begin = functional.pad(x, _torch_pads(begin, end)), [0] * rank
+        x, begin = functional.pad(x, torch_pads(begin, end)), [0] * rank
     found = convolve(
         x, weight, bias[0] if bias else None, strides, begin, dilations, attributes.get("group", 1)
     )
     return (found,)
-
-
-def _pads(x: Tensor, kernel, strides, dilations, attributes: dict) -> tuple[list, list]:
-    """Pixels added before and after every dimension."""
-    rank, how = len(kernel), attributes.get("auto_pad", b"NOTSET").decode()
-    if how == "NOTSET":
-        pads = attributes.get("pads", [0] * 2 * rank)
-        return list(pads[:rank]), list(pads[rank:])
-    if how == "VALID":
-        return [0] * rank, [0] * rank
-    totals = [
-        max(0, (-(-size // stride) - 1) * stride + (wide - 1) * apart + 1 - size)
-        for size, wide, stride, apart in zip(x.shape[2:], kernel, strides, dilations, strict=True)
-    ]
-    small, large = [total // 2 for total in totals], [total - total // 2 for total in totals]
-    return (small, large) if how == "SAME_UPPER" else (large, small)
-
-
-def _torch_pads(begin: list, end: list) -> list[int]:
-    """Torch pads the last dimension first."""
-    return [size for pair in zip(begin[::-1], end[::-1], strict=True) for size in pair]
 
 
 @keep_in(OPERATORS, "BatchNormalization")
@@ -160,7 +161,10 @@ def _gelu(network, inputs, attributes):
 
 @keep_in(OPERATORS, "Softmax")
 def _softmax(network, inputs, attributes):
-    return (torch.softmax(inputs[0], attributes.get("axis", -1)),)
+    x, axis = inputs[0], attributes.get("axis", -1) % inputs[0].dim()
+    if attributes.get("flat") and axis != x.dim() - 1:  # before opset 13, over all that follow
+        return (torch.softmax(x.flatten(axis), -1).reshape(x.shape),)
+    return (torch.softmax(x, axis),)
 
 
 @keep_in(OPERATORS, "Clip")
@@ -188,34 +192,6 @@ def _gemm(network, inputs, attributes):
     return (found + beta * bias[0] if bias and bias[0] is not None else found,)
 
 
-@keep_in(OPERATORS, "MaxPool")
-def _max_pool(network, inputs, attributes):
-    x, kernel, strides = _window(inputs[0], attributes, -torch.inf)
-    return (functional.max_pool2d(x, kernel, strides),)
-
-
-@keep_in(OPERATORS, "AveragePool")
-def _average_pool(network, inputs, attributes):
-    x, kernel, strides = _window(inputs[0], attributes, 0.0)
-    found = functional.avg_pool2d(x, kernel, strides)
-    if not attributes.get("count_include_pad") and x.shape != inputs[0].shape:
-        ones = _window(torch.ones_like(inputs[0][:1, :1]), attributes, 0.0)[0]
-        found = found / functional.avg_pool2d(ones, kernel, strides)
-    return (found,)
-
-
-def _window(x: Tensor, attributes: dict, edge: float) -> tuple[Tensor, list, list]:
-    """The padded map, kernel and strides of a pooling."""
-    kernel, strides = attributes["kernel_shape"], attributes.get("strides", [1, 1])
-    dilated = set(attributes.get("dilations", [1])) != {1}
-    if len(kernel) != 2 or attributes.get("ceil_mode") or dilated:
-        raise Absent("a pooling that is dilated, rounds up or is not over two dimensions")
-    begin, end = _pads(x, kernel, strides, [1, 1], attributes)
-    if any(begin + end):
-        x = functional.pad(x, _torch_pads(begin, end), value=edge)
-    return x, kernel, strides
-
-
 @keep_in(OPERATORS, "Pad")
 def _pad(network, inputs, attributes):
     x = inputs[0]
@@ -224,7 +200,7 @@ def _pad(network, inputs, attributes):
         raise Absent("a padding that is not of a constant, or of chosen axes")
     value = inputs[2] if len(inputs) > 2 and inputs[2] is not None else attributes.get("value", 0)
     rank = len(sizes) // 2
-    return (functional.pad(x, _torch_pads(sizes[:rank], sizes[rank:]), value=float(value)),)
+    return (functional.pad(x, torch_pads(sizes[:rank], sizes[rank:]), value=float(value)),)
 
 
 @keep_in(OPERATORS, "CumSum")
@@ -250,6 +226,10 @@ OPERATORS.update(
     {
         "ReduceMean": _reduce(lambda x, axes, keep: x.mean(axes, keepdim=keep)),
         "ReduceSum": _reduce(lambda x, axes, keep: x.sum(axes, keepdim=keep)),
+        "ReduceMax": _reduce(lambda x, axes, keep: x.amax(axes, keepdim=keep)),
+        "ReduceMin": _reduce(lambda x, axes, keep: x.amin(axes, keepdim=keep)),
+        "ReduceSumSquare": _reduce(lambda x, axes, keep: x.square().sum(axes, keepdim=keep)),
+        "ReduceL1": _reduce(lambda x, axes, keep: x.abs().sum(axes, keepdim=keep)),
         "ReduceL2": _reduce(lambda x, axes, keep: x.norm(2, axes, keepdim=keep)),
     }
 )

@@ -54,7 +54,11 @@ SHAPE_OPERATORS["Shape"] = simple(lambda value: torch.tensor(value.shape))
 def _flatten(network, inputs, attributes):
     x, axis = inputs[0], attributes.get("axis", 1)
     axis = axis + x.dim() if axis < 0 else axis
-    return (x.reshape(x.shape[:axis].numel(), -1),)
+    # an export keeps a free batch in these forms
+    if axis == 0:
+        return (x.reshape(1, -1),)
+    rows = x.flatten(0, axis - 1) if axis > 1 else x
+    return (rows.flatten(1) if axis < x.dim() else rows.unsqueeze(-1),)
 
 
 @keep_in(SHAPE_OPERATORS, "Reshape")
@@ -88,7 +92,12 @@ def _unsqueeze(network, inputs, attributes):
 
 @keep_in(SHAPE_OPERATORS, "Concat")
 def _concat(network, inputs, attributes):
-    return (torch.cat(inputs, attributes["axis"]),)
+    axis = attributes["axis"] % inputs[0].dim()
+    batch = max(value.shape[0] for value in inputs) if axis else 1
+    # a token of a file for one face: a constant with a batch of one beside a batch of faces
+    if batch > 1 and all(value.shape[0] in (1, batch) for value in inputs):
+        inputs = [value.expand(batch, *value.shape[1:]) for value in inputs]
+    return (torch.cat(inputs, axis),)
 
 
 @keep_in(SHAPE_OPERATORS, "Split")
@@ -96,7 +105,7 @@ def _split(network, inputs, attributes):
     x, axis = inputs[0], attributes.get("axis", 0)
     sizes = attributes.get("split") or whole(inputs[1] if len(inputs) > 1 else None)
     if sizes is None:
-        raise Absent("a split without sizes")
+        sizes = -(-x.shape[axis] // attributes["outputs"])
     return torch.split(x, sizes, axis)
 
 

@@ -189,4 +189,4 @@ def test_sface_as_a_torch_network_is_the_onnx_file():
     found = ConvertedEmbedder(source, torch.device("cpu"))
     assert found.parity < 1e-9
     assert (found.name, found.normalisation) == ("sface", "raw_0_255")
-    assert found.model.weights.get_parameter("bn1_gamma").requires_grad
+    assert found.model.weights.get_parameter("bn1.weight").requires_grad

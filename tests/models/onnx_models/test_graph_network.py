@@ -79,6 +79,36 @@ NODES = {
     "average pool with edges": graph_of(
         "AveragePool", kernel_shape=[2, 2], pads=[1, 0, 0, 1], count_include_pad=1
     ),
+    "max pool dilated": graph_of("MaxPool", kernel_shape=[2, 2], dilations=[2, 1]),
+    "max pool rounding up": graph_of(
+        "MaxPool", kernel_shape=[2, 2], strides=[2, 2], ceil_mode=1, pads=[1, 0, 1, 0]
+    ),
+    "max pool on one side": graph_of("MaxPool", kernel_shape=[2, 2], pads=[1, 0, 0, 1]),
+    "average pool between its edges": graph_of(
+        "AveragePool", kernel_shape=[3, 3], pads=[1, 1, 1, 1], strides=[2, 2]
+    ),
+    "global maximum": graph_of("GlobalMaxPool"),
+    "global pool of rows": graph_of("GlobalAveragePool", shape=(2, 6, 5)),
+    "mean of inputs": graph_of("Mean", [values(5, 1), values(4)]),
+    "elu": graph_of("Elu", alpha=0.5),
+    "selu": graph_of("Selu"),
+    "softplus": graph_of("Softplus"),
+    "mish": graph_of("Mish", opset=18),
+    "instance norm": graph_of("InstanceNormalization", [values(6), values(6)]),
+    "einsum": graph_of("Einsum", [values(4, 7)], equation="bchw,wd->bdhc"),
+    "old softmax": graph_of("Softmax", opset=11),
+    "old softmax by row": graph_of("Softmax", opset=11, axis=3),
+    "largest of a row": graph_of("ReduceMax", axes=[3]),
+    "least": graph_of("ReduceMin", axes=[1, 2], keepdims=0),
+    "squares": graph_of("ReduceSumSquare", axes=[1]),
+    "flatten all": graph_of("Flatten", axis=4),
+    "flatten to one": graph_of("Flatten", axis=0),
+    "flatten rows": graph_of("Flatten"),
+    "split evenly": graph_of("Split", outputs=3, axis=1),
+    "split nearly evenly": graph_of("Split", outputs=2, axis=2, opset=18, num_outputs=2),
+    "tanh": graph_of("Tanh"),
+    "sigmoid": graph_of("Sigmoid"),
+    "root": graph_of("ReduceL1", axes=[2]),
     "max pool": graph_of("MaxPool", kernel_shape=[3, 3], pads=[1, 1, 1, 1], strides=[2, 2]),
     "pad": graph_of("Pad", [numbers(0, 0, 1, 2, 0, 0, 0, 1), np.float32(3)]),
     "mean": graph_of("ReduceMean", axes=[-1, 2], keepdims=0),
@@ -179,12 +209,16 @@ def test_a_network_of_somebody_else_comes_back():
 
 def test_weights_are_parameters_under_the_names_of_the_file():
     network = GraphNetwork(NODES["batch norm"])
-    assert set(dict(network.named_parameters())) == {"weights.room.0", "weights.room.1"}
-    assert set(dict(network.named_buffers())) == {"weights.room.2", "weights.room.3"}
-    before = network.weights.room.get_buffer("2").clone()
+    norm = network.weights.room.get_submodule("0")  # named after its scale
+    assert set(dict(network.named_parameters())) == {
+        "weights.room.0.weight",
+        "weights.room.0.bias",
+    }
+    before = norm.running_mean.clone()
     network.train()(torch.from_numpy(values(*SHAPE))).square().sum().backward()
-    assert network.weights.room.get_parameter("0").grad.abs().min() > 0
-    assert not torch.equal(network.weights.room.get_buffer("2"), before)
+    assert norm.weight.grad.abs().min() > 0
+    mean = torch.from_numpy(values(*SHAPE)).mean((0, 2, 3))  # 0.9 is ONNX's usual momentum
+    torch.testing.assert_close(norm.running_mean, 0.9 * before + 0.1 * mean)
     again = GraphNetwork(NODES["batch norm"])
     again.load_state_dict(network.state_dict())
     x = torch.from_numpy(values(*SHAPE))
@@ -211,9 +245,26 @@ def test_names_that_torch_has_itself_are_kept_apart():
     assert found.tolist() == [11111.0, 11111.0]
 
 
+def test_layers_are_matrices_and_the_vectors_behind_them():
+    weights = {"a": values(4, 6, 1, 1), "a.bias": values(4), "slope": values(4, 1, 1)}
+    weights |= {"b": values(4, 4, 1, 1), "offset": values(1, 4, 1, 1)}
+    nodes = [
+        helper.make_node("Conv", ["x", "a", "a.bias"], ["1"]),
+        helper.make_node("PRelu", ["1", "slope"], ["2"]),
+        helper.make_node("Conv", ["2", "b"], ["3"]),
+        helper.make_node("Add", ["3", "offset"], ["y"]),
+    ]
+    ends = [helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in "xy"]
+    constants = [numpy_helper.from_array(value, name) for name, value in weights.items()]
+    graph = helper.make_graph(nodes, "layers", ends[:1], ends[1:], constants)
+    network = GraphNetwork(helper.make_model(graph))
+    shapes = [[tuple(p.shape) for p in layer] for layer in network.parameters_by_layer()]
+    assert shapes == [[(4, 6, 1, 1), (4,), (4,)], [(4, 4, 1, 1), (4,)]]
+
+
 def test_what_cannot_be_run_is_named():
     with pytest.raises(KitError, match=r"m.onnx: torch cannot run its operator Acosh \(node 'the_"):
         GraphNetwork(graph_of("Acosh"), name="m.onnx")
-    odd = graph_of("MaxPool", kernel_shape=[2, 2], dilations=[2, 2])
+    odd = graph_of("AveragePool", kernel_shape=[2, 2], ceil_mode=1)
     with pytest.raises(KitError, match="node that makes 'y0': a pooling that is dilated"):
         GraphNetwork(odd)(torch.zeros(SHAPE))
