@@ -10,7 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from mfr_kit.audit.neighbours import likeness_to_own, nearest, nearest_stranger, twins_within
+from mfr_kit.audit import inverted_file, neighbours
+from mfr_kit.audit.neighbours import Nearest, likeness_to_own, twins_within
 from mfr_kit.audit.scan import Scan
 from mfr_kit.data import lists
 from mfr_kit.files import write_text
@@ -31,6 +32,31 @@ class Thresholds:
 
 
 @dataclass(frozen=True)
+class Search:
+    """How neighbours are found: all compared with all, or, with a `folder` for faiss's lists, about
+    the nearest.
+    """
+
+    folder: Path | None = None
+    probed: int = inverted_file.PROBED  # cells that each looks into
+
+    def nearest(self, queries: np.ndarray, others: np.ndarray) -> Nearest:
+        """See `neighbours.nearest`."""
+        if self.folder is None:
+            return neighbours.nearest(queries, others)
+        return inverted_file.nearest(queries, others, self.folder, self.probed)
+
+    def nearest_stranger(self, embeddings: np.ndarray, labels: np.ndarray) -> Nearest:
+        """See `neighbours.nearest_stranger`."""
+        if self.folder is None:
+            return neighbours.nearest_stranger(embeddings, labels)
+        return inverted_file.nearest_stranger(embeddings, labels, self.folder, self.probed)
+
+
+EXACT = Search()
+
+
+@dataclass(frozen=True)
 class Finding:
     """One row of findings.csv. `exclude`: the photograph is in exclude.txt."""
 
@@ -43,7 +69,7 @@ class Finding:
     exclude: bool = False
 
 
-def inspect_set(scanned: Scan, limits: Thresholds) -> Iterator[Finding]:
+def inspect_set(scanned: Scan, limits: Thresholds, search: Search = EXACT) -> Iterator[Finding]:
     """Find what is wrong inside a set, the certain before the likely."""
     yield from _single(scanned)
     copies: set[int] = set()
@@ -61,31 +87,28 @@ def inspect_set(scanned: Scan, limits: Thresholds) -> Iterator[Finding]:
                 yield Finding(
                     "near duplicate", *scanned.of(row), *scanned.of(first), likeness, True
                 )
-        yield from _names(scanned, scanned.embeddings, limits, copies)
+        found = search.nearest_stranger(scanned.embeddings, scanned.source.labels)
+        yield from _names(scanned, scanned.embeddings, found, limits, copies)
     _, rows, counts = np.unique(scanned.source.labels, return_index=True, return_counts=True)
     for row in rows[counts == 1]:
         yield Finding("one photo", *scanned.of(int(row)))
 
 
-def compare_sets(scanned: Scan, other: Scan, limits: Thresholds) -> Iterator[Finding]:
+def compare_sets(
+    scanned: Scan, other: Scan, limits: Thresholds, search: Search = EXACT
+) -> Iterator[Finding]:
     """Find the photographs of the first set whose photograph or person is in the second too."""
-    by_pixels = {int(value): row for row, value in enumerate(other.pixels)}
+    twins = _last_equal(scanned.pixels, other.pixels)
     people = {other.source.person(row): row for row in range(len(other.source) - 1, -1, -1)}
     best = (
-        nearest(scanned.embeddings, other.embeddings)
+        search.nearest(scanned.embeddings, other.embeddings)
         if scanned.embeddings is not None and other.embeddings is not None
         else None
     )
     for row in range(len(scanned.source)):
         person = scanned.source.person(row)
-        if int(scanned.pixels[row]) in by_pixels:
-            yield Finding(
-                "photo in both",
-                *scanned.of(row),
-                *other.of(by_pixels[int(scanned.pixels[row])]),
-                1.0,
-                True,
-            )
+        if twins[row] >= 0:
+            yield Finding("photo in both", *scanned.of(row), *other.of(int(twins[row])), 1.0, True)
         elif person in people:
             yield Finding("name in both", *scanned.of(row), *other.of(people[person]), exclude=True)
         elif best is not None and best[1][row] >= limits.same_person:
@@ -125,13 +148,15 @@ def _single(scanned: Scan) -> Iterator[Finding]:
 
 
 def _names(
-    scanned: Scan, embeddings: np.ndarray, limits: Thresholds, copies: set[int]
+    scanned: Scan, embeddings: np.ndarray, near: Nearest, limits: Thresholds, copies: set[int]
 ) -> Iterator[Finding]:
     """Find people under two names (the one with fewer photographs is to be excluded) and
     photographs unlike the rest of their person's.
     """
     labels, count = scanned.source.labels, np.bincount(scanned.source.labels)
-    stranger, likeness = nearest_stranger(embeddings, labels)
+    stranger, likeness = near
+    by_person = np.argsort(labels, kind="stable")
+    starts = np.append(0, np.cumsum(count))
     pairs: dict[tuple[int, int], tuple[int, int, float]] = {}
     for row in np.flatnonzero(likeness >= limits.same_person).tolist():
         other = int(stranger[row])
@@ -144,7 +169,7 @@ def _names(
         if pair not in pairs or likeness[row] > pairs[pair][2]:
             pairs[pair] = (*rows, float(likeness[row]))
     for pair, (first, second, value) in sorted(pairs.items(), key=lambda item: -item[1][2]):
-        for row in np.flatnonzero(labels == pair[0]).tolist():
+        for row in by_person[starts[pair[0]] : starts[pair[0] + 1]].tolist():
             yield Finding(
                 "two names",
                 *scanned.of(row),
@@ -174,6 +199,14 @@ def _duplicate(scanned: Scan, kind: str, first: int, row: int) -> Iterator[Findi
     )
     if torn:
         yield Finding(f"{kind}, two names", *scanned.of(first), *scanned.of(row), 1.0, True)
+
+
+def _last_equal(hashes: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """(N,) the last row of `others` with the same hash, -1 for none."""
+    order = np.argsort(others, kind="stable")
+    last = np.searchsorted(others, hashes, side="right", sorter=order) - 1
+    found = order[np.maximum(last, 0)]
+    return np.where((last >= 0) & (others[found] == hashes), found, -1)
 
 
 def _repeats(hashes: np.ndarray) -> Iterator[tuple[int, int]]:

@@ -1,12 +1,18 @@
-"""One pass over a training set: what is kept of each photograph to compare it with others."""
+"""One pass over a training set: what is kept of each photograph to compare it with others.
+
+Of a photograph some bytes are held in memory; embeddings are in a file without a name, which is
+gone with the process.
+"""
 
 import hashlib
-from collections.abc import Callable
-from dataclasses import dataclass
+from array import array
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
+from mfr_kit.audit.unit_rows import UnitRows
 from mfr_kit.data.alignment.align import as_crop
 from mfr_kit.data.alignment.detection import Detector
 from mfr_kit.data.alignment.upright import find_crop_turn, find_upright
@@ -20,6 +26,7 @@ from mfr_kit.models.embedders import Embedder
 from mfr_kit.models.rounding import tell_rounding
 
 BATCH = 64
+BLOCK = 8192  # rows read from a bank at a time
 
 
 @dataclass(frozen=True)
@@ -29,10 +36,11 @@ class Scan:
     source: TrainingSet
     files: np.ndarray  # (N,) uint64 hash of the file
     pixels: np.ndarray  # (N,) uint64 hash of the decoded pixels
-    # (N, D) float32, unit length; None where the photographs are not aligned
+    # (N, D) float32, unit length, a memory map; None where the photographs are not aligned
     embeddings: np.ndarray | None
     unreadable: tuple[tuple[str, str], ...] = ()  # (person, photograph) of what is no image
     turned: tuple[tuple[int, int], ...] = ()  # (row, quarter turns that bring it upright)
+    kept: Sequence[int] = ()  # (N,) rows of these photographs in the set as opened
 
     def of(self, row: int) -> tuple[str, str]:
         """Person and photograph."""
@@ -56,13 +64,16 @@ def open_set(
     source = source.select(np.flatnonzero(~source.twins))
     if chosen != "face-set":
         return source
-    faces = FaceSet.open(path)
-    if faces.clean_rows is not None:
-        faces = faces.select(faces.clean_rows == NO_TWIN)
+    faces = open_faces(path)
     return from_codes(path, faces.names, faces.codes, list(faces.sources), faces.encoded)
 
 
-def scan(source: TrainingSet, embedder: Embedder | None, detector: Detector | None = None) -> Scan:
+def scan(
+    source: TrainingSet,
+    embedder: Embedder | None,
+    detector: Detector | None = None,
+    folder: Path | None = None,
+) -> Scan:
     """Read every photograph once: hash it, decode it, embed it (if all are aligned faces and there
     is an embedder).
 
@@ -70,13 +81,14 @@ def scan(source: TrainingSet, embedder: Embedder | None, detector: Detector | No
         source: the set.
         embedder: compares aligned faces.
         detector: finds photographs that lie on their side or upside down.
+        folder: on the disk that embeddings are written to; None for the system's temporary one.
 
     Raises:
         KitError: none is an image; or what is wrong concerns the set as a whole.
     """
-    files, pixels, batch, kept, bad, turned = [], [], [], [], [], []
-    parts: list[np.ndarray] = []
-
+    files, pixels, kept = array("Q"), array("Q"), array("q")
+    bad, turned = [], []
+    faces = None if embedder is None else _Faces(embedder, str(source.path), folder)
     for row in range(len(source)):
         try:
             data = source.encoded(row)
@@ -93,31 +105,81 @@ def scan(source: TrainingSet, embedder: Embedder | None, detector: Detector | No
         if detector is not None and (turns := _turns(detector, image, crop)):
             turned.append((len(kept) - 1, turns))
         if crop is None:
-            embedder = None
-        elif embedder is not None:
-            batch.append(crop[0])
-            if len(batch) == BATCH:
-                parts.append(_embed(embedder, batch, source, first=not parts))
-                batch = []
+            faces = None
+        elif faces is not None:
+            faces.add(crop[0])
     if not kept:
         raise KitError(
             f"{source.path}: none of the {len(source)} photographs can be read: {bad[0][1]}"
         )
-    embeddings = None
-    if embedder is not None:
-        parts += [_embed(embedder, batch, source, first=not parts)] if batch else []
-        embeddings = np.concatenate(parts).astype(np.float32)
-        embeddings /= np.maximum(np.linalg.norm(embeddings, axis=1, keepdims=True), 1e-12)
+    embeddings = None if faces is None else faces.finish()
     unreadable = tuple((source.person(row), source.names[row]) for row, _ in bad)
     hashes = np.array(files, np.uint64), np.array(pixels, np.uint64)
     chosen = source.select(np.array(kept))
-    return Scan(chosen, *hashes, embeddings, unreadable, tuple(turned))
+    return Scan(chosen, *hashes, embeddings, unreadable, tuple(turned), kept)
 
 
-def _embed(embedder: Embedder, batch: list, source: TrainingSet, first: bool) -> np.ndarray:
-    if first:
-        tell_rounding(embedder, len(batch), batch.__getitem__, str(source.path))
-    return embedder.embed(np.stack(batch))
+class _Faces:
+    """Embeds faces as they come, a batch at a time."""
+
+    def __init__(self, embedder: Embedder, where: str, folder: Path | None) -> None:
+        self._embedder, self._where = embedder, where
+        self._batch: list[np.ndarray] = []
+        self._rows = UnitRows(folder)
+
+    def add(self, face: np.ndarray) -> None:
+        self._batch.append(face)
+        if len(self._batch) == BATCH:
+            self._embed()
+
+    def finish(self) -> np.ndarray:
+        if self._batch:
+            self._embed()
+        return self._rows.finish()
+
+    def _embed(self) -> None:
+        batch = self._batch
+        if not len(self._rows):
+            tell_rounding(self._embedder, len(batch), batch.__getitem__, self._where)
+        self._rows.add(self._embedder.embed(np.stack(batch)))
+        self._batch = []
+
+
+def scan_with_bank(
+    source: TrainingSet,
+    embedder: Embedder,
+    root: Path,
+    detector: Detector | None = None,
+    folder: Path | None = None,
+) -> Scan:
+    """Do what `scan` does, with embeddings from a bank of the set's faces, as `distill` fills and
+    reads it under `root`; what it lacks is computed.
+
+    Raises:
+        KitError: the set is no face set, or what `scan` and `bank.store` raise.
+    """
+    from mfr_kit.training.teacher import bank
+
+    faces = open_faces(source.path)
+    scanned = scan(source, None, detector)
+    kept = faces if len(scanned.kept) == len(faces) else faces.select(scanned.kept)
+    stored = bank.store(root, kept, embedder)
+    rows = UnitRows(folder)
+    for start in range(0, len(kept), BLOCK):
+        rows.add(stored.rows(np.arange(start, min(start + BLOCK, len(kept)))))
+    return replace(scanned, embeddings=rows.finish())
+
+
+def open_faces(path: Path) -> FaceSet:
+    """Open a face set without its masked twins.
+
+    Raises:
+        KitError: it is none.
+    """
+    faces = FaceSet.open(path)
+    if faces.clean_rows is None:
+        return faces
+    return faces.select(faces.clean_rows == NO_TWIN)
 
 
 def _turns(detector: Detector, image: np.ndarray, crop: tuple | None) -> int:

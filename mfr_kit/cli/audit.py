@@ -17,56 +17,95 @@ class AuditOptions:
         help="Training set: folder of people, .rec, image list or face set.",
         affects="place",
         argument=True,
+        section="Sets",
     )
     other: Path | None = option(
         None,
         help="A second set: whatever of SRC is also in it is reported.",
         affects="place",
         argument=True,
+        section="Sets",
     )
     out: Path = option(
         Path("audit"),
         help="Folder for findings.csv and exclude.txt (for `augment --exclude`).",
         affects="place",
         writes="folder",
+        section="Sets",
     )
     model: str = option(
         "sface",
         help="Recogniser that compares aligned faces: an asset, an .onnx or a run folder; "
         "'none' hashes only.",
+        section="Networks",
     )
     normalisation: str | None = option(
-        None, help=f"Input of an .onnx that does not say. {DESCRIPTIONS}", check=parse
+        None,
+        help=f"Input of an .onnx that does not say. {DESCRIPTIONS}",
+        check=parse,
+        section="Networks",
     )
     output: str | None = option(
-        None, help="Output to keep of an .onnx that has several, by its name."
+        None,
+        help="Output to keep of an .onnx that has several, by its name.",
+        section="Networks",
     )
     same_photo: float = option(
-        0.95, help="Cosine from which two photos of a person are one.", within="-1..1"
+        0.95,
+        help="Cosine from which two photos of a person are one.",
+        within="-1..1",
+        section="Findings",
     )
     same_person: float = option(
-        0.65, help="Cosine from which two names are one person.", within="-1..1"
+        0.65,
+        help="Cosine from which two names are one person.",
+        within="-1..1",
+        section="Findings",
     )
     label_error: float = option(
         0.2,
         help="Mean cosine to a person's other photos below which a photo is suspect.",
         within="-1..1",
+        section="Findings",
     )
     turned: bool = option(
         True,
         help="Look with the detector for photographs that lie on their side or upside down; "
         "not with --model none.",
+        section="Findings",
+    )
+    search: str = option(
+        "exact",
+        help="How neighbours are found; faiss is approximate, for millions of faces, its lists on "
+        "the disk of --out.",
+        choices=lambda: ["exact", "faiss"],
+        section="Findings",
+    )
+    bank: Path | None = option(
+        None,
+        help="Folder of banks, as distill's: embeddings of a face set are read from there, and "
+        "kept there.",
+        affects="place",
+        writes="folder",
+        section="Sets",
     )
     level: int | None = option(
         None,
         help="Folder levels above a person's folder in SRC: 1 for SRC/*/PERSON.",
         within="0..5",
+        section="Sets",
     )
-    other_level: int | None = option(None, help="The same in the second set.", within="0..5")
-    device: str = like(RecogniserOptions, "device", section="")
-    precision: str = like(RecogniserOptions, "precision", section="")
+    other_level: int | None = option(
+        None, help="The same in the second set.", within="0..5", section="Sets"
+    )
+    device: str = like(RecogniserOptions, "device")
+    precision: str = like(RecogniserOptions, "precision")
     threads: int = option(
-        0, help="CPU threads of the recogniser, 0 for all.", within=">=0", affects="machine"
+        0,
+        help="CPU threads of the recogniser, 0 for all.",
+        within=">=0",
+        affects="machine",
+        section="Networks",
     )
 
 
@@ -76,8 +115,11 @@ def audit(options: AuditOptions) -> None:
     """
     from collections import Counter
 
+    import numpy as np
+
     from mfr_kit.audit import findings as room
-    from mfr_kit.audit.scan import open_set, scan
+    from mfr_kit.audit.scan import open_set, scan, scan_with_bank
+    from mfr_kit.audit.unit_rows import nearest_folder
     from mfr_kit.data.alignment.detect import choose_provider, load_detector
     from mfr_kit.data.face_set.faceset_files import ROWS
     from mfr_kit.data.photographs.folder_checks import refuse_overlap
@@ -103,12 +145,19 @@ def audit(options: AuditOptions) -> None:
         print(line)
     levels = (options.level, options.other_level)
     sources = [open_set(path, level, print) for path, level in zip(sets, levels, strict=False)]
-    first, *others = (scan(source, embedder, detector) for source in sources)
-    findings = list(room.inspect_set(first, limits))
+    disk = nearest_folder(options.out)
+    first, *others = (
+        scan_with_bank(source, embedder, options.bank, detector, disk)
+        if embedder and options.bank
+        else scan(source, embedder, detector, disk)
+        for source in sources
+    )
+    search = room.Search(disk if options.search == "faiss" else None)
+    findings = list(room.inspect_set(first, limits, search))
     scans = [(options.src, first)]
     if options.other:
         scans.append((options.other, others[0]))
-        findings += room.compare_sets(first, scans[1][1], limits)
+        findings += room.compare_sets(first, scans[1][1], limits, search)
     for path, scanned in scans:
         how = "by hash and by embedding" if scanned.embeddings is not None else "by hash only"
         hint = (
@@ -118,7 +167,7 @@ def audit(options: AuditOptions) -> None:
         )
         print(
             f"{path}: {len(scanned.source)} photographs of "
-            f"{len(set(scanned.source.labels.tolist()))} people, compared {how}{hint}"
+            f"{len(np.unique(scanned.source.labels))} people, compared {how}{hint}"
         )
         if scanned.unreadable:
             print(f"  {len(scanned.unreadable)} more are no images that can be read")
