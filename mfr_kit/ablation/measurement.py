@@ -6,6 +6,7 @@ import numpy as np
 
 from mfr_kit.ablation.table import Measured
 from mfr_kit.data import lists
+from mfr_kit.data.face_set.bystanders import refuse_bystanders
 from mfr_kit.data.face_set.faceset import FaceSet
 from mfr_kit.evaluation.compare import measure
 from mfr_kit.evaluation.inputs.embed import cache_folder, embed_set
@@ -21,6 +22,7 @@ def open_set(entry: Measured, allow_unknown: bool) -> FaceSet:
         KitError: no face set, or a list that names people who are not there.
     """
     faces = FaceSet.open(entry.data)
+    refuse_bystanders(faces, "ablate")
     if not entry.people:
         return faces
     choice = faces.chosen(entry.people, f"the people of set '{entry.name}'", allow_unknown)

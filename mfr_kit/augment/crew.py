@@ -110,6 +110,7 @@ def load_maker(job: Job) -> FaceMaker:
         on_photo=twins.on_photo,
         suffix=job.target.suffix,
         upright=how.upright,
+        faces=how.faces,
     )
 
 

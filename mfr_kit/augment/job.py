@@ -11,6 +11,7 @@ from mfr_kit import __version__
 from mfr_kit.augment.options import AugmentOptions
 from mfr_kit.augment.selection import Selection
 from mfr_kit.data.alignment.detect import choose_provider
+from mfr_kit.data.alignment.face_choice import PROMINENT
 from mfr_kit.options import as_dict, names_affecting
 from mfr_kit.providers import Provider
 
@@ -28,6 +29,7 @@ class Alignment:
     aligned: bool  # the photographs are aligned faces and stay as they are
     own_landmarks: bool  # look for an aligned face's landmarks, for its mask
     provider: Provider | None = None  # where the detector runs; None for the CPU
+    faces: str = PROMINENT  # which of several: a rule of `pick_faces`
 
 
 @dataclass(frozen=True)
@@ -99,6 +101,7 @@ def job_of(options: AugmentOptions, say: Callable[[str], None] = lambda line: No
         aligned=options.aligned,
         own_landmarks=options.detect,
         provider=provider,
+        faces=options.faces,
     )
     twins = Twins(options.ratio, options.seed, options.masks, options.draws_on_photo)
     target = Target(options.dst, f".{options.image}", options.format == "rec", options.shards)

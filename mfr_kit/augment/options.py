@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from mfr_kit.cluster import ENGINES
+from mfr_kit.data.alignment.face_choice import ALL, PROMINENT, RULES
 from mfr_kit.data.lists import ListOptions
 from mfr_kit.errors import KitError
 from mfr_kit.options import like, option, options_class
@@ -77,6 +78,13 @@ class AugmentOptions:
         help="Turn photographs that lie on their side or upside down without an EXIF tag: "
         "three more looks where the first is not sure.",
         section="Photographs",
+    )
+    faces: str = option(
+        PROMINENT,
+        help="Which face of a photograph with several: prominent (large and central), largest, "
+        "central, or all, as PHOTO#1, PHOTO#2 ... from the most prominent on.",
+        section="Photographs",
+        choices=lambda: [*RULES, ALL],
     )
     level: int | None = option(
         None,
@@ -177,6 +185,11 @@ class AugmentOptions:
         if self.aligned and self.upright:
             raise KitError(
                 "--aligned and --upright contradict each other: an aligned face is taken as it is"
+            )
+        if self.aligned and self.faces != PROMINENT:
+            raise KitError(
+                f"--aligned and --faces {self.faces} contradict each other: an aligned face is "
+                "taken as it is"
             )
         if self.detect and not self.aligned:
             raise KitError(

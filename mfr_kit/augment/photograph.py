@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +18,7 @@ from mfr_kit.data.alignment.align_photo import (
     take_as_aligned,
 )
 from mfr_kit.data.alignment.detection import Detection, Detector
+from mfr_kit.data.alignment.face_choice import ALL, PROMINENT, SEVERAL
 from mfr_kit.data.face_set import faceset
 from mfr_kit.data.images import NoImage, read_picture
 from mfr_kit.data.photographs.face_names import TWIN
@@ -45,9 +46,10 @@ class FaceMaker:
     on_photo: bool  # masks are drawn before the detection
     suffix: str  # ".jpg" or ".png"
     upright: bool = False  # turn photographs that lie on their side or upside down
+    faces: str = PROMINENT  # which of several: a rule of `pick_faces`
 
     def make(self, photo: Photo) -> tuple[list[dict], list[dict]]:
-        """Make the face (and twin) of one photograph.
+        """Make the face (and twin) of one photograph, or with the rule all every face.
 
         Returns:
             rows for `faces.parquet`, each with its (112, 112, 3) `image` instead of a `digest`, and
@@ -63,16 +65,38 @@ class FaceMaker:
         if self.detector is None and as_crop(picture.image) is None:
             wanted = f"--aligned takes {SIZE}x{SIZE} and {NARROW}x{SIZE}"
             return [], [_skipped(photo, "not_aligned", f"{size}; {wanted}")]
-        face: Detection | None
         if self.detector is None:
             view, face = find_in_crop(picture, self.finder)
-        else:
-            view, face = find(picture, self.detector, self.upright)
-        if face is None:
+            return self._with_twin(photo, view, face, photo.source)
+        view, faces = find(picture, self.detector, self.upright, self.faces)
+        if not faces:
             return [], [_skipped(photo, faceset.NO_FACE, size)]
+        return self._of_faces(photo, view, faces)
+
+    def _of_faces(
+        self, photo: Photo, view: View, faces: list[Detection]
+    ) -> tuple[list[dict], list[dict]]:
+        """Make the rows of the faces that were picked; of all faces each has a number."""
+        if view.faces > 1:
+            view = view._replace(note=", ".join(filter(None, (view.note, SEVERAL))))
+        if self.faces != ALL:
+            return self._with_twin(photo, view, faces[0], photo.source)
+        rows, skipped = [], []
+        for number, face in enumerate(faces, 1):
+            numbered = replace(photo, stem=f"{photo.stem}#{number}")
+            made = self._with_twin(numbered, view, face, f"{photo.source}#{number}")
+            rows += made[0]
+            skipped += made[1]
+            view = view._replace(note="")  # said of the photograph, once
+        return rows, skipped
+
+    def _with_twin(
+        self, photo: Photo, view: View, face: Detection, name: str
+    ) -> tuple[list[dict], list[dict]]:
+        """Make the rows of one face; its twin's mask depends on the name."""
         aligned = (take_as_aligned if self.detector is None else align)(view.image, face)
         clean = self._row(photo, f"faces/{photo.stem}{self.suffix}", view, aligned)
-        rng = rng_for(self.seed, key_of(photo.source))
+        rng = rng_for(self.seed, key_of(name))
         if photo.condition == faceset.MASK or rng.random() >= self.ratio:
             return [clean], []
         twin, skipped = self._twin(photo, view, face, aligned, clean["key"], rng)

@@ -17,6 +17,7 @@ from mfr_kit.augment.job import Job, job_of
 from mfr_kit.augment.journal import WORK, read_journal
 from mfr_kit.augment.options import AugmentOptions
 from mfr_kit.augment.workplace import Say, begin, finish, join, keep_quiet, notes_of
+from mfr_kit.data.alignment.face_choice import ALL, PROMINENT, RULES, SEVERAL
 from mfr_kit.data.alignment.upright import SURE
 from mfr_kit.data.face_set import faceset
 
@@ -37,6 +38,18 @@ class Summary:
     changed: str = ""  # how SRC changed during the run
     unsure: int = 0  # clean faces whose score leaves open whether the photograph is upright
     resumed: int = 0  # photographs that an earlier, stopped run had finished
+    faces: str = PROMINENT  # which of several were taken
+
+    @property
+    def note_lines(self) -> list[str]:
+        """What was done to photographs, a line each with how many."""
+        lines = [f"{count} {note}" for note, count in sorted(self.notes.items()) if note != SEVERAL]
+        if several := self.notes[SEVERAL]:
+            taken = "all were" if self.faces == ALL else f"the {self.faces} one was"
+            *others, last = (rule for rule in (*RULES, ALL) if rule != self.faces)
+            choice = f"--faces {', '.join(others)} or {last}"
+            lines.append(f"{several} photograph(s) hold {SEVERAL}: {taken} taken ({choice})")
+        return lines
 
     @property
     def faces_per_second(self) -> float:
@@ -73,7 +86,7 @@ def augment(options: AugmentOptions, say: Say = keep_quiet) -> Summary:
         shutil.rmtree(left_over)
         return Summary(faceset.FaceSet.open(options.dst).counts)
     job = job_of(options, say)
-    summary = Summary(counts={})
+    summary = Summary(counts={}, faces=options.faces)
     with _connected(options):
         seen = begin(job, say)
         with _start_engine(job, options, say) as make_all, _progress_bar() as bar:

@@ -24,6 +24,7 @@ from mfr_kit.augment.selection import (
 from mfr_kit.claims import Claims
 from mfr_kit.data import lists
 from mfr_kit.data.alignment.align import SIZE
+from mfr_kit.data.alignment.face_choice import SEVERAL
 from mfr_kit.data.face_set import faceset
 from mfr_kit.data.face_set.faceset_writer import write_rows
 from mfr_kit.data.face_set.storage import rec_path
@@ -231,8 +232,12 @@ def finish(job: Job) -> tuple[dict[str, int], Counter]:
 
 
 def notes_of(faces: list[dict]) -> Iterator[str]:
-    """What was done to the photographs of some rows before their faces were found."""
-    return (row["note"] for row in faces if row["note"])
+    """What was done to the photographs of some rows before their faces were found, and which of
+    them hold several faces.
+    """
+    for row in faces:
+        done = row["note"].removesuffix(SEVERAL)
+        yield from filter(None, (done.removesuffix(", "), row["note"][len(done) :]))
 
 
 def _rows(job: Job, reasons: Counter, notes: Counter) -> Iterator[tuple[list[dict], list[dict]]]:

@@ -31,8 +31,8 @@ def augment(options: AugmentOptions) -> None:
             f"skipped {done.counts['skipped']}: {reasons}; each is listed in "
             f"{options.dst / 'skipped.csv'}"
         )
-    for note, count in sorted(done.notes.items()):
-        print(f"{count} {note}")
+    for line in done.note_lines:
+        print(line)
     if done.hint:
         print(done.hint)
     if done.changed:

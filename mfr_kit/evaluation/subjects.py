@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mfr_kit.data import lists
+from mfr_kit.data.face_set.bystanders import refuse_bystanders
 from mfr_kit.data.face_set.faceset import MASK, NO_FACE, NONMASK, FaceSet
 from mfr_kit.data.face_set.set_folder import GROUPS
 from mfr_kit.errors import KitError
@@ -61,9 +62,11 @@ def choose(
         sample: people to draw, None for all.
         seed: of the draw.
     Raises:
-        KitError: the set or the list cannot be read, or none of its people has a face.
+        KitError: the set or the list cannot be read, none of its people has a face, or it has
+            bystanders.
     """
     whole = FaceSet.open(folder)
+    refuse_bystanders(whole, "evaluate")
     measured = whole if people is None else _of_people(whole, folder, people, allow_unknown)
     if not sample or sample >= len(measured.people):
         return Subjects(whole, measured)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from mfr_kit.data import lists
+from mfr_kit.data.face_set.bystanders import refuse_bystanders
 from mfr_kit.data.face_set.faceset import FaceSet
 from mfr_kit.errors import KitError
 from mfr_kit.models import trained_people as trained
@@ -52,6 +53,7 @@ def split(data: Path, given: PeopleLists, ancestors: dict[str, str], echo: bool 
             a name that nobody of the set has (unless --allow-unknown).
     """
     everything = FaceSet.open(data)
+    refuse_bystanders(everything, "training")
     validation = _names([given.val] if given.val else [], "val", everything, given, echo)
     kept_out = _names(given.holdout, "holdout", everything, given, echo)
     if given.train is not None:

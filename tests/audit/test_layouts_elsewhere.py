@@ -139,8 +139,8 @@ def test_a_photograph_is_turned_where_another_turn_is_better_and_convincing(scor
     image = np.zeros((10, 12, 3), np.uint8)
     for (row, column), score in zip(corners, scores, strict=True):
         image[row, column, 0] = score
-    found, face = find_upright(Unsure(), image)
-    assert found == turns and (face is None) == (scores[turns] == 0)
+    found, faces = find_upright(Unsure(), image)
+    assert found == turns and (not faces) == (scores[turns] == 0)
     crop = find_crop_turn(Unsure(), image)
     assert crop == (int(np.argmax(scores)) if scores[0] < 90 and max(scores) > scores[0] + 5 else 0)
 

@@ -16,7 +16,14 @@ from mfr_kit.data.alignment.align import (
     transform_points,
     warp,
 )
-from mfr_kit.data.alignment.detection import Detection, Detector, pick_face, same_face
+from mfr_kit.data.alignment.detection import (
+    Detection,
+    Detector,
+    pick_face,
+    pick_faces,
+    same_face,
+)
+from mfr_kit.data.alignment.face_choice import PROMINENT
 from mfr_kit.data.alignment.upright import find_upright, turn, turn_matrix
 from mfr_kit.data.images import Picture, read_picture
 from mfr_kit.errors import KitError
@@ -44,6 +51,7 @@ class View(NamedTuple):
     image: np.ndarray  # (H, W, 3) uint8 RGB
     matrix: np.ndarray  # (2, 3), from the photograph's own pixels to these
     note: str = ""  # what was done to it
+    faces: int = 1  # that the detector finds in it
 
 
 def align_photo(
@@ -63,36 +71,38 @@ def align_photo(
     """
     picture = _as_picture(photo)
     where = "the photograph" if isinstance(photo, np.ndarray) else str(photo)
-    view, face = find(picture, detector, upright)
-    if face is None:
+    view, faces = find(picture, detector, upright)
+    if not faces:
         raise KitError(
             f"no face found in {where} ({picture.width}x{picture.height} pixels): crop it nearer "
             "to the face, or turn it upright"
         )
-    aligned = align(view.image, face)
+    aligned = align(view.image, faces[0])
     return aligned._replace(matrix=chain(view.matrix, aligned.matrix))
 
 
 def find(
-    picture: Picture, detector: Detector, upright: bool = False
-) -> tuple[View, Detection | None]:
-    """Show a photograph as it has to be seen, and pick the face it is about, or None.
+    picture: Picture, detector: Detector, upright: bool = False, rule: str = PROMINENT
+) -> tuple[View, list[Detection]]:
+    """Show a photograph as it has to be seen, and pick the face it is about, or all.
 
     Args:
         picture: the photograph.
-        detector: finds faces, and improves the landmarks of the one that is picked.
+        detector: finds faces, and improves the landmarks of those that are picked.
         upright: turn a photograph that lies on its side or upside down.
+        rule: which face is picked, see `pick_faces`.
     """
-    if not upright:
-        picked = pick_face(detector.detect(picture.image), picture.image.shape[:2])
-        view = View(picture.image, picture.matrix, picture.note)
-    else:
-        turns, picked = find_upright(detector, picture.image)
-        turned = turn_matrix(turns, picture.image.shape[:2])
-        note = f"turned by {turns * 90} degrees" if turns else ""
-        note = ", ".join(filter(None, (picture.note, note)))
-        view = View(turn(picture.image, turns), chain(picture.matrix, turned), note)
-    return view, None if picked is None else detector.refine(view.image, picked)
+    turns, found = find_upright(detector, picture.image) if upright else (0, None)
+    found = detector.detect(picture.image) if found is None else found
+    notes = [picture.note, f"turned by {turns * 90} degrees" if turns else ""]
+    view = View(
+        turn(picture.image, turns),
+        chain(picture.matrix, turn_matrix(turns, picture.image.shape[:2])),
+        ", ".join(filter(None, notes)),
+        len(found),
+    )
+    picked = pick_faces(found, view.image.shape[:2], rule)
+    return view, [detector.refine(view.image, face) for face in picked]
 
 
 def find_in_crop(picture: Picture, finder: Detector | None) -> tuple[View, Detection]:

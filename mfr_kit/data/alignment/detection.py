@@ -1,9 +1,12 @@
 """What a detector finds in a photograph, and which of the faces the photograph is about."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
+
+from mfr_kit.data.alignment.face_choice import ALL, CENTRAL, LARGEST, PROMINENT
 
 
 @dataclass(frozen=True)
@@ -42,21 +45,42 @@ class Detector(Protocol):
         """
 
 
-def pick_face(detections: list[Detection], image_size: tuple[int, int]) -> Detection | None:
-    """Pick the largest and most central face: area less twice the squared distance to the centre,
-    InsightFace's rule.
+def pick_face(
+    detections: list[Detection], image_size: tuple[int, int], rule: str = PROMINENT
+) -> Detection | None:
+    """Pick the face that a photograph is about; of equals the first.
 
     Args:
         detections: of one photograph.
         image_size: its (height, width).
+        rule: prominent: large and central, area less twice the squared distance of the box's
+            middle to the picture's, InsightFace's rule; largest: the area alone; central: the
+            distance alone.
     """
+    return max(detections, key=_weight(image_size, rule), default=None)
+
+
+def pick_faces(
+    detections: list[Detection], image_size: tuple[int, int], rule: str
+) -> list[Detection]:
+    """Pick the one face that a rule of `pick_face` prefers, or for the rule all every one, the
+    most prominent first; an empty list where there is none.
+    """
+    if rule == ALL:
+        return sorted(detections, key=_weight(image_size, PROMINENT), reverse=True)
+    picked = pick_face(detections, image_size, rule)
+    return [] if picked is None else [picked]
+
+
+def _weight(image_size: tuple[int, int], rule: str) -> Callable[[Detection], float]:
     centre = np.array([image_size[1], image_size[0]]) / 2
+    for_area, for_distance = {PROMINENT: (1, 2), LARGEST: (1, 0), CENTRAL: (0, 1)}[rule]
 
     def weight(face: Detection) -> float:
         offset = face.box[:2] + face.box[2:] / 2 - centre
-        return float(face.box[2] * face.box[3] - 2 * offset @ offset)
+        return float(for_area * face.box[2] * face.box[3] - for_distance * offset @ offset)
 
-    return max(detections, key=weight, default=None)
+    return weight
 
 
 def usable(detections: list[Detection]) -> list[Detection]:

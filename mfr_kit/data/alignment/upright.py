@@ -18,26 +18,28 @@ _CROP_SURE, _CROP_MARGIN = 0.9, 0.05  # the same for aligned crops
 MARGIN = 0.02  # by which another turn's score must be higher
 
 
-def find_upright(detector: Detector, image: np.ndarray) -> tuple[int, Detection | None]:
-    """Find the face of a photograph, turned as its score says.
+def find_upright(detector: Detector, image: np.ndarray) -> tuple[int, list[Detection]]:
+    """Find the faces of a photograph, turned as the most prominent one's score says.
 
     Args:
         detector: finds faces.
         image: (H, W, 3) uint8 RGB.
     Returns:
         the quarter turns, counter-clockwise, that bring the photograph upright (0 where nothing
-        contradicts it), and the face that is found after them.
+        contradicts it), and the faces that are found after them.
     """
-    face = pick_face(detector.detect(image), image.shape[:2])
+    found = detector.detect(image)
+    face = pick_face(found, image.shape[:2])
     if face is not None and face.score >= SURE:
-        return 0, face
-    best = (0, face)
+        return 0, found
+    best = (0, found)
     least = CONVINCING if face is None else max(CONVINCING, face.score + MARGIN)
     for turns in (1, 2, 3):
         turned = turn(image, turns)
-        other = pick_face(detector.detect(turned), turned.shape[:2])
+        others = detector.detect(turned)
+        other = pick_face(others, turned.shape[:2])
         if other is not None and other.score >= least:
-            best, least = (turns, other), other.score
+            best, least = (turns, others), other.score
     return best
 
 
