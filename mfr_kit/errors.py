@@ -22,6 +22,25 @@ class RuleError(KitError):
     exit_code = 3
 
 
+class Stopped(KitError):
+    """Ctrl-C or SIGTERM has ended a job that can go on later (exit code 130, as shells have it).
+
+    Args:
+        text: how far it came and where that lies.
+        adding: flags that the same command needs to go on.
+    """
+
+    exit_code = 130
+
+    def __init__(
+        self,
+        text: str = "stopped: what was finished is kept, and nothing else was replaced",
+        adding: tuple[str, ...] = (),
+    ) -> None:
+        super().__init__(text)
+        self.adding = adding
+
+
 class SetError(KitError):
     """What is wrong concerns a training set as a whole: leaving one photograph out would not
     mend it.

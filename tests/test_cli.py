@@ -84,7 +84,7 @@ def test_help_stands_in_sections_as_wide_as_the_terminal(capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "140")
     assert cli.main(["distill", "--help"]) == 0
     shown = capsys.readouterr().out
-    assert shown.startswith("Usage: kit.py distill --data DATA --out OUT [OPTIONS]")
+    assert shown.startswith("Usage: kit.py distill [RUN] --data DATA --out OUT [OPTIONS]")
     assert all(f"\n{name}:\n" in shown for name in ("Data", "Optimiser", "Views", "Machine"))
     assert "[default: 0.35]" in shown and "[range: 0..1]" in shown
     assert 100 < max(map(len, shown.splitlines())) <= 140

@@ -13,7 +13,16 @@ ROOT = Path(__file__).resolve().parent.parent / "mfr_kit"
 ORDER = [
     [
         *["errors", "seeding", "registry", "text", "records", "tables"],
-        *["system_errors", "paths", "files", "claims", "ranges", "option_names", "options"],
+        *[
+            "system_errors",
+            "paths",
+            "files",
+            "claims",
+            "interrupts",
+            "ranges",
+            "option_names",
+            "options",
+        ],
         *["cluster", "shipped", "dequantize"],
         *["assets", "block_cache", "network_errors", "remote", "providers"],
     ],

@@ -4,7 +4,6 @@ import concurrent.futures
 import functools
 import multiprocessing
 import os
-import threading
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -21,6 +20,7 @@ from mfr_kit.data.images import encode
 from mfr_kit.data.photographs.photos import Photo
 from mfr_kit.errors import KitError
 from mfr_kit.files import attributed_to
+from mfr_kit.interrupts import serve_parent, unheard
 
 AHEAD = 4  # tasks in flight for each worker
 # rows for faces.parquet, for records with their `data`, and rows for skipped.csv
@@ -75,6 +75,8 @@ def start_crew(
     # the same everywhere: fork does not exist on Windows and is unsafe beside threads
     context = multiprocessing.get_context("spawn")
     with concurrent.futures.ProcessPoolExecutor(workers, context, _initialise, (job,)) as pool:
+        with unheard():
+            pool.submit(os.getpid)  # the first task starts all processes
         try:
             yield Crew(lambda chunk: pool.submit(_make_here, chunk), AHEAD * workers)
         finally:
@@ -120,17 +122,9 @@ _here: list = []  # the FaceMaker and the target of a worker process
 def _initialise(job: Job) -> None:
     import cv2
 
+    serve_parent()
     cv2.setNumThreads(1)  # processes are the parallelism; threads inside them only fight
-    threading.Thread(target=_die_with_parent, daemon=True).start()
     _here.extend((load_maker(job), job.target))
-
-
-def _die_with_parent() -> None:
-    """A pool's worker waits for work for ever when its parent was killed."""
-    parent = multiprocessing.parent_process()
-    assert parent is not None  # runs in workers only
-    parent.join()
-    os._exit(1)
 
 
 def _make_here(chunk: list[Photo]) -> Made:

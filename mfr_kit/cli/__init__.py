@@ -3,10 +3,11 @@ lives here.
 """
 
 import os
+import shlex
 import sys
 
-from mfr_kit import __version__, registry, system_errors
-from mfr_kit.errors import KitError
+from mfr_kit import __version__, interrupts, registry, system_errors
+from mfr_kit.errors import KitError, Stopped
 
 
 def build_app():
@@ -62,18 +63,21 @@ def main(arguments: list[str] | None = None) -> int:
     """
     if arguments is None:
         _use_utf8()
+        interrupts.raise_on_term()
     _print_everything()
     code = 0
     try:
         try:
             build_app()(args=arguments, prog_name=_program())
         except SystemExit as stop:  # as every command of typer ends
+            if stop.code == Stopped.exit_code:  # Ctrl-C, where nobody heeded it
+                raise Stopped from None
             code = stop.code if isinstance(stop.code, int) else int(bool(stop.code))
             if isinstance(stop.__context__, BrokenPipeError):
                 raise stop.__context__ from None
         sys.stdout.flush()
     except KitError as error:
-        print(f"error: {_as_called(str(error))}", file=sys.stderr)
+        _tell(error, sys.argv[1:] if arguments is None else arguments)
         code = error.exit_code
     except BrokenPipeError:  # `kit.py ... | head` is not an error of ours
         sys.stderr.close()
@@ -86,6 +90,16 @@ def main(arguments: list[str] | None = None) -> int:
         code = KitError.exit_code
     _give_up_unprinted()
     return code
+
+
+def _tell(error: KitError, arguments: list[str]) -> None:
+    """Print the line of an error; of a job that was stopped, on one rank, how to go on."""
+    text = f"error: {error}"
+    if isinstance(error, Stopped):
+        if os.environ.get("RANK", "0") != "0":
+            return
+        text = f"{error}. To go on: `python kit.py {shlex.join([*arguments, *error.adding])}`"
+    print(_as_called(text), file=sys.stderr)
 
 
 def _give_up_unprinted() -> None:

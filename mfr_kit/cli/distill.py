@@ -1,13 +1,15 @@
 """`kit.py distill`."""
 
 from mfr_kit.cli._command import command
+from mfr_kit.errors import Stopped
+from mfr_kit.models.run_files import CONFIG
 from mfr_kit.training.options import RunOptions, distill_options
 
 
 def add_to(app) -> None:
     """Register the command."""
     app.command("distill", rich_help_panel="Train")(
-        command(distill_options(), distill, with_config=True)
+        command(distill_options(), distill, with_config=True, resumes=CONFIG)
     )
 
 
@@ -16,7 +18,7 @@ def distill(options: RunOptions) -> None:
     --method).
 
     Options marked (name) belong to that --method. A TOML file (--config) takes the same names;
-    flags win.
+    flags win. `--resume RUN` goes on with a run by the options that it began with.
     """
     if options.dry_run:
         from mfr_kit.training.dry_run import estimate
@@ -24,5 +26,10 @@ def distill(options: RunOptions) -> None:
         print(estimate(options))
         return
     from mfr_kit.training.distill import distill as train
+    from mfr_kit.training.preflight import holds_run
 
-    print(f"student: {train(options)}")
+    try:
+        print(f"student: {train(options)}")
+    except KeyboardInterrupt:  # at once
+        adding = ("--resume",) if holds_run(options.out) and not options.resume else ()
+        raise Stopped(adding=adding) from None

@@ -8,6 +8,8 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader
 
+from mfr_kit import interrupts
+from mfr_kit.errors import Stopped
 from mfr_kit.masks import library
 from mfr_kit.models import weights
 from mfr_kit.training import (
@@ -26,6 +28,7 @@ from mfr_kit.training.checkpoint_saver import CheckpointSaver
 from mfr_kit.training.journal import open_journal
 from mfr_kit.training.options import RunOptions
 from mfr_kit.training.outcome import Outcome
+from mfr_kit.training.pulse import Pulse
 from mfr_kit.training.ranks import Ranks
 from mfr_kit.training.settings import Course, Intervals, RateSchedule
 from mfr_kit.training.step import Stepper
@@ -45,6 +48,7 @@ def distill(options: RunOptions) -> Path:
 
     Raises:
         KitError: anything about data, options, teacher or folder that the user can mend.
+        Stopped: Ctrl-C or SIGTERM; what was done is saved.
     """
     device, ranks = distributed.start(
         options.device, options.timeout, options.precision, options.threads
@@ -52,10 +56,15 @@ def distill(options: RunOptions) -> Path:
     if distributed.were_restarted():
         options = replace(options, resume=True)
     with rank_errors.shared(ranks):
-        return _distill(options, device, ranks)
+        step, total = _distill(options, device, ranks)
+    if step < total:
+        text = f"stopped after step {step:,} of {total:,}, which {options.out} holds"
+        raise Stopped(text, () if options.resume else ("--resume",))
+    return options.out / weights.STUDENT
 
 
-def _distill(options: RunOptions, device: torch.device, ranks: Ranks) -> Path:
+def _distill(options: RunOptions, device: torch.device, ranks: Ranks) -> tuple[int, int]:
+    """Train; return the step it came to, and how many there are."""
     out, method, ancestors = options.out, options.chosen_method, options.ancestors
     # who is trained on, and what they are seen as
     preflight.refuse_taken(out, options.resume)
@@ -105,24 +114,23 @@ def _distill(options: RunOptions, device: torch.device, ranks: Ranks) -> Path:
         rules = (options.numerics, options.targets, options.regularisation, renderer)
         stepper = Stepper(network, method, relations, live_teacher, faces, ranks, device, *rules)
         order = _order(options.sampling, relations.labels, options.seed, options.block)
-        at = state.step * course.accumulate
         plan = BatchPlan(
             order,
             options.batch_size,
             course.total * course.accumulate,
-            start=at,
+            start=state.step * course.accumulate,
             rank=(ranks.rank, ranks.world),
             by_place=options.block > 0,
         )
         loader = batches(dataset, plan, options.workers, pin=device.type == "cuda")
-        shown, board = ranks.first, options.tensorboard
-        with open_journal(out, state.step, course.total, shown=shown, board=board) as journal:
+        said = {"shown": ranks.first, "board": options.tensorboard}
+        with open_journal(out, state.step, course.total, **said) as journal:
             outcome = Outcome(out, journal, validation, options.weight_share, ranks)
             _train(
                 stepper, state, loader, course, options.rate_schedule, options.intervals, outcome
             )
         ranks.wait()
-    return out / weights.STUDENT
+    return state.step, course.total
 
 
 def _renderer(dataset: StudentViews, device: torch.device) -> ViewRenderer | None:
@@ -149,23 +157,25 @@ def _train(
     saver = CheckpointSaver(outcome.folder, stepper.ranks, course.division)
     every = intervals.validate or max(1, round(course.per_epoch))
     feeds = stepper.feeder.ahead(iter(loader), course.accumulate)
-    while state.step < course.total:
-        rate = optimise.set_learning_rate(state.optimiser, schedule, state.step, course.total)
-        measured = (state.step + 1) % intervals.log == 0 or state.step == 0
-        with journal.waiting():
-            batch = [next(feeds) for _ in range(course.accumulate)]
-        figures = stepper.step(state, batch, measured)
-        state.step += 1
-        ends = state.step == course.total
-        journal.step(course.faces)
-        if measured:
-            outcome.log(state, figures, rate, course.per_epoch)
-        if state.step % every == 0 or ends:
-            outcome.validate(state)
-        saver.poll()
-        if state.step % intervals.save == 0 or ends:
-            saver.save(state)
+    with interrupts.heeded("stopping after this step, which is saved") as request:
+        pulse = Pulse(stepper.ranks, intervals.save, request)
+        while state.step < course.total and not pulse.stops:
+            rate = optimise.set_learning_rate(state.optimiser, schedule, state.step, course.total)
+            measured = (state.step + 1) % intervals.log == 0 or state.step == 0
+            with journal.waiting():
+                batch = [next(feeds) for _ in range(course.accumulate)]
+            figures = stepper.step(state, batch, measured)
+            state.step += 1
+            ends = state.step == course.total
+            journal.step(course.faces)
+            if measured:
+                outcome.log(state, figures, rate, course.per_epoch)
+            if state.step % every == 0 or ends:
+                outcome.validate(state)
+            saver.poll()
+            if pulse.saves(state.step) or ends:
+                saver.save(state)
     saver.finish()
     journal.close()  # the bar ends before what comes last is printed
-    if first:
+    if first and state.step == course.total:
         outcome.finish(state)

@@ -130,11 +130,21 @@ class Wrapping:
 
 
 @dataclass(frozen=True)
+class SaveRule:
+    """When checkpoints are written: every so many steps, or where `steps` is 0 minutes."""
+
+    steps: int = 0
+    minutes: float = 5.0
+
+
+@dataclass(frozen=True)
 class Intervals:
-    """Steps between log lines, checkpoints and validations; `validate` 0 is once a pass."""
+    """Steps between log lines and validations, `validate` 0 is once a pass; and when checkpoints
+    are written.
+    """
 
     log: int
-    save: int
+    save: SaveRule
     validate: int
 
 

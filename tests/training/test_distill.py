@@ -128,7 +128,7 @@ def test_every_method_trains_and_says_how_it_went(make_options, method):
     if method == "fcd":
         assert "ratio_to_fcd" not in told[0]
     else:
-        assert all(value > 0 for value in told[0]["ratio_to_fcd"].values())
+        assert all(value > 0 for value in told[1]["ratio_to_fcd"].values())
     assert ("active" in told[0]) == (method == "coupleface")
     run = weights.load_run(options.out)
     assert run.lineage["training_sets"][0]["people"] == 8

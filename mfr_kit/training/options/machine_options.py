@@ -1,10 +1,12 @@
 """What a run uses of the machine, and what it writes while it goes."""
 
+import re
 from pathlib import Path
 
+from mfr_kit.errors import KitError
 from mfr_kit.models.options import RecogniserOptions
 from mfr_kit.options import like, option, options_class
-from mfr_kit.training.settings import Intervals, Numerics, Wrapping
+from mfr_kit.training.settings import Intervals, Numerics, SaveRule, Wrapping
 
 
 @options_class
@@ -108,8 +110,12 @@ class MachineOptions:
         within=">=1",
         affects="machine",
     )
-    save_every: int = option(
-        200, help="Steps between checkpoints.", section="Run", within=">=1", affects="machine"
+    save_every: int | str = option(
+        "5min",
+        help="Between two checkpoints: steps (500) or minutes (5min). Ctrl-C writes one too.",
+        section="Run",
+        within=">0",
+        affects="machine",
     )
     tensorboard: bool = option(
         False,
@@ -133,5 +139,21 @@ class MachineOptions:
 
     @property
     def intervals(self) -> Intervals:
-        """Steps between what is written."""
-        return Intervals(self.log_every, self.save_every, self.val_every)
+        """When something is written."""
+        return Intervals(self.log_every, self._save_rule(), self.val_every)
+
+    def __post_init__(self) -> None:
+        self._save_rule()
+
+    def _save_rule(self) -> SaveRule:
+        """Read when checkpoints are written.
+
+        Raises:
+            KitError: it is neither steps nor minutes.
+        """
+        text = str(self.save_every).strip()
+        found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(min)?", text)
+        number = float(found[1]) if found else 0.0
+        if found is None or not 0 < number < 1e9 or not (found[2] or number.is_integer()):
+            raise KitError(f"--save-every must be steps (500) or minutes (5min), not {text}")
+        return SaveRule(0, number) if found[2] else SaveRule(int(number), 0.0)

@@ -29,6 +29,7 @@ class RunOptions(MachineOptions, ViewOptions, LearningOptions, NetworkOptions, D
     """What every run has, whatever its method; the last base is the first in files and help."""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.teacher_view == "same" and self.target == "sum":
             raise KitError(
                 "--teacher-view same runs the teacher on the one view of the student: it cannot "
@@ -102,6 +103,14 @@ class RunOptions(MachineOptions, ViewOptions, LearningOptions, NetworkOptions, D
                 )
 
 
+def _worded(methods: list[str]) -> str:
+    """Name methods, or where they are most of all those that are not among them."""
+    others = [name for name in registry.names(METHODS) if name not in methods]
+    if len(methods) > len(others):
+        return f"all but {', '.join(others)}" if others else "all"
+    return ", ".join(methods)
+
+
 @functools.cache
 def distill_options() -> type[RunOptions]:
     """Return the dataclass of all flags: `RunOptions` and every method's options, each of the
@@ -124,7 +133,7 @@ def distill_options() -> type[RunOptions]:
     for name, (entry, methods) in sorted(
         declared.items(), key=lambda item: item[1][1] != ["coupleface"]
     ):
-        owners = ", ".join(methods)
+        owners = _worded(methods)
         metadata = {
             **entry.metadata,
             "help": f"({owners}) {entry.metadata['help']}",

@@ -13,6 +13,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from mfr_kit.data.face_set.faceset import FaceSet
 from mfr_kit.errors import KitError
+from mfr_kit.interrupts import serve_parent
 from mfr_kit.masks import library
 from mfr_kit.seeding import rng_for
 from mfr_kit.training.views import view_plan
@@ -183,12 +184,13 @@ def batches(dataset: StudentViews, plan: BatchPlan, workers: int, pin: bool = Fa
         batch_sampler=plan,
         num_workers=workers,
         collate_fn=dataset.collate,
-        worker_init_fn=_one_thread,
+        worker_init_fn=_begin_worker,
         pin_memory=pin,
         prefetch_factor=4 if workers else None,
     )
 
 
-def _one_thread(worker: int) -> None:
+def _begin_worker(worker: int) -> None:
+    serve_parent()
     cv2.setNumThreads(0)
     torch.set_num_threads(1)

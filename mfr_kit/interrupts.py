@@ -1,0 +1,91 @@
+"""Ctrl-C and SIGTERM: who can go on later finishes what is in hand, once; the second time all ends
+at once. Worker processes leave it to their parent, and go with it.
+"""
+
+import contextlib
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from types import FrameType
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+@dataclass
+class StopRequest:
+    """Whether one of the signals has come."""
+
+    asked: bool = False
+
+
+@contextlib.contextmanager
+def heeded(note: str) -> Iterator[StopRequest]:
+    """Let the first signal ask this block to stop, and the second one be what it was before.
+
+    Args:
+        note: printed when it is asked: what is finished first.
+    Yields:
+        What the block looks at; outside the main thread, which alone gets signals, nobody asks.
+    """
+    request = StopRequest()
+    if threading.current_thread() is not threading.main_thread():
+        yield request
+        return
+    before = {number: signal.getsignal(number) for number in SIGNALS}
+
+    def restore() -> None:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+    def ask(number: int, frame: FrameType | None) -> None:
+        request.asked = True
+        restore()
+        print(f"\n{note}; once more stops at once", file=sys.stderr, flush=True)
+
+    for number in SIGNALS:
+        signal.signal(number, ask)
+    try:
+        yield request
+    finally:
+        restore()
+
+
+@contextlib.contextmanager
+def unheard() -> Iterator[None]:
+    """Start worker processes in this block: they do not hear the signals from their first moment
+    on, before they can call `serve_parent`.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in SIGNALS}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def raise_on_term() -> None:
+    """Let SIGTERM end this process as Ctrl-C does: what is open is closed on the way out."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+
+
+def serve_parent() -> None:
+    """Call it first in a worker process: what a terminal or a scheduler sends to all processes of a
+    job is its parent's to answer; it ends when its parent does, however that ends.
+    """
+    for number in SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    assert parent is not None  # runs in workers only
+    parent.join()
+    os._exit(1)
