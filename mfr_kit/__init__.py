@@ -22,6 +22,8 @@ __all__ = [
     "export_onnx",
     "load_embedder",
     "losses",
+    "operating_point",
+    "operating_points",
     "put_mask",
     "tar_at_far",
     "to_tensor",

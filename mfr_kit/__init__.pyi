@@ -3,7 +3,6 @@
 from mfr_kit import losses as losses
 from mfr_kit.api import align as align
 from mfr_kit.api import check as check
-from mfr_kit.api import draw_face_set as draw_face_set
 from mfr_kit.api import evaluate as evaluate
 from mfr_kit.api import export_onnx as export_onnx
 from mfr_kit.api import load_embedder as load_embedder
@@ -13,6 +12,9 @@ from mfr_kit.api import to_tensor as to_tensor
 from mfr_kit.data.face_set.faceset import FaceSet as FaceSet
 from mfr_kit.errors import KitError as KitError
 from mfr_kit.errors import RuleError as RuleError
+from mfr_kit.masks.drawn_set import draw_face_set as draw_face_set
 from mfr_kit.masks.transform import MaskAugment as MaskAugment
+from mfr_kit.models.operating_points import operating_point as operating_point
+from mfr_kit.models.operating_points import operating_points as operating_points
 
 __version__: str

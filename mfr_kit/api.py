@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from mfr_kit.data.alignment.align_photo import AlignedFace
-    from mfr_kit.data.face_set.faceset import FaceSet
     from mfr_kit.evaluation.result import Evaluation
     from mfr_kit.evaluation.verification.arrays import TarAtFar
     from mfr_kit.models.embedders import Embedder
@@ -22,19 +21,22 @@ if TYPE_CHECKING:
     from mfr_kit.submission.rules import Row
 
 
-CLASSES = {
+ELSEWHERE = {
     "FaceSet": "mfr_kit.data.face_set.faceset",
     "KitError": "mfr_kit.errors",
     "MaskAugment": "mfr_kit.masks.transform",
     "RuleError": "mfr_kit.errors",
+    "draw_face_set": "mfr_kit.masks.drawn_set",
+    "operating_point": "mfr_kit.models.operating_points",
+    "operating_points": "mfr_kit.models.operating_points",
 }
 
 
 def __getattr__(name: str) -> Any:
     if name == "losses":
         return importlib.import_module("mfr_kit.losses")
-    if name in CLASSES:
-        return getattr(importlib.import_module(CLASSES[name]), name)
+    if name in ELSEWHERE:
+        return getattr(importlib.import_module(ELSEWHERE[name]), name)
     raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
 
 
@@ -239,6 +241,7 @@ def export_onnx(
     opset: int = 11,
     faces: "np.ndarray | None" = None,
     for_cpu: bool = False,
+    report: str | Path | None = None,
 ) -> "Exported":
     """Write a student as the ONNX file that challenge servers read, and compare it with torch.
 
@@ -249,9 +252,10 @@ def export_onnx(
         opset: 11 to 13.
         faces: (B, 112, 112, 3) uint8 RGB to compare on beside the made-up ones.
         for_cpu: write PReLU as sums, which onnxruntime runs faster on a CPU.
+        report: report.json of `kit.py evaluate` on this run: its thresholds go into the file.
     Returns:
-        `path`, `size_bytes`, `embedding_size`, `parity` (the largest cosine difference to torch by
-        what was compared), `counts` of the graph's nodes.
+        `path`, `size_bytes`, `embedding_size`, `parity` (largest cosine difference to torch by what
+        was compared), `counts` of the graph's nodes, `card`.
     Raises:
         KitError: no such run, a network that cannot be written, or a file that disagrees with
             torch; then nothing is written.
@@ -264,10 +268,10 @@ def export_onnx(
     """
     from mfr_kit.submission import export
 
-    path = None if out is None else Path(out)
+    path, measured = (None if given is None else Path(given) for given in (out, report))
     if isinstance(model, str | Path):
-        return export.export_run(Path(model), path, opset, faces, for_cpu)
-    return export.export_own(model, path, opset, faces, for_cpu)
+        return export.export_run(Path(model), path, opset, faces, for_cpu, report=measured)
+    return export.export_own(model, path, opset, faces, for_cpu, measured)
 
 
 def check(
@@ -295,26 +299,3 @@ def check(
     from mfr_kit.submission import check as checks
 
     return checks.check(Path(model), track, None if run is None else Path(run), latency)
-
-
-def draw_face_set(folder: str | Path, people: int = 8, photos: int = 4, seed: int = 0) -> "FaceSet":
-    """Make a face set of heads that the kit draws itself, to try things on without photographs.
-
-    Args:
-        folder: where the set is written; the very set that lies there already is taken as it is.
-        people: at least 2.
-        photos: of each person, at least 1.
-        seed: >= 0, of how the heads are turned.
-    Returns:
-        The set, people * photos unmasked faces.
-    Raises:
-        KitError: the folder holds something else already, or a number is too small.
-    Example:
-        >>> faces = mk.draw_face_set(tmp / "heads", people=2, photos=1)
-        >>> image, label = faces[1]
-        >>> image.shape, label, faces.identities.tolist()
-        ((112, 112, 3), 1, ['person-000', 'person-001'])
-    """
-    from mfr_kit.masks import drawn_set
-
-    return drawn_set.draw_face_set(folder, people, photos, seed)

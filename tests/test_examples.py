@@ -12,10 +12,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 import mfr_kit as mk
 from mfr_kit.data.images import encode
 from mfr_kit.masks import drawn_heads
+from mfr_kit.models.operating_points import META_POINTS
+from mfr_kit.models.preprocess import META_NORMALISATION
+from mfr_kit.submission import export
 from tests.test_api import need
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -58,8 +62,26 @@ def as_sources(notebook: Path) -> list[str]:
 
 
 @pytest.mark.parametrize("title", [title for title, blocks in SECTIONS.items() if blocks])
-def test_the_guide_holds(title, capfd):
+def test_the_guide_holds(title, place, capfd):
+    if '"deployed.onnx"' in "".join(SECTIONS[title]):
+        write_deployed(place / "deployed.onnx")
     run(SECTIONS[title], title)
+
+
+def write_deployed(path):
+    """Write a recogniser by colours, with a threshold that only the same face passes."""
+    point = {"protocol": "nonmask-nonmask", "far": 1e-4, "threshold": 0.99999, "tar": 0.5}
+    point |= {"low": 0.4, "high": 0.6, "false_accepts": 30, "genuine": 1000, "impostor": 300_000}
+    about = {"name": "set", "fingerprint": "f", "faces": 800, "people": 300}
+    text = json.dumps({"set": about, "mirrored": False, "points": [point]})
+    network = nn.Sequential(nn.Conv2d(3, 8, 28, stride=28), nn.Flatten())
+    export.export_module(network, path, {META_POINTS: text, META_NORMALISATION: "minus1_to_1"})
+
+
+def test_a_threshold_decides(place, capfd):
+    write_deployed(place / "deployed.onnx")
+    run(SECTIONS["Same person or not"], "Same person or not")
+    assert capfd.readouterr().out.splitlines()[-1] == "True False"
 
 
 def test_every_snippet_of_the_guide_is_run():
@@ -80,8 +102,6 @@ def test_the_loop_of_the_guide_is_the_script():
 
 
 def test_the_script_trains(place, capsys):
-    from torch import nn
-
     network = nn.Sequential(nn.Conv2d(3, 4, 28, stride=28), nn.Flatten())
     mk.export_onnx(network, "teacher.onnx")
     mk.draw_face_set("heads", people=6, photos=3)

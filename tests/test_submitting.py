@@ -1,5 +1,5 @@
-"""The commands of docs/guides/submitting.md are run as they stand there, from photographs and from
-an InsightFace .rec, to accepted zips.
+"""The commands of docs/guides/submitting.md and deploying.md are run as they stand there, from
+photographs and from an InsightFace .rec, to accepted zips and to files that carry thresholds.
 """
 
 import json
@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import mfr_kit as mk
 from mfr_kit import assets, cli
 from mfr_kit.data.face_set.faceset import FaceSet
 
@@ -25,8 +26,9 @@ def workplace(tmp_path_factory) -> Path:
     train.idx and property.
     """
     folder = tmp_path_factory.mktemp("submitter")
-    (folder / "holdout.txt").write_text("s5\ns6\n", encoding="utf-8")
-    for person in ("s1", "s2", "s3", "s4", "s5", "s6"):
+    people = [f"s{number}" for number in range(1, 13)]
+    (folder / "holdout.txt").write_text("\n".join(people[4:]), encoding="utf-8")
+    for person in people:
         (folder / "photos" / person).mkdir(parents=True)
         for take in (1, 2, 3, 4):
             shutil.copy(
@@ -79,3 +81,8 @@ def test_the_commands_lead_to_accepted_zips(workplace, monkeypatch, capfd):
     ).stat().st_size / 2
     rows = np.fromfile(workplace / "full.features.bin", "<i4", 4)
     assert rows[0] == len(FaceSet.open(workplace / "faces"))
+    # what is exported is deployed; drawn from so few people only a high rate can be claimed
+    run_commands("docs/guides/deploying.md", {**SHORTER, "evaluate": ["--far", "0.1"]}, capfd)
+    point = mk.operating_point(workplace / "runs/x/model.onnx", far=0.1)
+    assert point.set_name == "faces" and 0 < point.tar <= 1
+    assert "s5" not in (workplace / "runs/x/MODEL_CARD.md").read_text(encoding="utf-8")

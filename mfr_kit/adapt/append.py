@@ -20,6 +20,7 @@ from mfr_kit.models.onnx_models import onnx_file
 from mfr_kit.models.onnx_models.onnx_embedder import OnnxEmbedder
 from mfr_kit.models.onnx_models.runtime import open_session
 from mfr_kit.models.onnx_models.signature import read_signature
+from mfr_kit.models.operating_points import without_measurements
 from mfr_kit.models.torch_embedder import TorchEmbedder
 from mfr_kit.submission import export
 
@@ -53,7 +54,7 @@ def append(embedder: Embedder, adapter: Adapter, path: Path, metadata: dict[str,
     embed, size = _embed_of(embedder, recogniser), getattr(embedder, "batch", None)
     normalisation = getattr(embedder, "normalisation", "minus1_to_1")
     stored = {
-        **{item.key: item.value for item in recogniser.metadata_props},
+        **without_measurements({item.key: item.value for item in recogniser.metadata_props}),
         preprocess.META_NORMALISATION: normalisation,
         preprocess.META_VERSION: __version__,
         preprocess.META_EMBEDDING_SIZE: str(embedder.embedding_size),

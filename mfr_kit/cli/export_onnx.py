@@ -27,6 +27,7 @@ def export_onnx(options: ExportOptions) -> None:
         faces,
         for_cpu=options.runs_on == "cpu",
         device=options.device,
+        report=options.report,
     )
     for name, difference in done.parity.items():
         print(
@@ -46,6 +47,8 @@ def export_onnx(options: ExportOptions) -> None:
     print("embedding kept: the backbone's, before any projector")
     shape = f"(N, 3, 112, 112) in [-1, 1] -> (N, {done.embedding_size})"
     print(f"wrote {done.path}: {done.size_bytes / 2**20:.2f} MiB, {shape}, opset {options.opset}")
+    if done.card:
+        print(f"wrote {done.card}: the thresholds of {options.report}, which the file carries too")
     if options.edge:
         _edge(options, options.edge, done.path, done.size_bytes)
 

@@ -21,4 +21,6 @@ def make_submission(options: SubmissionOptions) -> None:
         written = done.features
         resumed = f", continued at row {written.resumed_at}" if written.resumed_at else ""
         print(f"wrote {written.path}: {written.rows} x {written.embedding_size} features{resumed}")
+    for note in done.notes:
+        print(f"note: {note}")
     print(f"wrote {done.path}: {', '.join(done.files)}")

@@ -44,6 +44,7 @@ class Recogniser:
             "name": self.label,
             "given": self.spec,
             "fingerprint": self.source.fingerprint,
+            "exported_from": getattr(self.source, "exported_from", None),
             "embedding_size": self.source.embedding_size,
             "lineage": self.source.lineage,
             "trained_people": count_trained(self.spec),

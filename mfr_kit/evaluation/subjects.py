@@ -47,7 +47,22 @@ class Subjects:
             "not_found": {name: missed.count(name) for name in (NONMASK, MASK)},
             "skipped": reasons,
             "sampled": self.sample,
+            "alignment": alignment_of(measured),
         }
+
+
+def alignment_of(faceset: FaceSet) -> dict:
+    """Say how the faces of a set were aligned, as far as the set says; a path stays out of it."""
+    options = faceset.about.get("options", {})
+    detector = {"detector": options["detector"]} if _is_word(options.get("detector")) else {}
+    kinds = {"aligned": bool, "alignment": str, "upright": bool, "mask_on": str}
+    return detector | {
+        name: options[name] for name, kind in kinds.items() if isinstance(options.get(name), kind)
+    }
+
+
+def _is_word(value: object) -> bool:
+    return isinstance(value, str) and value.isidentifier()
 
 
 def choose(

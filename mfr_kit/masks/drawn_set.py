@@ -31,6 +31,11 @@ def draw_face_set(
         The set, people * photos unmasked faces.
     Raises:
         KitError: the folder holds something else already, or a number is too small.
+    Example:
+        >>> faces = mk.draw_face_set(tmp / "heads", people=2, photos=1)
+        >>> image, label = faces[1]
+        >>> image.shape, label, faces.identities.tolist()
+        ((112, 112, 3), 1, ['person-000', 'person-001'])
     """
     folder = Path(folder)
     if people < 2 or photos < 1 or seed < 0:

@@ -22,6 +22,7 @@ META_VERSION = "mfr_kit.version"
 META_EMBEDDING_SIZE = "mfr_kit.embedding_size"
 META_FINGERPRINT = "mfr_kit.fingerprint"  # sha256 of the weights it was exported from
 META_OUTPUT = "mfr_kit.output"  # "backbone" or "projected"
+META_EDGE = "mfr_kit.edge"  # "float16" or "int8", of a file with rounded weights
 
 
 def input_of_network(network: Any) -> InputFormat:

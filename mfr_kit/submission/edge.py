@@ -24,6 +24,7 @@ from mfr_kit.evaluation.compare import evaluate_set
 from mfr_kit.evaluation.inputs.embed import embed_set
 from mfr_kit.models import preprocess
 from mfr_kit.models.embedders import load_embedder
+from mfr_kit.models.operating_points import without_measurements
 from mfr_kit.models.weights import load_run
 from mfr_kit.submission.export import INPUT, cosine_difference, export_graph
 from mfr_kit.submission.sources import open_source
@@ -31,7 +32,7 @@ from mfr_kit.submission.sources import open_source
 OPSET = 13  # the first whose DequantizeLinear takes a scale for each channel
 CALIBRATED, MEASURED = 128, 4096  # faces at most
 TAKES = (1, 8)  # photographs of each ORL person, where no faces are given
-METADATA = "mfr_kit.edge"
+METADATA = preprocess.META_EDGE
 
 
 @dataclass(frozen=True)
@@ -81,7 +82,8 @@ def export_edge(run_folder: Path, model: Path, kind: str, faces: Path | None = N
     """
     calibration, measured, faceset = _halves(faces)
     proto, _ = export_graph(load_run(run_folder).model, OPSET)
-    stored = {item.key: item.value for item in onnx.load(str(model)).metadata_props}
+    proto_props = onnx.load(str(model)).metadata_props
+    stored = without_measurements({item.key: item.value for item in proto_props})
     path = model.with_suffix(f".{kind}.onnx")
     with (
         files.attributed_to(path),

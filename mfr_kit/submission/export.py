@@ -7,7 +7,7 @@ import io
 import json
 import sys
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +25,7 @@ from mfr_kit.models.sanity import ConstantCheck, refuse_broken
 from mfr_kit.models.weights import load_run
 from mfr_kit.paths import check_output, refuse_other
 from mfr_kit.providers import Provider
-from mfr_kit.submission import graph_passes
+from mfr_kit.submission import card, graph_passes
 
 IR_VERSION = 6  # what opset 11 came with; every onnxruntime since 1.0 reads it
 OPSETS = range(11, 14)  # torch's exporter and onnxruntime 1.6 have these in common
@@ -36,7 +36,7 @@ INPUT, OUTPUT, BATCH = "input", "embedding", "N"
 @dataclass(frozen=True)
 class Exported:
     """What an export did: `parity` is the largest cosine difference by name of what was
-    compared, `counts` are of `graph_passes.simplify`.
+    compared, `counts` are of `graph_passes.simplify`, `card` is the model card beside the file.
     """
 
     path: Path
@@ -44,6 +44,7 @@ class Exported:
     embedding_size: int
     parity: dict[str, float]
     counts: dict[str, int]
+    card: Path | None = None
 
 
 def export_run(
@@ -53,6 +54,7 @@ def export_run(
     faces: np.ndarray | None = None,
     for_cpu: bool = False,
     device: str = "cpu",
+    report: Path | None = None,
 ) -> Exported:
     """Export the student of a run folder.
 
@@ -63,9 +65,11 @@ def export_run(
         faces: (B, 112, 112, 3) uint8 RGB to compare on beside the made-up ones.
         for_cpu: see `export_graph`.
         device: see `compare`.
+        report: report.json of `kit.py evaluate` on this run: its thresholds go into the file, and
+            a `MODEL_CARD.md` beside it.
     Raises:
-        KitError: no such run, a network that cannot be written, a device that is not there, or a
-            file that disagrees with torch.
+        KitError: no such run, a network that cannot be written, a device that is not there, a
+            report of another model, or a file that disagrees with torch.
     """
     run = load_run(run_folder)
     folder = run.path.parent
@@ -73,6 +77,7 @@ def export_run(
     path = out or folder / "model.onnx"
     refuse_other(path, ".onnx", "--out")
     check_output(path, "file", "--out")
+    card.check_card(path, report)
     metadata = {
         **trained_people.to_metadata(groups),
         preprocess.META_NORMALISATION: "minus1_to_1",
@@ -80,8 +85,12 @@ def export_run(
         preprocess.META_FINGERPRINT: run.fingerprint,
         # a run's weights are the backbone's; a projector stays behind in training
         preprocess.META_OUTPUT: "backbone",
+        **({} if report is None else card.to_metadata(report, run)),
     }
-    return export_module(run.model, path, metadata, opset, faces, for_cpu, device)
+    done = export_module(run.model, path, metadata, opset, faces, for_cpu, device)
+    if report is None:
+        return done
+    return replace(done, card=card.write_card(path))
 
 
 def export_own(
@@ -90,15 +99,22 @@ def export_own(
     opset: int = 11,
     faces: np.ndarray | None = None,
     for_cpu: bool = False,
+    report: Path | None = None,
 ) -> Exported:
     """Export a network that no run of ours trained: nothing is known of its lineage.
 
     Raises:
-        KitError: no network, no file named to write, or what `export_module` raises.
+        KitError: no network, no file named to write, a report (which is of a run), or what
+            `export_module` raises.
     """
     if not isinstance(model, nn.Module):
         raise KitError(
             f"a model to export is a run folder or a torch.nn.Module, not {type(model).__name__}"
+        )
+    if report is not None:
+        raise KitError(
+            f"report {report}: a report goes with a run folder, whose weights it names; a network "
+            "of your own has no fingerprint to compare"
         )
     if out is None:
         raise KitError("out is missing: name the .onnx file to write")

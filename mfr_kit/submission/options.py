@@ -43,12 +43,23 @@ class ExportOptions:
         choices=lambda: ["gpu", "cpu"],
     )
     device: str = like(RecogniserOptions, "device", section="")
+    report: Path | None = option(
+        None,
+        help="report.json of `kit.py evaluate` on this run: its thresholds and a model card go "
+        "into the file, and MODEL_CARD.md beside it.",
+        affects="place",
+    )
     edge: str | None = option(
         None,
         help="Write a smaller file beside it too, and measure its cost on --faces (default: "
         "the ORL faces).",
         choices=lambda: ["float16", "int8"],
     )
+
+
+@options_class
+class CardOptions:
+    model: Path = option(help="The .onnx file.", affects="place", argument=True)
 
 
 @options_class

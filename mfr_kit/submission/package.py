@@ -15,7 +15,8 @@ from mfr_kit.models import weights
 from mfr_kit.models.embedders import load_embedder
 from mfr_kit.paths import check_output
 from mfr_kit.records import read_json
-from mfr_kit.submission import check, tracks
+from mfr_kit.submission import card, check, tracks
+from mfr_kit.submission.card_text import licences
 from mfr_kit.submission.checks.lineage import stored
 from mfr_kit.submission.embeddings import Written, write_features
 from mfr_kit.submission.options import FORMATS, SubmissionOptions
@@ -31,11 +32,12 @@ VERSIONS = ("torch", "onnx", "onnxruntime", "numpy")
 
 @dataclasses.dataclass(frozen=True)
 class Packed:
-    """A finished submission."""
+    """A finished submission; `notes` say what of it was left out."""
 
     path: Path
     files: list[str]
     features: Written | None
+    notes: list[str] = dataclasses.field(default_factory=list)
 
 
 def make_submission(options: SubmissionOptions) -> Packed:
@@ -65,13 +67,13 @@ def make_submission(options: SubmissionOptions) -> Packed:
         written.path if written else None,
         options.detector,
     )
-    files = registry.get(PACKAGES, track.package).files(request) | _rerun(
-        options.run, track.name, options.out.name
-    )
+    plugin = registry.get(PACKAGES, track.package)
+    cards, notes = _card(options.model, track.title if plugin.MODEL is None else None)
+    files = plugin.files(request) | _rerun(options.run, track.name, options.out.name) | cards
     manifest = _manifest(subject, rows, files, written) | {"evaluation": _report(options.report)}
     text = json.dumps(manifest, indent=2, sort_keys=True) + "\n"
     write_zip(options.out, {**files, MANIFEST: text.encode()})
-    return Packed(options.out, sorted([*files, MANIFEST]), written)
+    return Packed(options.out, sorted([*files, MANIFEST]), written, notes)
 
 
 def write_zip(out: Path, contents: dict[str, Path | bytes]) -> None:
@@ -118,6 +120,18 @@ def _rerun(run: Path | None, track: str, name: str) -> dict[str, Path | bytes]:
     return {**found, "rerun/COMMANDS.txt": ("\n".join(commands) + "\n").encode()}
 
 
+def _card(model: Path, takes_none: str | None) -> tuple[dict[str, Path | bytes], list[str]]:
+    """The model's card by its name in the zip, and what to say where it has to stay behind: with
+    `takes_none`, the title of a track that is sent no model.
+    """
+    found = card.find_card(model)
+    if found is None:
+        return {}, []
+    if takes_none is not None:
+        return {}, [f"{card.CARD} is not packed: {takes_none} is sent features, not the model"]
+    return {card.CARD: found}, []
+
+
 def _report(path: Path | None) -> dict | None:
     if path is None:
         return None
@@ -155,21 +169,6 @@ def _manifest(
         "lineage": record,
         "licences": licences(record),
     }
-
-
-def licences(lineage: dict | None) -> list[str]:
-    """Say under whose terms the package stands, as far as the kit knows."""
-    notes = ["MFR Kit: Apache-2.0"]
-    for part in ("teacher", "initial_weights"):
-        name = ((lineage or {}).get(part) or {}).get("name")
-        if name:
-            known = assets.ASSETS[name].licence if name in assets.ASSETS else "not known to the kit"
-            notes.append(f"{part.replace('_', ' ')} {name}: {known}")
-    sets = (lineage or {}).get("training_sets", [])
-    return notes + [
-        f"training set {entry['name']}: its own terms, which the kit does not know"
-        for entry in sets
-    ]
 
 
 def _lasting(row: Row) -> dict:

@@ -66,6 +66,10 @@ class OnnxEmbedder:
         self.fingerprint = _fingerprint(path, self.signature)
         self.output = self.signature.output if self.signature.others else None
         self.lineage = lineage or _lineage(path, meta.get(preprocess.META_LINEAGE))
+        # the sha256 of the weights that this file holds unrounded; None where it does not say
+        self.exported_from = (
+            None if preprocess.META_EDGE in meta else meta.get(preprocess.META_FINGERPRINT)
+        )
         if output is not None and output != self.signature.output:
             say_once(
                 f"{path} has one output, '{printable(self.signature.output)}': --output {output} "
