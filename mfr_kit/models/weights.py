@@ -148,21 +148,39 @@ def backbone_in(states: Mapping[str, Mapping[str, Tensor]], where: str) -> tuple
     Raises:
         KitError: no backbone has these keys, or one does and its shapes differ.
     """
-    layouts = {}
+    layouts, named = {}, []
     for name in registry.names(BACKBONES):
         with torch.device("meta"):
-            own = layouts[name] = build_backbone(name).state_dict()
-        fits = weights_fit.find(states, own)
-        if not fits:
-            continue
-        default = registry.get(BACKBONES, name).EMBEDDING_SIZE
-        last = next(key for key in reversed(own) if own[key].ndim and own[key].shape[0] == default)
-        _, state, prefix, _ = fits[0]
-        size = len(state[prefix + last]) if state[prefix + last].ndim else default
+            layouts[name] = build_backbone(name).state_dict()
+        fits = weights_fit.find(states, layouts[name])
+        if fits:
+            _, state, prefix, _ = fits[0]
+            named.append((_misfits(state, prefix, name, layouts[name]), name, fits[0]))
+    if named:  # backbones that differ in their widths alone have the same names
+        _, name, (_, state, prefix, _) = min(named, key=lambda candidate: candidate[0])
+        size = _size_in(state, prefix, name, layouts[name])
         model = build_backbone(name, size)
         model.load_state_dict(weights_fit.match(states, model.state_dict(), where, name))
         return model.eval(), size
     raise KitError(weights_fit.describe_stranger(states, layouts, where))
+
+
+def _size_in(state: Mapping[str, Tensor], prefix: str, name: str, own: Mapping[str, Tensor]) -> int:
+    """Read the embedding size off the last layer of a file that has a backbone's names."""
+    default = registry.get(BACKBONES, name).EMBEDDING_SIZE
+    last = next(
+        key for key in reversed(list(own)) if own[key].ndim and own[key].shape[0] == default
+    )
+    return len(state[prefix + last]) if state[prefix + last].ndim else default
+
+
+def _misfits(state: Mapping[str, Tensor], prefix: str, name: str, own: Mapping[str, Tensor]) -> int:
+    """Count the tensors of a file that have a backbone's names and not its shapes."""
+    size = _size_in(state, prefix, name, own)
+    with torch.device("meta"):
+        there = build_backbone(name, size).state_dict()
+    keys = [key for key in there if prefix + key in state]
+    return sum(state[prefix + key].shape != there[key].shape for key in keys)
 
 
 def save_student(path: Path, state: Mapping[str, Tensor], projector: Tensor | None = None) -> None:

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from mfr_kit.errors import KitError
+from mfr_kit.models.packed_layers import quiet_reading, unpack
 from mfr_kit.models.safetensors import read_safetensors
 from mfr_kit.registry import near_path
 
@@ -42,7 +43,8 @@ def read_file(path: Path, advice: str = "") -> Any:
             raise KitError(
                 f"{path} is TorchScript, a compiled program, no weights: where it was made, {SAVE}"
             )
-        return torch.load(path, map_location="cpu", weights_only=True)
+        with quiet_reading():
+            return torch.load(path, map_location="cpu", weights_only=True)
     except KitError as error:
         raise KitError(f"{error}{advice}") from None
     except FileNotFoundError:
@@ -100,7 +102,8 @@ def read_states(path: Path) -> dict[str, State]:
     """Read every dict of tensors in a file, by the name of its entry (`state_dict`, `model`, ...),
     `WHOLE` where there is none.
 
-    Floats of any precision become float32.
+    Floats of any precision become float32, and so do the int8 linear layers of torch's dynamic
+    quantisation.
 
     Raises:
         KitError: unreadable, without tensors by name, or with tensors that are no plain numbers or
@@ -112,13 +115,13 @@ def read_states(path: Path) -> dict[str, State]:
 def states_in(content: Any, where: str) -> dict[str, State]:
     """Find every dict of tensors in what `read_file` returned; see `read_states`."""
     found: dict[str, State] = {}
-    _collect(content, WHOLE, DEPTH, found)
+    _collect(content, WHOLE, DEPTH, found, where)
     if not found:
         raise KitError(f"{where} holds no state dict (tensors by name): {_instead(content)}{SAVE}")
     return {name: _plain(state, where) for name, state in found.items()}
 
 
-def _collect(content: Any, name: str, depth: int, found: dict[str, State]) -> None:
+def _collect(content: Any, name: str, depth: int, found: dict[str, State], where: str) -> None:
     """Add the dicts of tensors below `content`; loose tensors count only where no dict of
     tensors lies beside them.
     """
@@ -127,12 +130,12 @@ def _collect(content: Any, name: str, depth: int, found: dict[str, State]) -> No
     before = len(found)
     for key, value in content.items():
         if isinstance(key, str) and isinstance(value, Mapping):
-            _collect(value, f"{name}/{key}" if name else key, depth - 1, found)
+            _collect(value, f"{name}/{key}" if name else key, depth - 1, found, where)
     if len(found) > before:
         return
     tensors = {
         key: value
-        for key, value in content.items()
+        for key, value in unpack(content, where).items()
         if isinstance(key, str) and isinstance(value, Tensor)
     }
     if tensors:

@@ -63,11 +63,12 @@ def settle(model):
 
 
 def one_of_each_family():
-    """The backbones, of those that differ only in depth the shallowest: iresnet18 stands for
-    iresnet200.
+    """The backbones, of those that differ only in depth or width the smallest: iresnet18 stands
+    for iresnet200, edgeface-s for edgeface-xxs.
     """
     families = {}
     for name in registry.names(weights.BACKBONES):
-        family = name.rstrip("0123456789") if name.startswith("iresnet") else name
+        family = name.partition("-")[0]
+        family = family.rstrip("0123456789") if family.startswith("iresnet") else family
         families.setdefault(family, []).append(name)
     return [min(names, key=lambda name: (len(name), name)) for names in families.values()]

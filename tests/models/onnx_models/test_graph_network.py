@@ -182,7 +182,9 @@ def test_numbers_made_of_shapes_meet_the_image_on_its_device():
     assert network(torch.from_numpy(x).to("meta")).device.type == "meta"
 
 
-@pytest.mark.parametrize("name", ["iresnet18", "mobilefacenet", "mobilenetv2", "sface"])
+@pytest.mark.parametrize(
+    "name", ["edgeface-xxs", "iresnet18", "mobilefacenet", "mobilenetv2", "sface"]
+)
 @pytest.mark.parametrize("for_cpu", [False, True])
 def test_our_exports_come_back(name, for_cpu):
     torch.manual_seed(0)
