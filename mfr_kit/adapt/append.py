@@ -16,6 +16,7 @@ from mfr_kit.adapt.adapter import SLOPE, Adapter
 from mfr_kit.errors import KitError
 from mfr_kit.models import preprocess
 from mfr_kit.models.embedders import Embedder
+from mfr_kit.models.input_format import USUAL
 from mfr_kit.models.onnx_models import onnx_file
 from mfr_kit.models.onnx_models.onnx_embedder import OnnxEmbedder
 from mfr_kit.models.onnx_models.runtime import open_session
@@ -52,7 +53,7 @@ def append(embedder: Embedder, adapter: Adapter, path: Path, metadata: dict[str,
     """
     recogniser = graph_of(embedder)
     embed, size = _embed_of(embedder, recogniser), getattr(embedder, "batch", None)
-    normalisation = getattr(embedder, "normalisation", "minus1_to_1")
+    normalisation = getattr(embedder, "normalisation", USUAL)
     stored = {
         **without_measurements({item.key: item.value for item in recogniser.metadata_props}),
         preprocess.META_NORMALISATION: normalisation,
@@ -226,10 +227,8 @@ def _embed_of(embedder: Embedder, graph: onnx.ModelProto) -> Embed:
             f"the export of {embedder.name} disagrees with torch, cosine differences {parity}; "
             "nothing was written"
         )
-    session = open_session(data)
-    return lambda faces: session.run(
-        None, {export.INPUT: preprocess.to_input(faces, "minus1_to_1")}
-    )[0]
+    session, form = open_session(data), preprocess.input_of_network(embedder.model)
+    return lambda faces: session.run(None, {export.INPUT: preprocess.to_input(faces, form)})[0]
 
 
 def _image(graph: onnx.GraphProto) -> onnx.ValueInfoProto:

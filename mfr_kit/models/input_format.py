@@ -64,6 +64,18 @@ class InputFormat:
         return set(self.mean) == {0.0} and set(self.std) == {1.0}
 
     @property
+    def numbers(self) -> tuple[float, float] | None:
+        """Mean and std where all channels share them, else None."""
+        if len(set(self.mean)) == len(set(self.std)) == 1:
+            return self.mean[0], self.std[0]
+        return None
+
+    @property
+    def rgb_numbers(self) -> tuple[float, float] | None:
+        """Mean and std where they say it all: the channels share them and are RGB."""
+        return self.numbers if self.order == "rgb" else None
+
+    @property
     def range(self) -> tuple[float, float]:
         """The least and the largest number that a network can get."""
         pairs = list(zip(self.mean, self.std, strict=True))

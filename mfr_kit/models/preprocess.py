@@ -26,10 +26,18 @@ META_EDGE = "mfr_kit.edge"  # "float16" or "int8", of a file with rounded weight
 
 
 def input_of_network(network: Any) -> InputFormat:
-    """Say what a torch network takes: its attribute `normalisation`, a text that `parse` reads,
-    which whoever builds it from somebody's file sets; the kit's own have none and take `USUAL`.
+    """Say what a torch network takes: its attribute `normalisation`, a text that `parse` reads;
+    one without it takes `USUAL`.
     """
     return parse(getattr(network, "normalisation", USUAL))
+
+
+def mark_input(network: Any, form: InputFormat) -> None:
+    """Let a network say what it takes, wherever it goes from here: into training, validation,
+    weights files and exports. Whoever builds one from somebody's file calls it.
+    """
+    if form.text != USUAL or hasattr(network, "normalisation"):
+        network.normalisation = form.text
 
 
 def to_tensor(

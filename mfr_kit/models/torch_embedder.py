@@ -67,7 +67,7 @@ class TorchEmbedder:
             model, self.embedding_size = weights.backbone_in(read_states(path), str(path))
             self.name, self.fingerprint, self.lineage = path.stem, weights.sha256_of(path), None
             if normalisation is not None and not hasattr(model, "normalisation"):
-                model.normalisation = normalisation  # type: ignore[assignment]  # text, no tensor
+                preprocess.mark_input(model, input_format.parse(normalisation))
         self.normalisation = preprocess.input_of_network(model).text
         self._put(model, device, precision)
 

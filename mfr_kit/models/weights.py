@@ -19,6 +19,8 @@ from mfr_kit import files, registry
 from mfr_kit.errors import KitError
 from mfr_kit.files import sha256_of, write_text  # noqa: F401 (part of what a run folder needs)
 from mfr_kit.models import weights_fit
+from mfr_kit.models.input_format import USUAL, InputFormat, parse
+from mfr_kit.models.preprocess import mark_input
 from mfr_kit.models.run_files import (  # noqa: F401 (part of what a run folder needs)
     ADVICE,
     BACKBONES,
@@ -36,6 +38,8 @@ from mfr_kit.models.run_files import (  # noqa: F401 (part of what a run folder 
 from mfr_kit.models.spec import ADAPTED
 from mfr_kit.models.weights_file import read_file, read_state, states_in  # noqa: F401
 from mfr_kit.models.weights_fit import load_state, refuse_misfit  # noqa: F401
+
+FORMAT = "normalisation"  # in a weights file: what its student takes, where that is not the usual
 
 
 @dataclass(frozen=True)
@@ -122,6 +126,7 @@ def load_run(path: Path | str) -> Run:
     state = weights_fit.match(states_in(content, str(file)), own, str(file), config["student"])
     model = build_backbone(*network)
     model.load_state_dict(state)
+    mark_input(model, _format_in(content, str(file)))
     projector = content.get("projector")
     if projector is not None and not (
         isinstance(projector, Tensor) and projector.ndim == 2 and projector.shape[1] == network[1]
@@ -183,13 +188,35 @@ def _misfits(state: Mapping[str, Tensor], prefix: str, name: str, own: Mapping[s
     return sum(state[prefix + key].shape != there[key].shape for key in keys)
 
 
-def save_student(path: Path, state: Mapping[str, Tensor], projector: Tensor | None = None) -> None:
-    """Write a student's weights the way `load_run` reads them, on the CPU and free of views."""
+def _format_in(content: Any, where: str) -> InputFormat:
+    """What the student of a weights file takes; the usual where it says nothing."""
+    text = content.get(FORMAT, USUAL) if isinstance(content, dict) else USUAL
+    if not isinstance(text, str):
+        raise KitError(f"{where}: its '{FORMAT}' is no text; {ADVICE}")
+    return parse(text, f"'{FORMAT}' in {where}:")
+
+
+def save_student(
+    path: Path,
+    state: Mapping[str, Tensor],
+    projector: Tensor | None = None,
+    form: InputFormat | None = None,
+) -> None:
+    """Write a student's weights the way `load_run` reads them, on the CPU and free of views.
+
+    Args:
+        path: of the file.
+        state: of the student.
+        projector: see `Run`.
+        form: what the student takes; None for the usual.
+    """
+    said = {} if form is None or form.text == USUAL else {FORMAT: form.text}
     save(
         path,
         {
             "state_dict": {key: value.detach().cpu().clone() for key, value in state.items()},
             "projector": projector,
+            **said,
         },
     )
 

@@ -81,7 +81,9 @@ def export_edge(run_folder: Path, model: Path, kind: str, faces: Path | None = N
             finite; nothing is written.
     """
     calibration, measured, faceset = _halves(faces)
-    proto, _ = export_graph(load_run(run_folder).model, OPSET)
+    network = load_run(run_folder).model
+    proto, _ = export_graph(network, OPSET)
+    form = preprocess.input_of_network(network)
     proto_props = onnx.load(str(model)).metadata_props
     stored = without_measurements({item.key: item.value for item in proto_props})
     path = model.with_suffix(f".{kind}.onnx")
@@ -93,7 +95,7 @@ def export_edge(run_folder: Path, model: Path, kind: str, faces: Path | None = N
         made = (
             _float16(proto)
             if kind == "float16"
-            else _int8(proto, preprocess.to_input(calibration, "minus1_to_1"), part)
+            else _int8(proto, preprocess.to_input(calibration, form), part)
         )
         helper.set_model_props(made, dict(sorted({**stored, METADATA: kind}.items())))
         part.write_bytes(made.SerializeToString(deterministic=True))

@@ -80,7 +80,7 @@ def export_run(
     card.check_card(path, report)
     metadata = {
         **trained_people.to_metadata(groups),
-        preprocess.META_NORMALISATION: "minus1_to_1",
+        preprocess.META_NORMALISATION: preprocess.input_of_network(run.model).text,
         preprocess.META_LINEAGE: json.dumps(run.lineage, sort_keys=True),
         preprocess.META_FINGERPRINT: run.fingerprint,
         # a run's weights are the backbone's; a projector stays behind in training
@@ -120,7 +120,7 @@ def export_own(
         raise KitError("out is missing: name the .onnx file to write")
     refuse_other(out, ".onnx", "--out")
     check_output(out, "file", "--out")
-    metadata = {preprocess.META_NORMALISATION: "minus1_to_1"}
+    metadata = {preprocess.META_NORMALISATION: preprocess.input_of_network(model).text}
     return export_module(model, out, metadata, opset, faces, for_cpu)
 
 
@@ -133,8 +133,8 @@ def export_module(
     for_cpu: bool = False,
     device: str = "cpu",
 ) -> Exported:
-    """Export a network (B, 3, 112, 112) in [-1, 1] -> (B, D) as one float32 file with a free batch
-    dimension.
+    """Export a network (B, 3, 112, 112) -> (B, D) as one float32 file with a free batch dimension;
+    it takes [-1, 1] unless it says another (`preprocess.mark_input`).
 
     Args:
         model: put into eval mode here.
@@ -181,7 +181,7 @@ def export_graph(
     """Trace and simplify a network in eval mode, without comparing or writing it.
 
     Args:
-        model: (B, 3, 112, 112) in [-1, 1] -> (B, D).
+        model: (B, 3, 112, 112) -> (B, D).
         opset: 11 to 13.
         for_cpu: write PReLU as onnx_models/prelu.py does: fast on a CPU, four kernels instead of
             one on a GPU.
@@ -201,8 +201,8 @@ def compare(
     faces: np.ndarray | None = None,
     device: str = "cpu",
 ) -> dict[str, float]:
-    """Measure 1 - cosine between torch and an ONNX file that takes [-1, 1], the largest over the
-    faces of each kind.
+    """Measure 1 - cosine between torch and its ONNX file, fed what the network says that it takes,
+    the largest over the faces of each kind.
 
     Args:
         model: in eval mode, on the CPU.
@@ -228,9 +228,9 @@ def compare(
     }
     if faces is not None:
         inputs["faces"] = faces
-    result = {}
+    result, form = {}, preprocess.input_of_network(model)
     for name, batch in inputs.items():
-        planes = preprocess.to_tensor(batch)
+        planes = preprocess.to_tensor(batch, form)
         with torch.inference_mode(), placement.products_in("float32", place.type):
             wanted = network(planes.to(place)).cpu().numpy()
         found = session.run(None, {session.get_inputs()[0].name: planes.numpy()})[0]

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from mfr_kit.models.input_format import USUAL, is_description, parse
 from mfr_kit.models.onnx_models.runtime import metadata_of, open_session, run
 from mfr_kit.models.onnx_models.signature import FLOATS
 from mfr_kit.models.preprocess import META_NORMALISATION
@@ -36,12 +37,12 @@ def single_image_ms(model: Path | bytes, threads: int = 0, runs: int = RUNS) -> 
     entry = session.get_inputs()[0]
     shape = [size if isinstance(size, int) and size > 0 else 1 for size in entry.shape]
     planes = np.random.Generator(np.random.PCG64(0)).uniform(-1, 1, shape).astype(np.float32)
-    if metadata_of(session, "the model").get(META_NORMALISATION) == "raw_0_255":
-        planes = (
-            (planes + 1) * 127.5
-            # in another range than its own a network takes another time: activations are all of one
-            # sign
-        )
+    stored = metadata_of(session, "the model").get(META_NORMALISATION, USUAL)
+    if stored != USUAL and is_description(stored):
+        # in another range than its own a network takes another time: activations are all of one
+        # sign
+        least, most = parse(stored).range
+        planes = (planes + 1) * ((most - least) / 2) + least
     feeds = {entry.name: planes.astype(FLOATS[entry.type], copy=False)}
     times = []
     for _ in range(WARM_UP + runs):

@@ -55,6 +55,8 @@ class Track:
     sources: list[str]
     notes: list[str] = field(default_factory=list)
     features: str | None = None
+    # our own code feeds the model, so that nothing of its input has to be guessed
+    fed_by_kit: bool = False
     # text put beside the model; {mean} and {std} are filled in
     side_files: dict[str, str] = field(default_factory=dict)
     limits: Limits = field(default_factory=Limits)
@@ -99,7 +101,8 @@ def _checked(cls: type, values: dict, where: str):
     for key, value in values.items():
         if key not in fields:
             raise KitError(f"{where}: {unknown('key', key, sorted(fields))}")
-        if isinstance(value, bool) or not isinstance(value, _kinds(fields[key].type)):
+        kinds = _kinds(fields[key].type)
+        if isinstance(value, bool) != (kinds == (bool,)) or not isinstance(value, kinds):
             raise KitError(f"{where}: key '{key}' should be {fields[key].type}, found {value!r}")
     required = [
         name

@@ -14,6 +14,7 @@ from mfr_kit import options as flags
 from mfr_kit.errors import KitError
 from mfr_kit.models import trained_people, weights
 from mfr_kit.models.lineage import trained_on
+from mfr_kit.models.preprocess import input_of_network
 from mfr_kit.models.run_files import ADVICE
 from mfr_kit.option_names import under_current_names
 from mfr_kit.records import check
@@ -57,7 +58,8 @@ def average(options: AverageOptions) -> Path:
         config["weight_share"] = options.weight_share
         files.write_text(folder / weights.CONFIG, weights.to_toml(config))
         trained_people.unite([run.path.parent for run in runs], folder)
-        weights.save_student(folder / weights.STUDENT, mean)
+        form = input_of_network(runs[0].model)
+        weights.save_student(folder / weights.STUDENT, mean, form=form)
     return options.out / weights.STUDENT
 
 
@@ -78,6 +80,11 @@ def check_runs(runs: list[weights.Run]) -> None:
                 f"runs can be averaged if they have one --{name.replace('_', '-')}, found "
                 f"{', '.join(map(str, sorted(found)))}"
             )
+    forms = {input_of_network(run.model).text for run in runs}
+    if len(forms) != 1:
+        raise KitError(
+            f"runs can be averaged if their students take one input, found {', '.join(forms)}"
+        )
 
 
 def _mean(values: list[torch.Tensor]) -> torch.Tensor:

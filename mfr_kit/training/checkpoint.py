@@ -12,6 +12,8 @@ from torch import Tensor, nn
 
 from mfr_kit.errors import KitError
 from mfr_kit.models import weights
+from mfr_kit.models.input_format import USUAL
+from mfr_kit.models.preprocess import input_of_network
 from mfr_kit.training.checkpoint_check import mismatch
 from mfr_kit.training.scaling import no_scaler
 from mfr_kit.training.settings import Course, Division
@@ -52,7 +54,8 @@ def content_of(
     content |= {name: getattr(state, name) for name in ("initial", "average", "step", "best")}
     content |= {"world_size": division.world, "batch_size": division.batch_size}
     content["torch_rng"] = torch.get_rng_state()
-    return content
+    form = input_of_network(state.student)
+    return content if form.text == USUAL else content | {weights.FORMAT: form.text}
 
 
 def save(folder: Path, content: dict[str, Any]) -> None:

@@ -13,9 +13,11 @@ from mfr_kit import assets, registry
 from mfr_kit.errors import KitError
 from mfr_kit.models import weights, weights_fit
 from mfr_kit.models.embedders import Embedder, load_embedder
+from mfr_kit.models.input_format import USUAL, InputFormat, parse
 from mfr_kit.models.lineage import UNKNOWN, ancestor
+from mfr_kit.models.preprocess import input_of_network, mark_input
 from mfr_kit.models.run_files import is_of_run
-from mfr_kit.models.spec import ASSET_NORMALISATION, parse_spec
+from mfr_kit.models.spec import ASSET_NORMALISATION, ModelSpec, parse_spec
 from mfr_kit.models.weights_file import read_states
 from mfr_kit.seeding import rng_for
 from mfr_kit.training import optimise
@@ -70,11 +72,12 @@ def make_student(
     student = weights.build_backbone(spec.backbone, size, spec.width)
     if spec.init == "random":
         return student, size, None
-    states, parent = (
+    states, parent, form = (
         _teachers_weights(spec.backbone, teacher, place)
         if spec.init == "teacher"
-        else _weights_of(Path(_place_of(spec.init, "--init")))
+        else _weights_of(_single(spec.init, "--init"))
     )
+    mark_input(student, form)
     where, kind = f"--init {spec.init}", type(student).__name__
     student.load_state_dict(weights_fit.match(states, student.state_dict(), where, kind))
     return student, size, parent
@@ -87,42 +90,51 @@ def put(network: nn.Module, device: torch.device, channels_last: bool) -> nn.Mod
     return network.to(device, **form)
 
 
-def _place_of(text: str, flag: str) -> str:
+def _single(text: str, flag: str) -> ModelSpec:
     spec = parse_spec(text)
     if spec is None:
         raise KitError(
             f"{flag}: an ensemble has no weights of its own; name one of its models with --init"
         )
-    return spec.place
+    return spec
 
 
-def _teachers_weights(backbone: str, teacher: Embedder, given: str) -> tuple[States, dict]:
-    place = _place_of(given, "--init teacher")
-    path = Path(place)
-    if place not in ASSET_NORMALISATION and path.suffix.lower() != ".onnx":
-        return _weights_of(path)
+def _teachers_weights(
+    backbone: str, teacher: Embedder, given: str
+) -> tuple[States, dict, InputFormat]:
+    spec = _single(given, "--init teacher")
+    path = Path(spec.place)
+    if spec.place not in ASSET_NORMALISATION and path.suffix.lower() != ".onnx":
+        states, parent, _ = _weights_of(spec)
+        return states, parent, parse(getattr(teacher, "normalisation", USUAL))
     module = registry.get(weights.BACKBONES, backbone)
     if not hasattr(module, "state_from_onnx"):
         raise KitError(
             f"--init teacher: a {backbone} cannot take the weights of the ONNX file {given}; "
             "use --init random, or `kit.py adapt` to put an adapter behind it"
         )
-    file = assets.path(place) if place in ASSET_NORMALISATION else path
-    return {"": module.state_from_onnx(file)}, describe(teacher)
+    file = assets.path(spec.place) if spec.place in ASSET_NORMALISATION else path
+    return {"": module.state_from_onnx(file)}, describe(teacher), parse(USUAL)
 
 
-def _weights_of(path: Path) -> tuple[States, dict]:
+def _weights_of(spec: ModelSpec) -> tuple[States, dict, InputFormat]:
+    """The tensors of a weights file, their lineage entry, and what a network with them takes."""
+    path = Path(spec.place)
     if is_of_run(path):
         run = weights.load_run(path)
-        return {"": run.model.state_dict()}, ancestor(run.name, run.fingerprint, run.lineage)
+        form = input_of_network(run.model)
+        if spec.normalisation not in (None, form.text):
+            raise KitError(f"--init {path} takes {form.text}: leave ':{spec.normalisation}' out")
+        return (
+            {"": run.model.state_dict()},
+            ancestor(run.name, run.fingerprint, run.lineage),
+            form,
+        )
     if not path.exists():
         guess = registry.near_path(path, ["random", "teacher"])
         raise KitError(f"--init {path}: no such weights file or run folder{guess}")
-    return read_states(path), {
-        "name": path.name,
-        "sha256": weights.sha256_of(path),
-        "trained_on": [UNKNOWN],
-    }
+    parent = {"name": path.name, "sha256": weights.sha256_of(path), "trained_on": [UNKNOWN]}
+    return read_states(path), parent, parse(spec.normalisation or USUAL)
 
 
 def make_state(

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from mfr_kit.errors import KitError
 from mfr_kit.models import weights
+from mfr_kit.models.preprocess import input_of_network
 from mfr_kit.training import optimise
 from mfr_kit.training.checkpoint import State
 from mfr_kit.training.journal import Journal
@@ -61,9 +62,7 @@ class Outcome:
         better = result.score > state.best
         if better:
             state.best = result.score
-            weights.save_student(
-                self.folder / weights.BEST, state.result(), _matrix(state.projector)
-            )
+            self._save(weights.BEST, state.result(), state)
         about = self.validation.about
         self.journal.write(
             {"step": state.step, "validation": {**asdict(result), "score": result.score, **about}},
@@ -93,7 +92,7 @@ class Outcome:
             torch.isfinite(value).all() for value in final.values() if value.is_floating_point()
         ):
             raise KitError(f"the weights of {self.folder} are not finite: lower --learning-rate")
-        weights.save_student(self.folder / weights.STUDENT, final, _matrix(state.projector))
+        self._save(weights.STUDENT, final, state)
         if self.validation is not None and share < 1:
             with _wearing(state.student, final) as student:
                 result = self.validation.measure(student)
@@ -103,6 +102,10 @@ class Outcome:
                 f"kept {share:g} of the way: masked {result.masked:.4f}, clean "
                 f"{result.clean:.4f}, score {result.score:.4f}"
             )
+
+    def _save(self, name: str, chosen: dict[str, Tensor], state: State) -> None:
+        projector, form = _matrix(state.projector), input_of_network(state.student)
+        weights.save_student(self.folder / name, chosen, projector, form)
 
 
 @contextlib.contextmanager

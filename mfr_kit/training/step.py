@@ -15,8 +15,9 @@ from mfr_kit.errors import KitError
 from mfr_kit.losses._batch import Batch
 from mfr_kit.losses._sharded_head import ShardedHead
 from mfr_kit.models.embedders import Embedder
+from mfr_kit.models.input_format import InputFormat
 from mfr_kit.models.placement import send
-from mfr_kit.models.preprocess import to_tensor
+from mfr_kit.models.preprocess import input_of_network, to_tensor
 from mfr_kit.training import head_shards, optimise
 from mfr_kit.training.checkpoint import State
 from mfr_kit.training.feed import Feed, Feeder
@@ -72,9 +73,10 @@ class Stepper:
             state.head.begin(state.step)
         head = None if isinstance(state.head, nn.Identity) else state.head
         line: dict[str, float | dict] = {}
+        form = input_of_network(state.student)
         for number, part in enumerate(feeds, start=1):
             with self._exchange(number == len(feeds)):
-                batch, indices = self._batch(part)
+                batch, indices = self._batch(part, form)
                 losses, figures = self.method.terms(batch, head)
                 loss = cast(Tensor, sum(losses.values()))
                 if not torch.isfinite(loss):
@@ -112,11 +114,11 @@ class Stepper:
             line["ratio_to_fcd"] = {name: norm / floor for name, norm in norms.items()}
         return line
 
-    def _batch(self, feed: Feed) -> tuple[Batch, np.ndarray]:
+    def _batch(self, feed: Feed, form: InputFormat) -> tuple[Batch, np.ndarray]:
         """Make what the loss is computed of, and say which rows of the set it shows."""
         views = feed.views
         images = self._images(views)
-        pixels = to_tensor(images)
+        pixels = to_tensor(images, form)
         if self.numerics.channels_last:
             pixels = pixels.contiguous(memory_format=torch.channels_last)
         with autocast(self.device, self.numerics.precision):

@@ -16,7 +16,7 @@ from mfr_kit.evaluation.inputs.faces import Faces, from_set
 from mfr_kit.evaluation.verification.comparisons import Pairs
 from mfr_kit.evaluation.verification.rates import CLAIM, at_far
 from mfr_kit.evaluation.verification.scores import score
-from mfr_kit.models.preprocess import to_tensor
+from mfr_kit.models.preprocess import input_of_network, to_tensor
 from mfr_kit.seeding import key_of, rng_for
 from mfr_kit.training.ranks import ALONE, Ranks
 from mfr_kit.training.views.view import ViewRecipe, Views
@@ -130,7 +130,8 @@ class Validation:
 def _forward(student: nn.Module, images: np.ndarray) -> np.ndarray:
     device = next(student.parameters()).device
     with torch.inference_mode():
-        return student(to_tensor(torch.from_numpy(images).to(device))).float().cpu().numpy()
+        pixels = to_tensor(torch.from_numpy(images).to(device), input_of_network(student))
+        return student(pixels).float().cpu().numpy()
 
 
 def _tar(pairs: Pairs, far: float) -> float:

@@ -6,12 +6,14 @@ from typing import TYPE_CHECKING
 
 from mfr_kit import providers
 from mfr_kit.errors import KitError
+from mfr_kit.models.input_format import parse
 from mfr_kit.models.notes import say_once
 from mfr_kit.models.onnx_models import runtime
 from mfr_kit.models.onnx_models.bound_session import input_of
 from mfr_kit.models.onnx_models.onnx_embedder import OnnxEmbedder
 from mfr_kit.models.parity import colour_faces, cosine_difference
 from mfr_kit.models.placement import products_in, provider_of
+from mfr_kit.models.preprocess import mark_input
 from mfr_kit.models.torch_embedder import TorchEmbedder
 
 if TYPE_CHECKING:
@@ -49,6 +51,7 @@ class ConvertedEmbedder(TorchEmbedder):
         if graph is None:
             raise KitError(f"{source.path}: it is too large to be read as a torch network")
         network = GraphNetwork(graph, source.signature.output, str(source.path))
+        mark_input(network, parse(self.normalisation))
         self._put(network, place, precision)
         faces = colour_faces(COMPARED)
         self.parity = float(cosine_difference(source.embed(faces), self.embed_exact(faces)).max())

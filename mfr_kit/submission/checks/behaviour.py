@@ -148,7 +148,9 @@ def _agrees(subject: Subject, faces: np.ndarray) -> Row:
 
     assert subject.run is not None  # nobody asks without one
     with torch.inference_mode():
-        wanted = subject.run.model(preprocess.to_tensor(faces)).numpy()
+        network = subject.run.model
+        form = preprocess.input_of_network(network)
+        wanted = network(preprocess.to_tensor(faces, form)).numpy()
     planes = preprocess.to_input(faces, guess(subject))
     found = np.concatenate([subject.run_model(face[None]) for face in planes])
     if found.shape != wanted.shape:

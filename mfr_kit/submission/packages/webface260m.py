@@ -15,7 +15,7 @@ from mfr_kit import assets
 from mfr_kit.data import images
 from mfr_kit.dequantize import write_float32
 from mfr_kit.errors import KitError
-from mfr_kit.submission.packages.onnx import PIXELS
+from mfr_kit.models import input_format
 from mfr_kit.submission.request import Request
 from mfr_kit.submission.rules import ADVISORY, FAIL, Row, requirement
 
@@ -30,13 +30,24 @@ LONGEST_S = 600  # for a package's code, which may hang
 
 def files(request: Request) -> dict[str, Path | bytes]:
     """What goes into the zip, by its name there."""
-    mean, std = PIXELS[request.normalisation]
     return {
         MODEL: request.model,
-        "assets/face_reg/pixels.json": (json.dumps({"mean": mean, "std": std}) + "\n").encode(),
+        "assets/face_reg/pixels.json": _pixels(request.normalisation),
         DETECTOR: request.detector or _detector(),
         **{name: CODE / name for name in SERVED},
     }
+
+
+def _pixels(normalisation: str) -> bytes:
+    """What the package's code reads: one number for all channels where they share it, and the
+    order where it is not RGB.
+    """
+    form = input_format.parse(normalisation)
+    order = {} if form.order == "rgb" else {"order": form.order}
+    found: dict = {"mean": list(form.mean), "std": list(form.std)}
+    if form.numbers is not None:
+        found = dict(zip(("mean", "std"), map(float, form.numbers), strict=True))
+    return (json.dumps({**found, **order}) + "\n").encode()
 
 
 def inspect(folder: Path) -> list[Row]:

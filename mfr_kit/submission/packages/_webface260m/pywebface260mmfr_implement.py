@@ -17,7 +17,9 @@ class PyWebFace260M:
         self.detector = FaceDetector(os.path.join(rdir, "assets", "det", "yunet.onnx"))
         self.session = open_session(os.path.join(rdir, "assets", "face_reg", "model.onnx"))
         with open(os.path.join(rdir, "assets", "face_reg", "pixels.json")) as file:
-            self.pixels = json.load(file)
+            pixels = json.load(file)
+        self.mean, self.std = (np.array(pixels[key], np.float32) for key in ("mean", "std"))
+        self.order = pixels.get("order", "rgb")
         self.size = self.embed(np.zeros((112, 112, 3), np.uint8)).shape[0]
 
     def get_feature(self, image):
@@ -34,8 +36,6 @@ class PyWebFace260M:
 
     def embed(self, face):
         """(112, 112, 3) uint8 BGR -> (D,) float32."""
-        rgb = face[:, :, ::-1].astype(np.float32)
-        planes = np.ascontiguousarray(
-            ((rgb - self.pixels["mean"]) / self.pixels["std"]).transpose(2, 0, 1)[None]
-        )
+        ordered = (face if self.order == "bgr" else face[:, :, ::-1]).astype(np.float32)
+        planes = np.ascontiguousarray(((ordered - self.mean) / self.std).transpose(2, 0, 1)[None])
         return self.session.run(None, {self.session.get_inputs()[0].name: planes})[0][0]
