@@ -287,16 +287,18 @@ def test_any_onnx_recogniser_takes_an_adapter(tmp_path, make_adapt, graph):
     assert load_embedder(twice.path).embed(faces).shape == (5, 5)
 
 
-def test_a_plain_state_dict_is_exported_first(tmp_path, make_adapt):
+@pytest.mark.parametrize("behind", ["", ":bgr_minus1_to_1"])
+def test_a_plain_state_dict_is_exported_first(tmp_path, make_adapt, behind):
     torch.manual_seed(3)
     model = weights.build_backbone("mobilefacenet").eval()
     torch.save(model.state_dict(), tmp_path / "theirs.pth")
-    done = adapt(make_adapt(teacher=str(tmp_path / "theirs.pth"), epochs=1))
+    done = adapt(make_adapt(teacher=f"{tmp_path / 'theirs.pth'}{behind}", epochs=1))
     made = adapter.Adapter(128, 8)
     weights.load_state(made, weights.read_state(done.path.parent / "adapter.pt"), "adapter.pt")
     faces = export.colour_faces(2)
+    fed = np.ascontiguousarray(faces[..., ::-1]) if behind else faces
     with torch.inference_mode():
-        wanted = made(model(preprocess.to_tensor(faces))).numpy()
+        wanted = made(model(preprocess.to_tensor(fed))).numpy()
     np.testing.assert_allclose(
         load_embedder(done.path).embed(faces), wanted, rtol=1e-3, atol=1e-4 * np.abs(wanted).max()
     )

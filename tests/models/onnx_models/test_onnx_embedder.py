@@ -8,12 +8,15 @@ import os
 import numpy as np
 import onnx
 import pytest
+import torch
 from onnx import TensorProto, helper, numpy_helper
 
 from mfr_kit.cli import main
 from mfr_kit.errors import KitError
 from mfr_kit.models import lineage, preprocess
 from mfr_kit.models.embedders import load_embedder
+from mfr_kit.models.onnx_models.bound_session import BoundSession
+from mfr_kit.models.onnx_models.converted_embedder import ConvertedEmbedder
 from tests.models import odd_onnx
 from tests.models.odd_onnx import FLATTEN, D, body, cast_first, expected, reshape, value, write
 
@@ -234,3 +237,34 @@ def test_the_commands_take_an_output(tmp_path, capsys):
     ):
         assert main([*command, "--output", "emb", "--normalisation", "minus1_to_1"]) == 2
         assert "No such option" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("shape", [{}, nhwc()], ids=["channels first", "channels last"])
+def test_blue_first_reaches_a_graph_of_either_layout(tmp_path, shape):
+    path = write(tmp_path / "m.onnx", **shape)
+    wanted = expected(FACES[..., [2, 1, 0]])
+    blue_first = load_embedder(f"{path}:bgr_minus1_to_1")
+    np.testing.assert_allclose(blue_first.embed(FACES), wanted, rtol=1e-4, atol=1e-5)
+    bound = BoundSession(
+        blue_first._session, blue_first.signature, "bgr_minus1_to_1", torch.device("cpu"), "m"
+    )
+    np.testing.assert_allclose(bound.embed(FACES), wanted, rtol=1e-4, atol=1e-5)
+    assert np.abs(load(path).embed(FACES) - wanted).max() > 1e-2
+
+
+def test_an_input_of_whole_numbers_takes_pixels_in_either_order(tmp_path):
+    path = write(tmp_path / "m.onnx", **cast_first(TensorProto.UINT8))
+    found = load_embedder(f"{path}:bgr_raw_0_255")
+    assert found.normalisation == "bgr_raw_0_255"
+    wanted = expected(FACES[..., [2, 1, 0]], scale=False)
+    np.testing.assert_allclose(found.embed(FACES), wanted, rtol=1e-4)
+    with pytest.raises(KitError, match="holds pixels only"):
+        load_embedder(f"{path}:bgr_minus1_to_1")
+
+
+def test_a_network_on_a_device_takes_blue_first_as_the_file_does(tmp_path):
+    path = write(tmp_path / "m.onnx")
+    source = load_embedder(f"{path}:bgr_imagenet", threads=1)
+    converted = ConvertedEmbedder(source, torch.device("cpu"))
+    assert converted.normalisation == converted.model.normalisation == "bgr_imagenet"
+    np.testing.assert_allclose(converted.embed(FACES), source.embed(FACES), rtol=1e-4, atol=1e-5)
