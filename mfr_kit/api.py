@@ -112,7 +112,8 @@ def load_embedder(
     Args:
         spec: an asset ("sface"), an .onnx file, a run folder, a state dict (.pth, .safetensors) of
             one of the kit's backbones, or several with commas between them: an ensemble.
-        normalisation: "minus1_to_1" or "raw_0_255", for an .onnx that does not say.
+        normalisation: of an .onnx that does not say: "minus1_to_1", "raw_0_255", "imagenet" or
+            another of docs/reference/input_formats.md.
         threads: CPU threads, 0 for all.
         device: "cpu", "auto", "cuda", "cuda:N", "tensorrt" or "mps" (docs/guides/gpu.md).
         output: which output to keep of an .onnx that has several.
@@ -134,15 +135,16 @@ def load_embedder(
     return embedders.load_embedder(spec, normalisation=normalisation, output=output, **where)
 
 
-def to_tensor(faces: "np.ndarray | Tensor") -> "Tensor":
-    """Turn faces into the input of the kit's own networks, on the device the faces are on.
+def to_tensor(faces: "np.ndarray | Tensor", normalisation: str = "minus1_to_1") -> "Tensor":
+    """Turn faces into the input of a network, on the device the faces are on.
 
     Args:
         faces: (B, 112, 112, 3) uint8 RGB, NumPy or torch.
+        normalisation: what the network takes, as in `load_embedder`; the kit's own take the usual.
     Returns:
-        (B, 3, 112, 112) float32 in [-1, 1].
+        (B, 3, 112, 112) float32, in [-1, 1] unless another is named.
     Raises:
-        KitError: faces that are not (B, H, W, 3) bytes.
+        KitError: faces that are not (B, H, W, 3) bytes, or an unknown normalisation.
     Example:
         >>> import numpy as np
         >>> mk.to_tensor(np.zeros((1, 112, 112, 3), np.uint8)).min()
@@ -150,7 +152,7 @@ def to_tensor(faces: "np.ndarray | Tensor") -> "Tensor":
     """
     from mfr_kit.models import preprocess
 
-    return preprocess.to_tensor(faces)
+    return preprocess.to_tensor(faces, normalisation)
 
 
 def tar_at_far(
