@@ -52,6 +52,7 @@ def option(  # noqa: PLR0913  an option is described in one place
     affects: str = "result",
     argument: bool = False,
     choices: Callable[[], list[str]] | None = None,
+    or_file: str = "",
     check: Callable[[str], Any] | None = None,
     writes: str | None = None,
     formerly: str = "",
@@ -69,6 +70,7 @@ def option(  # noqa: PLR0913  an option is described in one place
         argument: positional on the command line (still a key of the TOML file).
         choices: returns the allowed values; called when a value is checked, so that plug-ins are
             found by folder.
+        or_file: suffix of a file that may be given in place of a choice.
         check: called with a value that is given; raises KitError for one that it cannot read.
         writes: "file" or "folder" for a path that the command writes; it is checked before the work
             begins.
@@ -87,6 +89,7 @@ def option(  # noqa: PLR0913  an option is described in one place
         "affects": affects,
         "argument": argument,
         "choices": choices,
+        "or_file": or_file,
         "check": check,
         "writes": writes,
         "formerly": formerly,
@@ -191,6 +194,9 @@ def _checked(cls: type[T], values: dict[str, Any], where: str) -> T:
             )
         value = values.get(field.name)
         choices = field.metadata.get("choices")
+        file = field.metadata.get("or_file")
+        if file and file in str(value).lower():
+            continue
         if choices and value is not None and str(value) not in choices():
             raise KitError(unknown(f"value for {flag_of(field)}", str(value), choices()))
         check = field.metadata.get("check")

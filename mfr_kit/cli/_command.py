@@ -102,7 +102,8 @@ def help_of(field: dataclasses.Field) -> str:
     said = field.metadata
     parts = [said["help"]]
     if said["choices"]:
-        parts.append(f"One of: {', '.join(said['choices']())}.")
+        file = f", or a {said['or_file']} file" if said["or_file"] else ""
+        parts.append(f"One of: {', '.join(said['choices']())}{file}.")
     if said["within"]:
         parts.append(f"[range: {said['within']}]")
     if field.default is dataclasses.MISSING:

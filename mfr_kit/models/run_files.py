@@ -12,13 +12,14 @@ from mfr_kit.models import lineage
 from mfr_kit.records import check, is_text, parse_json, read_json, read_text, read_toml
 
 BACKBONES = "mfr_kit.models.backbones"
-CONFIG, LINEAGE, METRICS, LAST, BEST, STUDENT = (
+CONFIG, LINEAGE, METRICS, LAST, BEST, STUDENT, GRAPH = (
     "config.toml",
     "lineage.json",
     "metrics.jsonl",
     "last.pt",
     "best.pt",
     "student.pt",
+    "graph.onnx",  # without weights, of a student that is no backbone of the kit
 )
 ADVICE = "copy the whole run folder again, or train it again"
 LARGEST_SIZE, LARGEST_WIDTH = 1 << 16, 64
@@ -37,7 +38,8 @@ def read_config(folder: Path) -> dict[str, Any]:
     path = Path(folder) / CONFIG
     config = read_toml(path, NETWORK, ADVICE)
     known = registry.names(BACKBONES)
-    check(config["student"], frozenset(known), f"{path}: 'student'", ADVICE)
+    if not (Path(folder) / GRAPH).is_file():
+        check(config["student"], frozenset(known), f"{path}: 'student'", ADVICE)
     size, width = config["embedding_size"], config["width"]
     if not (1 <= size <= LARGEST_SIZE and 0 < width <= LARGEST_WIDTH):
         raise KitError(f"{path}: no network has embedding_size {size} and width {width}; {ADVICE}")

@@ -26,6 +26,7 @@ from mfr_kit.models.run_files import (  # noqa: F401 (part of what a run folder 
     BACKBONES,
     BEST,
     CONFIG,
+    GRAPH,
     LARGEST_SIZE,
     LARGEST_WIDTH,
     LAST,
@@ -119,20 +120,38 @@ def load_run(path: Path | str) -> Run:
             f"{folder / BEST}."
         )
     config, lineage = read_config(folder), read_lineage(folder)
-    network = config["student"], config["embedding_size"], float(config["width"])
-    content = read_file(file)
-    with torch.device("meta"):  # no memory is asked for by numbers that the weights do not bear out
-        own = build_backbone(*network).state_dict()
-    state = weights_fit.match(states_in(content, str(file)), own, str(file), config["student"])
-    model = build_backbone(*network)
-    model.load_state_dict(state)
-    mark_input(model, _format_in(content, str(file)))
+    content, size = read_file(file), config["embedding_size"]
+    model = _filled(folder, config, states_in(content, str(file)), str(file))
+    if not hasattr(model, "graph"):  # which says so itself
+        mark_input(model, _format_in(content, str(file)))
     projector = content.get("projector")
     if projector is not None and not (
-        isinstance(projector, Tensor) and projector.ndim == 2 and projector.shape[1] == network[1]
+        isinstance(projector, Tensor) and projector.ndim == 2 and projector.shape[1] == size
     ):
-        raise KitError(f"{file}: its projector is no matrix with {network[1]} columns; {ADVICE}")
+        raise KitError(f"{file}: its projector is no matrix with {size} columns; {ADVICE}")
     return Run(file, model.eval(), config, lineage, sha256_of(file), projector)
+
+
+def _filled(
+    folder: Path, config: Mapping[str, Any], states: dict[str, dict[str, Tensor]], where: str
+) -> nn.Module:
+    """The network of a run with the weights of one of its files."""
+    if (folder / GRAPH).is_file():
+        from mfr_kit.models.onnx_models.student_graph import read_graph
+
+        graph = read_graph(folder / GRAPH)
+        if graph.embedding_size != config["embedding_size"]:
+            raise KitError(f"{folder / GRAPH} is not the graph of this run; {ADVICE}")
+        state = weights_fit.match(states, graph.state_dict(), where, config["student"])
+        graph.load_state_dict(state, assign=True)
+        return graph
+    network = config["student"], config["embedding_size"], float(config["width"])
+    with torch.device("meta"):  # no memory is asked for by numbers that the weights do not bear out
+        own = build_backbone(*network).state_dict()
+    state = weights_fit.match(states, own, where, config["student"])
+    model = build_backbone(*network)
+    model.load_state_dict(state)
+    return model
 
 
 def backbone_of(state: Mapping[str, Tensor], where: str) -> tuple[nn.Module, int]:

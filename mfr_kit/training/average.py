@@ -42,7 +42,8 @@ def average(options: AverageOptions) -> Path:
             "runs that trained a projector have embedding spaces of their own and cannot be "
             "averaged"
         )
-    if runs[0].config["init"] == "random" and (len(runs) > 1 or options.weight_share < 1):
+    is_untrained = runs[0].config["init"] == "random" and not _graph_of(runs[0])
+    if is_untrained and (len(runs) > 1 or options.weight_share < 1):
         raise KitError(
             "runs that started from random weights cannot be averaged: nothing lies between two "
             "of them"
@@ -57,6 +58,9 @@ def average(options: AverageOptions) -> Path:
         config = under_current_names(distill_options(), given, where)
         config["weight_share"] = options.weight_share
         files.write_text(folder / weights.CONFIG, weights.to_toml(config))
+        graph = runs[0].path.parent / weights.GRAPH
+        if graph.is_file():
+            files.write_bytes(folder / weights.GRAPH, graph.read_bytes())
         trained_people.unite([run.path.parent for run in runs], folder)
         form = input_of_network(runs[0].model)
         weights.save_student(folder / weights.STUDENT, mean, form=form)
@@ -85,6 +89,13 @@ def check_runs(runs: list[weights.Run]) -> None:
         raise KitError(
             f"runs can be averaged if their students take one input, found {', '.join(forms)}"
         )
+    if len({_graph_of(run) for run in runs}) != 1:
+        raise KitError("runs can be averaged if they have one --student: these graphs differ")
+
+
+def _graph_of(run: weights.Run) -> bytes:
+    """The graph of a student that is no backbone; empty for a backbone."""
+    return getattr(run.model, "graph", b"")
 
 
 def _mean(values: list[torch.Tensor]) -> torch.Tensor:

@@ -97,7 +97,7 @@ def _distill(options: RunOptions, device: torch.device, ranks: Ranks) -> tuple[i
             parents = (networks.describe(teacher) if method.uses_teacher else None, start)
             masks = prepare.MaskChoice(options.mask_ratio, *chosen)
             lineage = prepare.describe(faces, masks, drift.describe(drifts), *parents)
-            prepare.open_folder(options, size, lineage)
+            prepare.open_folder(options, size, lineage, getattr(student, "graph", None))
             people.remember(out, faces, held, ancestors)
             print(f"alignment drift: {drift.describe(drifts)}")
         # where the run stands, and what a step looks at

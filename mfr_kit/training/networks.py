@@ -15,6 +15,7 @@ from mfr_kit.models import weights, weights_fit
 from mfr_kit.models.embedders import Embedder, load_embedder
 from mfr_kit.models.input_format import USUAL, InputFormat, parse
 from mfr_kit.models.lineage import UNKNOWN, ancestor
+from mfr_kit.models.onnx_models import student_graph
 from mfr_kit.models.preprocess import input_of_network, mark_input
 from mfr_kit.models.run_files import is_of_run
 from mfr_kit.models.spec import ASSET_NORMALISATION, ModelSpec, parse_spec
@@ -67,8 +68,10 @@ def make_student(
     Raises:
         KitError: weights that do not exist or do not fit; never replaced by random ones.
     """
-    size = spec.embedding_size or teacher.embedding_size
     torch.manual_seed(int(rng_for(spec.seed, INIT_STREAM).integers(1 << 62)))
+    if spec.backbone not in registry.names(weights.BACKBONES):
+        return _make_graph_student(spec)
+    size = spec.embedding_size or teacher.embedding_size
     student = weights.build_backbone(spec.backbone, size, spec.width)
     if spec.init == "random":
         return student, size, None
@@ -81,6 +84,35 @@ def make_student(
     where, kind = f"--init {spec.init}", type(student).__name__
     student.load_state_dict(weights_fit.match(states, student.state_dict(), where, kind))
     return student, size, parent
+
+
+def _make_graph_student(spec: StudentSpec) -> tuple[nn.Module, int, dict]:
+    """Build a student of somebody's ONNX file, or of the graph that its run keeps."""
+    if spec.run is not None and is_kept(spec):
+        network = student_graph.read_graph(spec.run / weights.GRAPH)
+        network = network.to_empty(device="cpu")  # last.pt has its weights
+        parent = weights.read_lineage(spec.run)["initial_weights"]
+    else:
+        network, parent = student_graph.read_student(spec.backbone)
+    size: int = network.embedding_size
+    if spec.embedding_size not in (None, size):
+        raise KitError(
+            f"--embedding-size {spec.embedding_size}: --student {spec.backbone} has {size}; leave "
+            "it out, a projector is trained where the teacher has another"
+        )
+    if spec.init != "random" and not is_kept(spec):
+        states, parent, _ = _weights_of(_single(spec.init, "--init"))
+        found = weights_fit.match(states, network.state_dict(), f"--init {spec.init}", "graph")
+        network.load_state_dict(found)
+    return network.train(), size, parent
+
+
+def is_kept(spec: StudentSpec) -> bool:
+    """Whether a resumed run's own graph stands for an ONNX student whose file is gone."""
+    place = parse_spec(spec.backbone)
+    if spec.run is None or place is None or Path(place.place).is_file():
+        return False
+    return (spec.run / weights.GRAPH).is_file() and (spec.run / weights.LAST).is_file()
 
 
 def put(network: nn.Module, device: torch.device, channels_last: bool) -> nn.Module:
@@ -120,6 +152,8 @@ def _teachers_weights(
 def _weights_of(spec: ModelSpec) -> tuple[States, dict, InputFormat]:
     """The tensors of a weights file, their lineage entry, and what a network with them takes."""
     path = Path(spec.place)
+    if path.suffix.lower() == ".onnx" and path.is_file():
+        return *student_graph.read_tensors(path), parse(spec.normalisation or USUAL)
     if is_of_run(path):
         run = weights.load_run(path)
         form = input_of_network(run.model)

@@ -147,7 +147,10 @@ def _group_by_rate(layers: list[list[Tensor]], decay: float) -> list[tuple[float
 
 
 def _group_by_layer(model: nn.Module) -> list[list[Tensor]]:
-    """Group parameters by layer, in the order of their registration."""
+    """Group parameters by layer, in the order of their registration, or as the model says."""
+    own = getattr(model, "parameters_by_layer", None)
+    if own is not None:
+        return own()
     layers: dict[str, list[Tensor]] = {}
     for name, parameter in model.named_parameters():
         parts = name.split(".")

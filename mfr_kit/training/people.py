@@ -12,6 +12,7 @@ from mfr_kit.data.face_set.bystanders import refuse_bystanders
 from mfr_kit.data.face_set.faceset import FaceSet
 from mfr_kit.errors import KitError
 from mfr_kit.models import trained_people as trained
+from mfr_kit.models.run_files import LAST
 
 VALIDATED = "val_people.txt"  # in a run folder: whom its weights were chosen on
 
@@ -116,6 +117,8 @@ def remember(folder: Path, faces: FaceSet, held: FaceSet | None, ancestors: dict
         held: validated on, None for nobody.
         ancestors: as in `split`.
     """
+    if (folder / LAST).is_file() and (folder / trained.TRAINED).is_file():
+        return  # a run that goes on has said so, when the files of its ancestors were there
     groups = [group for part in _groups_of(ancestors).values() for group in part]
     trained.store(folder, faces.names, trained.digested(groups, faces.fingerprint))
     (folder / VALIDATED).unlink(missing_ok=True)  # of a start that was refused

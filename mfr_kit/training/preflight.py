@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from mfr_kit.data.face_set.faceset import FaceSet
 from mfr_kit.errors import KitError
@@ -126,10 +127,9 @@ def check_student(name: str, student: nn.Module, batch: int, frozen_norms: bool)
     Raises:
         KitError: names what would do.
     """
-    kinds = (nn.BatchNorm1d, nn.BatchNorm2d)
     if batch > 1 or frozen_norms:
         return
-    if any(isinstance(module, kinds) for module in student.modules()):
+    if any(isinstance(module, _BatchNorm) for module in student.modules()):
         raise KitError(
             f"--batch-size 1: the batch norms of {name} need two faces or more: "
             "give --batch-size 2 (with --accumulate for a larger step), or --freeze-bn with "

@@ -45,13 +45,14 @@ class Relations:
     shard: ClassShard | None = None  # of which classes the prototypes are, where not of all
 
 
-def open_folder(options: RunOptions, size: int, lineage: dict) -> None:
+def open_folder(options: RunOptions, size: int, lineage: dict, graph: bytes | None = None) -> None:
     """Make the run folder, or check that a resumed run is the one that lies there.
 
     Args:
         options: of the run.
         size: the student's embedding size, written into the config in place of a default.
         lineage: written beside it.
+        graph: of a student that is no backbone of the kit, without weights.
     Raises:
         KitError: a run lies there already, or one with other options or data.
     """
@@ -63,6 +64,8 @@ def open_folder(options: RunOptions, size: int, lineage: dict) -> None:
         if options.resume:
             print(f"{options.out} holds no checkpoint: the run begins from its start")
         files.write_json(options.out / weights.LINEAGE, lineage)
+        if graph is not None:
+            files.write_bytes(options.out / weights.GRAPH, graph)
         files.write_text(path, weights.to_toml(config))
         return
     # options that came after the run was begun had their defaults

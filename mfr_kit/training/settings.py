@@ -20,7 +20,7 @@ class TeacherSpec:
 @dataclass(frozen=True)
 class StudentSpec:
     """Which network is trained, and the weights it starts from; `embedding_size` None is the
-    teacher's.
+    teacher's, or an ONNX student's own. `run` is the folder of a run that is resumed.
     """
 
     backbone: str
@@ -28,6 +28,7 @@ class StudentSpec:
     embedding_size: int | None
     init: str
     seed: int
+    run: Path | None = None
 
 
 @dataclass(frozen=True)

@@ -61,6 +61,11 @@ class GraphNetwork(nn.Module):
         KitError: an operator that graph_operators.py has not; it is named.
     """
 
+    # of a student: see student_graph.py
+    normalisation: str = "minus1_to_1"
+    embedding_size: int = 0
+    graph: bytes = b""
+
     def __init__(
         self,
         model: "onnx.ModelProto",

@@ -120,7 +120,7 @@ def _batch_norm(network, inputs, attributes):
 @keep_in(OPERATORS, "LayerNormalization")
 def _layer_norm(network, inputs, attributes):
     x, weight, *bias = inputs
-    shape = x.shape[attributes.get("axis", -1) :]
+    shape = [int(size) for size in x.shape[attributes.get("axis", -1) :]]
     own = bias[0] if bias else None
     return (functional.layer_norm(x, shape, weight, own, attributes.get("epsilon", 1e-5)),)
 
@@ -176,9 +176,11 @@ def _clip(network, inputs, attributes):
 
 @keep_in(OPERATORS, "Dropout")
 def _dropout(network, inputs, attributes):
+    if not network.training:
+        return (inputs[0],)
     ratio = inputs[1] if len(inputs) > 1 else None
     share = attributes.get("ratio", 0.5) if ratio is None else float(ratio)
-    return (functional.dropout(inputs[0], share, network.training),)
+    return (functional.dropout(inputs[0], share),)
 
 
 @keep_in(OPERATORS, "Gemm")

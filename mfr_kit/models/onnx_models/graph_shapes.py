@@ -126,9 +126,12 @@ def _slice(network, inputs, attributes):
 def _gather(network, inputs, attributes):
     x, indices = inputs
     axis = attributes.get("axis", 0) % x.dim()
-    flat = torch.where(indices < 0, indices + x.shape[axis], indices).flatten().to(x.device)
+    size = int(x.shape[axis])
+    chosen = [at + size if at < 0 else at for at in whole(indices)]
+    if not indices.dim():
+        return (x.select(axis, chosen[0]),)
     shape = (*x.shape[:axis], *indices.shape, *x.shape[axis + 1 :])
-    return (x.index_select(axis, flat).reshape(shape),)
+    return (x.index_select(axis, torch.tensor(chosen, device=x.device)).reshape(shape),)
 
 
 @keep_in(SHAPE_OPERATORS, "Expand")

@@ -51,9 +51,11 @@ class NetworkOptions:
     )
     student: str = option(
         "mobilefacenet",
-        help="Backbone.",
+        help="Backbone; or a recogniser of your own as it is, with MODEL.onnx:imagenet for one "
+        "that does not say what its input is.",
         section="Student",
         choices=lambda: registry.names(BACKBONES),
+        or_file=".onnx",
     )
     width: float = option(
         1.0, help="Factor on the backbone's channel counts.", section="Student", within=">0"
@@ -68,7 +70,7 @@ class NetworkOptions:
     init: str = option(
         "random",
         help="`random`, `teacher` (same architecture), or a run folder or weights file "
-        "(.pth, .safetensors) to start from.",
+        "(.pth, .safetensors, .onnx) to start from; an .onnx student starts from its own.",
         section="Student",
     )
 

@@ -13,7 +13,7 @@ from mfr_kit.training.method import METHODS, Method
 from mfr_kit.training.options.data_options import DataOptions
 from mfr_kit.training.options.learning_options import LearningOptions
 from mfr_kit.training.options.machine_options import MachineOptions
-from mfr_kit.training.options.network_options import NetworkOptions
+from mfr_kit.training.options.network_options import BACKBONES, NetworkOptions
 from mfr_kit.training.options.view_options import ViewOptions
 from mfr_kit.training.settings import (
     BankSettings,
@@ -40,12 +40,20 @@ class RunOptions(MachineOptions, ViewOptions, LearningOptions, NetworkOptions, D
                 f"--negatives {self.negatives:g} draws among the centres of a sharded head: give "
                 "--head sharded too"
             )
+        if self.has_own_graph:
+            self._refuse_options_of_backbones()
         self._refuse_options_of_other_methods()
+
+    @property
+    def has_own_graph(self) -> bool:
+        """Whether the student is somebody's ONNX file and no backbone of the kit."""
+        return self.student not in registry.names(BACKBONES)
 
     @property
     def frozen_norms(self) -> bool:
         """Whether batch-norm statistics stay as they start."""
-        return self.init != "random" if self.freeze_bn is None else self.freeze_bn
+        begins_trained = self.init != "random" or self.has_own_graph
+        return begins_trained if self.freeze_bn is None else self.freeze_bn
 
     @property
     def regularisation(self) -> Regularisation:
@@ -62,7 +70,14 @@ class RunOptions(MachineOptions, ViewOptions, LearningOptions, NetworkOptions, D
     @property
     def student_spec(self) -> StudentSpec:
         """Which network is trained, and from which weights on."""
-        return StudentSpec(self.student, self.width, self.embedding_size, self.init, self.seed)
+        return StudentSpec(
+            self.student,
+            self.width,
+            self.embedding_size,
+            self.init,
+            self.seed,
+            self.out if self.resume else None,
+        )
 
     @property
     def head_spec(self) -> HeadSpec:
@@ -85,12 +100,23 @@ class RunOptions(MachineOptions, ViewOptions, LearningOptions, NetworkOptions, D
         """The models that leave a trace in the run, by what they are to it."""
         from mfr_kit.training.people import ancestors_of
 
-        return ancestors_of(self.teacher, self.init, self.chosen_method.uses_teacher)
+        own = self.student if self.has_own_graph and self.init == "random" else self.init
+        return ancestors_of(self.teacher, own, self.chosen_method.uses_teacher)
 
     def of_method(self) -> Any:
         """Return the chosen method's own options object."""
         cls = registry.get(METHODS, self.method).Options
         return cls(**{entry.name: getattr(self, entry.name) for entry in fields(cls)})
+
+    def _refuse_options_of_backbones(self) -> None:
+        """Refuse what an ONNX student cannot have."""
+        for wrong, flag, why in (
+            (self.width != 1, f"--width {self.width:g}", "its channels are its own"),
+            (self.init == "teacher", "--init teacher", "it starts from its own weights"),
+            (self.recompute, "--recompute", "it has no blocks to compute again"),
+        ):
+            if wrong:
+                raise KitError(f"{flag} is not for --student {self.student}: {why}")
 
     def _refuse_options_of_other_methods(self) -> None:
         own = {entry.name for entry in fields(registry.get(METHODS, self.method).Options)}
