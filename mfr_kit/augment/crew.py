@@ -113,6 +113,7 @@ def load_maker(job: Job) -> FaceMaker:
         suffix=job.target.suffix,
         upright=how.upright,
         faces=how.faces,
+        batch=how.batch,
     )
 
 
@@ -141,10 +142,10 @@ def make_chunk(maker: FaceMaker, target: Target, chunk: list[Photo]) -> Made:
     skipped: list[dict] = []
     with ThreadPoolExecutor(1) as thread:
         faces = []
-        for photo in chunk:
-            made, left_out = maker.make(photo)
-            faces += [thread.submit(store, row) for row in made]
-            skipped += left_out
+        for start in range(0, len(chunk), maker.batch):
+            for made, left_out in maker.make_many(chunk[start : start + maker.batch]):
+                faces += [thread.submit(store, row) for row in made]
+                skipped += left_out
         return [face.result() for face in faces], skipped
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from mfr_kit import __version__
 from mfr_kit.augment.options import AugmentOptions
 from mfr_kit.augment.selection import Selection
-from mfr_kit.data.alignment.detect import choose_provider
+from mfr_kit.data.alignment.detect import choose_provider, why_one_by_one
 from mfr_kit.data.alignment.face_choice import PROMINENT
 from mfr_kit.options import as_dict, names_affecting
 from mfr_kit.providers import Provider
@@ -30,6 +30,7 @@ class Alignment:
     own_landmarks: bool  # look for an aligned face's landmarks, for its mask
     provider: Provider | None = None  # where the detector runs; None for the CPU
     faces: str = PROMINENT  # which of several: a rule of `pick_faces`
+    batch: int = 1  # photographs that the detector is shown at once
 
 
 @dataclass(frozen=True)
@@ -84,8 +85,9 @@ def job_of(options: AugmentOptions, say: Callable[[str], None] = lambda line: No
     provider = None
     if options.detect or not options.aligned:
         provider, line = choose_provider(options.detector, options.device)
-        if line:
-            say(line)
+        one_by_one = why_one_by_one(options.detector) if options.detect_batch > 1 else ""
+        for said in filter(None, (line, one_by_one)):
+            say(said)
     selection = Selection(
         src=options.src,
         level=options.level,
@@ -102,6 +104,7 @@ def job_of(options: AugmentOptions, say: Callable[[str], None] = lambda line: No
         own_landmarks=options.detect,
         provider=provider,
         faces=options.faces,
+        batch=options.detect_batch,
     )
     twins = Twins(options.ratio, options.seed, options.masks, options.draws_on_photo)
     target = Target(options.dst, f".{options.image}", options.format == "rec", options.shards)

@@ -150,6 +150,13 @@ class AugmentOptions:
         "wants few --workers, and finds landmarks that differ in the last digits.",
         section="Photographs",
     )
+    detect_batch: int = option(
+        1,
+        help="Photographs that insightface's detector is shown at once: for a GPU, a CPU gains "
+        "nothing. Landmarks may differ in the last digits.",
+        section="Photographs",
+        within="1..64",
+    )
     workers: int | None = option(
         None,
         help="Processes; 0 works in this one. Default: one per core; with --engine ray, actors: "
@@ -185,6 +192,11 @@ class AugmentOptions:
         if self.aligned and self.upright:
             raise KitError(
                 "--aligned and --upright contradict each other: an aligned face is taken as it is"
+            )
+        if self.aligned and self.detect_batch > 1:
+            raise KitError(
+                "--aligned and --detect-batch contradict each other: an aligned face is looked at "
+                "alone, if at all"
             )
         if self.aligned and self.faces != PROMINENT:
             raise KitError(

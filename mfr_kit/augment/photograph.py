@@ -1,9 +1,10 @@
 """One photograph to its rows of a face set: the clean face and, for some, a masked twin."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -31,6 +32,10 @@ PutOn = Callable[[np.ndarray, np.ndarray, np.random.Generator], tuple[np.ndarray
 what was drawn (JSON-able).
 """
 
+Made = tuple[list[dict], list[dict]]  # rows for `faces.parquet` and for `skipped.csv`
+Steps = Generator[np.ndarray, list[Detection], Made]
+"""Yields a picture, is sent what the detector finds in it, and returns what is made."""
+
 
 @dataclass(frozen=True)
 class FaceMaker:
@@ -47,14 +52,39 @@ class FaceMaker:
     suffix: str  # ".jpg" or ".png"
     upright: bool = False  # turn photographs that lie on their side or upside down
     faces: str = PROMINENT  # which of several: a rule of `pick_faces`
+    batch: int = 1  # photographs to be made together
 
-    def make(self, photo: Photo) -> tuple[list[dict], list[dict]]:
-        """Make the face (and twin) of one photograph, or with the rule all every face.
+    def make(self, photo: Photo) -> Made:
+        """Make the face (and twin) of one photograph, see `make_many`."""
+        return self.make_many([photo])[0]
+
+    def make_many(self, photos: Sequence[Photo]) -> list[Made]:
+        """Make the face (and twin) of each photograph, or with the rule all every face; the
+        detector is shown as many pictures at once as there are photographs.
 
         Returns:
-            rows for `faces.parquet`, each with its (112, 112, 3) `image` instead of a `digest`, and
-            rows for `skipped.csv`.
+            of each, rows for `faces.parquet`, each with its (112, 112, 3) `image` instead of a
+            `digest`, and rows for `skipped.csv`.
         """
+        makers: dict[int, Steps] = {n: self._steps(photo) for n, photo in enumerate(photos)}
+        answers: dict[int, Any] = dict.fromkeys(makers)  # None starts them
+        made: dict[int, Made] = {}
+        while answers:
+            asked: dict[int, np.ndarray] = {}
+            for number, found in answers.items():
+                try:
+                    asked[number] = makers[number].send(found)
+                except StopIteration as end:
+                    made[number] = end.value
+            answers = dict(zip(asked, self._look(list(asked.values())), strict=True))
+        return [made[number] for number in makers]
+
+    def _look(self, images: list[np.ndarray]) -> list[list[Detection]]:
+        if self.detector is None or len(images) < 2:
+            return [self.detector.detect(image) for image in images if self.detector]
+        return self.detector.detect_many(images)
+
+    def _steps(self, photo: Photo) -> Steps:
         if photo.reason:
             return [], [_skipped(photo, photo.reason, photo.detail)]
         try:
@@ -67,39 +97,36 @@ class FaceMaker:
             return [], [_skipped(photo, "not_aligned", f"{size}; {wanted}")]
         if self.detector is None:
             view, face = find_in_crop(picture, self.finder)
-            return self._with_twin(photo, view, face, photo.source)
-        view, faces = find(picture, self.detector, self.upright, self.faces)
+            return (yield from self._with_twin(photo, view, face, photo.source))
+        found = yield picture.image
+        view, faces = find(picture, self.detector, self.upright, self.faces, found)
         if not faces:
             return [], [_skipped(photo, faceset.NO_FACE, size)]
-        return self._of_faces(photo, view, faces)
+        return (yield from self._of_faces(photo, view, faces))
 
-    def _of_faces(
-        self, photo: Photo, view: View, faces: list[Detection]
-    ) -> tuple[list[dict], list[dict]]:
+    def _of_faces(self, photo: Photo, view: View, faces: list[Detection]) -> Steps:
         """Make the rows of the faces that were picked; of all faces each has a number."""
         if view.faces > 1:
             view = view._replace(note=", ".join(filter(None, (view.note, SEVERAL))))
         if self.faces != ALL:
-            return self._with_twin(photo, view, faces[0], photo.source)
+            return (yield from self._with_twin(photo, view, faces[0], photo.source))
         rows, skipped = [], []
         for number, face in enumerate(faces, 1):
             numbered = replace(photo, stem=f"{photo.stem}#{number}")
-            made = self._with_twin(numbered, view, face, f"{photo.source}#{number}")
+            made = yield from self._with_twin(numbered, view, face, f"{photo.source}#{number}")
             rows += made[0]
             skipped += made[1]
             view = view._replace(note="")  # said of the photograph, once
         return rows, skipped
 
-    def _with_twin(
-        self, photo: Photo, view: View, face: Detection, name: str
-    ) -> tuple[list[dict], list[dict]]:
+    def _with_twin(self, photo: Photo, view: View, face: Detection, name: str) -> Steps:
         """Make the rows of one face; its twin's mask depends on the name."""
         aligned = (take_as_aligned if self.detector is None else align)(view.image, face)
         clean = self._row(photo, f"faces/{photo.stem}{self.suffix}", view, aligned)
         rng = rng_for(self.seed, key_of(name))
         if photo.condition == faceset.MASK or rng.random() >= self.ratio:
             return [clean], []
-        twin, skipped = self._twin(photo, view, face, aligned, clean["key"], rng)
+        twin, skipped = yield from self._twin(photo, view, face, aligned, clean["key"], rng)
         return [clean, *twin], skipped
 
     def _twin(
@@ -110,11 +137,12 @@ class FaceMaker:
         aligned: AlignedFace,
         clean_key: str,
         rng: np.random.Generator,
-    ) -> tuple[list[dict], list[dict]]:
+    ) -> Steps:
         """Draw a mask, on the photograph before it is detected again or on the aligned face."""
         if self.on_photo and self.detector is not None:
             masked, coverage, parameters = self.put_on(view.image, face.points, rng)
-            again = align_again(masked, face, self.detector)
+            found = yield masked
+            again = align_again(masked, face, self.detector, found)
             if again is None:
                 detail = "not found again under its mask"
                 not_found = _skipped(photo, faceset.NO_FACE, detail, clean_key)

@@ -9,6 +9,7 @@ import pytest
 from mfr_kit import cli
 from mfr_kit.data.alignment.align import TEMPLATE
 from mfr_kit.data.alignment.detection import Detection, pick_face, pick_faces
+from mfr_kit.data.detectors.insightface import InsightFace
 from mfr_kit.data.face_set.faceset import FaceSet
 from mfr_kit.data.images import encode
 from tests.data.made_up_detector import COLOURS, expected, paint, write_scrfd
@@ -140,3 +141,40 @@ def test_an_aligned_face_leaves_no_choice(photos, capsys):
     flags = ["--aligned", "--faces", "largest"]
     assert cli.main(["augment", str(photos), str(photos.parent / "x"), *flags]) == 2
     assert "--aligned and --faces largest contradict each other" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("flags", "shown"),
+    [  # three photographs, then those that get a mask; a turned one's further looks are its own
+        (["--ratio", "0"], [3]),
+        (["--ratio", "1"], [3, 3]),
+        (["--ratio", "0", "--upright"], [3]),
+        (["--ratio", "1", "--mask-on", "crop", "--faces", "all"], [3]),
+    ],
+)
+def test_photographs_looked_at_together_give_the_same_set(photos, monkeypatch, flags, shown):
+    alone, sizes, detect_many = augment(photos, "alone", *flags), [], InsightFace.detect_many
+
+    def count(detector, images):
+        sizes.append(len(images))
+        return detect_many(detector, images)
+
+    monkeypatch.setattr(InsightFace, "detect_many", count)
+    together = augment(photos, "together", *flags, "--detect-batch", "8")
+    assert sizes == shown
+    assert list(alone.keys) == list(together.keys) and len(alone) >= 3
+    assert list(alone.sources) == list(together.sources)
+    assert alone.skipped == together.skipped
+    for index in range(len(alone)):
+        np.testing.assert_allclose(alone.points(index), together.points(index), atol=1e-2)
+        apart = alone.image(index).astype(int) - together.image(index)
+        assert np.abs(apart).mean() < 0.5
+    about = json.loads((together.folder / "faceset.json").read_text())
+    assert about["options"]["detect_batch"] == 8
+
+
+def test_a_detector_that_takes_one_photograph_says_so(photos, capsys):
+    dst = photos.parent / "yunet"
+    flags = ["--workers", "0", "--detect-batch", "4"]
+    assert cli.main(["augment", str(photos), str(dst), *flags]) == 2  # no face in these
+    assert "--detect-batch: OpenCV shows YuNet one photograph a call" in capsys.readouterr().out

@@ -66,7 +66,7 @@ def write_scrfd(
     """
     nodes, constants, names = [], [], {}
     for kind, width in WIDTHS.items():
-        shape = np.array([-1, width] if rank == 2 else [0, -1, width], np.int64)
+        shape = np.array([-1, width] if rank == 2 else [int(batch == 1), -1, width], np.int64)
         constants.append(numpy_helper.from_array(shape, f"{kind}_shape"))
     for stride in STRIDES:
         side_of = {"kernel_shape": [stride] * 2, "strides": [stride] * 2}

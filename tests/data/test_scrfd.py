@@ -95,3 +95,59 @@ def test_a_file_that_is_not_there_or_broken_is_said(tmp_path):
     write_scrfd(tmp_path / "antelopev2" / "antelopev2" / "det.onnx")
     with pytest.raises(KitError, match=r"one folder deeper: --detector-model .*v2/antelopev2"):
         load_detector("insightface", tmp_path / "antelopev2")
+
+
+def photographs() -> list[np.ndarray]:
+    """Photographs of several sizes: a painted one, its enlargement, a part of it, and none."""
+    image = painted()
+    doubled = image.repeat(2, axis=0).repeat(2, axis=1)
+    return [image, doubled, image[200:500, :420].copy(), np.zeros((50, 90, 3), np.uint8), image]
+
+
+@pytest.mark.parametrize("rank", [2, 3])
+@pytest.mark.parametrize("side", [None, 640])
+@pytest.mark.parametrize("batch", [1, "N"])
+def test_several_photographs_at_once_have_the_faces_that_each_has_alone(
+    tmp_path, side, rank, batch
+):
+    file = write_scrfd(tmp_path / "det.onnx", side, rank=rank, batch=batch)
+    detector, images = load_detector("insightface", file), photographs()
+    together = detector.detect_many(images)
+    assert [len(found) for found in together] == [4, 4, len(together[2]), 0, 4]
+    check(together[0])
+    check(together[1], scale=2.0)
+    for image, found in zip(images, together, strict=True):
+        alone = detector.detect(image)
+        assert len(alone) == len(found)
+        for one, many in zip(alone, found, strict=True):
+            np.testing.assert_allclose(many.box, one.box, atol=1e-3)
+            np.testing.assert_allclose(many.landmarks, one.landmarks, atol=1e-3)
+            assert abs(many.score - one.score) < 1e-5
+    assert together[2]
+
+
+def test_a_network_that_mixes_its_pictures_up_is_refused(tmp_path):
+    file = write_scrfd(tmp_path / "det.onnx")
+    model = onnx.load(file)
+    # the mean over the batch: of one picture nothing, of two a mixture
+    for node in model.graph.node:
+        for place, name in enumerate(node.input):
+            if name == "image":
+                node.input[place] = "mixed"
+    mean = helper.make_node("ReduceMean", ["image"], ["mean"], axes=[0], keepdims=1)
+    add = helper.make_node("Add", ["image", "mean"], ["mixed"])
+    nodes = [mean, add, *model.graph.node]
+    del model.graph.node[:]
+    model.graph.node.extend(nodes)
+    onnx.save(model, file)
+    detector = load_detector("insightface", file)
+    assert len(detector.detect_many([painted()])) == 1  # one is no batch
+    with pytest.raises(KitError, match=r"one photograph at a time \(a batch differs by"):
+        detector.detect_many([painted(), painted()])
+
+
+def test_yunet_answers_for_several_photographs_in_their_order():
+    detector = load_detector()
+    images = [np.zeros((64, 64, 3), np.uint8), np.full((80, 70, 3), 9, np.uint8)]
+    assert detector.detect_many(images) == [[], []]
+    assert load_detector(robust=True).detect_many(images[:1]) == [[]]

@@ -82,7 +82,11 @@ def align_photo(
 
 
 def find(
-    picture: Picture, detector: Detector, upright: bool = False, rule: str = PROMINENT
+    picture: Picture,
+    detector: Detector,
+    upright: bool = False,
+    rule: str = PROMINENT,
+    found: list[Detection] | None = None,
 ) -> tuple[View, list[Detection]]:
     """Show a photograph as it has to be seen, and pick the face it is about, or all.
 
@@ -91,9 +95,11 @@ def find(
         detector: finds faces, and improves the landmarks of those that are picked.
         upright: turn a photograph that lies on its side or upside down.
         rule: which face is picked, see `pick_faces`.
+        found: what the detector finds in the picture as it is, where that is known.
     """
-    turns, found = find_upright(detector, picture.image) if upright else (0, None)
-    found = detector.detect(picture.image) if found is None else found
+    turns, found = 0, detector.detect(picture.image) if found is None else found
+    if upright:
+        turns, found = find_upright(detector, picture.image, found)
     notes = [picture.note, f"turned by {turns * 90} degrees" if turns else ""]
     view = View(
         turn(picture.image, turns),
@@ -135,17 +141,23 @@ def take_as_aligned(crop: np.ndarray, face: Detection) -> AlignedFace:
     return AlignedFace(crop, face.points, np.eye(2, 3), face.score)
 
 
-def align_again(image: np.ndarray, face: Detection, detector: Detector) -> AlignedFace | None:
+def align_again(
+    image: np.ndarray,
+    face: Detection,
+    detector: Detector,
+    found: list[Detection] | None = None,
+) -> AlignedFace | None:
     """Find a face again in a photograph that was drawn on since, and align it anew.
 
     Args:
         image: (H, W, 3) uint8 RGB, the same scene as when `face` was found.
         face: what was found before.
         detector: what found it.
+        found: what it finds in the image, where that is known.
     Returns:
         The face, or None where the detector does not find it any more.
     """
-    again = same_face(detector.detect(image), face)
+    again = same_face(detector.detect(image) if found is None else found, face)
     return None if again is None else align(image, detector.refine(image, again))
 
 

@@ -62,6 +62,12 @@ def choose_provider(name: str, device: str) -> tuple[Provider | None, str]:
     return there, f"--device auto: {name} runs on {there.label if there else 'the CPU'}"
 
 
+def why_one_by_one(name: str) -> str:
+    """Say, in a line, why a detector looks at no two photographs at once; "" where it may."""
+    why = getattr(registry.get(DETECTORS, name), "ONE_BY_ONE", "")
+    return f"--detect-batch: {why}; another --detector may be faster with it" if why else ""
+
+
 def detector_of_thread(robust: bool) -> Detector:
     """Return the usual detector, loaded once a thread: two must not look with one at once."""
     return _load_once(robust, threading.get_ident())

@@ -36,6 +36,11 @@ class Detector(Protocol):
         none.
         """
 
+    def detect_many(self, images: list[np.ndarray]) -> list[list[Detection]]:
+        """Find the faces of several photographs of any sizes, of each what `detect` finds (its
+        numbers may differ in the last digits); at once where the detector can.
+        """
+
     def detect_in_crop(self, image: np.ndarray) -> list[Detection]:
         """Find the face that a crop was cut for: once, as it is, with a low threshold."""
 

@@ -45,6 +45,10 @@ class Robust:
         """Find the faces of an (H, W, 3) uint8 RGB photograph, each seen once."""
         return self._detector.detect(image)
 
+    def detect_many(self, images: list[np.ndarray]) -> list[list[Detection]]:
+        """Find the faces of several photographs, each seen once."""
+        return self._detector.detect_many(images)
+
     def refine(self, image: np.ndarray, face: Detection) -> Detection:
         """Replace a face's landmarks by the median over all looks that find it.
 

@@ -18,17 +18,20 @@ _CROP_SURE, _CROP_MARGIN = 0.9, 0.05  # the same for aligned crops
 MARGIN = 0.02  # by which another turn's score must be higher
 
 
-def find_upright(detector: Detector, image: np.ndarray) -> tuple[int, list[Detection]]:
+def find_upright(
+    detector: Detector, image: np.ndarray, found: list[Detection] | None = None
+) -> tuple[int, list[Detection]]:
     """Find the faces of a photograph, turned as the most prominent one's score says.
 
     Args:
         detector: finds faces.
         image: (H, W, 3) uint8 RGB.
+        found: what it finds in the image as it is, where that is known.
     Returns:
         the quarter turns, counter-clockwise, that bring the photograph upright (0 where nothing
         contradicts it), and the faces that are found after them.
     """
-    found = detector.detect(image)
+    found = detector.detect(image) if found is None else found
     face = pick_face(found, image.shape[:2])
     if face is not None and face.score >= SURE:
         return 0, found

@@ -17,6 +17,7 @@ import numpy as np
 
 from mfr_kit import providers
 from mfr_kit.data.alignment.detection import Detection, usable
+from mfr_kit.data.detectors._scrfd import ScrfdBatch
 from mfr_kit.errors import KitError
 from mfr_kit.providers import Provider
 from mfr_kit.registry import near_path
@@ -37,15 +38,30 @@ class InsightFace:
 
     Args:
         models: prepared, by insightface's names of their tasks; one is "detection".
+        provider: where they run; None for the CPU.
     """
 
-    def __init__(self, models: dict[str, Any]) -> None:
-        self._detector = models["detection"]
+    def __init__(self, models: dict[str, Any], provider: Provider | None = None) -> None:
+        self._detector, self._provider = models["detection"], provider
+        self._batch: ScrfdBatch | None = None  # opened when it is asked for
         self._dense = next((models[name] for name in DENSE if name in models), None)
 
     def detect(self, image: np.ndarray) -> list[Detection]:
         """Find the faces of an (H, W, 3) uint8 RGB photograph."""
         return self._find(image, INPUT_SIZE, THRESHOLD)
+
+    def detect_many(self, images: list[np.ndarray]) -> list[list[Detection]]:
+        """Find the faces of several photographs of any sizes, shown to the network in one batch.
+
+        Raises:
+            KitError: the network computes one photograph at a time.
+        """
+        if len(images) < 2:
+            return [self.detect(image) for image in images]
+        if self._batch is None:
+            self._batch = ScrfdBatch(self._detector, INPUT_SIZE, self._provider)
+        shown = [cv2.cvtColor(image, cv2.COLOR_RGB2BGR) for image in images]
+        return [_detections(*found) for found in self._batch.find(shown, THRESHOLD)]
 
     def detect_in_crop(self, image: np.ndarray) -> list[Detection]:
         """Find the face of a crop."""
@@ -68,17 +84,21 @@ class InsightFace:
         boxes, points = self._detector.detect(
             cv2.cvtColor(image, cv2.COLOR_RGB2BGR), input_size=size, det_thresh=threshold
         )
-        found = []
-        for box, landmarks in zip(boxes, points, strict=True) if len(boxes) else ():
-            left, top, right, bottom, score = box.tolist()
-            found.append(
-                Detection(
-                    np.array([left, top, right - left, bottom - top], np.float32),
-                    landmarks.astype(np.float32),
-                    score,
-                )
+        return _detections(boxes, points)
+
+
+def _detections(boxes: np.ndarray, points: np.ndarray) -> list[Detection]:
+    found = []
+    for box, landmarks in zip(boxes, points, strict=True) if len(boxes) else ():
+        left, top, right, bottom, score = box.tolist()
+        found.append(
+            Detection(
+                np.array([left, top, right - left, bottom - top], np.float32),
+                landmarks.astype(np.float32),
+                score,
             )
-        return usable(found)
+        )
+    return usable(found)
 
 
 def load(model: Path | None = None, provider: Provider | None = None) -> InsightFace:
@@ -110,7 +130,7 @@ def load(model: Path | None = None, provider: Provider | None = None) -> Insight
     for name, network in models.items():
         if name != "detection":
             network.prepare(number)
-    return InsightFace(models)
+    return InsightFace(models, provider)
 
 
 def _read(path: Path, provider: Provider | None) -> dict[str, Any]:

@@ -75,6 +75,10 @@ class YuNet:
                 return found
         return []
 
+    def detect_many(self, images: list[np.ndarray]) -> list[list[Detection]]:
+        """Find the faces of several photographs, one after another."""
+        return [self.detect(image) for image in images]
+
     def detect_in_crop(self, image: np.ndarray) -> list[Detection]:
         """Find the face of a crop."""
         return self.show(image, Attempt(max(image.shape[:2]), 1.0, 0.0, 0.3))
@@ -121,6 +125,7 @@ def _detection(row: np.ndarray, shift: int, back: np.ndarray) -> Detection:
 
 
 ON_THE_CPU = "OpenCV runs YuNet"
+ONE_BY_ONE = "OpenCV shows YuNet one photograph a call"
 
 
 def load(model: Path | None = None, provider: Provider | None = None) -> YuNet:
