@@ -134,26 +134,29 @@ class AugmentOptions:
     )
     detector: str = option(
         "yunet",
-        help="What finds faces and landmarks.",
+        help="What finds faces and landmarks. yunet-onnx finds those of yunet but for the last "
+        "digits, faster.",
         section="Photographs",
         choices=lambda: names("mfr_kit.data.detectors"),
     )
     detector_model: Path | None = option(
         None,
-        help="Your own model: for yunet its ONNX file (default: the asset 'yunet'), for "
-        "insightface the name or folder of a model pack, or an SCRFD or RetinaFace .onnx.",
+        help="Your own model: for yunet and yunet-onnx its ONNX file (default: the asset "
+        "'yunet'), for insightface the name or folder of a model pack, or an SCRFD or RetinaFace "
+        ".onnx.",
         section="Photographs",
     )
     device: str = option(
         "cpu",
-        help="Where insightface's detector runs: auto, cpu, cuda, cuda:N or tensorrt; a device "
-        "wants few --workers, and finds landmarks that differ in the last digits.",
+        help="Where the detector (insightface, yunet-onnx) runs: auto, cpu, cuda, cuda:N or "
+        "tensorrt; a device wants few --workers, and finds landmarks that differ in the last "
+        "digits.",
         section="Photographs",
     )
     detect_batch: int = option(
         1,
-        help="Photographs that insightface's detector is shown at once: for a GPU, a CPU gains "
-        "nothing. Landmarks may differ in the last digits.",
+        help="Photographs that the detector (insightface, yunet-onnx) is shown at once: for a GPU, "
+        "a CPU gains nothing. Landmarks may differ in the last digits.",
         section="Photographs",
         within="1..64",
     )

@@ -92,7 +92,7 @@ def augment(options: AugmentOptions, say: Say = keep_quiet) -> Summary:
         with _start_engine(job, options, say) as make_all, _progress_bar() as bar:
             summary.resumed = make_all(bar.update)
     summary.notes, found, unsure = _read_notes(job)
-    judged = options.detector == "yunet" and not (options.aligned or options.upright)
+    judged = options.detector.startswith("yunet") and not (options.aligned or options.upright)
     summary.unsure = unsure if judged else 0
     if found != seen.entries:
         summary.changed = (

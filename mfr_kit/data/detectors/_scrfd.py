@@ -5,13 +5,12 @@ computes them does not depend on that: the batch is freed, and the answer compar
 insightface's session before it is used. Letter-boxing, decoding and order are insightface's.
 """
 
-from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 
-from mfr_kit import providers
+from mfr_kit.data.detectors._free_batch import open_free
 from mfr_kit.errors import KitError
 from mfr_kit.providers import Provider
 from mfr_kit.seeding import rng_for
@@ -33,8 +32,10 @@ class ScrfdBatch:
 
     def __init__(self, network: Any, size: tuple[int, int], provider: Provider | None) -> None:
         self._network, self.size = network, network.static_input_size or size
+        import onnx
+
         try:
-            self._session = _open(Path(network.model_file), provider)
+            self._session = open_free(onnx.load_model(network.model_file), provider)
             away = self._compare()
         except KitError:
             raise
@@ -116,48 +117,6 @@ def _letter_box(image: np.ndarray, size: tuple[int, int]) -> tuple[np.ndarray, f
     picture = np.zeros((height, width, 3), np.uint8)
     picture[: inner[1], : inner[0]] = cv2.resize(image, inner)
     return picture, float(inner[1]) / image.shape[0]
-
-
-def _open(file: Path, provider: Provider | None) -> Any:
-    """Open a file with its batch freed."""
-    import onnx
-    import onnxruntime
-
-    model = onnx.load_model(str(file))
-    model.graph.input[0].type.tensor_type.shape.dim[0].dim_param = "batch"
-    for output in model.graph.output:
-        for side in output.type.tensor_type.shape.dim[:-1]:
-            side.Clear()
-    del model.graph.value_info[:]
-    constants = {item.name: item for item in model.graph.initializer}
-    constants |= {
-        node.output[0]: entry.t
-        for node in model.graph.node
-        if node.op_type == "Constant"
-        for entry in node.attribute
-        if entry.name == "value"
-    }
-    for node in model.graph.node:
-        if node.op_type == "Reshape" and node.input[1] in constants:
-            _free_reshape(constants[node.input[1]])
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    options.log_severity_level = providers.ERROR
-    session = onnxruntime.InferenceSession(
-        model.SerializeToString(), options, providers=providers.in_order(provider)
-    )
-    if provider is not None:
-        providers.refuse_fallback(session, provider)
-    return session
-
-
-def _free_reshape(shape: Any) -> None:
-    """Let a Reshape to (1, -1, width) keep the batch of its input."""
-    from onnx import numpy_helper
-
-    sides = numpy_helper.to_array(shape)
-    if sides.ndim == 1 and len(sides) == 3 and sides[0] == 1 and sides[1] == -1:
-        shape.CopyFrom(numpy_helper.from_array(np.array([0, *sides[1:]], np.int64), shape.name))
 
 
 def _refusal(file: str, why: str) -> KitError:
