@@ -1,4 +1,4 @@
-"""Several recognisers as one: the mean of their normalised embeddings."""
+"""Several recognisers as one: the mean of their normalised embeddings, or these side by side."""
 
 import hashlib
 
@@ -10,21 +10,21 @@ from mfr_kit.models.lineage import trained_on
 
 
 class EnsembleEmbedder:
-    """The mean of the members' unit embeddings, itself an `Embedder`.
+    """The members' unit embeddings as one, itself an `Embedder`.
 
-    Embedding spaces of separately trained members are unrelated, so products across members nearly
-    cancel and the cosine of two means is about the mean of the members' cosines.
+    Of one size, their mean: embedding spaces of separately trained members are unrelated, so
+    products across members nearly cancel and the cosine of two means is about the mean of the
+    members' cosines. Of several sizes, one behind the other: the cosine is that mean exactly.
 
     Args:
-        members: at least two embedders with one embedding size.
+        members: at least two embedders.
     Raises:
-        KitError: fewer than two, one that is named twice, or sizes that differ.
+        KitError: fewer than two, or one that is named twice.
     """
 
     lineage: dict | None
 
     def __init__(self, members: list):
-        sizes = {member.embedding_size for member in members}
         if len(members) < 2 or len(
             {identity.digest(identity.describe_model(member)) for member in members}
         ) < len(members):
@@ -32,10 +32,9 @@ class EnsembleEmbedder:
                 "an ensemble needs two or more different models, found "
                 f"{', '.join(member.name for member in members)}"
             )
-        if len(sizes) > 1:
-            each_size = ", ".join(f"{member.name} {member.embedding_size}" for member in members)
-            raise KitError(f"the models of an ensemble need one embedding size, found {each_size}")
-        self.members, self.embedding_size = members, sizes.pop()
+        sizes = [member.embedding_size for member in members]
+        self._averages = len(set(sizes)) == 1
+        self.members, self.embedding_size = members, sizes[0] if self._averages else sum(sizes)
         self.name = "+".join(member.name for member in members)
         self.fingerprint = hashlib.sha256(
             "".join(member.fingerprint for member in members).encode()
@@ -47,13 +46,17 @@ class EnsembleEmbedder:
         }
 
     def embed(self, faces: np.ndarray) -> np.ndarray:
-        """(B, 112, 112, 3) uint8 RGB -> (B, D) float32 of length 0 .. 1: the longer, the more
-        the members agree.
+        """(B, 112, 112, 3) uint8 RGB -> (B, D) float32 of length 0 .. 1: of a mean, the longer,
+        the more the members agree; side by side, always 1.
         """
+        if not self._averages:
+            units = [_units(member.embed(faces)) for member in self.members]
+            return np.concatenate(units, axis=1) / np.float32(np.sqrt(len(units)))
         total = np.zeros((len(faces), self.embedding_size), np.float32)
         for member in self.members:
-            embeddings = member.embed(faces)
-            total += embeddings / np.maximum(
-                np.linalg.norm(embeddings, axis=1, keepdims=True), 1e-12
-            )
+            total += _units(member.embed(faces))
         return total / len(self.members)
+
+
+def _units(embeddings: np.ndarray) -> np.ndarray:
+    return embeddings / np.maximum(np.linalg.norm(embeddings, axis=1, keepdims=True), 1e-12)

@@ -23,13 +23,27 @@ def test_an_ensemble_is_the_mean_of_unit_embeddings(tmp_path):
     assert ensemble.lineage["trained_on"] == ["unknown: the model file does not say"]
 
 
-def test_an_ensemble_of_one_model_or_of_two_sizes_is_refused(tmp_path):
+def test_models_of_two_sizes_stand_side_by_side(tmp_path):
+    one = tiny_onnx(tmp_path / "one.onnx")
+    torch.manual_seed(0)
+    torch.save(build_backbone("mobilefacenet", 16).state_dict(), tmp_path / "m.pth")
+    places = [f"{one}:minus1_to_1", str(tmp_path / "m.pth")]
+    ensemble = load_embedder(",".join(places))
+    assert (ensemble.name, ensemble.embedding_size) == ("one+m", 19)
+    found = ensemble.embed(faces(5))
+    assert found.dtype == np.float32 and ensemble.embed(faces(0)).shape == (0, 19)
+    cosines = []
+    for place in places:
+        single = load_embedder(place).embed(faces(5)).astype(np.float64)
+        single /= np.linalg.norm(single, axis=1, keepdims=True)
+        cosines.append(single @ single.T)
+    np.testing.assert_allclose(found @ found.T, np.mean(cosines, axis=0), atol=1e-6)
+
+
+def test_an_ensemble_of_one_model_is_refused(tmp_path):
     one = tiny_onnx(tmp_path / "one.onnx")
     with pytest.raises(KitError, match="two or more different models"):
         load_embedder(f"{one},{one}", normalisation="raw_0_255")
-    torch.save(build_backbone("mobilefacenet", 16).state_dict(), tmp_path / "m.pth")
-    with pytest.raises(KitError, match="one embedding size, found one 3, m 16"):
-        load_embedder(f"{one},{tmp_path / 'm.pth'}", normalisation="minus1_to_1")
 
 
 @pytest.mark.parametrize(
