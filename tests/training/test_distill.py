@@ -84,6 +84,8 @@ def test_a_run_that_was_killed_ends_like_one_that_was_not(
     assert steps == [line["step"] for line in lines(whole.out)]
     losses = [[line["loss"] for line in lines(folder)] for folder in (whole.out, killed.out)]
     assert losses[0] == losses[1]
+    drawn = [weights.read_file(run.out / weights.LAST, "")["torch_rng"] for run in (whole, killed)]
+    assert torch.equal(*drawn)  # what a network with dropout draws next
 
 
 @pytest.mark.slow

@@ -187,6 +187,8 @@ def batches(dataset: StudentViews, plan: BatchPlan, workers: int, pin: bool = Fa
         worker_init_fn=_begin_worker,
         pin_memory=pin,
         prefetch_factor=4 if workers else None,
+        # of its own, or the loader would draw from the stream that a checkpoint continues
+        generator=torch.Generator(),
     )
 
 
