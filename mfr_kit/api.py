@@ -41,7 +41,11 @@ def __getattr__(name: str) -> Any:
 
 
 def align(
-    photo: "str | Path | np.ndarray", *, robust: bool = False, upright: bool = False
+    photo: "str | Path | np.ndarray",
+    *,
+    robust: bool = False,
+    upright: bool = False,
+    faces: str = "prominent",
 ) -> "AlignedFace":
     """Find the face of a photograph and bring it into the ArcFace frame, as `augment` does.
 
@@ -50,12 +54,13 @@ def align(
         robust: the median landmarks over several scales and mirror images; slower, and better
             under masks.
         upright: turn a photograph that lies on its side or upside down.
+        faces: which of several: prominent (large and central), largest or central.
     Returns:
         `image` (112, 112, 3) uint8 RGB, `landmarks` (5, 2) in its pixels, `matrix` (2, 3) from the
         photograph's pixels, and the detector's `score` in [0, 1].
     Raises:
-        KitError: no image that can be read, no face in it, or the detector's model is not there
-            (`kit.py assets fetch`).
+        KitError: no image that can be read, no face in it, no such choice, or the detector's model
+            is not there (`kit.py assets fetch`).
     Example:
         >>> from mfr_kit.masks import drawn_heads
         >>> photo, landmarks = drawn_heads.draw(320, yaw_deg=10)
@@ -65,7 +70,7 @@ def align(
     """
     from mfr_kit.data.alignment import align_photo, detect
 
-    return align_photo.align_photo(photo, detect.detector_of_thread(robust), upright)
+    return align_photo.align_photo(photo, detect.detector_of_thread(robust), upright, faces)
 
 
 def put_mask(

@@ -23,7 +23,7 @@ from mfr_kit.data.alignment.detection import (
     pick_faces,
     same_face,
 )
-from mfr_kit.data.alignment.face_choice import PROMINENT
+from mfr_kit.data.alignment.face_choice import PROMINENT, RULES
 from mfr_kit.data.alignment.upright import find_upright, turn, turn_matrix
 from mfr_kit.data.images import Picture, read_picture
 from mfr_kit.errors import KitError
@@ -55,7 +55,10 @@ class View(NamedTuple):
 
 
 def align_photo(
-    photo: str | Path | np.ndarray, detector: Detector, upright: bool = False
+    photo: str | Path | np.ndarray,
+    detector: Detector,
+    upright: bool = False,
+    rule: str = PROMINENT,
 ) -> AlignedFace:
     """Find the face that a photograph is about, and align it as `augment` does.
 
@@ -63,15 +66,18 @@ def align_photo(
         photo: a file of any format OpenCV knows, or (H, W, 3) uint8 RGB.
         detector: finds faces, `detect.load_detector()`.
         upright: turn a photograph that lies on its side or upside down.
+        rule: which face of several, see `pick_face`.
     Returns:
         The face; its `matrix` is from the photograph's own pixels.
     Raises:
-        KitError: the file is no image that can be read, the array no RGB image of bytes, or no
-            face is found.
+        KitError: the file is no image that can be read, the array no RGB image of bytes, no face
+            is found, or there is no such rule.
     """
+    if rule not in RULES:
+        raise KitError(f"faces '{rule}': one face is taken, {', '.join(RULES)}")
     picture = _as_picture(photo)
     where = "the photograph" if isinstance(photo, np.ndarray) else str(photo)
-    view, faces = find(picture, detector, upright)
+    view, faces = find(picture, detector, upright, rule)
     if not faces:
         raise KitError(
             f"no face found in {where} ({picture.width}x{picture.height} pixels): crop it nearer "

@@ -66,3 +66,29 @@ def test_what_gives_no_face_is_said(tmp_path, photo):
         align_photo(photo.tolist(), Fixed())
     face = Fixed().detect(photo)[0]
     assert align_again(np.zeros_like(photo), face, Fixed()) is None
+
+
+class Two:
+    """Finds a small face in the middle and a large one in a corner."""
+
+    def detect(self, image: np.ndarray) -> list[Detection]:
+        middle, half = np.array(image.shape[1::-1]) / 2, 20
+        boxes = np.array([[*(middle - half), 40, 40], [0, 0, 100, 100]], np.float32)
+        return [
+            Detection(box, (TEMPLATE / 112 * box[2:] + box[:2]).astype(np.float32), 0.9)
+            for box in boxes
+        ]
+
+    def refine(self, image: np.ndarray, face: Detection) -> Detection:
+        return face
+
+
+@pytest.mark.parametrize(("rule", "side"), [("prominent", 40), ("central", 40), ("largest", 100)])
+def test_one_of_several_faces_is_taken_by_a_rule(rule, side):
+    face = align_photo(np.zeros((480, 480, 3), np.uint8), Two(), rule=rule)
+    assert np.hypot(*face.matrix[0, :2]) == pytest.approx(112 / side)
+
+
+def test_all_faces_are_no_face_to_align(photo):
+    with pytest.raises(KitError, match="faces 'all': one face is taken, prominent, largest, cent"):
+        align_photo(photo, Fixed(), rule="all")
