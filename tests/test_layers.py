@@ -33,7 +33,7 @@ ORDER = [
     ["evaluation"],
     ["training"],
     ["submission"],
-    ["augment", "audit", "adapt", "ablation", "demo"],
+    ["augment", "audit", "clustering", "adapt", "ablation", "demo"],
     ["api"],
     ["cli", "__main__"],
 ]

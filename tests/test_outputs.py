@@ -22,6 +22,7 @@ FOLDERS = {
     "convert": ["convert", "{src}", "{out}"],
     "unpack": ["pairs", "unpack", "{pairs}", "{out}"],
     "audit": ["audit", "{src}", "--model", "none", "--out", "{out}"],
+    "cluster": ["cluster", "{src}", "--out", "{out}"],
     "gallery": ["masks", "gallery", "{out}"],
     "distill": ["distill", "--data", "{src}", "--out", "{out}"],
     "distill-bank": ["distill", "--data", "{set}", "--out", "{src}/new", "--bank", "{out}"],
@@ -145,6 +146,7 @@ def test_no_option_that_names_an_output_is_unchecked():
     from mfr_kit.adapt.options import AdaptOptions
     from mfr_kit.augment.options import AugmentOptions, DemoOptions
     from mfr_kit.cli import audit, pairs
+    from mfr_kit.clustering.options import ClusterOptions
     from mfr_kit.evaluation.options import EvaluateOptions
     from mfr_kit.submission.options import BudgetOptions, ExportOptions, SubmissionOptions
     from mfr_kit.training.average_options import AverageOptions
@@ -152,7 +154,14 @@ def test_no_option_that_names_an_output_is_unchecked():
 
     classes = [AblateOptions, ResultsOptions, audit.AuditOptions, pairs.PackOptions]
     classes += [pairs.UnpackOptions, EvaluateOptions, AugmentOptions, DemoOptions, ExportOptions]
-    classes += [BudgetOptions, SubmissionOptions, AdaptOptions, AverageOptions, RunOptions]
+    classes += [
+        ClusterOptions,
+        BudgetOptions,
+        SubmissionOptions,
+        AdaptOptions,
+        AverageOptions,
+        RunOptions,
+    ]
     for cls in classes:
         named = [
             field

@@ -177,9 +177,12 @@ def open_faces(path: Path) -> FaceSet:
         KitError: it is none.
     """
     faces = FaceSet.open(path)
-    if faces.clean_rows is None:
-        return faces
-    return faces.select(faces.clean_rows == NO_TWIN)
+    own = np.full(len(faces), True)
+    if faces.clean_rows is not None:
+        own = faces.clean_rows == NO_TWIN
+    if not faces.masked[own].any():
+        return faces.clean()  # the selection that distill's banks are named by
+    return faces.select(own)
 
 
 def _turns(detector: Detector, image: np.ndarray, crop: tuple | None) -> int:

@@ -41,7 +41,9 @@ def made_up(embeddings, labels):
 
 @pytest.fixture
 def faiss():
-    return pytest.importorskip("faiss", reason="faiss-cpu is not installed")
+    found = pytest.importorskip("faiss", reason="faiss-cpu is not installed")
+    found.omp_set_num_threads(1)  # threads are slow on a busy machine
+    return found
 
 
 @pytest.fixture

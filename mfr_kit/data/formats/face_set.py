@@ -45,10 +45,17 @@ def open_set(path: Path) -> TrainingSet:
     )
 
 
-def write_set(path: Path, source: TrainingSet, in_records: bool = False) -> None:
+def write_set(
+    path: Path, source: TrainingSet, in_records: bool = False, options: dict | None = None
+) -> None:
     """Adopt crops that are aligned already, bytes unchanged: their landmarks are the template's,
     their score is 1.
 
+    Args:
+        path: of the new set.
+        source: what to write.
+        in_records: images in `.rec` files.
+        options: what `faceset.json` is to say of how the set was made.
     Raises:
         KitError: an image that is not 112x112, or (in records) a person's name that a list of names
             cannot hold.
@@ -56,7 +63,7 @@ def write_set(path: Path, source: TrainingSet, in_records: bool = False) -> None
     if in_records:
         refuse_names(source.people, source.path)
     place = remote.origin(source.path) or str(source.path)
-    about = {"version": __version__, "options": {"src": place}}
+    about = {"version": __version__, "options": {"src": place, **(options or {})}}
     with files.building(path) as temporary:
         chunks = _in_records(source, temporary) if in_records else _in_files(source, temporary)
         write_rows(temporary, _and_skipped(chunks, source.skipped), about, in_records)

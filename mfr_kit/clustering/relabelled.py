@@ -1,0 +1,68 @@
+"""A face set under other names: its clusters for people."""
+
+import csv
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from mfr_kit import files
+from mfr_kit.data.face_set.faceset import FaceSet
+from mfr_kit.data.face_set.row_file import NO_TWIN
+from mfr_kit.data.formats import face_set
+from mfr_kit.data.training_set import TrainingSet, digest
+from mfr_kit.errors import KitError
+
+COLUMNS = ("photo", "identity", "cluster", "likeness")
+
+
+def name_of(cluster: int) -> str:
+    """Name a cluster as a person."""
+    return f"cluster-{cluster:07}"
+
+
+def relabel(path: Path, labels: np.ndarray) -> TrainingSet:
+    """Open a face set with other people.
+
+    Args:
+        path: of the set.
+        labels: (N,) clusters of its clean faces, in its order. A masked twin goes with its clean
+            face, and is left out where that is not in the set; so are the notes of photographs
+            without a face, which are nobody's.
+    """
+    source = face_set.open_set(path)
+    clean = np.full(len(source), NO_TWIN) if source.clean is None else source.clean
+    clusters = np.full(len(source), -1, np.int32)
+    clusters[clean == NO_TWIN] = labels
+    twins = np.flatnonzero(clean >= 0)
+    clusters[twins] = clusters[clean[twins]]
+    names = [name_of(cluster) for cluster in range(int(labels.max()) + 1)]
+    renamed = replace(source, people=names, labels=clusters, skipped=())
+    return renamed.select(np.flatnonzero(clusters >= 0))
+
+
+def write_set(path: Path, source: TrainingSet, in_records: bool, how: dict) -> None:
+    """Write a face set, images' bytes unchanged, and compare what is there with what was read.
+
+    Raises:
+        KitError: they differ, or `path` exists.
+    """
+    face_set.write_set(path, source, in_records, how)
+    wanted, found = digest(source), digest(face_set.open_set(path))
+    if wanted != found:
+        raise KitError(f"{path} differs from {source.path} ({found}, {wanted}): do not use it")
+
+
+def write_list(path: Path, faces: FaceSet, labels: np.ndarray, likeness: np.ndarray) -> None:
+    """Write which photograph is in which cluster: a row each face, in the set's order, with the
+    identity it had and its mean cosine to the others of its cluster, "" for a cluster of one.
+    """
+    with (
+        files.replacing(path) as part,
+        part.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file,
+    ):
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(COLUMNS)
+        for row, (photo, code) in enumerate(zip(faces.sources, faces.codes, strict=True)):
+            near = f"{likeness[row]:.3f}" if np.isfinite(likeness[row]) else ""
+            writer.writerow([photo, faces.names[code], name_of(labels[row]), near])
