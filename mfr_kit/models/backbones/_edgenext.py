@@ -200,6 +200,14 @@ class EdgeNeXt(nn.Module):
     def forward(self, faces: Tensor) -> Tensor:
         return self.head(self.stages(self.stem(faces)).mean(dim=(2, 3)))
 
+    def parameters_by_layer(self) -> list[list[Tensor]]:
+        """Group the weights as `--freeze-layers` counts them: the stem, each downsampling, each
+        block, the head.
+        """
+        layers = [self.stem, *(part for stage in self.stages for part in _parts(stage)), self.head]
+        grouped: list[list[Tensor]] = [[*layer.parameters()] for layer in layers]
+        return [parameters for parameters in grouped if parameters]
+
 
 def position_waves(height: int, width: int) -> Tensor:
     """Return (1, 2 * FREQUENCIES, height, width) sines and cosines, those of the row before those
@@ -241,6 +249,10 @@ def _stage(shape: Shape, number: int, wide: list[int]) -> nn.Sequential:
             channels, SCALES[number], shape.heads, shape.rank, positioned=number == POSITIONED
         )
     return nn.Sequential(OrderedDict(downsample=downsample, blocks=nn.Sequential(*layers)))
+
+
+def _parts(stage: nn.Module) -> list[nn.Module]:
+    return [stage.get_submodule("downsample"), *stage.get_submodule("blocks").children()]
 
 
 def _depthwise(channels: int, kernel: int) -> nn.Conv2d:
