@@ -2,6 +2,7 @@
 person.
 """
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -74,7 +75,14 @@ def split(data: Path, given: PeopleLists, ancestors: dict[str, str], echo: bool 
     if train.identity_count < 2:
         raise KitError(
             f"{data} has clean faces of {train.identity_count} training people; at "
-            "least two are needed (--train-people)"
+            "least two are needed (--train-people; `kit.py cluster` gives identities to faces "
+            "that have none)"
+        )
+    if echo and train.identity_count == len(train):
+        print(
+            f"note: in {data} every face is a person of its own; where two show one person, each "
+            "is taken for a stranger to the other: `kit.py cluster` gives identities",
+            file=sys.stderr,
         )
     if not validation:
         return Split(train, None, seen)
