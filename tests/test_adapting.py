@@ -47,7 +47,18 @@ def test_the_commands_adapt_what_the_reader_brings(workplace, monkeypatch, capfd
     monkeypatch.chdir(workplace)
     monkeypatch.setenv("COLUMNS", "200")
     ran = run_commands("docs/guides/adapting.md", SHORT, capfd)
-    assert ran == ["augment", "distill", "adapt", "evaluate", "check", "make-submission"]
+    assert ran == [
+        "augment",
+        "distill",
+        "distill",
+        "export-onnx",
+        "adapt",
+        "evaluate",
+        "check",
+        "make-submission",
+    ]
+    [entry] = onnx.load(workplace / "runs/theirs/model.onnx").graph.input
+    assert entry.type.tensor_type.shape.dim[0].dim_param
     made = onnx.load(workplace / "runs/adapted/student.onnx")
     assert {item.key for item in made.metadata_props} >= {
         preprocess.META_LINEAGE,

@@ -20,6 +20,8 @@ from mfr_kit.data.face_set.faceset import FaceSet
 from mfr_kit.masks import library
 from mfr_kit.models import preprocess, trained_people, weights
 from mfr_kit.models.embedders import ADAPTED, Embedder
+from mfr_kit.models.onnx_models import student_graph
+from mfr_kit.models.onnx_models.onnx_embedder import OnnxEmbedder
 from mfr_kit.paths import check_output
 from mfr_kit.training import networks, people, preflight, prepare
 from mfr_kit.training.teacher import bank
@@ -63,6 +65,12 @@ def adapt(options: AdaptOptions) -> Adapted:
     # of an ONNX file that runs on a device, the file as the CPU runs it is what gets the adapter
     written = getattr(recogniser, "source", recogniser)
     graph_of(written)  # what cannot be written is refused before the hours of embedding
+    if isinstance(written, OnnxEmbedder) and student_graph.may_learn(written):
+        print(
+            f"note: all of {written.name} can learn, not only layers behind it: where you have a "
+            f"better teacher, kit.py distill --student {written.path}:{written.normalisation} "
+            "--teacher THAT does more"
+        )
     preflight.check_batch(options.batch_size, 2 * options.views * len(faces), "views")
     validation = Validation(held, lambda: masks) if held else None
     print(f"alignment drift: {drift.describe(drifts)}")

@@ -17,7 +17,7 @@ def budget(options: BudgetOptions) -> None:
     import dataclasses
     import json
 
-    from mfr_kit.submission.budget import candidates, largest
+    from mfr_kit.submission.budget import candidate_of, candidates, largest
 
     if options.table:
         from mfr_kit.submission import survey
@@ -29,6 +29,8 @@ def budget(options: BudgetOptions) -> None:
     assert options.track is not None  # asked for without --table
     found = candidates(options.track)
     best = largest(found)
+    if options.model is not None:
+        found.append(candidate_of(options.model, options.track))
     if options.json:
         print(
             json.dumps(

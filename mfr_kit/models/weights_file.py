@@ -41,7 +41,8 @@ def read_file(path: Path, advice: str = "") -> Any:
             return read_safetensors(path)
         if _is_torchscript(path):
             raise KitError(
-                f"{path} is TorchScript, a compiled program, no weights: where it was made, {SAVE}"
+                f"{path} is TorchScript, a compiled program, no weights: where it was made, "
+                f"{SAVE}, or export it to ONNX (torch.onnx.export): a teacher or a student as it is"
             )
         with quiet_reading():
             return torch.load(path, map_location="cpu", weights_only=True)

@@ -1,14 +1,18 @@
 """Which backbones, by width, fit a track's time and size, and which is the largest that does."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import cast
 
 import torch
 from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from mfr_kit import registry
 from mfr_kit.errors import KitError
-from mfr_kit.models.weights import BACKBONES, build_backbone
+from mfr_kit.models.onnx_models import student_graph
+from mfr_kit.models.spec import parse_specs
+from mfr_kit.models.weights import BACKBONES, build_backbone, load_run
 from mfr_kit.submission import tracks, v100_time
 from mfr_kit.submission.export import export_graph
 
@@ -53,6 +57,24 @@ def candidates(track_name: str) -> list[Candidate]:
     return sorted(found, key=lambda candidate: candidate.multiply_adds)
 
 
+def candidate_of(model: str, track_name: str) -> Candidate:
+    """Cost somebody's own recogniser.
+
+    Args:
+        model: a run folder, or an ONNX file with its input behind a colon.
+        track_name: of the track.
+    Raises:
+        KitError: it cannot be read as a torch network, or there is no such track.
+    """
+    is_file = student_graph.is_onnx(model) and Path(parse_specs(model)[0].place).is_file()
+    network = student_graph.read_student(model)[0] if is_file else load_run(model).model
+    with torch.inference_mode():
+        size = network.eval()(torch.zeros(1, 3, 112, 112)).shape[1]
+    nodes = len(export_graph(network, 11)[0].graph.node)
+    name = Path(parse_specs(model)[0].place).stem
+    return _candidate(name, 1.0, size, network.to("meta"), nodes, tracks.load(track_name).limits)
+
+
 def largest(found: list[Candidate]) -> Candidate | None:
     """The candidate with the most multiply-adds among those that pass no limit."""
     return max(
@@ -74,6 +96,13 @@ def _timed() -> list[str]:
 def _cost(name: str, width: float, size: int, nodes: int, limits: tracks.Limits) -> Candidate:
     with torch.device("meta"):  # shapes without memory
         model = build_backbone(name, size, width).eval()
+    return _candidate(name, width, size, model, nodes, limits)
+
+
+def _candidate(
+    name: str, width: float, size: int, model: nn.Module, nodes: int, limits: tracks.Limits
+) -> Candidate:
+    """Cost a network on the meta device."""
     count = _multiply_adds(model)
     size_mib = sum(item.numel() for item in model.parameters()) * 4 / 2**20
     times = sorted((v100_time.by_multiply_adds(count), v100_time.by_nodes(nodes)))
@@ -95,6 +124,10 @@ def _multiply_adds(model: nn.Module) -> int:
         places = output[0, 0].numel() if isinstance(module, nn.Conv2d) else 1
         total += cast(torch.Tensor, module.weight).numel() * places
 
+    if hasattr(model, "graph"):  # which has no layers of torch's
+        with FlopCounterMode(display=False) as counter, torch.inference_mode():
+            model(torch.zeros(1, 3, 112, 112, device="meta"))
+        return counter.get_total_flops() // 2
     for module in model.modules():
         if isinstance(module, nn.Conv2d | nn.Linear):
             module.register_forward_hook(count)

@@ -124,6 +124,9 @@ class BudgetOptions:
     track: str | None = option(
         None, help="The track whose time and size must be met.", choices=tracks.names
     )
+    model: str | None = option(
+        None, help="A recogniser of your own beside them: a run folder, or MODEL.onnx:imagenet."
+    )
     table: Path | None = option(
         None,
         help="Markdown file to write instead: every backbone on every track.",
@@ -138,6 +141,8 @@ class BudgetOptions:
                 "give --track for the backbones of one track, or --table FILE.md for every "
                 "backbone on every track"
             )
+        if self.table and self.model:
+            raise KitError("--model stands beside the backbones of one --track, not in --table")
         if self.table and self.json:
             raise KitError(
                 "--json prints what --track finds; --table writes Markdown: leave one of them out"

@@ -266,10 +266,12 @@ def test_without_a_gain_on_the_validation_people_the_recogniser_stays(tmp_path, 
     ],
     ids=["free", "fixed", "old", "half", "fixed for good"],
 )
-def test_any_onnx_recogniser_takes_an_adapter(tmp_path, make_adapt, graph):
+def test_any_onnx_recogniser_takes_an_adapter(tmp_path, make_adapt, graph, capsys):
     path = recogniser(tmp_path / "theirs.onnx", **graph)
     options = make_adapt(teacher=str(path), normalisation="raw_0_255")
     done = adapt(options)
+    may_learn = graph.get("kind") is None  # half precision may not
+    assert (f"distill --student {path}:raw_0_255" in capsys.readouterr().out) == may_learn
     before, after = onnx.load(path), onnx.load(done.path)
     onnx.checker.check_model(after, full_check=True)
     assert after.opset_import == before.opset_import

@@ -1,9 +1,10 @@
 import pytest
+import torch
 
 from mfr_kit.cli import main
 from mfr_kit.errors import KitError
 from mfr_kit.models.weights import build_backbone
-from mfr_kit.submission import budget, v100_time
+from mfr_kit.submission import budget, export, v100_time
 from mfr_kit.submission.checks.graph import multiply_adds
 from mfr_kit.submission.export import export_graph
 
@@ -42,6 +43,19 @@ def test_fit_names_the_largest_that_the_limits_allow(monkeypatch):
         "iresnet100"
     ] and told.size_mib == pytest.approx(248.6, rel=0.01)
     assert {"time"} == {reason for one in found for reason in one.fails}
+
+
+def test_a_recogniser_of_ones_own_is_costed_beside_them(tmp_path):
+    torch.manual_seed(0)
+    model, path = build_backbone("mobilefacenet", 64, 0.5).eval(), tmp_path / "theirs.onnx"
+    export.export_own(model, path)
+    found = budget.candidate_of(str(path), "ms1m")
+    with torch.device("meta"):
+        own = budget._multiply_adds(build_backbone("mobilefacenet", 64, 0.5).eval())
+    assert (found.backbone, found.embedding_size, found.fails) == ("theirs", 64, [])
+    assert found.multiply_adds == pytest.approx(own, rel=0.01)
+    # the norms are folded into the filters
+    assert found.size_mib == pytest.approx(path.stat().st_size / 2**20, rel=0.1)
 
 
 def test_a_track_without_a_time_is_refused(capsys):

@@ -8,6 +8,7 @@ import onnx
 import pytest
 import torch
 
+from mfr_kit import options as flags
 from mfr_kit.errors import KitError
 from mfr_kit.models import weights
 from mfr_kit.models.embedders import load_embedder
@@ -18,6 +19,7 @@ from mfr_kit.training.average import average
 from mfr_kit.training.average_options import AverageOptions
 from mfr_kit.training.distill import distill
 from tests.models.onnx_models.students import SIZE, attention_net, conv_net
+from tests.training.start_ranks import start_ranks
 
 
 @pytest.fixture
@@ -196,3 +198,36 @@ def test_weights_of_a_damaged_run_are_refused(options_of):
     graph.unlink()
     with pytest.raises(KitError, match="'student'"):
         weights.load_run(options.out)
+
+
+def test_two_ranks_do_what_one_does(options_of, tmp_path):
+    common = {"method": "arcface", "head": "sharded", "log_every": 1, "optimiser": "sgd"}
+    common |= {"learning_rate": 1e-3, "steps": 3, "freeze_bn": True, "ema": 0.5}
+    one = options_of(out=tmp_path / "one", batch_size=8, **common)
+    distill(one)
+    two = replace(one, out=tmp_path / "two", batch_size=4)
+    config = tmp_path / "two.toml"
+    config.write_text(weights.to_toml(flags.as_dict(two)))
+    given = ["distill", "--config", str(config)]
+    script = f"from mfr_kit import cli; import sys; sys.exit(cli.main({given!r}))"
+    found = start_ranks(script, 2)
+    assert {code for code, _ in found} == {0}, found
+    first, second = (weights.read_state(run.out / weights.STUDENT) for run in (one, two))
+    for key, value in first.items():
+        torch.testing.assert_close(second[key], value, atol=1e-4, rtol=1e-3)
+
+
+@pytest.mark.parametrize("name", ["theirs.onnx", "runs"])
+def test_a_backbone_starts_from_an_export_of_its_names_or_is_told_what_takes_it(
+    make_options, options_of, theirs, name
+):
+    if name == "theirs.onnx":
+        with pytest.raises(KitError, match="do not fit this MobileFaceNet"):
+            distill(make_options(init=str(theirs), steps=1))
+        return
+    first = options_of(steps=1)
+    distill(first)
+    exported = export_run(first.out).path
+    again = options_of(out=first.out.parent / "again", student=str(exported), steps=1)
+    distill(again)  # which says its input itself
+    assert load_embedder(again.out).normalisation == "imagenet"

@@ -61,6 +61,20 @@ def attributes_of(node: "onnx.NodeProto") -> dict[str, Any]:
     return {item.name: helper.get_attribute_value(item) for item in node.attribute}
 
 
+def bounds_of(node: "onnx.NodeProto", constants: dict[str, Tensor]) -> dict[str, float]:
+    """Return the bounds of a Clip as plain numbers, with which torch clips fastest; nothing where
+    they are computed, or there are none.
+    """
+    entries = dict(zip(("min", "max"), node.input[1:], strict=False))
+    named = {key: entry for key, entry in entries.items() if entry}
+    if node.op_type != "Clip" or not all(
+        entry in constants and constants[entry].numel() == 1 and not constants[entry].is_meta
+        for entry in named.values()
+    ):
+        return {}
+    return {key: constants[entry].item() for key, entry in named.items()}
+
+
 def opset_of(model: "onnx.ModelProto") -> int:
     """Return the version of the standard's operators that a model is written in."""
     return max((item.version for item in model.opset_import if item.domain in STANDARD), default=1)

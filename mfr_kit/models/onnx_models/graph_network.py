@@ -16,6 +16,7 @@ from mfr_kit.errors import KitError
 from mfr_kit.models.onnx_models.graph_constants import (
     STANDARD,
     attributes_of,
+    bounds_of,
     constants_of,
     is_norm,
     make_norm,
@@ -93,7 +94,7 @@ class GraphNetwork(nn.Module):
         readers: dict[str, set[str]] = {}
         running: set[str] = set(fixed)
         for node in nodes:
-            for entry in node.input[:1] if self._norm_of(node) else node.input:
+            for entry in self._inputs_of(node, constants):
                 readers.setdefault(entry, set()).add(node.op_type)
             running.update(node.input[3:] if node.op_type == "BatchNormalization" else ())
         for key, value in constants.items():
@@ -101,7 +102,7 @@ class GraphNetwork(nn.Module):
                 trained = value.numel() > 1 and key not in running
                 self._keep(key, value, trained, readers[key] <= BY_CHANNEL)
         self.input = next(item.name for item in graph.input if item.name not in constants)
-        self._steps = self._steps_of([node for node in nodes if node.op_type != "Constant"], model)
+        self._steps = self._steps_of(nodes, constants, opset_of(model))
         self._name = name
 
     def forward(self, faces: Tensor) -> Tensor:
@@ -191,13 +192,20 @@ class GraphNetwork(nn.Module):
             owner.register_buffer(last, value)
         self._places[key] = (*place, last)
 
-    def _steps_of(self, nodes: list["onnx.NodeProto"], model: "onnx.ModelProto") -> list[Step]:
+    def _inputs_of(self, node: "onnx.NodeProto", constants: dict[str, Tensor]) -> tuple[str, ...]:
+        """The inputs that a step reads while it runs: not those of a norm's module, nor bounds."""
+        first_only = self._norm_of(node) or bounds_of(node, constants)
+        return tuple(node.input[:1] if first_only else node.input)
+
+    def _steps_of(
+        self, nodes: list["onnx.NodeProto"], constants: dict[str, Tensor], opset: int
+    ) -> list[Step]:
         read, steps = {self.output}, []
-        for node in reversed(nodes):
-            norm, attributes = self._norm_of(node), attributes_of(node)
-            inputs = tuple(node.input[:1] if norm else node.input)
+        for node in reversed([node for node in nodes if node.op_type != "Constant"]):
+            norm, inputs = self._norm_of(node), self._inputs_of(node, constants)
+            attributes = attributes_of(node) | bounds_of(node, constants)
             entries = {entry for entry in inputs if entry}
-            if node.op_type == "Softmax" and opset_of(model) < 13:
+            if node.op_type == "Softmax" and opset < 13:
                 attributes = {"axis": 1, **attributes, "flat": True}
             if node.op_type == "Split":
                 attributes = {**attributes, "outputs": len(node.output)}

@@ -32,6 +32,7 @@ TRAINED_KINDS = ("tensor(float)", "tensor(uint8)")  # inputs of graphs that comp
 LEARNT = ("Conv", "Gemm", "MatMul", "BatchNormalization", "PRelu")
 FLOAT = 1  # onnx.TensorProto.FLOAT
 WIDE = {10: "float16", 11: "float64", 16: "bfloat16"}
+HALF = (10, 16)
 INPUT = "faces"
 DIFFERS = 1e-3  # of a node's largest value, from which on its output is another
 
@@ -78,6 +79,20 @@ def read_student(
             f"{differs:.1e}, at most {PARITY:.0e} is rounding){where}: it cannot be a student"
         )
     return network.train(), ancestor(source.path.name, source.fingerprint, source.lineage)
+
+
+def may_learn(source: OnnxEmbedder) -> bool:
+    """Whether a recogniser's graph is of operators and numbers that a student may have; `prepare`
+    knows more, and takes longer.
+    """
+    model = runtime.mended(source.path)[0]
+    try:
+        if model is not None:
+            _refuse_untrainable(source, model)
+            GraphNetwork(model, source.signature.output)
+    except KitError:
+        return False
+    return model is not None
 
 
 def read_tensors(path: Path) -> tuple[dict[str, dict[str, torch.Tensor]], dict]:
@@ -196,7 +211,7 @@ def _without_weights(model: "onnx.ModelProto") -> bytes:
     bare = onnx.ModelProto()
     bare.CopyFrom(model)
     for item in bare.graph.initializer:
-        if item.data_type == FLOAT:
+        if item.data_type == FLOAT and np.prod(item.dims) > 1:
             item.ClearField("raw_data")
             item.ClearField("float_data")
     return bare.SerializeToString(deterministic=True)
@@ -217,6 +232,12 @@ def _refuse_untrainable(source: OnnxEmbedder, model: "onnx.ModelProto") -> None:
                 "it so"
             )
     for node in model.graph.node:
+        if node.op_type == "Cast" and attributes_of(node)["to"] in HALF:
+            raise KitError(
+                f"{source.path} computes in half precision (Cast "
+                f"'{onnx_file.printable(node.output[0])}'): a student is trained in float32; "
+                "export it so"
+            )
         if node.op_type == "BatchNormalization" and attributes_of(node).get("training_mode"):
             raise KitError(
                 f"{source.path}: the BatchNormalization '{onnx_file.printable(node.name)}' was "

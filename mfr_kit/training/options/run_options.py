@@ -50,10 +50,14 @@ class RunOptions(MachineOptions, ViewOptions, LearningOptions, NetworkOptions, D
         return self.student not in registry.names(BACKBONES)
 
     @property
+    def origin(self) -> str:
+        """Where the initial weights come from: "random", "teacher", or a model."""
+        return self.student if self.has_own_graph and self.init == "random" else self.init
+
+    @property
     def frozen_norms(self) -> bool:
         """Whether batch-norm statistics stay as they start."""
-        begins_trained = self.init != "random" or self.has_own_graph
-        return begins_trained if self.freeze_bn is None else self.freeze_bn
+        return self.origin != "random" if self.freeze_bn is None else self.freeze_bn
 
     @property
     def regularisation(self) -> Regularisation:
@@ -100,8 +104,7 @@ class RunOptions(MachineOptions, ViewOptions, LearningOptions, NetworkOptions, D
         """The models that leave a trace in the run, by what they are to it."""
         from mfr_kit.training.people import ancestors_of
 
-        own = self.student if self.has_own_graph and self.init == "random" else self.init
-        return ancestors_of(self.teacher, own, self.chosen_method.uses_teacher)
+        return ancestors_of(self.teacher, self.origin, self.chosen_method.uses_teacher)
 
     def of_method(self) -> Any:
         """Return the chosen method's own options object."""
