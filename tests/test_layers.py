@@ -33,7 +33,7 @@ ORDER = [
     ["evaluation"],
     ["training"],
     ["submission"],
-    ["augment", "audit", "clustering", "adapt", "ablation", "demo"],
+    ["augment", "audit", "clustering", "adapt", "ablation", "demo", "input_trial"],
     ["api"],
     ["cli", "__main__"],
 ]

@@ -19,6 +19,10 @@ DESCRIPTIONS = (  # for the help of options that take one
 Channels = tuple[float, float, float]
 
 
+class InputUnknown(KitError):
+    """A model's file does not say what it takes, and neither did the user."""
+
+
 @dataclass(frozen=True)
 class InputFormat:
     """What a network takes for a pixel: `(pixel - mean) / std`, its channels in `order`.

@@ -207,10 +207,11 @@ def _normalisation(
     chosen = given or stored or usual
     if chosen is None:
         names = ", ".join(input_format.NORMALISATIONS)
-        raise KitError(
+        raise input_format.InputUnknown(
             f"{path} does not say how its input is normalised: add --normalisation NAME for "
             f"all models that do not say ({names}, or {input_format.FREE_FORM}), "
-            f"or write it behind this one: {path}:{input_format.USUAL}"
+            f"or write it behind this one: {path}:{input_format.USUAL}; `kit.py inspect {path}` "
+            "tries them"
         )
     return chosen
 
