@@ -14,8 +14,8 @@ from torch.utils.checkpoint import checkpoint
 def recompute_blocks(network: nn.Module) -> int:
     """Make every block of a network compute its activations again in the backward pass.
 
-    A block is a member of an `nn.Sequential` that has convolutions inside, or an `nn.Sequential` of
-    single layers, one of them a convolution. Batch norms see each batch twice then, so their
+    A block is a module with a true attribute `recomputable`, a member of an `nn.Sequential` that
+    has convolutions inside, or an `nn.Sequential` of single layers, one of them a convolution. Batch norms see each batch twice then, so their
     momentum is set such that two steps move the statistics as far as one did.
 
     Args:
@@ -34,9 +34,15 @@ def recompute_blocks(network: nn.Module) -> int:
 
 def _blocks(network: nn.Module) -> Iterator[nn.Module]:
     for child in network.children():
+        if getattr(child, "recomputable", False):
+            yield child
+            continue
         if isinstance(child, nn.Conv2d):
             continue
-        if not any(isinstance(module, nn.Conv2d) for module in child.modules()):
+        if not any(
+            isinstance(module, nn.Conv2d) or getattr(module, "recomputable", False)
+            for module in child.modules()
+        ):
             continue
         layers = isinstance(child, nn.Sequential)
         single = layers and not any(list(layer.children()) for layer in child.children())

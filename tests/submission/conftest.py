@@ -64,11 +64,12 @@ def settle(model):
 
 def one_of_each_family():
     """The backbones, of those that differ only in depth or width the smallest: iresnet18 stands
-    for iresnet200, edgeface-s for edgeface-xxs.
+    for iresnet200, edgeface-s for edgeface-xxs, vit-t for all ViTs.
     """
     families = {}
     for name in registry.names(weights.BACKBONES):
         family = name.partition("-")[0]
-        family = family.rstrip("0123456789") if family.startswith("iresnet") else family
+        family = family.rstrip("0123456789") if family.startswith("ir") else family
         families.setdefault(family, []).append(name)
-    return [min(names, key=lambda name: (len(name), name)) for names in families.values()]
+    small = [min(names, key=lambda name: (len(name), name)) for names in families.values()]
+    return ["vit-t" if name.startswith("vit") else name for name in small]
