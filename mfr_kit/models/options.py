@@ -32,3 +32,6 @@ class ModelsOptions:
     embedding_size: int | None = option(
         None, help="D; left out: each backbone's own.", within=">=1"
     )
+    checkpoints: bool = option(
+        False, help="Print the page of whose checkpoints load, and why others do not, instead."
+    )

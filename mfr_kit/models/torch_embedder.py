@@ -29,7 +29,7 @@ class TorchEmbedder:
         precision: one of `placement.PRECISIONS`, of the products (inputs and results are float32
             all the same).
         normalisation: said for this very file, as `input_format.parse` reads it; a plain state
-            dict takes it where the network built from it does not say.
+            dict takes it whatever its publisher's networks take.
     Raises:
         KitError: no weights of one of our backbones, or a precision that the device cannot have.
     """
@@ -64,10 +64,10 @@ class TorchEmbedder:
             )
             model = run.model
         else:
-            model, self.embedding_size = weights.backbone_in(read_states(path), str(path))
+            model, self.embedding_size = weights.backbone_in(
+                read_states(path), str(path), normalisation
+            )
             self.name, self.fingerprint, self.lineage = path.stem, weights.sha256_of(path), None
-            if normalisation is not None and not hasattr(model, "normalisation"):
-                preprocess.mark_input(model, input_format.parse(normalisation))
         self.normalisation = preprocess.input_of_network(model).text
         self._put(model, device, precision)
 

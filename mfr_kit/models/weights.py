@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from mfr_kit import files, registry
 from mfr_kit.errors import KitError
 from mfr_kit.files import sha256_of, write_text  # noqa: F401 (part of what a run folder needs)
-from mfr_kit.models import weights_fit
+from mfr_kit.models import publishers, weights_fit
 from mfr_kit.models.input_format import USUAL, InputFormat, parse
 from mfr_kit.models.preprocess import mark_input
 from mfr_kit.models.run_files import (  # noqa: F401 (part of what a run folder needs)
@@ -161,17 +161,22 @@ def backbone_of(state: Mapping[str, Tensor], where: str) -> tuple[nn.Module, int
     return backbone_in({"": state}, where)
 
 
-def backbone_in(states: Mapping[str, Mapping[str, Tensor]], where: str) -> tuple[nn.Module, int]:
+def backbone_in(
+    states: Mapping[str, Mapping[str, Tensor]], where: str, said: str | None = None
+) -> tuple[nn.Module, int]:
     """Tell which backbone of width 1 a file's tensors belong to by their keys.
 
     Args:
         states: from `weights_file.read_states`.
         where: the file, for complaints.
+        said: what its network takes, if the user says so; see `publishers.adopt`.
     Returns:
-        the backbone with these weights, in eval mode, and its embedding size.
+        the backbone with these weights, in eval mode, marked with what it takes; and its embedding
+        size.
     Raises:
         KitError: no backbone has these keys, or one does and its shapes differ.
     """
+    states, form = publishers.adopt(states, where, said)
     layouts, named = {}, []
     for name in registry.names(BACKBONES):
         with torch.device("meta"):
@@ -185,6 +190,7 @@ def backbone_in(states: Mapping[str, Mapping[str, Tensor]], where: str) -> tuple
         size = _size_in(state, prefix, name, layouts[name])
         model = build_backbone(name, size)
         model.load_state_dict(weights_fit.match(states, model.state_dict(), where, name))
+        mark_input(model, form)
         return model.eval(), size
     raise KitError(weights_fit.describe_stranger(states, layouts, where))
 

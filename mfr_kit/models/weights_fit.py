@@ -14,6 +14,8 @@ from mfr_kit.models.notes import say_once
 COUNTER = (
     "num_batches_tracked"  # of a batch norm; some publishers leave it out, and eval mode needs none
 )
+# a ViT that was trained without leaving tokens out has no token that stands for them
+OPTIONAL = (COUNTER, "mask_token")
 WRAPPERS = ("module.", "_orig_mod.", "model.", "net.", "backbone.")
 HEAD = re.compile(
     r"heads?|classifier|cls|logits?|arcface|cosface|adaface|margin|margins|loss|criterion|metric_fc|softmax_fc|partial_fc"
@@ -95,7 +97,7 @@ def find(states: Mapping[str, Mapping[str, Tensor]], own: Mapping[str, Tensor]) 
     """Find where all names of a network stand, with nothing beside them but a head: (label,
     state, prefix, keys of the head).
     """
-    names = [key for key in own if not key.endswith(COUNTER)]
+    names = [key for key in own if not key.endswith(OPTIONAL)]
     if not names:
         return [("", state, "", []) for state in states.values() if not state]
     found = []
@@ -136,7 +138,12 @@ def _is_head(key: str) -> bool:
 
 def _picked(fit: tuple, own: Mapping[str, Tensor]) -> dict[str, Tensor]:
     _, state, prefix, _ = fit
-    return {key: state[prefix + key] if prefix + key in state else torch.tensor(0) for key in own}
+    return {
+        key: state[prefix + key]
+        if prefix + key in state
+        else torch.zeros(own[key].shape, dtype=own[key].dtype)
+        for key in own
+    }
 
 
 def _are_equal(ours: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
@@ -174,7 +181,7 @@ def _nearest(states, own: Mapping[str, Tensor]) -> dict[str, Tensor]:
 def _compare(states, own: Mapping[str, Tensor]) -> str:
     best = _nearest(states, own)
     kinds = {
-        "missing": [key for key in own if key not in best and not key.endswith(COUNTER)],
+        "missing": [key for key in own if key not in best and not key.endswith(OPTIONAL)],
         "unexpected": [key for key in best if key not in own],
         "of another shape": _misshapen(best, own),
     }

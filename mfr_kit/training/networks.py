@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from mfr_kit import assets, registry
 from mfr_kit.errors import KitError
-from mfr_kit.models import weights, weights_fit
+from mfr_kit.models import publishers, weights, weights_fit
 from mfr_kit.models.embedders import Embedder, load_embedder
 from mfr_kit.models.input_format import USUAL, InputFormat, parse
 from mfr_kit.models.lineage import UNKNOWN, ancestor
@@ -168,7 +168,8 @@ def _weights_of(spec: ModelSpec) -> tuple[States, dict, InputFormat]:
         guess = registry.near_path(path, ["random", "teacher"])
         raise KitError(f"--init {path}: no such weights file or run folder{guess}")
     parent = {"name": path.name, "sha256": weights.sha256_of(path), "trained_on": [UNKNOWN]}
-    return read_states(path), parent, parse(spec.normalisation or USUAL)
+    states, form = publishers.adopt(read_states(path), str(path), spec.normalisation)
+    return states, parent, form
 
 
 def make_state(

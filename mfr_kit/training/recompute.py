@@ -15,8 +15,9 @@ def recompute_blocks(network: nn.Module) -> int:
     """Make every block of a network compute its activations again in the backward pass.
 
     A block is a module with a true attribute `recomputable`, a member of an `nn.Sequential` that
-    has convolutions inside, or an `nn.Sequential` of single layers, one of them a convolution. Batch norms see each batch twice then, so their
-    momentum is set such that two steps move the statistics as far as one did.
+    has convolutions inside, or an `nn.Sequential` of single layers, one of them a convolution.
+    Batch norms see each batch twice then, so their momentum is set such that two steps move the
+    statistics as far as one did.
 
     Args:
         network: changed in place; names and values of its weights stay.

@@ -25,10 +25,11 @@ def test_a_count_by_hand_agrees():
     assert cost_of("sface").flops == total + 2 * 1024 * 49 * 128
 
 
-# slow, and iresnet50 but deeper
-@pytest.mark.parametrize(
-    "name", sorted(set(registry.names(BACKBONES)) - {"iresnet100", "iresnet200"})
-)
+# slow, and iresnet50, ir50 and vit-s but deeper or wider
+DEEP = {"iresnet100", "iresnet200", "ir101", "ir50", "vit-b", "vit-b8", "vit-l", "vit-s8"}
+
+
+@pytest.mark.parametrize("name", sorted(set(registry.names(BACKBONES)) - DEEP))
 def test_every_backbone_is_counted_and_grows_with_width(name):
     half, whole = cost_of(name, 64, 0.5), cost_of(name, 64)
     assert whole.embedding_size == 64

@@ -1,4 +1,4 @@
-"""A vision transformer for 112x112 faces, named as arcface_torch's names it, so that its state dicts
+"""A vision transformer for 112x112 faces, named as arcface_torch names it, so that its state dicts
 and LVFace's load as they are: all tokens go into the embedding, there is no class token.
 
 Source: Dosovitskiy et al., *An Image is Worth 16x16 Words* (arXiv 2010.11929); An et al., *Killing

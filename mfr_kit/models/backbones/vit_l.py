@@ -1,4 +1,4 @@
-"""ViT-L for 112x112 faces, key-compatible with arcface_torch's vit_l_dp005_mask_005 and LVFace's LVFace-L."""
+"""ViT-L for 112x112 faces, key-compatible with arcface_torch's vit_l and LVFace's LVFace-L."""
 
 from torch import nn
 
