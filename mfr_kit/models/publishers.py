@@ -80,7 +80,7 @@ PUBLISHERS = (
     ),
     Publisher(
         "MagFace",
-        "iresnet18, 34, 50, 100",
+        "iresnet18, iresnet34, iresnet50, iresnet100",
         r"(module\.)?features\.(module\.)?layer1\.0\.prelu\.weight",
         "bgr_zero_to_1",
         "IrvingMeng/MagFace models/iresnet.py, inference/gen_feat.py",
@@ -132,14 +132,14 @@ PUBLISHERS = (
     ),
     Publisher(
         "arcface_torch IResNet, `backbone.pth` or `checkpoint_gpu_0.pt` of partial FC",
-        "iresnet18, 34, 50, 100, 200",
+        "iresnet18, iresnet34, iresnet50, iresnet100, iresnet200",
         r"(.*\.)?layer1\.0\.prelu\.weight",
         USUAL,
         "deepinsight/insightface arcface_torch/backbones/iresnet.py",
     ),
     Publisher(
         "EdgeFace, float32 or int8",
-        "edgeface-xxs, xs, xs-dense, s",
+        "edgeface-xxs, edgeface-xs, edgeface-xs-dense, edgeface-s",
         r"(.*\.)?stages\.0\.blocks\.0\.conv_dw\.weight",
         USUAL,
         "otroshi/edgeface",

@@ -6,6 +6,7 @@ weights only), bank/. Of `kit.py adapt` it holds student.onnx, the result, and a
 place.
 """
 
+import functools
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -179,8 +180,7 @@ def backbone_in(
     states, form = publishers.adopt(states, where, said)
     layouts, named = {}, []
     for name in registry.names(BACKBONES):
-        with torch.device("meta"):
-            layouts[name] = build_backbone(name).state_dict()
+        layouts[name] = _layout(name)
         fits = weights_fit.find(states, layouts[name])
         if fits:
             _, state, prefix, _ = fits[0]
@@ -193,6 +193,13 @@ def backbone_in(
         mark_input(model, form)
         return model.eval(), size
     raise KitError(weights_fit.describe_stranger(states, layouts, where))
+
+
+@functools.cache
+def _layout(name: str) -> Mapping[str, Tensor]:
+    """The names and shapes of a backbone of width 1, on torch's meta device."""
+    with torch.device("meta"):
+        return build_backbone(name).state_dict()
 
 
 def _size_in(state: Mapping[str, Tensor], prefix: str, name: str, own: Mapping[str, Tensor]) -> int:

@@ -3,12 +3,14 @@ as a forward pass written out from the published source.
 """
 
 import types
+from pathlib import Path
 
 import numpy as np
 import onnxruntime
 import pytest
 import torch
 
+from mfr_kit import registry
 from mfr_kit.errors import KitError
 from mfr_kit.models import preprocess, publishers, weights
 from mfr_kit.models.backbones import _vit
@@ -128,6 +130,7 @@ def test_a_checkpoint_is_a_recogniser_a_beginning_and_an_onnx(tmp_path, kind):
     np.testing.assert_allclose(session.run(None, fed)[0], begun, atol=2e-4 * scale, rtol=0)
 
 
+@pytest.mark.slow
 def test_the_user_overrules_the_publisher(tmp_path):
     state = paper.random_state(paper.ir_shapes(BLOCKS))
     torch.save({"state_dict": prefixed(state, "model.")}, tmp_path / "a.ckpt")
@@ -196,3 +199,14 @@ def test_cvlfaces_heads_and_patches_without_a_mask_token():
     assert (model.mask_token == 0).all()
     form = publishers.adopt({"": prefixed(state, "net.")}, "theirs")[1]
     assert form.text == "minus1_to_1"
+
+
+def test_the_page_is_what_the_command_prints():
+    page = Path(__file__).parents[2] / "docs" / "reference" / "checkpoints.md"
+    assert page.read_text(encoding="utf-8") == publishers.to_markdown()
+
+
+def test_every_backbone_on_the_page_exists():
+    known = set(registry.names(weights.BACKBONES))
+    named = [name for p in publishers.PUBLISHERS if p.backbones for name in p.backbones.split(", ")]
+    assert named and set(named) <= known
