@@ -29,7 +29,7 @@ from mfr_kit.training.scaling import make_scaler
 from mfr_kit.training.settings import Descent, Layers, StudentSpec, TeacherSpec, Wrapping
 
 INIT_STREAM = 3
-States = dict[str, dict[str, Tensor]]  # of a file, by entry
+States = publishers.States
 
 
 def load_teacher(teacher: TeacherSpec, device: str = "cpu") -> Embedder:

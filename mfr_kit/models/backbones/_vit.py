@@ -9,7 +9,6 @@ Source: Dosovitskiy et al., *An Image is Worth 16x16 Words* (arXiv 2010.11929); 
 
 from collections import OrderedDict
 from dataclasses import dataclass
-from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -163,4 +162,4 @@ class VisionTransformer(nn.Module):
         kept = order[:, : self.kept, None].expand(-1, -1, x.shape[2])
         seen = self.norm(self.blocks(x.gather(1, kept)))
         whole = self.mask_token.to(seen.dtype).expand(len(x), self.tokens, -1)
-        return cast(Tensor, whole.scatter(1, kept, seen))
+        return whole.scatter(1, kept, seen)
