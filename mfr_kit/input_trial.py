@@ -138,8 +138,9 @@ def try_inputs(embedder: Any, faces: TrialFaces, forms: Sequence[InputFormat]) -
     Args:
         embedder: from `load_embedder`, one network on the CPU; it stays as it is.
         faces: to try on.
-        forms: descriptions; of those that only turn the order of channels, one is tried where all
-            faces are grey; a network that takes whole numbers is given pixels only.
+        forms: descriptions, the more usual ones first; of those that only turn the order of
+            channels, one is tried where all faces are grey; a network that takes whole numbers is
+            given pixels only.
     Raises:
         KitError: several networks at once, or none of the descriptions can be tried.
     """
@@ -156,6 +157,10 @@ def try_inputs(embedder: Any, faces: TrialFaces, forms: Sequence[InputFormat]) -
     pairs = Pairs(faces.labels)
     measured = [(form, pairs.measure(_embed(embedder, faces.images, form))) for form in tried]
     measured.sort(key=lambda entry: -np.nan_to_num(entry[1].d_prime, nan=-np.inf))
+    # of descriptions between which there is no difference to notice, the most usual
+    near = [form for form, found in measured if found.d_prime > measured[0][1].d_prime - NOTICED]
+    usual = min(near, key=tried.index, default=measured[0][0])
+    measured.sort(key=lambda entry: entry[0] != usual)
     best = measured[0][1].resampled
     return [
         Trial(

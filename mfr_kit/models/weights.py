@@ -124,7 +124,9 @@ def load_run(path: Path | str) -> Run:
     content, size = read_file(file), config["embedding_size"]
     model = _filled(folder, config, states_in(content, str(file)), str(file))
     if not hasattr(model, "graph"):  # which says so itself
-        mark_input(model, _format_in(content, str(file)))
+        form = _format_in(content, str(file))
+    if form is not None:
+        mark_input(model, form)
     projector = content.get("projector")
     if projector is not None and not (
         isinstance(projector, Tensor) and projector.ndim == 2 and projector.shape[1] == size
@@ -220,9 +222,11 @@ def _misfits(state: Mapping[str, Tensor], prefix: str, name: str, own: Mapping[s
     return sum(state[prefix + key].shape != there[key].shape for key in keys)
 
 
-def _format_in(content: Any, where: str) -> InputFormat:
-    """What the student of a weights file takes; the usual where it says nothing."""
-    text = content.get(FORMAT, USUAL) if isinstance(content, dict) else USUAL
+def _format_in(content: Any, where: str) -> InputFormat | None:
+    """What the student of a weights file takes; None where it says nothing."""
+    text = content.get(FORMAT) if isinstance(content, dict) else None
+    if text is None:
+        return None
     if not isinstance(text, str):
         raise KitError(f"{where}: its '{FORMAT}' is no text; {ADVICE}")
     return parse(text, f"'{FORMAT}' in {where}:")
