@@ -33,7 +33,7 @@ class InvertedFile:
     """
 
     def __init__(self, embeddings: np.ndarray, folder: Path, probed: int = PROBED) -> None:
-        faiss = _faiss()
+        faiss = load_faiss()
         self._embeddings = embeddings
         count, size = embeddings.shape
         self.part_rows = max(1, PART_BYTES // (4 * size))
@@ -50,7 +50,7 @@ class InvertedFile:
     def _fill(self, folder: Path) -> None:
         from faiss.contrib.ondisk import merge_ondisk
 
-        faiss, parts = _faiss(), []
+        faiss, parts = load_faiss(), []
         for start in range(0, len(self._embeddings), self.part_rows):
             part = _rows(self._embeddings[start : start + self.part_rows])
             self.index.add_with_ids(part, np.arange(start, start + len(part)))
@@ -72,7 +72,7 @@ class InvertedFile:
 @contextlib.contextmanager
 def build(embeddings: np.ndarray, folder: Path, probed: int = PROBED) -> Iterator[InvertedFile]:
     """Build an index in a folder of its own below `folder`; see `InvertedFile`."""
-    _faiss()
+    load_faiss()
     with tempfile.TemporaryDirectory(
         dir=folder, prefix=".neighbours-", ignore_cleanup_errors=True
     ) as own:
@@ -131,7 +131,12 @@ def _rows(embeddings: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(embeddings, np.float32)
 
 
-def _faiss() -> Any:
+def load_faiss() -> Any:
+    """Import faiss.
+
+    Raises:
+        KitError: it is not installed.
+    """
     try:
         import faiss
     except ImportError:

@@ -1,12 +1,15 @@
 """`kit.py audit`: what is wrong with a training set."""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mfr_kit.cli._command import command
 from mfr_kit.models.input_format import DESCRIPTIONS, parse
 from mfr_kit.models.options import RecogniserOptions
 from mfr_kit.options import like, option, options_class
+
+if TYPE_CHECKING:
+    from mfr_kit.audit.findings import Search
 
 
 @options_class
@@ -129,6 +132,8 @@ def audit(options: AuditOptions) -> None:
     for path in sets:
         if not (path / ROWS).is_file():
             refuse_overlap(path, options.out, "--out", replaces=False)
+    disk = nearest_folder(options.out)
+    search = _choose_search(options.search, disk)
     limits = room.Thresholds(options.same_photo, options.same_person, options.label_error)
     embedder = None
     if options.model != "none":
@@ -145,14 +150,12 @@ def audit(options: AuditOptions) -> None:
         print(line)
     levels = (options.level, options.other_level)
     sources = [open_set(path, level, print) for path, level in zip(sets, levels, strict=False)]
-    disk = nearest_folder(options.out)
     first, *others = (
         scan_with_bank(source, embedder, options.bank, detector, disk)
         if embedder and options.bank
         else scan(source, embedder, detector, disk)
         for source in sources
     )
-    search = room.Search(disk if options.search == "faiss" else None)
     findings = list(room.inspect_set(first, limits, search))
     scans = [(options.src, first)]
     if options.other:
@@ -180,6 +183,16 @@ def audit(options: AuditOptions) -> None:
         f"{options.out / 'findings.csv'}: {len(findings)} findings; "
         f"{options.out / 'exclude.txt'}: {excluded} photographs to leave out"
     )
+
+
+def _choose_search(kind: str, disk: Path) -> "Search":
+    from mfr_kit.audit.findings import EXACT, Search
+    from mfr_kit.audit.inverted_file import load_faiss
+
+    if kind == "exact":
+        return EXACT
+    load_faiss()
+    return Search(disk)
 
 
 def add_to(app: Any) -> None:

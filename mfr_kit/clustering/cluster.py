@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from mfr_kit import assets, files
+from mfr_kit.audit.inverted_file import load_faiss
 from mfr_kit.audit.neighbours import likeness_to_own
 from mfr_kit.audit.scan import open_faces
 from mfr_kit.audit.unit_rows import UnitRows, nearest_folder
@@ -55,6 +56,8 @@ def cluster(options: ClusterOptions) -> Clusters:
     """
     if options.out is not None:
         files.refuse_existing(options.out)
+    if options.search == "faiss":
+        load_faiss()
     faces = open_faces(options.src)
     embedder = load_embedder(
         options.model,

@@ -189,7 +189,9 @@ def test_the_command_by_faiss(tmp_path, people, faiss, monkeypatch):  # noqa: F8
     }
 
 
-def test_without_faiss_the_way_out_is_told(monkeypatch, tmp_path):
+@pytest.mark.parametrize("command", ["audit", "cluster"])
+def test_without_faiss_the_way_out_is_told_before_the_work(command, monkeypatch, tmp_path, capsys):
     monkeypatch.setitem(sys.modules, "faiss", None)
-    with pytest.raises(KitError, match="pip install faiss-cpu"):
-        inverted_file.nearest(*[crowd()[0]] * 2, tmp_path)
+    places = [str(tmp_path / "nothing"), "--out", str(tmp_path / "out")]
+    assert main([command, *places, "--search", "faiss"]) == 2
+    assert "pip install faiss-cpu" in capsys.readouterr().err
