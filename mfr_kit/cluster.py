@@ -1,4 +1,4 @@
-"""A pool of actors on a Ray cluster that work through numbered tasks; a lost actor is replaced.
+"""A pool of actors on a Ray cluster that work through tasks; a lost actor is replaced.
 
 A pool of our own and not Ray Data's: there a task is done or not, here it shows how far it is and
 goes on, after its actor was lost, behind what is done.
@@ -8,8 +8,8 @@ import logging
 import os
 import socket
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Hashable, Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, Protocol
 
 from mfr_kit.claims import WaitNote
@@ -21,6 +21,7 @@ CONNECT_S = 10.0
 # how gRPC, which Ray speaks, begins: an empty frame of settings, answered by another
 HTTP2_SETTINGS = b"\x04"
 HTTP2_HELLO = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0" + HTTP2_SETTINGS + bytes(5)
+_NONE = object()
 LOOK_S = 1.0  # the longest wait before a look at what is missing
 
 
@@ -30,8 +31,15 @@ class Worker(Protocol):
     def load(self) -> str:
         """Load what all tasks need, and return where this is."""
 
-    def work(self, task: int, again: bool) -> Iterator[int]:
-        """Do a task and yield how far it is; `again` if an actor was lost with it."""
+    def work(self, task: Any, again: bool) -> Iterator[Any]:
+        """Do a task and yield how far it is, or parts of what it gives; `again` if an actor was
+        lost with it.
+        """
+
+
+def connected(engine: str, address: str | None) -> AbstractContextManager[None]:
+    """Connect to the cluster that `--engine ray --address` names; with `local`, to nothing."""
+    return connect(address) if engine == "ray" else nullcontext()
 
 
 @contextmanager
@@ -104,6 +112,35 @@ def capacity(resource: str) -> float:
     return ray.cluster_resources().get(resource, 0.0)
 
 
+def share(
+    on_gpu: bool, workers: int | None, cpus: float, gpus: float, threads: int = 1
+) -> tuple[int, dict[str, float]]:
+    """Say how many actors share a cluster, and what each takes of it.
+
+    Args:
+        on_gpu: whether each needs a GPU.
+        workers: actors; None for one per GPU, or per `threads` CPUs.
+        cpus: of the cluster.
+        gpus: of the cluster.
+        threads: CPUs that each takes.
+    Raises:
+        KitError: the cluster has nothing that they could take, and `workers` does not say how many
+            will find a place once it has grown.
+    """
+    there = gpus if on_gpu else cpus // threads
+    if workers is None and there < 1:
+        what = "GPU" if on_gpu else "CPU" if threads == 1 else f"{threads} CPUs"
+        raise KitError(
+            f"the Ray cluster has no {what} (`ray status` shows what it has): start a machine "
+            "with one, or say with --workers how many actors will find room"
+        )
+    size = workers or int(there)
+    resources = {"num_cpus": float(threads), "num_gpus": 0.0}
+    if on_gpu:  # several share one where there are more of them
+        resources["num_gpus"] = 1.0 if size <= gpus or not gpus else int(1e4 * gpus / size) / 1e4
+    return size, resources
+
+
 class Pool:
     """Actors of one kind; use it in a `with` block, which ends them.
 
@@ -148,37 +185,63 @@ class Pool:
         while self._loading:
             self._collect([])
 
-    def work_through(self, tasks: Iterable[int], report: Callable[[int, int], None]) -> None:
-        """Have all tasks done, each by one actor at a time: nothing piles up.
+    def work_through(self, tasks: Iterable[Any], report: Callable[[Any, Any], None]) -> None:
+        """Have all tasks done, and `report` a task and what its actor yields; see `results`."""
+        for task, answer in self.results(tasks):
+            report(task, answer)
 
-        Args:
-            tasks: their numbers.
-            report: gets a task and how far it is.
+    def results(self, tasks: Iterable[Hashable]) -> Iterator[tuple[Any, Any]]:
+        """Have all tasks done, each by one actor at a time, and yield a task and what its actor
+        yields. Nothing piles up: a task is taken when an actor is free.
+
         Raises:
-            KitError: an actor's own, or actors are lost again and again; the pool is spent then.
+            KitError: an actor's own, or actors are lost again and again; others take the places of
+                those that are at work then.
         """
-        waiting, losses = deque(tasks), Counter[int]()
-        again: set[int] = set()
-        running: dict[Any, tuple[Any, int]] = {}  # what an actor yields -> it and its task
+        losses, again = Counter[Hashable](), set[Hashable]()
+        retries: deque[Hashable] = deque()
+        queue = _first_of(retries, iter(tasks))
+        running: dict[Any, tuple[Any, Hashable]] = {}  # what an actor yields -> it and its task
         self._note.reset()
-        while waiting or running:
-            while waiting and self._idle:
-                actor, task = self._idle.popleft(), waiting.popleft()
-                running[actor.work.remote(task, task in again)] = actor, task
-            for answers in self._collect(list(running)):
-                actor, task = running[answers]
-                try:
-                    report(task, _take(answers))
+        try:
+            while self._hand_out(queue, running, again) or running:
+                for answers in self._collect(list(running)):
+                    actor, task = running[answers]
+                    try:
+                        answer = _take(answers)
+                    except StopIteration:
+                        del running[answers]
+                        self._idle.append(actor)
+                        continue
+                    except _Lost as error:
+                        del running[answers]
+                        losses[task] += 1
+                        again.add(task)
+                        retries.append(task)
+                        self._replace(actor, f"task {task}", losses[task], error)
+                        continue
                     losses[task] = 0
-                except StopIteration:
-                    del running[answers]
-                    self._idle.append(actor)
-                except _Lost as error:
-                    del running[answers]
-                    losses[task] += 1
-                    again.add(task)
-                    waiting.append(task)
-                    self._replace(actor, f"task {task}", losses[task], error)
+                    yield task, answer
+        finally:
+            for actor, _ in running.values():
+                self._restart(actor)
+
+    def _hand_out(
+        self, queue: Callable[[], Any], running: dict[Any, tuple[Any, Hashable]], again: set
+    ) -> bool:
+        """Give idle actors tasks; whether some may be left."""
+        while self._idle:
+            task = queue()
+            if task is _NONE:
+                return False
+            actor = self._idle.popleft()
+            running[actor.work.remote(task, task in again)] = actor, task
+        return True
+
+    def _restart(self, actor: Any) -> None:
+        self._places.pop(actor, None)
+        _kill(actor)
+        self._start()
 
     def _start(self) -> None:
         actor = self._make()
@@ -216,6 +279,16 @@ class Pool:
             )
         self._say(f"note: an actor on {place} was lost at {task}, which another goes on with")
         self._start()
+
+
+def _first_of(retries: deque, coming: Iterator) -> Callable[[], Any]:
+    """Return what gives the next task, `_NONE` where there is none; retries come last."""
+
+    def take() -> Any:
+        task = next(coming, _NONE)
+        return retries.popleft() if task is _NONE and retries else task
+
+    return take
 
 
 class _Lost(Exception):

@@ -103,3 +103,24 @@ def real_data() -> Path:
     if not folder or not Path(folder).is_dir():
         pytest.skip("MFR_KIT_DATA does not name a folder with lfw/ and rmfrd-dev/")
     return Path(folder)
+
+
+@pytest.fixture(scope="session")
+def machines():
+    """A Ray cluster whose head has one CPU."""
+    pytest.importorskip("ray", reason="ray is not installed")
+    from ray.cluster_utils import Cluster
+
+    small = {"num_cpus": 1, "object_store_memory": 80 * 2**20}
+    made = Cluster(initialize_head=True, head_node_args={**small, "include_dashboard": False})
+    yield made
+    made.shutdown()
+
+
+@pytest.fixture
+def second(machines):
+    """Another machine of the cluster."""
+    node = machines.add_node(num_cpus=1, object_store_memory=80 * 2**20)
+    yield node
+    if node in machines.list_all_nodes():
+        machines.remove_node(node)

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from mfr_kit import __version__
+from mfr_kit import __version__, cluster
 from mfr_kit.augment.crew import load_maker, start_crew
 from mfr_kit.augment.job import Job
 from mfr_kit.augment.shards import step_through
@@ -44,24 +44,8 @@ def start_actors(
 
 
 def share(job: Job, workers: int | None, cpus: float, gpus: float) -> tuple[int, dict[str, float]]:
-    """Say how many actors share a cluster, and what each takes of it.
-
-    Raises:
-        KitError: the cluster has nothing that they could take, and `workers` does not say how many
-            will find a place once it has grown.
-    """
-    on_gpu = job.alignment.provider is not None
-    there = gpus if on_gpu else cpus
-    if workers is None and there < 1:
-        raise KitError(
-            f"the Ray cluster has no {'GPU' if on_gpu else 'CPU'} (`ray status` shows what it "
-            "has): start a machine with one, or say with --workers how many actors will find room"
-        )
-    size = workers or int(there)
-    resources = {"num_cpus": 1.0, "num_gpus": 0.0}
-    if on_gpu:  # several share one where there are more of them
-        resources["num_gpus"] = 1.0 if size <= gpus or not gpus else int(1e4 * gpus / size) / 1e4
-    return size, resources
+    """Say how many actors share a cluster, and what each takes of it; see `cluster.share`."""
+    return cluster.share(job.alignment.provider is not None, workers, cpus, gpus)
 
 
 class ShardMaker:

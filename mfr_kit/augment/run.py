@@ -6,7 +6,7 @@ import shutil
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -87,7 +87,7 @@ def augment(options: AugmentOptions, say: Say = keep_quiet) -> Summary:
         return Summary(faceset.FaceSet.open(options.dst).counts)
     job = job_of(options, say)
     summary = Summary(counts={}, faces=options.faces)
-    with _connected(options):
+    with cluster.connected(options.engine, options.address):
         seen = begin(job, say)
         with _start_engine(job, options, say) as make_all, _progress_bar() as bar:
             summary.resumed = make_all(bar.update)
@@ -131,10 +131,6 @@ def augment_shard(options: AugmentOptions, say: Say = keep_quiet) -> str:
         f"{sum(made)} photographs{before} in {seconds:.1f} s; when all are, the same command "
         f"without --shard finishes {options.dst}"
     )
-
-
-def _connected(options: AugmentOptions) -> AbstractContextManager:
-    return cluster.connect(options.address) if options.engine == "ray" else nullcontext()
 
 
 @contextmanager

@@ -6,7 +6,7 @@ from mfr_kit.data.lists import ListOptions
 from mfr_kit.errors import KitError
 from mfr_kit.evaluation.settings import Recognition
 from mfr_kit.models.input_format import DESCRIPTIONS, parse
-from mfr_kit.models.options import RecogniserOptions
+from mfr_kit.models.options import RecogniserOptions, check_engine
 from mfr_kit.options import like, option, options_class
 
 
@@ -173,6 +173,8 @@ class EvaluateOptions:
     )
     device: str = like(RecogniserOptions, "device")
     precision: str = like(RecogniserOptions, "precision")
+    engine: str = like(RecogniserOptions, "engine")
+    address: str | None = like(RecogniserOptions, "address")
     threads: int = option(
         0,
         help="CPU threads of the network; 0 for all.",
@@ -206,11 +208,17 @@ class EvaluateOptions:
             self.flip,
             self.batch,
             self.cache,
+            self.engine,
         )
 
     def __post_init__(self) -> None:
         if self.data is None:
             self._without_a_set()
+        check_engine(self.engine, self.address, self.device)
+        if self.engine == "ray" and self.dry_run:
+            raise KitError(
+                "--engine ray and --dry-run contradict each other: this machine is tried"
+            )
         self._sample()
         self._distractors()
         self._other_alignment()

@@ -19,7 +19,8 @@ from mfr_kit.evaluation.published.bin_sets import BinSet
 from mfr_kit.evaluation.published.templates import TemplatePairs
 from mfr_kit.evaluation.settings import Recognition
 from mfr_kit.evaluation.verification.rates import Outcome, Plan
-from mfr_kit.models.embedders import Embedder, load_embedder
+from mfr_kit.models.embedders import Embedder
+from mfr_kit.models.embedding_pool import load_on, release
 
 Source = Embedder | EmbeddingFile
 
@@ -67,6 +68,7 @@ def load_all(
         label = source.name if source.name not in taken else spec
         taken.add(label)
         yield number, Recogniser(label, spec, source)
+        release(source)
 
 
 def load(spec: str, how: Recognition, keys: np.ndarray | None) -> Source:
@@ -76,7 +78,8 @@ def load(spec: str, how: Recognition, keys: np.ndarray | None) -> Source:
         KitError: it cannot be read, or mirrored faces are asked of a file.
     """
     if not is_embedding_file(spec):
-        return load_embedder(
+        return load_on(
+            how.engine,
             spec,
             normalisation=how.normalisation,
             threads=how.threads,

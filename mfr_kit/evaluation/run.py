@@ -5,6 +5,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+from mfr_kit import cluster
 from mfr_kit.data.face_set.faceset import NONMASK, FaceSet
 from mfr_kit.errors import KitError
 from mfr_kit.evaluation import compare, recognition
@@ -23,6 +24,7 @@ from mfr_kit.evaluation.verification.groups import head_turns
 from mfr_kit.evaluation.verification.rates import DEFAULT_FARS, Outcome, Plan
 from mfr_kit.evaluation.verification.worst import SHOWN
 from mfr_kit.models import placement
+from mfr_kit.models.embedding_pool import release
 from mfr_kit.options import as_dict
 
 SYNTHETIC = "synthetic-mask"
@@ -35,6 +37,11 @@ def evaluate(options: EvaluateOptions) -> Evaluation:
         KitError: a model or the set cannot be read, or a FAR asked for by name is supported by no
             protocol.
     """
+    with cluster.connected(options.engine, options.address):
+        return _evaluate(options)
+
+
+def _evaluate(options: EvaluateOptions) -> Evaluation:
     how, models, protocols = options.recognition, options.models, options.protocol
     pair_sets: list[BinSet | TemplatePairs]
     pair_sets = [*open_bins(options.bin or []), *open_templates(options.ijb or [])]
@@ -100,6 +107,7 @@ def _plan(options: EvaluateOptions, subjects: Subjects | None) -> Plan:
         keys = subjects.whole.keys
         source = recognition.load(options.gallery, options.recognition, keys)
         gallery = recognition.embed(source, subjects.measured, options.recognition)
+        release(source)
     return replace(
         plan,
         enrol=options.enrol,

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 @dataclass(frozen=True)
 class Recognition:
     """How models are loaded (`models.load_embedder`), and how they embed: with the mirrored face
-    added (`flip`), so many faces a call, and kept for the next time (`cache`).
+    added (`flip`), so many faces a call, kept for the next time (`cache`), and by which `engine`.
     """
 
     normalisation: str | None = None
@@ -17,3 +17,4 @@ class Recognition:
     flip: bool = False
     batch: int = 64
     cache: bool = True
+    engine: str = "local"

@@ -1,5 +1,7 @@
 """Options of `kit.py models`, and those of every command that runs a recogniser."""
 
+from mfr_kit.cluster import ENGINES
+from mfr_kit.errors import KitError
 from mfr_kit.models.placement import PRECISIONS
 from mfr_kit.options import option, options_class
 
@@ -22,6 +24,42 @@ class RecogniserOptions:
         section="Networks",
         choices=lambda: list(PRECISIONS),
     )
+    engine: str = option(
+        "local",
+        help="What embeds: this machine, or a Ray cluster (docs/guides/scale.md): an actor per "
+        "CPU, or --threads of them, or per GPU with --device cuda.",
+        section="Networks",
+        choices=lambda: list(ENGINES),
+        affects="machine",
+    )
+    address: str | None = option(
+        None,
+        help="With --engine ray: HOST:PORT of the cluster's head, auto for the cluster that this "
+        "machine is in, or local for this machine alone. Default: RAY_ADDRESS, else local.",
+        section="Networks",
+        affects="machine",
+    )
+
+
+def check_engine(engine: str, address: str | None, device: str, flag: str = "--engine") -> None:
+    """Refuse flags that contradict each other.
+
+    Args:
+        engine: what is given for `flag`.
+        address: what is given for the flag that says where the cluster is.
+        device: the command's `--device`.
+        flag: what chooses the engine.
+    """
+    if engine != "ray":
+        if address is not None:
+            where = flag.replace("engine", "address")
+            raise KitError(f"{where} is of a Ray cluster: add {flag} ray")
+        return
+    if device not in ("cpu", "cuda", "tensorrt"):
+        raise KitError(
+            f"{flag} ray and --device {device} contradict each other: Ray chooses the GPU, and "
+            "all machines do the same; give cpu, cuda or tensorrt"
+        )
 
 
 @options_class

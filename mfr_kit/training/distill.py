@@ -82,7 +82,9 @@ def _distill(options: RunOptions, device: torch.device, ranks: Ranks) -> tuple[i
     load_masks = functools.partial(library.load, *chosen)
     validation = Validation(held, load_masks) if held else None
     # who teaches whom
-    teacher = networks.load_teacher(options.teacher_spec, options.device)
+    teacher = networks.load_teacher(
+        options.teacher_spec, options.device, options.bank_engine if ranks.first else "local"
+    )
     student, size, start = networks.make_student(options.student_spec, teacher, options.teacher)
     preflight.check_student(options.student, student, options.batch_size, options.frozen_norms)
     student = networks.put(student, device, options.channels_last)

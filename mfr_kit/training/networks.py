@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from mfr_kit import assets, registry
 from mfr_kit.errors import KitError
 from mfr_kit.models import publishers, weights, weights_fit
-from mfr_kit.models.embedders import Embedder, load_embedder
+from mfr_kit.models.embedders import Embedder
+from mfr_kit.models.embedding_pool import load_on
 from mfr_kit.models.input_format import USUAL, InputFormat, parse
 from mfr_kit.models.lineage import UNKNOWN, ancestor
 from mfr_kit.models.onnx_models import student_graph
@@ -32,13 +33,15 @@ INIT_STREAM = 3
 States = publishers.States
 
 
-def load_teacher(teacher: TeacherSpec, device: str = "cpu") -> Embedder:
-    """Load the recogniser that gives the targets; `device` as `--device` takes it.
+def load_teacher(teacher: TeacherSpec, device: str = "cpu", engine: str = "local") -> Embedder:
+    """Load the recogniser that gives the targets; `device` as `--device` takes it, and `engine` as
+    `--bank-engine`.
 
     Raises:
         KitError: see `load_embedder`.
     """
-    return load_embedder(
+    return load_on(
+        engine,
         teacher.spec,
         normalisation=teacher.normalisation,
         threads=teacher.threads,

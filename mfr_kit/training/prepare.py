@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mfr_kit import __version__, files
+from mfr_kit import __version__, cluster, files
 from mfr_kit import options as flags
 from mfr_kit.data.face_set.faceset import FaceSet
 from mfr_kit.errors import KitError
@@ -21,6 +21,7 @@ from mfr_kit.losses._shards import ClassShard
 from mfr_kit.masks import library
 from mfr_kit.models import weights
 from mfr_kit.models.embedders import Embedder
+from mfr_kit.models.embedding_pool import release
 from mfr_kit.option_names import under_current_names
 from mfr_kit.training import preflight
 from mfr_kit.training.method import Method
@@ -224,14 +225,16 @@ def relate(
         unused = torch.empty(faces.identity_count, 0, device=device)
         return Relations(None, labels, unused, None)
 
-    stored = bank.fill(
-        settings.root,
-        faces,
-        teacher,
-        batch=settings.batch,
-        dtype=settings.dtype,
-        progress=ranks.first,
-    ).placed(device, settings.lookup)
+    with cluster.connected(settings.engine if ranks.first else "local", settings.address):
+        stored = bank.fill(
+            settings.root,
+            faces,
+            teacher,
+            batch=settings.batch,
+            dtype=settings.dtype,
+            progress=ranks.first,
+        ).placed(device, settings.lookup)
+        release(teacher)
     prototypes, partners = mining.stored_prototypes(stored, labels), None
     if method.mines:
         prototypes, own = prototypes.to(device), method.own

@@ -33,12 +33,16 @@ class StudentSpec:
 
 @dataclass(frozen=True)
 class BankSettings:
-    """Where the teacher's embeddings lie, how they are made and where they are looked up."""
+    """Where the teacher's embeddings lie, how they are made, where they are looked up, and by
+    which engine they are filled.
+    """
 
     root: Path
     batch: int
     dtype: str
     lookup: str
+    engine: str = "local"
+    address: str | None = None  # of the cluster
 
 
 @dataclass(frozen=True)

@@ -144,27 +144,6 @@ def test_an_actor_refuses_another_version_of_the_kit(tmp_path):
         actors.ShardMaker(replace(job, about={**job.about, "kit_version": "0.0"})).load()
 
 
-@pytest.fixture(scope="module")
-def machines():
-    """A cluster whose head has one CPU."""
-    pytest.importorskip("ray", reason="ray is not installed")
-    from ray.cluster_utils import Cluster
-
-    small = {"num_cpus": 1, "object_store_memory": 80 * 2**20}
-    made = Cluster(initialize_head=True, head_node_args={**small, "include_dashboard": False})
-    yield made
-    made.shutdown()
-
-
-@pytest.fixture
-def second(machines):
-    """Another machine of the cluster."""
-    node = machines.add_node(num_cpus=1, object_store_memory=80 * 2**20)
-    yield node
-    if node in machines.list_all_nodes():
-        machines.remove_node(node)
-
-
 class Saboteur:
     """Stands for the progress bar, and strikes once, as soon as two actors hold a shard."""
 
@@ -243,6 +222,8 @@ def test_what_no_actor_can_do_ends_the_run(machines):
             assert done == [(0, 0), (3, 3)]
             with pytest.raises(KitError, match=r"^task 2 cannot be$"):
                 pool.work_through([2], print)
+            pool.work_through([4], lambda *step: done.append(step))
+            assert done[2:] == [(4, 4)]
         lost = "5 actors were lost one after the other at task 1"
         with (
             cluster.Pool(Worker, (), 1, lines.append, num_cpus=1) as pool,

@@ -2,40 +2,18 @@
 by content.
 """
 
-import os
-from collections import deque
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from itertools import islice
+from collections.abc import Callable
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 
 from mfr_kit import assets
 from mfr_kit.models import identity, rounding, sanity
 from mfr_kit.models.embedders import Embedder
+from mfr_kit.models.picture_stream import Pictures, embed_pictures
 from mfr_kit.models.stored import StoredArray
-from mfr_kit.models.torch_embedder import embed_stream
 
 BATCH = 64
-AHEAD = 3  # batches decoded before the network asks for them
-WORKERS_FOR_DEVICE = 16  # threads that read and decode for a network on a device
-
-
-class Pictures(Protocol):
-    """What can be embedded: a face set, or another set of aligned faces; `fingerprint` names its
-    contents.
-    """
-
-    @property
-    def fingerprint(self) -> str: ...
-
-    def __len__(self) -> int: ...
-
-    def image(self, index: int) -> np.ndarray:
-        """(112, 112, 3) uint8 RGB; called from several threads."""
-        ...
 
 
 def embed_set(
@@ -95,47 +73,18 @@ def _embed(
     progress: Callable[[int], None],
 ) -> np.ndarray:
     result = np.empty((len(faceset), embedder.embedding_size), np.float32)
-    keys = getattr(faceset, "keys", None)
-    constant = sanity.ConstantCheck(embedder.name)
     where = str(getattr(faceset, "name", "the set"))
     rounding.tell_rounding(embedder, len(faceset), faceset.image, where)
-    if getattr(embedder, "device", "cpu") != "cpu":
-        workers = max(workers, min(WORKERS_FOR_DEVICE, os.cpu_count() or 1))
-    for start, faces, found in embed_stream(embedder, _batches(faceset, batch, workers), flip):
-        out = found[: len(faces)]
-        rows = range(start, start + len(faces))
-        names = [f"image {row}" for row in rows] if keys is None else keys[start : rows.stop]
-        sanity.refuse_broken(embedder.name, out, names)
-        constant.see(faces, out)
-        result[start : rows.stop] = out + found[len(faces) :] if flip else out
-        progress(len(faces))
-    constant.finish()
+    spans = [(0, len(faceset))] if len(faceset) else []
+    for start, count, found in embed_pictures(
+        embedder, faceset, spans, batch, mirrored=flip, readers=workers
+    ):
+        out = found[:count]
+        result[start : start + count] = out + found[count:] if flip else out
+        progress(count)
     return result
 
 
 def cache_folder() -> Path:
     """Where embeddings are kept: `embeddings` in the kit's cache folder (`MFR_KIT_HOME`)."""
     return assets.home() / "embeddings"
-
-
-def _batches(faceset: Pictures, batch: int, workers: int) -> Iterator[tuple[int, np.ndarray]]:
-    def read(start: int) -> tuple[int, np.ndarray]:
-        return start, np.stack(
-            [faceset.image(index) for index in range(start, min(start + batch, len(faceset)))]
-        )
-
-    starts = iter(range(batch, len(faceset), batch))
-    with ThreadPoolExecutor(max(workers, 1)) as pool:
-        # all threads share the first batch, so that the network need not wait for one of them
-        first = pool.map(faceset.image, range(min(batch, len(faceset))))
-        waiting = deque(pool.submit(read, start) for start in islice(starts, max(AHEAD, workers)))
-        try:
-            if len(faceset):
-                yield 0, np.stack(list(first))
-            while waiting:
-                for start in islice(starts, 1):
-                    waiting.append(pool.submit(read, start))
-                yield waiting.popleft().result()
-        finally:
-            for future in waiting:
-                future.cancel()

@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+from mfr_kit.cluster import ENGINES
 from mfr_kit.errors import KitError
 from mfr_kit.models.options import RecogniserOptions
 from mfr_kit.options import like, option, options_class
@@ -102,6 +103,20 @@ class MachineOptions:
         help="Faces a teacher call (twice as many images); on a CPU few are faster than many.",
         section="Teacher",
         within=">=1",
+    )
+    bank_engine: str = option(
+        "local",
+        help="What fills the bank: this machine, or a Ray cluster (docs/guides/scale.md).",
+        section="Teacher",
+        choices=lambda: list(ENGINES),
+        affects="machine",
+    )
+    bank_address: str | None = option(
+        None,
+        help="With --bank-engine ray: HOST:PORT of the cluster's head, auto or local. Default: "
+        "RAY_ADDRESS, else local.",
+        section="Teacher",
+        affects="machine",
     )
     log_every: int = option(
         20,

@@ -8,6 +8,7 @@ from typing import Any
 
 from mfr_kit import registry
 from mfr_kit.errors import KitError
+from mfr_kit.models.options import check_engine
 from mfr_kit.options import flag_of, options_class
 from mfr_kit.training.method import METHODS, Method
 from mfr_kit.training.options.data_options import DataOptions
@@ -40,6 +41,7 @@ class RunOptions(MachineOptions, ViewOptions, LearningOptions, NetworkOptions, D
                 f"--negatives {self.negatives:g} draws among the centres of a sharded head: give "
                 "--head sharded too"
             )
+        check_engine(self.bank_engine, self.bank_address, self.device, "--bank-engine")
         if self.has_own_graph:
             self._refuse_options_of_backbones()
         self._refuse_options_of_other_methods()
@@ -92,7 +94,8 @@ class RunOptions(MachineOptions, ViewOptions, LearningOptions, NetworkOptions, D
     def bank_settings(self) -> BankSettings:
         """Where the teacher's embeddings lie, and how they are made."""
         root = self.out / "bank" if self.bank is None else self.bank
-        return BankSettings(root, self.bank_batch, self.bank_dtype, self.bank_on)
+        engine = self.bank_engine, self.bank_address
+        return BankSettings(root, self.bank_batch, self.bank_dtype, self.bank_on, *engine)
 
     @property
     def chosen_method(self) -> Method:

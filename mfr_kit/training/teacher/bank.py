@@ -2,11 +2,8 @@
 kept on disk as a memory map.
 """
 
-import os
 import time
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
@@ -21,41 +18,25 @@ from mfr_kit.errors import KitError
 from mfr_kit.losses._batch import unit
 from mfr_kit.models import identity
 from mfr_kit.models.embedders import Embedder
+from mfr_kit.models.picture_stream import Pictures as Unnamed
+from mfr_kit.models.picture_stream import embed_pictures
 from mfr_kit.models.placement import pin, send
 from mfr_kit.models.rounding import tell_rounding
-from mfr_kit.models.sanity import ConstantCheck, refuse_broken
-from mfr_kit.models.torch_embedder import embed_stream
 from mfr_kit.training.teacher import bank_place
 from mfr_kit.training.teacher.bank_table import Table
-from mfr_kit.training.teacher.batch_keys import BatchKeys
 
 CLAIMS = "claims"  # folder, beside a bank that is being filled
 SAVE_EVERY = 128  # batches; what an interruption costs at most
-DECODERS = (
-    2  # threads that read faces while the teacher computes; OpenCV's decoder releases Python's lock
-)
-DECODERS_FOR_DEVICE = 16  # where the teacher runs on a device, which waits for the faces
 
 
-class Pictures(Protocol):
-    """What a bank is made of: a face set, or views drawn of one (adapt/masked_views.py).
-    `fingerprint` names the pictures.
-    """
+class Pictures(Unnamed, Protocol):
+    """What a bank is made of: a face set, or views drawn of one (adapt/masked_views.py)."""
 
     @property
     def name(self) -> str: ...
 
     @property
     def keys(self) -> np.ndarray: ...
-
-    @property
-    def fingerprint(self) -> str: ...
-
-    def __len__(self) -> int: ...
-
-    def image(self, index: int) -> np.ndarray:
-        """(112, 112, 3) uint8 RGB; called from several threads."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -252,28 +233,26 @@ def _compute(
 ) -> bool:
     """Fill spans as they come; whether there were any."""
     rows = table.open("r+")
-    ends: dict[int, int] = {}
+    left: dict[tuple[int, int], int] = {}  # rows of each span that are still to come
 
     def noted() -> Iterator[tuple[int, int]]:
-        for start, stop in spans:
-            ends[stop] = start
-            yield start, stop
+        for span in spans:
+            left[span] = span[1] - span[0]
+            yield span
 
-    constant = ConstantCheck(teacher.name)
-    on_cpu = getattr(teacher, "device", "cpu") == "cpu"
-    readers = DECODERS if on_cpu else min(DECODERS_FOR_DEVICE, os.cpu_count() or 1)
-    for start, images, both in embed_stream(teacher, _images(faces, noted(), batch, readers), True):
-        stop = start + len(images)
-        refuse_broken(teacher.name, both, BatchKeys(faces, start, len(images)))
-        constant.see(images, both[: len(images)])
-        rows[start:stop] = _cast(teacher.name, both, rows.dtype).swapaxes(0, 1)
-        bar.update(len(images))
-        if stop in ends:
-            constant.finish()
+    any_span = False
+    for start, count, both in embed_pictures(teacher, faces, noted(), batch, mirrored=True):
+        any_span = True
+        rows[start : start + count] = _cast(teacher.name, both, rows.dtype).swapaxes(0, 1)
+        bar.update(count)
+        span = next(span for span in left if span[0] <= start < span[1])
+        left[span] -= count
+        if not left[span]:
+            del left[span]
             rows.flush()
-            table.record(ends[stop], stop, rows)
-            claims.release(str(ends[stop]))
-    return bool(ends)
+            table.record(*span, rows)
+            claims.release(str(span[0]))
+    return any_span
 
 
 def _cast(name: str, both: np.ndarray, dtype: np.dtype) -> np.ndarray:
@@ -290,29 +269,3 @@ def _cast(name: str, both: np.ndarray, dtype: np.dtype) -> np.ndarray:
             "--bank-dtype float32"
         )
     return cast
-
-
-def _images(
-    faces: Pictures, spans: Iterable[tuple[int, int]], batch: int, readers: int = DECODERS
-) -> Iterator[tuple[int, np.ndarray]]:
-    """Yield (first row, (B, 112, 112, 3) uint8) with the next batches being read meanwhile; no
-    batch crosses the end of a span.
-    """
-
-    def read(part: range) -> np.ndarray:
-        return np.stack([faces.image(index) for index in part])
-
-    parts = (
-        range(first, min(first + batch, stop))
-        for start, stop in spans
-        for first in range(start, stop, batch)
-    )
-    with ThreadPoolExecutor(readers) as pool:
-        waiting: deque = deque()
-        for part in parts:
-            waiting.append((part.start, pool.submit(read, part)))
-            if len(waiting) > readers:
-                first, images = waiting.popleft()
-                yield first, images.result()
-        for first, images in waiting:
-            yield first, images.result()
