@@ -52,8 +52,9 @@ def test_without_ray_the_extra_is_named(faces, state_dict, tmp_path, capsys, mon
     monkeypatch.setitem(sys.modules, "ray", None)
     flags = {
         "evaluate": [str(state_dict), "--engine", "ray", "--no-cache"],
-        "distill": f"--teacher {state_dict} --bank-engine ray --device cpu --out {tmp_path / 'run'} "
-        "--student mobilefacenet --workers 0 --batch-size 4 --steps 1".split(),
+        "distill": f"--teacher {state_dict} --bank-engine ray --device cpu "
+        f"--out {tmp_path / 'run'} --student mobilefacenet --workers 0 --batch-size 4 "
+        "--steps 1".split(),
     }[command]
     assert cli.main([command, "--data", str(faces.folder), *flags]) == 2
     assert "mfr-kit[cluster]" in capsys.readouterr().err
