@@ -176,7 +176,11 @@ class PooledEmbedder:
             for start, stop in spans
             for first in range(start, stop, step)
         )
+        done = set()  # an actor may be lost between its answer and its end, and another repeat it
         for block, found in self.start().results(blocks):
+            if block.start in done:
+                continue
+            done.add(block.start)
             yield block.start, block.stop - block.start, found
 
     def start(self) -> cluster.Pool:
