@@ -86,12 +86,15 @@ def estimate(options: RunOptions) -> str:
         f"disk: about {disk_mib:.0f} MiB (bank {bank_mib:.0f}, checkpoints {state_mib:.0f}); "
         f"{_free_mib(stored.root):,.0f} MiB are free",
     ]
-    if method.classifies:
+    # kd's head are the teacher's prototypes, which do not learn
+    if method.classifies or (method.shares_prototypes and not method.mines):
         worlds = sorted({ranks.world, *WORLDS})
         shape = (options.batch_size, worlds, options.head_spec, options.optimiser)
         lines += [
             "the head's memory, MiB a rank:",
-            head_memory.tabulate(persons, teacher.embedding_size, *shape),
+            head_memory.tabulate(
+                persons, teacher.embedding_size, *shape, trained=method.classifies
+            ),
         ]
     return "\n".join(lines) if ranks.first else ""
 

@@ -9,6 +9,8 @@ GPUS_GB = (16, 24, 40, 80)
 FEW = 0.1  # of the negatives, in a table that shows what drawing saves
 # Matrices as large as the logits (faces x rows) that are alive at the peak: float32 but for masks
 LOGITS_WHOLE, LOGITS_SHARDED = 5.0, 1.5
+# of kd, whose rows are the teacher's prototypes: the logits of student and teacher
+LOGITS_FIXED_WHOLE, LOGITS_FIXED_SHARDED = 7.0, 3.0
 # Beside the gradient, matrices as large as the rows that a step looks at: the normalised rows and
 # what their gradient goes through; the rows themselves where they are drawn
 WORK, WORK_DRAWN = 4.0, 5.0
@@ -33,7 +35,13 @@ class HeadMemory:
 
 
 def head_memory(
-    classes: int, size: int, batch: int, world: int, spec: HeadSpec, optimiser: str
+    classes: int,
+    size: int,
+    batch: int,
+    world: int,
+    spec: HeadSpec,
+    optimiser: str,
+    trained: bool = True,
 ) -> HeadMemory:
     """Compute what a head takes of a rank.
 
@@ -44,11 +52,16 @@ def head_memory(
         world: ranks.
         spec: whether and how they share the head.
         optimiser: "sgd", which keeps one number a weight, or "adamw", which keeps two.
+        trained: whether the rows are centres that learn; else they are prototypes, without gradient
+            and moments, and without a draw of negatives.
     """
     rows = -(-classes // world) if spec.sharded else classes
     # of the faces of all ranks, as many as one has are of a shard's people, on average
     active = rows if spec.negatives == 1 else min(rows, spec.negatives * rows + batch)
     faces = batch * world if spec.sharded else batch
+    if not trained:
+        copies = LOGITS_FIXED_SHARDED if spec.sharded else LOGITS_FIXED_WHOLE
+        return HeadMemory(rows * size * 4 / 2**20, 0, 0, copies * faces * rows * 4 / 2**20, 0)
     logits = LOGITS_SHARDED if spec.sharded else LOGITS_WHOLE
     moments = 2 if optimiser == "adamw" else 1
     return HeadMemory(
@@ -66,7 +79,13 @@ def head_memory(
 
 
 def tabulate(
-    classes: int, size: int, batch: int, worlds: Sequence[int], spec: HeadSpec, optimiser: str
+    classes: int,
+    size: int,
+    batch: int,
+    worlds: Sequence[int],
+    spec: HeadSpec,
+    optimiser: str,
+    trained: bool = True,
 ) -> str:
     """Write what a rank takes with the head whole, shared by so many ranks, and with few
     negatives, in MiB; and which GPUs have less memory than that.
@@ -75,14 +94,17 @@ def tabulate(
     are left out.
     """
     few = spec.negatives if spec.negatives < 1 else FEW
-    whole = head_memory(classes, size, batch, 1, HeadSpec(), optimiser)
+    whole = head_memory(classes, size, batch, 1, HeadSpec(), optimiser, trained)
     rows = [("whole, any", whole)]
     shared = replace(spec, sharded=True)
-    for negatives in (1.0, few):
+    for negatives in (1.0, few) if trained else (1.0,):
         asked = replace(shared, negatives=negatives)
         name = "sharded" if negatives == 1 else f"--negatives {negatives:g}"
         rows += [
-            (f"{name}, {world}", head_memory(classes, size, batch, world, asked, optimiser))
+            (
+                f"{name}, {world}",
+                head_memory(classes, size, batch, world, asked, optimiser, trained),
+            )
             for world in worlds
             if world <= classes
         ]

@@ -9,9 +9,9 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from mfr_kit.losses import _margin
+from mfr_kit.losses import _margin, kd
 from mfr_kit.losses._sharded_head import ShardedHead
-from mfr_kit.losses._shards import ClassShard
+from mfr_kit.losses._shards import ClassShard, divergence
 from mfr_kit.training import head_memory
 from mfr_kit.training.dry_run import estimate
 from mfr_kit.training.settings import HeadSpec
@@ -65,6 +65,23 @@ def test_the_copies_that_are_counted_are_those_alive_at_the_peak(how):
         counted = head_memory.head_memory(classes, size, faces, 1, how, "sgd")
         made = counted.gradient + counted.logits + counted.work
         assert peak_mib(how, *shape) == pytest.approx(made, rel=0.1)
+
+
+@pytest.mark.parametrize("how", [HeadSpec(), SHARED])
+@pytest.mark.parametrize("shape", [(20_000, 4, 400), (200_000, 64, 2)])
+def test_prototypes_and_the_logits_of_both_sides_are_what_kd_takes(how, shape):
+    classes, size, faces = shape
+    prototypes, teacher = torch.randn(classes, size), torch.randn(faces, size)
+    student = torch.randn(faces, size, requires_grad=True)
+    with Peak() as peak:  # which counts the prototypes when they are first looked at
+        if how.sharded:
+            loss = divergence(student, teacher, prototypes, 4.0, ClassShard(classes))
+        else:
+            loss = kd.distillation_loss(*(64 * x @ prototypes.T for x in (student, teacher)))
+        loss.backward()
+    counted = head_memory.head_memory(classes, size, faces, 1, how, "sgd", trained=False)
+    assert peak.most / 2**20 == pytest.approx(counted.total, rel=0.1)
+    assert counted.gradient == counted.optimiser == counted.work == 0
 
 
 @pytest.mark.parametrize("world", [8, 16, 64])
@@ -123,3 +140,5 @@ def test_a_dry_run_prints_it_for_its_own_people(make_options):
     found = estimate(options)
     assert "the head's memory, MiB a rank:\nhead, ranks " in found
     assert "\nsharded, 1 " in found and "\nsharded, 8 " in found and "sharded, 16" not in found
+    found = estimate(make_options(method="kd", batch_size=4))
+    assert "\nsharded, 8 " in found and "--negatives" not in found
