@@ -47,7 +47,7 @@ def test_flags_that_contradict_each_other(asked, message):
         check_engine(*asked, "--bank-engine")
 
 
-@pytest.mark.parametrize("command", ["evaluate", "distill"])
+@pytest.mark.parametrize("command", ["evaluate", pytest.param("distill", marks=pytest.mark.slow)])
 def test_without_ray_the_extra_is_named(faces, state_dict, tmp_path, capsys, monkeypatch, command):
     monkeypatch.setitem(sys.modules, "ray", None)
     flags = {
