@@ -13,12 +13,15 @@ def export_onnx(options: ExportOptions) -> None:
     """Write a run's student as one float32 ONNX file with a free batch, and compare it with
     torch.
     """
-    from mfr_kit.submission import export
+    from mfr_kit.submission import edge, export
     from mfr_kit.submission.sources import open_source
 
     if options.edge:
         path = options.out or options.run / "model.onnx"
         check_output(path.with_suffix(f".{options.edge}.onnx"), "file", f"--edge {options.edge}")
+        against = _against(options)
+        if against is not None:
+            edge.open_people(against, options.run)
     faces = open_source(options.faces).read(0, 256) if options.faces else None
     done = export.export_run(
         options.run,
@@ -53,10 +56,20 @@ def export_onnx(options: ExportOptions) -> None:
         _edge(options, options.edge, done.path, done.size_bytes)
 
 
+def _against(options: ExportOptions):
+    from mfr_kit.submission.edge import Against
+
+    if options.calibrate is None and options.val is None:
+        return None
+    return Against(options.calibrate, options.val, options.val_people)
+
+
 def _edge(options: ExportOptions, kind: str, model, size_bytes: int) -> None:
+    from mfr_kit.submission import edge_cost
     from mfr_kit.submission.edge import export_edge
 
-    made = export_edge(options.run, model, kind, options.faces)
+    against = _against(options)
+    made = export_edge(options.run, model, kind, options.faces, against, options.runs_on == "cpu")
     calibrated = f", calibrated on {made.calibrated} faces" if made.calibrated else ""
     print(
         f"wrote {made.path}: {made.size_bytes / 2**20:.2f} MiB, "
@@ -72,6 +85,8 @@ def _edge(options: ExportOptions, kind: str, model, size_bytes: int) -> None:
             f"{row.protocol}: TAR at FAR {row.far:g} {100 * row.float32:.2f} % -> "
             f"{100 * row.edge:.2f} % ({change:+.2f} points)"
         )
-    if options.faces and options.faces.is_dir() and not made.tar:
+    if against is not None:
+        print("\n".join(edge_cost.describe(made.protocols, kind)))
+    elif options.faces and options.faces.is_dir() and not made.tar:
         print("TAR: the face set is too small for a claim at any FAR")
     print(f"The edge file is for devices: challenge servers take {model.name}")

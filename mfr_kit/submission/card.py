@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from mfr_kit import __version__, files, registry
+from mfr_kit.data.face_set.faceset import FaceSet
 from mfr_kit.errors import KitError
 from mfr_kit.evaluation.compare import PROTOCOLS
 from mfr_kit.evaluation.result import SCHEMA
+from mfr_kit.evaluation.subjects import Subjects
 from mfr_kit.models import preprocess
 from mfr_kit.models.onnx_models import onnx_file
 from mfr_kit.models.operating_points import META_CARD, META_POINTS, MOST_BYTES
@@ -70,10 +72,31 @@ def to_metadata(report: Path, run: Run) -> dict[str, str]:
             "evaluate with --data"
         )
     model = _model_of(found["models"], run, report)
-    points = _points(found["protocols"], model["name"])
+    return _of_results(found, model, run, str(report))
+
+
+def of_edge(protocols: dict, kind: str, faceset: FaceSet, run: Run) -> dict[str, str]:
+    """Turn what was measured of an edge file into entries of its metadata; none where the set is
+    too small for a threshold.
+
+    Args:
+        protocols: of `edge_cost.compare_files`.
+        kind: "float16" or "int8", as the edge file is called there.
+        faceset: that was measured.
+        run: whose weights were rounded.
+    """
+    if not _points(protocols, kind):
+        return {}
+    about = Subjects(faceset, faceset).about(faceset)
+    found = {"set": about, "options": {}, "overlap": [], "protocols": protocols}
+    return _of_results(found, {"name": kind}, run, f"the {kind} file")
+
+
+def _of_results(found: dict, model: dict, run: Run, where: str) -> dict[str, str]:
+    about, points = found["set"], _points(found["protocols"], model["name"])
     if not points:
         raise KitError(
-            f"{report} has no threshold of {model['name']}: the set is too small for every FAR, or "
+            f"{where} has no threshold of {model['name']}: the set is too small for every FAR, or "
             "was measured under two alignments; evaluate on more people, without --realigned"
         )
     measured = {
@@ -85,7 +108,7 @@ def to_metadata(report: Path, run: Run) -> dict[str, str]:
     text = json.dumps(measured, sort_keys=True)
     if len(text) > MOST_BYTES:
         raise KitError(
-            f"{report}: {len(points):,} operating points are too many for a file's metadata: "
+            f"{where}: {len(points):,} operating points are too many for a file's metadata: "
             "evaluate with fewer --far"
         )
     card = {"network": _network(run), "alignment": about.get("alignment", {})}

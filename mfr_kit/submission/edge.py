@@ -7,42 +7,28 @@ import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from mfr_kit import assets, files
-from mfr_kit.data import images
-from mfr_kit.data.alignment import align, detect
-from mfr_kit.data.alignment.detection import pick_face
+from mfr_kit import files
 from mfr_kit.data.face_set.faceset import FaceSet
 from mfr_kit.errors import KitError
-from mfr_kit.evaluation.compare import evaluate_set
-from mfr_kit.evaluation.inputs.embed import embed_set
+from mfr_kit.evaluation.inputs.embed import BATCH, embed_set
 from mfr_kit.models import preprocess
-from mfr_kit.models.embedders import load_embedder
+from mfr_kit.models.embedders import Embedder, load_embedder
 from mfr_kit.models.operating_points import without_measurements
 from mfr_kit.models.weights import load_run
+from mfr_kit.submission import card, edge_cost, edge_faces
+from mfr_kit.submission.edge_cost import TarPair
+from mfr_kit.submission.edge_faces import CALIBRATED
 from mfr_kit.submission.export import INPUT, cosine_difference, export_graph
-from mfr_kit.submission.sources import open_source
 
 OPSET = 13  # the first whose DequantizeLinear takes a scale for each channel
-CALIBRATED, MEASURED = 128, 4096  # faces at most
-TAKES = (1, 8)  # photographs of each ORL person, where no faces are given
 METADATA = preprocess.META_EDGE
-
-
-@dataclass(frozen=True)
-class TarPair:
-    """TAR at a FAR under a protocol, of the float32 file and of the edge file, each in [0, 1]."""
-
-    protocol: str
-    far: float
-    float32: float
-    edge: float
 
 
 @dataclass(frozen=True)
@@ -50,7 +36,8 @@ class Edge:
     """An edge file and its cost: cosines to the float32 file over `measured` faces that calibrated
     nothing.
 
-    `tar` is empty where no face set was given, or where it is too small for a claim.
+    `tar` is empty where no face set was given, or where it is too small for a claim. `protocols`
+    holds what was measured on a set of its own: `edge_cost.compare_files`, with intervals.
     """
 
     path: Path
@@ -60,9 +47,33 @@ class Edge:
     cosine_mean: float
     cosine_lowest: float
     tar: list[TarPair]
+    protocols: dict[str, dict] = field(default_factory=dict)
 
 
-def export_edge(run_folder: Path, model: Path, kind: str, faces: Path | None = None) -> Edge:
+@dataclass(frozen=True)
+class Against:
+    """Other faces than the usual halves.
+
+    Attributes:
+        calibrate: face set (or, without `val`, a list of aligned images) that calibrates; None for
+            ORL faces.
+        val: face set on which float32 and edge file are compared; None for cosines on ORL faces.
+        val_people: list of the people of `val` to measure; None for all.
+    """
+
+    calibrate: Path | None = None
+    val: Path | None = None
+    val_people: Path | None = None
+
+
+def export_edge(
+    run_folder: Path,
+    model: Path,
+    kind: str,
+    faces: Path | None = None,
+    against: Against | None = None,
+    for_cpu: bool = False,
+) -> Edge:
     """Write `model.<kind>.onnx` beside a run's `model.onnx`, which stays the last by name: the one
     the organisers' checker takes.
 
@@ -76,16 +87,19 @@ def export_edge(run_folder: Path, model: Path, kind: str, faces: Path | None = N
         kind: "float16" or "int8".
         faces: face set, or text file of aligned images; None for the ORL faces. Half of the people
             (of a list: of the lines) calibrate, the cost is measured on the others.
+        against: other faces to calibrate on and to measure on, instead of `faces`.
+        for_cpu: of int8, write PReLU as sums and quantise them too, and activations as unsigned
+            bytes: the form that onnxruntime's CPU kernels run fastest.
     Raises:
-        KitError: faces that cannot be read or are too few, or an edge file whose embeddings are not
-            finite; nothing is written.
+        KitError: faces that cannot be read or are too few, people that are measured and were
+            trained on, or an edge file whose embeddings are not finite; nothing is written.
     """
-    calibration, measured, faceset = _halves(faces)
-    network = load_run(run_folder).model
-    proto, _ = export_graph(network, OPSET)
-    form = preprocess.input_of_network(network)
-    proto_props = onnx.load(str(model)).metadata_props
-    stored = without_measurements({item.key: item.value for item in proto_props})
+    run = load_run(run_folder)
+    calibration, measured, faceset = (
+        edge_faces.halves(faces) if against is None else _apart(against, run_folder)
+    )
+    proto, _ = export_graph(run.model, OPSET, for_cpu and kind == "int8")
+    form = preprocess.input_of_network(run.model)
     path = model.with_suffix(f".{kind}.onnx")
     with (
         files.attributed_to(path),
@@ -95,80 +109,90 @@ def export_edge(run_folder: Path, model: Path, kind: str, faces: Path | None = N
         made = (
             _float16(proto)
             if kind == "float16"
-            else _int8(proto, preprocess.to_input(calibration, form), part)
+            else quantise(proto, preprocess.to_input(calibration, form), part, for_cpu)
         )
-        helper.set_model_props(made, dict(sorted({**stored, METADATA: kind}.items())))
-        part.write_bytes(made.SerializeToString(deterministic=True))
+        stored = _metadata(model, kind)
+        _store(made, stored, part)
         plain, small = load_embedder(model), load_embedder(part)
-        with np.errstate(over="ignore", invalid="ignore"):
-            cosines = 1 - cosine_difference(plain.embed(measured), small.embed(measured))
-        if not np.isfinite(cosines).all():
-            raise KitError(
-                f"the {kind} file's embeddings are not finite: the network's values leave its "
-                "range; nothing was written"
-            )
-        tar = _tar(plain, small, faceset) if faceset is not None else []
+        tar, protocols = [], {}
+        if against is not None and faceset is not None:
+            ours, theirs = embed_set(plain, faceset), embed_set(small, faceset)
+            cosines = _cosines(ours, theirs, kind)
+            protocols = edge_cost.compare_files(ours, theirs, kind, faceset)
+            _store(made, stored | card.of_edge(protocols, kind, faceset, run), part)
+        else:
+            cosines = _cosines(_embed(plain, measured), _embed(small, measured), kind)
+            if faceset is not None:
+                tar = edge_cost.tar_pairs(plain, small, faceset)
         os.replace(part, path)
     used = len(calibration) if kind == "int8" else 0
     return Edge(
         path,
         path.stat().st_size,
         used,
-        len(measured),
+        len(cosines),
         float(cosines.mean()),
         float(cosines.min()),
         tar,
+        protocols,
     )
 
 
-def _halves(given: Path | None) -> tuple[np.ndarray, np.ndarray, FaceSet | None]:
-    """Faces to calibrate on, faces to measure on, (B, 112, 112, 3) uint8 RGB each, and the face
-    set of the latter where there is one.
+def _apart(against: Against, run_folder: Path) -> tuple[np.ndarray, np.ndarray, FaceSet | None]:
+    """As `edge_faces.halves`, of two sets."""
+    if against.val is None:
+        given = against.calibrate
+        calibration = edge_faces.orl_half(0) if given is None else edge_faces.load_any(given)
+        return calibration, edge_faces.orl_half(1), None
+    calibrating, val = open_people(against, run_folder)
+    assert val is not None  # of `against.val`
+    calibration = (
+        edge_faces.orl_half(0) if calibrating is None else edge_faces.load(calibrating, CALIBRATED)
+    )
+    return calibration, calibration[:0], val
+
+
+def open_people(against: Against, run_folder: Path) -> tuple[FaceSet | None, FaceSet | None]:
+    """Open the set that calibrates and the one that is measured, None where there is none: what is
+    wrong with them is said before the work.
+
+    Raises:
+        KitError: see `edge_faces.measured_people` and `edge_faces.calibrating_people`.
     """
-    if given is None:
-        people = sorted(assets.path("orl-faces").iterdir())
-        return _orl(people[::2]), _orl(people[1::2]), None
-    if given.is_dir():
-        open_source(given)  # refuses what is no face set, or an empty one
-        whole = FaceSet.open(given)
-        if len(whole.people) < 2:
-            raise KitError(
-                f"{given} shows one person: an edge file is calibrated on some people and "
-                "measured on others"
-            )
-        calibrated, others = (whole.of_people(whole.people[half::2]) for half in (0, 1))
-        others = others.select(np.arange(min(len(others), MEASURED)))
-        chosen = _spread(len(calibrated), CALIBRATED)
-        return (
-            np.stack([calibrated.image(row) for row in chosen]),
-            np.stack([others.image(i) for i in range(len(others))]),
-            others,
-        )
-    source = open_source(given)
-    if len(source.names) < 2:
+    if against.val is None:
+        return None, None
+    val = edge_faces.measured_people(against.val, against.val_people, run_folder)
+    if against.calibrate is None:
+        return None, val
+    return edge_faces.calibrating_people(against.calibrate, val), val
+
+
+def _metadata(model: Path, kind: str) -> dict[str, str]:
+    props = onnx.load(str(model)).metadata_props
+    return {**without_measurements({item.key: item.value for item in props}), METADATA: kind}
+
+
+def _store(made: onnx.ModelProto, metadata: dict[str, str], part: Path) -> None:
+    helper.set_model_props(made, dict(sorted(metadata.items())))
+    part.write_bytes(made.SerializeToString(deterministic=True))
+
+
+def _embed(embedder: Embedder, faces: np.ndarray) -> np.ndarray:
+    """Embed faces a batch at a time: thousands at once would take gigabytes."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        parts = [embedder.embed(faces[at : at + BATCH]) for at in range(0, len(faces), BATCH)]
+    return np.concatenate(parts)
+
+
+def _cosines(plain: np.ndarray, small: np.ndarray, kind: str) -> np.ndarray:
+    with np.errstate(over="ignore", invalid="ignore"):
+        cosines = 1 - cosine_difference(plain, small)
+    if not np.isfinite(cosines).all():
         raise KitError(
-            f"{given} lists one face: an edge file is calibrated on some faces and measured on "
-            "others"
+            f"the {kind} file's embeddings are not finite: the network's values leave its "
+            "range; nothing was written"
         )
-    middle = len(source.names) // 2
-    calibration = np.stack([source.load(row) for row in _spread(middle, CALIBRATED)])
-    return calibration, source.read(middle, middle + MEASURED), None
-
-
-def _spread(count: int, most: int) -> np.ndarray:
-    """At most `most` of `count` rows, evenly spread."""
-    return np.unique(np.linspace(0, count - 1, min(count, most)).astype(int))
-
-
-def _orl(people: list[Path]) -> np.ndarray:
-    """Aligned ORL faces; a photograph in which none is found is left out."""
-    detector, found = detect.load_detector(), []
-    for photo in [person / f"{take}.pgm" for person in people for take in TAKES]:
-        image = images.read_rgb(photo)
-        face = pick_face(detector.detect(image), image.shape[:2])
-        if face is not None:
-            found.append(align.warp(image, align.estimate_similarity(face.landmarks)))
-    return np.stack(found)
+    return cosines
 
 
 def _float16(proto: onnx.ModelProto) -> onnx.ModelProto:
@@ -202,9 +226,11 @@ def _float16(proto: onnx.ModelProto) -> onnx.ModelProto:
     return proto
 
 
-def _int8(proto: onnx.ModelProto, planes: np.ndarray, scratch: Path) -> onnx.ModelProto:
-    """Quantise with signed bytes on both sides and weights of seven bits, which saturate on no
-    CPU, with or without VNNI.
+def quantise(
+    proto: onnx.ModelProto, planes: np.ndarray, scratch: Path, for_cpu: bool = False
+) -> onnx.ModelProto:
+    """Quantise with signed bytes on both sides (`for_cpu`: unsigned activations, and the sums of
+    PReLU too) and weights of seven bits, which saturate on no CPU, with or without VNNI.
     """
     from onnxruntime.quantization import (
         CalibrationDataReader,
@@ -226,9 +252,9 @@ def _int8(proto: onnx.ModelProto, planes: np.ndarray, scratch: Path) -> onnx.Mod
             str(scratch),
             Faces(),
             quant_format=QuantFormat.QDQ,
-            op_types_to_quantize=["Conv", "Gemm"],
+            op_types_to_quantize=["Conv", "Gemm", *(["Relu", "Mul", "Add"] if for_cpu else [])],
             per_channel=True,
-            activation_type=QuantType.QInt8,
+            activation_type=QuantType.QUInt8 if for_cpu else QuantType.QInt8,
             weight_type=QuantType.QInt8,
             # 7 bits of weight: without VNNI the sums of two products of 8 bits saturate in 16
             reduce_range=True,
@@ -246,21 +272,3 @@ def _quiet() -> Iterator[None]:
         yield
     finally:
         logging.disable(logging.NOTSET)
-
-
-def _tar(plain, small, faceset: FaceSet) -> list[TarPair]:
-    try:
-        results = [
-            evaluate_set(embed_set(embedder, faceset), faceset) for embedder in (plain, small)
-        ]
-    except KitError:
-        # nobody has two photographs: nothing to compare, and the cosines stand all the same
-        return []
-    return [
-        TarPair(protocol, ours["far"], ours["tar"], theirs["tar"])
-        for protocol, result in results[0].items()
-        for ours, theirs in zip(
-            result["tar_at_far"], results[1][protocol]["tar_at_far"], strict=True
-        )
-        if ours["tar"] is not None and theirs["tar"] is not None
-    ]

@@ -55,6 +55,30 @@ class ExportOptions:
         "the ORL faces).",
         choices=lambda: ["float16", "int8"],
     )
+    calibrate: Path | None = option(
+        None,
+        help="Face set whose faces span the ranges of --edge int8; people that are measured are "
+        "left out of it.",
+        affects="place",
+    )
+    val: Path | None = option(
+        None,
+        help="Face set on which --edge is compared with float32: TAR at each FAR, and the "
+        "difference with intervals over people.",
+        affects="place",
+    )
+    val_people: Path | None = option(
+        None, help="List of the people of --val to measure; all if left out.", affects="place"
+    )
+
+    def __post_init__(self) -> None:
+        for flag, given in (("--calibrate", self.calibrate), ("--val", self.val)):
+            if given is not None and self.edge is None:
+                raise KitError(f"{flag} is for a smaller file: add --edge int8 or --edge float16")
+        if self.calibrate is not None and self.edge == "float16":
+            raise KitError("--edge float16 has no ranges to calibrate: leave --calibrate out")
+        if self.val_people is not None and self.val is None:
+            raise KitError("--val-people names people of --val: add --val SET")
 
 
 @options_class

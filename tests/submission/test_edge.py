@@ -4,17 +4,19 @@ import numpy as np
 import onnx
 import pytest
 
+import mfr_kit as mk
 from mfr_kit import assets
 from mfr_kit.cli import main
+from mfr_kit.data.face_set.faceset import FaceSet
 from mfr_kit.errors import KitError
-from mfr_kit.models import weights
+from mfr_kit.models import trained_people, weights
 from mfr_kit.models.backbones import sface
 from mfr_kit.models.embedders import load_embedder
-from mfr_kit.submission import check, edge, export
+from mfr_kit.submission import check, edge, edge_faces, export
 from mfr_kit.submission.rules import FAIL
 from tests.conftest import write_faceset
 
-from .conftest import MS1M_LINEAGE
+from .conftest import MS1M_LINEAGE, write_run
 
 LARGEST = {"float16": 0.52, "int8": 0.30}  # of the float32 file
 LOWEST = {"float16": 0.9999, "int8": 0.97}  # cosine on real faces
@@ -80,15 +82,15 @@ def _list(folder):
 
 def test_the_half_that_calibrates_is_not_measured(tmp_path, monkeypatch):
     drawn = write_faceset(tmp_path / "set", people=5, takes=3)
-    calibration, measured, others = edge._halves(tmp_path / "set")
+    calibration, measured, others = edge_faces.halves(tmp_path / "set")
     assert set(others.people) == set(drawn.people[1::2]) and len(measured) == len(others)
     seen = {face.tobytes() for face in calibration}
     assert len(calibration) == 3 * 3 * 2 and not any(face.tobytes() in seen for face in measured)
-    first, second, none = edge._halves(_list(tmp_path))
+    first, second, none = edge_faces.halves(_list(tmp_path))
     assert (len(first), len(second), none) == (6, 6, None)
-    monkeypatch.setattr(edge, "CALIBRATED", 4)
-    monkeypatch.setattr(edge, "MEASURED", 5)
-    calibration, measured, others = edge._halves(tmp_path / "set")
+    monkeypatch.setattr(edge_faces, "CALIBRATED", 4)
+    monkeypatch.setattr(edge_faces, "MEASURED", 5)
+    calibration, measured, others = edge_faces.halves(tmp_path / "set")
     assert (len(calibration), len(measured), len(others)) == (4, 5, 5)
 
 
@@ -115,7 +117,7 @@ def test_the_price_in_tar_is_that_of_evaluating_both(run, tmp_path, capsys):
     )
     made = edge.export_edge(run, tmp_path / "m.onnx", "int8", tmp_path / "set")
     assert made.tar  # 190 pairs of people, 16 comparisons each: enough for FAR 0.01
-    _, _, others = edge._halves(tmp_path / "set")
+    _, _, others = edge_faces.halves(tmp_path / "set")
     for number, path in enumerate((tmp_path / "m.onnx", made.path)):
         embedded = (
             load_embedder(path)
@@ -159,3 +161,80 @@ def test_too_few_faces_are_refused(run, tmp_path, capsys):
     assert main(["export-onnx", str(run), "--out", str(tmp_path / "m.onnx"), "--edge", "int4"]) == 2
     assert "Known: float16, int8" in capsys.readouterr().err
     assert not (tmp_path / "m.onnx").exists()
+
+
+@pytest.fixture(scope="module")
+def apart(tmp_path_factory):
+    """Faces to calibrate on and faces to measure on; the latter show the former's people too."""
+    folder = tmp_path_factory.mktemp("apart")
+    write_faceset(folder / "val", people=36, takes=4, twins=False)
+    write_faceset(folder / "both", people=40, takes=2, twins=False)
+    names = [f"p{number:02d}" for number in range(36)]
+    (folder / "val.txt").write_text("\n".join(names))
+    return folder
+
+
+def test_whoever_is_measured_calibrates_nothing(apart):
+    val = edge_faces.measured_people(apart / "val", apart / "val.txt", apart)
+    assert len(val.people) == 36
+    calibrating = edge_faces.calibrating_people(apart / "both", val)
+    assert set(calibrating.people) == {f"p{number:02d}" for number in range(36, 40)}
+    with pytest.raises(
+        KitError, match=r"all 36 people of it are measured \(p00, p01, p02, \.\.\.\)"
+    ):
+        edge_faces.calibrating_people(apart / "val", FaceSet.open(apart / "both"))
+    (apart / "list.txt").write_text("both/faces/p00/0.jpg\n")
+    with pytest.raises(KitError, match="does not say whom it shows"):
+        edge_faces.calibrating_people(apart / "list.txt", val)
+
+
+def test_people_trained_on_are_not_measured(apart, tmp_path):
+    run = write_run(tmp_path / "run")
+    trained_people.store(run, ["p00", "p39"], [])
+    command = ["export-onnx", str(run), "--edge", "int8", "--val", str(apart / "val")]
+    with pytest.raises(KitError, match=r"trained on 1 of the 36 people measured"):
+        edge_faces.measured_people(apart / "val", apart / "val.txt", run)
+    assert main(command) == 2
+    assert not list(run.glob("*int8*"))
+
+
+def test_the_loss_has_paired_intervals_and_the_file_its_own_thresholds(
+    run, apart, tmp_path, capsys
+):
+    model = tmp_path / "m.onnx"
+    command = ["export-onnx", str(run), "--out", str(model), "--edge", "int8"]
+    command += ["--calibrate", str(apart / "both"), "--val", str(apart / "val")]
+    command += ["--val-people", str(apart / "val.txt")]
+    assert main(command) == 0
+    shown = capsys.readouterr().out
+    assert "calibrated on 8 faces" in shown and "nonmask-nonmask: unmasked against" in shown
+    small = tmp_path / "m.int8.onnx"
+    against = mk.evaluate(
+        [str(model), str(small)], apart / "val", people=str(apart / "val.txt"), resamples=1000
+    ).to_dict()["protocols"]["nonmask-nonmask"]
+    points = mk.operating_points(small)
+    wanted = [row for row in against["models"]["m.int8"]["tar_at_far"] if row["tar"] is not None]
+    assert [(p.far, p.threshold, p.tar) for p in points] == [
+        (row["far"], row["threshold"], row["tar"]) for row in wanted
+    ]
+    assert mk.operating_points(model) == []
+    for row in against["differences"]:
+        change = 100 * row["tar_difference"]
+        low, high = (100 * row["interval"][key] for key in ("low", "high"))
+        line = f"int8 minus float32 at FAR {row['far']:g}: {change:+.2f} points "
+        assert f"{line}({low:+.2f} to {high:+.2f}" in shown
+    assert len(against["differences"]) == shown.count("int8 minus float32") > 0
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (["--calibrate", "s"], "--calibrate is for a smaller file"),
+        (["--val", "s"], "--val is for a smaller file"),
+        (["--edge", "float16", "--calibrate", "s"], "no ranges to calibrate"),
+        (["--edge", "int8", "--val-people", "s"], "add --val SET"),
+    ],
+)
+def test_flags_that_do_not_go_together(flags, words, capsys):
+    assert main(["export-onnx", "run", *flags]) == 2
+    assert words in capsys.readouterr().err
