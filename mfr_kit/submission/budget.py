@@ -113,7 +113,7 @@ def _candidate(
 
 def _nodes(name: str) -> int:
     proto, _ = export_graph(build_backbone(name, 32, NARROW).eval(), 11)
-    return len(proto.graph.node)
+    return v100_time.count_launches(proto.graph)
 
 
 def _multiply_adds(model: nn.Module) -> int:
@@ -121,7 +121,8 @@ def _multiply_adds(model: nn.Module) -> int:
 
     def count(module: nn.Module, _inputs, output: torch.Tensor) -> None:
         nonlocal total
-        places = output[0, 0].numel() if isinstance(module, nn.Conv2d) else 1
+        rows = output[0, 0] if isinstance(module, nn.Conv2d) else output[0, ..., 0]
+        places = rows.numel()
         total += cast(torch.Tensor, module.weight).numel() * places
 
     if hasattr(model, "graph"):  # which has no layers of torch's

@@ -210,6 +210,25 @@ def test_multiply_adds_of_a_known_network(tmp_path):
     )
 
 
+def test_multiply_adds_of_tokens_are_counted_at_every_place():
+    """A linear layer on 9 tokens, and products of what both sides compute."""
+    from torch import nn
+
+    from mfr_kit.submission.checks.graph import multiply_adds
+
+    class Attention(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.cut, self.mix = nn.Conv2d(3, 8, 32, 32), nn.Linear(8, 5, bias=False)
+
+        def forward(self, faces):
+            tokens = self.mix(self.cut(faces).reshape(-1, 8, 9).transpose(1, 2))  # (B, 9, 5)
+            return ((tokens @ tokens.transpose(1, 2)) @ tokens).mean(dim=1)
+
+    proto, _ = export.export_graph(Attention().eval(), 11)
+    assert multiply_adds(proto) == 9 * 8 * 3 * 32 * 32 + 9 * 8 * 5 + 2 * 9 * 9 * 5
+
+
 def test_tracks_are_data(tmp_path):
     assert {
         "ms1m",

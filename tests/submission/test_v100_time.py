@@ -1,5 +1,6 @@
 import pytest
 import torch
+from torch import nn
 
 from mfr_kit.cli import main
 from mfr_kit.errors import KitError
@@ -7,6 +8,8 @@ from mfr_kit.models.weights import build_backbone
 from mfr_kit.submission import budget, export, v100_time
 from mfr_kit.submission.checks.graph import multiply_adds
 from mfr_kit.submission.export import export_graph
+
+SHAPES = ("Flatten", "Reshape", "Shape", "Slice", "Concat", "Gather", "Unsqueeze")
 
 
 @pytest.mark.parametrize("name", v100_time.V100_MS)
@@ -23,6 +26,24 @@ def test_the_constants_are_those_of_our_exports():
     proto, _ = export_graph(build_backbone("iresnet18").eval(), 11)
     assert len(proto.graph.node) == v100_time.NODES["iresnet18"]
     assert multiply_adds(proto) == v100_time.MULTIPLY_ADDS["iresnet18"]
+
+
+def test_a_layer_norm_and_a_gelu_are_one_launch_each():
+    network = nn.Sequential(
+        nn.Conv2d(3, 8, 16, 16), nn.Flatten(2), nn.LayerNorm(49), nn.GELU(), nn.Flatten(1)
+    )
+    proto, _ = export_graph(network.eval(), 11)
+    kinds = {node.op_type for node in proto.graph.node}
+    assert {"Sqrt", "Erf", "Constant"} <= kinds
+    shapes = sum(node.op_type in SHAPES for node in proto.graph.node)
+    assert v100_time.count_launches(proto.graph) == 3 + shapes  # and the convolution
+
+
+def test_a_linear_layer_is_counted_at_every_place():
+    with torch.device("meta"):
+        model = build_backbone("edgeface-xxs", 512).eval()
+    proto, _ = export_graph(build_backbone("edgeface-xxs", 512).eval(), 11)
+    assert budget._multiply_adds(model) == pytest.approx(multiply_adds(proto), rel=0.02)
 
 
 def test_a_small_model_is_quicker_than_the_reference(run):

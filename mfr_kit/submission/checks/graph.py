@@ -250,20 +250,37 @@ def _cost(subject: Subject) -> list[Row]:
 
 def multiply_adds(proto: onnx.ModelProto) -> int:
     """Count the multiply-adds of convolutions and matrix products for one image."""
-    inferred = onnx.shape_inference.infer_shapes(proto, data_prop=True).graph
-    shapes = {
-        item.name: [dim.dim_value for dim in item.type.tensor_type.shape.dim]
-        for item in (*inferred.value_info, *inferred.output)
-    }
+    shapes = _shapes_of_one(proto)
     weights = {item.name: list(item.dims) for item in proto.graph.initializer}
     total = 0
     for node in proto.graph.node:
-        weight = weights.get(node.input[1]) if len(node.input) > 1 else None
-        if weight is None or not node.output:
+        if len(node.input) < 2 or not node.output:
             continue
-        if node.op_type == "Conv":
-            out = shapes.get(node.output[0], [0, 0, 0, 0])
-            total += math.prod(weight) * math.prod(out[2:])
-        elif node.op_type in ("Gemm", "MatMul"):
+        weight, out = weights.get(node.input[1]), shapes.get(node.output[0], [])
+        if node.op_type == "Conv" and weight is not None:
+            total += math.prod(weight) * math.prod(out[2:] if out else [0])
+        elif node.op_type == "MatMul" and out and all(out):
+            second = weight or shapes.get(node.input[1], [0])
+            total += math.prod(out) * second[max(len(second) - 2, 0)]
+        elif node.op_type in ("Gemm", "MatMul") and weight is not None:
             total += math.prod(weight)
     return total
+
+
+def _shapes_of_one(proto: onnx.ModelProto) -> dict[str, list[int]]:
+    """Infer the shape of every value for one image, 0 where a side is not known; shapes that the
+    graph computes are not followed.
+    """
+    alone = onnx.ModelProto()
+    alone.CopyFrom(proto)
+    del alone.graph.value_info[:]
+    constants = {item.name for item in alone.graph.initializer}
+    for item in alone.graph.input:
+        sides = item.type.tensor_type.shape.dim
+        if item.name not in constants and len(sides) == 4:
+            sides[0].dim_value = 1
+    inferred = onnx.shape_inference.infer_shapes(alone, data_prop=True).graph
+    return {
+        item.name: [dim.dim_value for dim in item.type.tensor_type.shape.dim]
+        for item in (*inferred.value_info, *inferred.output)
+    }
