@@ -37,7 +37,7 @@ def average(options: AverageOptions) -> Path:
     files.refuse_existing(options.out, "--out")
     runs = [weights.load_run(path) for path in options.runs]
     check_runs(runs)
-    if any(run.projector is not None for run in runs):
+    if any(run.projector is not None for run in runs) and not _graph_of(runs[0]):
         raise KitError(
             "runs that trained a projector have embedding spaces of their own and cannot be "
             "averaged"

@@ -17,6 +17,7 @@ from mfr_kit.training import (
     head_shards,
     networks,
     optimise,
+    own_space,
     people,
     preflight,
     prepare,
@@ -91,7 +92,14 @@ def _distill(options: RunOptions, device: torch.device, ranks: Ranks) -> tuple[i
     classes, sizes = faces.identity_count, (size, teacher.embedding_size)
     head = head_shards.make_head(method, classes, teacher.embedding_size, options.head_spec, ranks)
     state = networks.make_state(
-        student, sizes, head, options.descent, options.layers, options.ema > 0, options.precision
+        student,
+        sizes,
+        head,
+        options.descent,
+        options.layers,
+        options.ema > 0,
+        options.precision,
+        own_space=options.has_own_graph and method.uses_teacher,
     )
     course = options.pace.course_over(len(faces), ranks.world)
     with prepare.sole_run(out, ranks.first):
@@ -105,11 +113,18 @@ def _distill(options: RunOptions, device: torch.device, ranks: Ranks) -> tuple[i
         # where the run stands, and what a step looks at
         ranks.wait()
         checkpoint.restore(out, state, course, head_shards.cut, echo=ranks.first)
-        bank = options.bank_settings
         shard = head_shards.share_prototypes(method, classes, options.head_spec, ranks)
         relations = prepare.relate(
-            method, bank, faces, teacher, device, ranks, seed=options.seed, shard=shard
+            method,
+            options.bank_settings,
+            faces,
+            teacher,
+            device,
+            ranks,
+            seed=options.seed,
+            shard=shard,
         )
+        own_space.align(state, relations, faces)
         live_teacher = teacher if options.teacher_view == "same" else None
         del teacher  # where the bank stands for it, onnxruntime gives its arena back
         network = networks.join(state, ranks, device, options.wrapping)

@@ -183,12 +183,16 @@ def make_state(
     layers: Layers,
     averaged: bool,
     precision: str = "float32",
+    *,
+    own_space: bool = False,
 ) -> State:
     """Put beside a student what is trained with it, and an optimiser of all.
 
     Args:
         student: on its device, with its initial weights.
         sizes: of its embeddings and of the teacher's; where they differ, a projector is trained.
+        own_space: train one where they do not, for a student that comes with its embeddings
+            (own_space.py).
         head: of the method, None where it has none.
         descent: the optimiser.
         layers: which of the student's layers move.
@@ -198,7 +202,8 @@ def make_state(
         KitError: no layer is left to train.
     """
     device = next(student.parameters()).device
-    projector = nn.Identity() if sizes[0] == sizes[1] else nn.Linear(*sizes, bias=False)
+    is_shared = sizes[0] == sizes[1] and not own_space
+    projector = nn.Identity() if is_shared else nn.Linear(*sizes, bias=False)
     projector, kept_head = projector.to(device), nn.Identity() if head is None else head.to(device)
     optimiser = optimise.make_optimiser(student, [projector, kept_head], descent, layers)
     initial = {key: value.detach().clone() for key, value in student.state_dict().items()}

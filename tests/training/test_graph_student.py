@@ -10,11 +10,13 @@ import torch
 
 from mfr_kit import options as flags
 from mfr_kit.errors import KitError
+from mfr_kit.losses._batch import unit
 from mfr_kit.models import weights
 from mfr_kit.models.embedders import load_embedder
 from mfr_kit.models.parity import colour_faces, cosine_difference
-from mfr_kit.submission.export import export_run
+from mfr_kit.submission.export import export_own, export_run
 from mfr_kit.training import distill as loop
+from mfr_kit.training import own_space
 from mfr_kit.training.average import average
 from mfr_kit.training.average_options import AverageOptions
 from mfr_kit.training.distill import distill
@@ -55,7 +57,8 @@ def test_a_run_begins_as_the_file_and_ends_as_an_export_of_its_student(options_o
     run = weights.load_run(options.out)
     assert run.lineage["initial_weights"]["name"] == "theirs.onnx"
     assert run.config["embedding_size"] == SIZE
-    assert run.projector.shape == (16, SIZE)  # the teacher has another size
+    turn = run.projector  # the teacher has 16: its columns stay what they are, a turn
+    torch.testing.assert_close(turn.T @ turn, torch.eye(SIZE), atol=1e-4, rtol=0)
 
 
 def test_every_weight_moves_and_statistics_only_where_they_may(options_of, tmp_path):
@@ -117,7 +120,7 @@ def test_first_layers_stay_and_rates_fall_by_layer(options_of):
 
 def test_runs_of_one_file_are_averaged(options_of, tmp_path):
     path, runs, out = tmp_path / "as_large.onnx", [], tmp_path / "mean"
-    onnx.save(conv_net(size=16), path)  # as the teacher: no projector
+    onnx.save(conv_net(size=16), path)  # as the teacher
     for seed in (0, 1):
         options = options_of(
             out=tmp_path / f"run{seed}", seed=seed, steps=2, student=f"{path}:imagenet"
@@ -205,7 +208,8 @@ def test_two_ranks_do_what_one_does(options_of, tmp_path):
     common |= {"learning_rate": 1e-3, "steps": 3, "freeze_bn": True, "ema": 0.5}
     one = options_of(out=tmp_path / "one", batch_size=8, **common)
     distill(one)
-    two = replace(one, out=tmp_path / "two", batch_size=4)
+    # the bank is there: what is compared is the steps
+    two = replace(one, out=tmp_path / "two", batch_size=4, bank=one.out / "bank")
     config = tmp_path / "two.toml"
     config.write_text(weights.to_toml(flags.as_dict(two)))
     given = ["distill", "--config", str(config)]
@@ -231,3 +235,34 @@ def test_a_backbone_starts_from_an_export_of_its_names_or_is_told_what_takes_it(
     again = options_of(out=first.out.parent / "again", student=str(exported), steps=1)
     distill(again)  # which says its input itself
     assert load_embedder(again.out).normalisation == "imagenet"
+
+
+@pytest.mark.parametrize(("own", "theirs"), [(12, 16), (12, 12), (16, 12)])
+def test_a_turn_brings_a_space_onto_the_teachers(own, theirs):
+    torch.manual_seed(4)
+    many, few = max(own, theirs), min(own, theirs)
+    basis = torch.linalg.qr(torch.randn(many, many))[0][:, :few]
+    seen = torch.randn(200, own)
+    targets = seen @ basis.T if theirs > own else seen[:, :few] @ basis if own == theirs else None
+    if targets is None:  # a larger space holds the teacher's in some of its directions
+        targets = torch.randn(200, theirs)
+        seen = targets @ basis.T
+    turn = own_space.turn_between(3 * seen, targets)
+    assert turn.shape == (theirs, own)
+    torch.testing.assert_close(unit(seen @ turn.T), unit(targets), atol=1e-4, rtol=0)
+
+
+def test_a_student_of_the_teachers_size_begins_near_it(options_of, tmp_path, teacher_folder):
+    """An export of the teacher whose embeddings are turned: without the turn back the first loss
+    is that of strangers, about 2.
+    """
+    path = tmp_path / "turned.onnx"
+    torch.manual_seed(6)
+    model = weights.load_run(teacher_folder).model
+    turned = torch.nn.Sequential(model, torch.nn.Linear(16, 16, bias=False))
+    torch.nn.init.orthogonal_(turned[1].weight)
+    export_own(turned, path)
+    options = options_of(student=str(path), steps=1, method="fcd", mask_ratio=0.0, photometric=0.0)
+    distill(options)
+    [line] = [json.loads(line) for line in (options.out / "metrics.jsonl").read_text().splitlines()]
+    assert line["loss"] < 0.5
