@@ -123,8 +123,8 @@ def load_run(path: Path | str) -> Run:
     config, lineage = read_config(folder), read_lineage(folder)
     content, size = read_file(file), config["embedding_size"]
     model = _filled(folder, config, states_in(content, str(file)), str(file))
-    if not hasattr(model, "graph"):  # which says so itself
-        form = _format_in(content, str(file))
+    # a graph says itself what it takes
+    form = None if hasattr(model, "graph") else _format_in(content, str(file))
     if form is not None:
         mark_input(model, form)
     projector = content.get("projector")
