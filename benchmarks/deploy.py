@@ -12,6 +12,7 @@ import statistics
 import sys
 import tempfile
 import time
+from importlib.util import find_spec
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -24,7 +25,7 @@ import torch
 from mfr_kit.models import preprocess
 from mfr_kit.models.parity import colour_faces
 from mfr_kit.models.weights import build_backbone
-from mfr_kit.submission import edge
+from mfr_kit.submission import edge, targets
 from mfr_kit.submission.export import INPUT, export_graph
 
 
@@ -44,6 +45,17 @@ def int8_for_cpu(model, folder):
     return onnx_runner(edge.quantise(proto, planes, folder / "int8_for_cpu.onnx", for_cpu=True))
 
 
+def openvino(model, folder):
+    path = folder / "openvino.onnx"
+    path.write_bytes(export_graph(model, 11)[0].SerializeToString())
+    return targets.open_openvino(path, threads=1)
+
+
+def tflite(model, folder):
+    run = targets._tflite(model, folder, folder / "litert")[1]
+    return lambda planes: [run(face[None]) for face in planes]
+
+
 def onnx_runner(proto: onnx.ModelProto):
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
@@ -54,6 +66,7 @@ def onnx_runner(proto: onnx.ModelProto):
 
 
 FORMS = {"float32": float32, "int8": int8, "int8 --runs-on cpu": int8_for_cpu}
+FORMS |= {"openvino": openvino, "tflite": tflite}
 
 
 def timed(run, planes) -> float:
@@ -73,6 +86,9 @@ def main() -> int:
     runners = {}
     with tempfile.TemporaryDirectory() as folder:
         for name, make in FORMS.items():
+            if find_spec(targets.NEEDS.get(name, ("onnxruntime", ""))[0]) is None:
+                print(f"{name}: not installed")
+                continue
             runners[name] = make(model, Path(folder))
     for batch in (1, 16):
         planes = np.random.default_rng(0).uniform(-1, 1, (batch, 3, 112, 112)).astype(np.float32)

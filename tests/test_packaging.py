@@ -40,6 +40,7 @@ def test_requirements_for_developers_are_the_extra():
         *(pin for pin in extras["dev"] if not pin.startswith("mfr-kit[")),
         *extras["cluster"],
         *extras["faiss"],
+        *extras["openvino"],
         *extras["remote"],
         *extras["tensorboard"],
     }

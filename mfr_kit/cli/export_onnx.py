@@ -13,9 +13,12 @@ def export_onnx(options: ExportOptions) -> None:
     """Write a run's student as one float32 ONNX file with a free batch, and compare it with
     torch.
     """
-    from mfr_kit.submission import edge, export
+    from mfr_kit.submission import edge, export, targets
     from mfr_kit.submission.sources import open_source
 
+    elsewhere = options.runs_on not in ("gpu", "cpu")
+    if elsewhere:
+        targets.require(options.runs_on)
     if options.edge:
         path = options.out or options.run / "model.onnx"
         check_output(path.with_suffix(f".{options.edge}.onnx"), "file", f"--edge {options.edge}")
@@ -52,6 +55,13 @@ def export_onnx(options: ExportOptions) -> None:
     print(f"wrote {done.path}: {done.size_bytes / 2**20:.2f} MiB, {shape}, opset {options.opset}")
     if done.card:
         print(f"wrote {done.card}: the thresholds of {options.report}, which the file carries too")
+    if elsewhere:
+        made = targets.convert(options.run, done.path, options.runs_on)
+        names = " and ".join(str(path) for path in made.paths)
+        print(
+            f"wrote {names}: cosine difference to torch {made.parity:.1e} (at most "
+            f"{export.TOLERANCE:g}) where {options.runs_on} runs it"
+        )
     if options.edge:
         _edge(options, options.edge, done.path, done.size_bytes)
 

@@ -39,8 +39,10 @@ class ExportOptions:
     runs_on: str = option(
         "gpu",
         help="cpu: PReLU is written as sums, the same function, which onnxruntime runs "
-        "about twice as fast on a CPU. gpu: it stays one operation.",
-        choices=lambda: ["gpu", "cpu"],
+        "about twice as fast on a CPU. gpu: it stays one operation. openvino, tflite: a file for "
+        "that runtime beside it, run and compared with torch. coreml: refused, it cannot be run "
+        "here.",
+        choices=lambda: ["gpu", "cpu", "openvino", "tflite", "coreml"],
     )
     device: str = like(RecogniserOptions, "device", section="")
     report: Path | None = option(
