@@ -56,7 +56,8 @@ def settle(model):
         if isinstance(module, torch.nn.BatchNorm2d | torch.nn.BatchNorm1d):
             module.momentum = None  # take over the statistics of the batch that follows
             for tensor, low, high in ((module.weight, 0.5, 1.5), (module.bias, -0.3, 0.3)):
-                torch.nn.init.uniform_(tensor, low, high)
+                if tensor is not None:
+                    torch.nn.init.uniform_(tensor, low, high)
     with torch.no_grad():
         model.train()(preprocess.to_tensor(export.colour_faces(8)))
     return model.eval()

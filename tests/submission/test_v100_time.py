@@ -4,6 +4,7 @@ from torch import nn
 
 from mfr_kit.cli import main
 from mfr_kit.errors import KitError
+from mfr_kit.models.measure import cost_of
 from mfr_kit.models.weights import build_backbone
 from mfr_kit.submission import budget, export, v100_time
 from mfr_kit.submission.checks.graph import multiply_adds
@@ -83,3 +84,9 @@ def test_a_track_without_a_time_is_refused(capsys):
     with pytest.raises(KitError, match="ms1m"):
         budget.candidates("ijcb2021")
     assert main(["fit", "--track", "ijcb2021"]) == 2
+
+
+def test_an_exported_vit_has_all_its_products_counted():
+    """Those of tokens and those of attention, as torch counts them."""
+    model = build_backbone("vit-t", 64, 0.25).eval()
+    assert multiply_adds(export.export_graph(model, 11)[0]) == cost_of("vit-t", 64, 0.25).flops // 2

@@ -146,7 +146,9 @@ class VisionTransformer(nn.Module):
                     nn.init.zeros_(module.bias)
 
     def forward(self, faces: Tensor) -> Tensor:
-        x = self.patch_embed(faces).flatten(2).transpose(1, 2) + self.pos_embed
+        # numbers, not what `flatten` would ask the graph for: an export knows all shapes then
+        planes = self.patch_embed(faces).reshape(-1, self.pos_embed.shape[2], self.tokens)
+        x = planes.transpose(1, 2) + self.pos_embed
         if self.training and self.kept < self.tokens:
             x = self._encode_some(x)
         else:
