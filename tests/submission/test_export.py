@@ -52,7 +52,8 @@ def shake(model):
                 (module.running_mean, -1, 1),
                 (module.running_var, 0.2, 3),
             ):
-                nn.init.uniform_(tensor, low, high)
+                if tensor is not None:
+                    nn.init.uniform_(tensor, low, high)
     return model.eval()
 
 
