@@ -16,8 +16,8 @@ from mfr_kit.models.embedders import Embedder
 from mfr_kit.models.embedding_pool import load_on
 from mfr_kit.models.input_format import USUAL, InputFormat, parse
 from mfr_kit.models.lineage import UNKNOWN, ancestor
-from mfr_kit.models.onnx_models import student_graph
-from mfr_kit.models.preprocess import input_of_network, mark_input
+from mfr_kit.models.onnx_models import onnx_file, student_graph
+from mfr_kit.models.preprocess import META_NORMALISATION, input_of_network, mark_input
 from mfr_kit.models.run_files import is_of_run
 from mfr_kit.models.spec import ASSET_NORMALISATION, ModelSpec, parse_spec
 from mfr_kit.models.weights_file import read_states
@@ -156,7 +156,8 @@ def _weights_of(spec: ModelSpec) -> tuple[States, dict, InputFormat]:
     """The tensors of a weights file, their lineage entry, and what a network with them takes."""
     path = Path(spec.place)
     if path.suffix.lower() == ".onnx" and path.is_file():
-        return *student_graph.read_tensors(path), parse(spec.normalisation or USUAL)
+        tensors, parent = student_graph.read_tensors(path)
+        return tensors, parent, _input_of_file(path, spec.normalisation)
     if is_of_run(path):
         run = weights.load_run(path)
         form = input_of_network(run.model)
@@ -173,6 +174,16 @@ def _weights_of(spec: ModelSpec) -> tuple[States, dict, InputFormat]:
     parent = {"name": path.name, "sha256": weights.sha256_of(path), "trained_on": [UNKNOWN]}
     states, form = publishers.adopt(read_states(path), str(path), spec.normalisation)
     return states, parent, form
+
+
+def _input_of_file(path: Path, given: str | None) -> InputFormat:
+    """What a network with an ONNX file's tensors takes: what the file says, or is said of it."""
+    props = {item.key: item.value for item in onnx_file.load(path).metadata_props}
+    said = props.get(META_NORMALISATION)
+    form = parse(said or given or USUAL, f"{META_NORMALISATION} in {path}:")
+    if given not in (None, form.text):
+        raise KitError(f"--init {path} takes {form.text}: leave ':{given}' out")
+    return form
 
 
 def make_state(

@@ -12,10 +12,14 @@ from mfr_kit.errors import KitError
 from mfr_kit.models import preprocess, weights
 from mfr_kit.models.embedders import load_embedder
 from mfr_kit.models.input_format import parse
+from mfr_kit.models.preprocess import META_NORMALISATION
+from mfr_kit.models.spec import ModelSpec
 from mfr_kit.models.weights_file import read_file
+from mfr_kit.training import networks
 from mfr_kit.training.average import average
 from mfr_kit.training.average_options import AverageOptions
 from mfr_kit.training.distill import distill
+from tests.models import odd_onnx
 
 from .conftest import TINY
 
@@ -106,3 +110,16 @@ def test_validation_feeds_what_the_student_takes():
     with torch.inference_mode():
         wanted = network(blue_first).numpy()
     np.testing.assert_allclose(_forward(network, faces), wanted, rtol=1e-5)
+
+
+def test_an_onnx_file_to_start_from_says_what_it_takes(tmp_path):
+    silent = odd_onnx.write(tmp_path / "silent.onnx")
+    says = odd_onnx.write(tmp_path / "says.onnx", metadata={META_NORMALISATION: "bgr_imagenet"})
+    for path, given, wanted in (
+        (silent, None, "minus1_to_1"),
+        (silent, "imagenet", "imagenet"),
+        (says, None, "bgr_imagenet"),
+    ):
+        assert networks._weights_of(ModelSpec(str(path), given))[2].text == wanted
+    with pytest.raises(KitError, match="takes bgr_imagenet: leave ':imagenet' out"):
+        networks._weights_of(ModelSpec(str(says), "imagenet"))
