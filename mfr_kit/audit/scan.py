@@ -23,6 +23,7 @@ from mfr_kit.data.images import decode_rgb
 from mfr_kit.data.training_set import TrainingSet, from_codes
 from mfr_kit.errors import KitError, SetError
 from mfr_kit.models.embedders import Embedder
+from mfr_kit.models.picture_stream import embed_pictures
 from mfr_kit.models.rounding import tell_rounding
 
 BATCH = 64
@@ -88,7 +89,11 @@ def scan(
     """
     files, pixels, kept = array("Q"), array("Q"), array("q")
     bad, turned = [], []
-    faces = None if embedder is None else _Faces(embedder, str(source.path), folder)
+    faces: _Faces | _FacesElsewhere | None = None
+    if embedder is not None and hasattr(embedder, "embed_blocks"):
+        faces = _FacesElsewhere(embedder, source, kept, folder)
+    elif embedder is not None:
+        faces = _Faces(embedder, str(source.path), folder)
     for row in range(len(source)):
         try:
             data = source.encoded(row)
@@ -143,6 +148,51 @@ class _Faces:
             tell_rounding(self._embedder, len(batch), batch.__getitem__, self._where)
         self._rows.add(self._embedder.embed(np.stack(batch)))
         self._batch = []
+
+
+class _FacesElsewhere:
+    """Has actors embed faces, who read them again: what is hashed here and embedded there."""
+
+    def __init__(
+        self, embedder: Embedder, source: TrainingSet, kept: Sequence[int], folder: Path | None
+    ) -> None:
+        self._embedder, self._source, self._kept = embedder, source, kept
+        self._rows = UnitRows(folder)
+
+    def add(self, face: np.ndarray) -> None:
+        """Do nothing: its row is among those kept."""
+
+    def finish(self) -> np.ndarray:
+        crops = _Crops(self._source, np.array(self._kept))
+        tell_rounding(self._embedder, min(BATCH, len(crops)), crops.image, crops.name)
+        spans = [(0, len(crops))]
+        for start, _, found in embed_pictures(self._embedder, crops, spans, BATCH, mirrored=False):
+            self._rows.add(found, start)
+        return self._rows.finish()
+
+
+@dataclass(frozen=True)
+class _Crops:
+    """Aligned faces of a set, as pictures."""
+
+    source: TrainingSet
+    rows: np.ndarray
+    fingerprint = ""  # nothing of them is kept
+
+    @property
+    def name(self) -> str:
+        return str(self.source.path)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def image(self, index: int) -> np.ndarray:
+        row = self.rows[index]
+        where = f"{self.name}: {self.source.names[row]}"
+        crop = as_crop(decode_rgb(self.source.encoded(row), where))
+        if crop is None:
+            raise KitError(f"{where} has changed since it was hashed: start again")
+        return crop[0]
 
 
 def scan_with_bank(

@@ -20,10 +20,14 @@ class UnitRows:
     def __len__(self) -> int:
         return self._count
 
-    def add(self, embeddings: np.ndarray) -> None:
-        """Append (B, D) embeddings, of any norm; one of zeros stays zeros."""
+    def add(self, embeddings: np.ndarray, start: int | None = None) -> None:
+        """Write (B, D) embeddings, of any norm, behind the others or from row `start` on; one of
+        zeros stays zeros.
+        """
         rows = np.array(embeddings, np.float32, order="C")
         rows /= np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
+        if start is not None:
+            self._file.seek(start * rows[0].nbytes)
         self._file.write(rows.data)
         self._count, self._size = self._count + len(rows), rows.shape[1]
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from mfr_kit.cli._command import command
 from mfr_kit.models.input_format import DESCRIPTIONS, parse
-from mfr_kit.models.options import RecogniserOptions
+from mfr_kit.models.options import RecogniserOptions, check_engine
 from mfr_kit.options import like, option, options_class
 
 if TYPE_CHECKING:
@@ -103,6 +103,8 @@ class AuditOptions:
     )
     device: str = like(RecogniserOptions, "device")
     precision: str = like(RecogniserOptions, "precision")
+    engine: str = like(RecogniserOptions, "engine")
+    address: str | None = like(RecogniserOptions, "address")
     threads: int = option(
         0,
         help="CPU threads of the recogniser, 0 for all.",
@@ -110,6 +112,9 @@ class AuditOptions:
         affects="machine",
         section="Networks",
     )
+
+    def __post_init__(self) -> None:
+        check_engine(self.engine, self.address, self.device)
 
 
 def audit(options: AuditOptions) -> None:
@@ -120,13 +125,14 @@ def audit(options: AuditOptions) -> None:
 
     import numpy as np
 
+    from mfr_kit import cluster
     from mfr_kit.audit import findings as room
     from mfr_kit.audit.scan import open_set, scan, scan_with_bank
     from mfr_kit.audit.unit_rows import nearest_folder
     from mfr_kit.data.alignment.detect import choose_provider, load_detector
     from mfr_kit.data.face_set.faceset_files import ROWS
     from mfr_kit.data.photographs.folder_checks import refuse_overlap
-    from mfr_kit.models.embedders import load_embedder
+    from mfr_kit.models.embedding_pool import load_on
 
     sets = [path for path in (options.src, options.other) if path is not None]
     for path in sets:
@@ -137,7 +143,8 @@ def audit(options: AuditOptions) -> None:
     limits = room.Thresholds(options.same_photo, options.same_person, options.label_error)
     embedder = None
     if options.model != "none":
-        embedder = load_embedder(
+        embedder = load_on(
+            options.engine,
             options.model,
             normalisation=options.normalisation,
             threads=options.threads,
@@ -150,12 +157,13 @@ def audit(options: AuditOptions) -> None:
         print(line)
     levels = (options.level, options.other_level)
     sources = [open_set(path, level, print) for path, level in zip(sets, levels, strict=False)]
-    first, *others = (
-        scan_with_bank(source, embedder, options.bank, detector, disk)
-        if embedder and options.bank
-        else scan(source, embedder, detector, disk)
-        for source in sources
-    )
+    with cluster.connected(options.engine if embedder else "local", options.address):
+        first, *others = (
+            scan_with_bank(source, embedder, options.bank, detector, disk)
+            if embedder and options.bank
+            else scan(source, embedder, detector, disk)
+            for source in sources
+        )
     findings = list(room.inspect_set(first, limits, search))
     scans = [(options.src, first)]
     if options.other:

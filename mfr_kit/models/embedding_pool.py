@@ -18,7 +18,8 @@ import numpy as np
 
 from mfr_kit import __version__, cluster
 from mfr_kit.errors import KitError
-from mfr_kit.models.embedders import Embedder, load_embedder
+from mfr_kit.models import embedders
+from mfr_kit.models.embedders import Embedder
 from mfr_kit.models.picture_stream import Pictures, Span, embed_pictures
 
 BLOCK = 512  # faces of a task: a megabyte of embeddings, which come back as one answer
@@ -37,7 +38,7 @@ def load_on(engine: str, spec: str, *, threads: int = 0, device: str = "cpu", **
     Raises:
         KitError: see `load_embedder`.
     """
-    embedder = load_embedder(spec, threads=threads, device=device, **how)
+    embedder = embedders.load_embedder(spec, threads=threads, device=device, **how)
     if engine != "ray":
         return embedder
     load = Load(spec, embedder.fingerprint, {**how, "threads": threads or 1, "device": device})
@@ -99,7 +100,7 @@ class BlockEmbedder:
             )
         with contextlib.suppress(OSError):
             os.chdir(asked.folder)
-        self._embedder = load_embedder(asked.spec, **asked.how)
+        self._embedder = embedders.load_embedder(asked.spec, **asked.how)
         if self._embedder.fingerprint != asked.fingerprint:
             raise KitError(
                 f"{place} has other weights of {asked.spec} than this machine: models and face "

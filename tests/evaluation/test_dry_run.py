@@ -10,7 +10,7 @@ from tests.evaluation.fakes import ColourEmbedder
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
     monkeypatch.setenv("MFR_KIT_HOME", str(tmp_path / "home"))
-    monkeypatch.setattr(recognition, "load_embedder", lambda *_, **__: ColourEmbedder())
+    monkeypatch.setattr(recognition, "load_on", lambda *_, **__: ColourEmbedder())
     return write_faceset(tmp_path / "set", people=8).folder
 
 

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from mfr_kit import cli, cluster
+from mfr_kit.audit.scan import open_set, scan
 from mfr_kit.errors import KitError
 from mfr_kit.evaluation.inputs.embed import embed_set
 from mfr_kit.models import embedding_pool, weights
@@ -127,7 +128,7 @@ def test_two_machines_give_the_bits_of_one(
 
 
 @pytest.mark.slow
-def test_evaluate_by_a_cluster_reports_the_same(faces, state_dict, machines, tmp_path):
+def test_evaluate_and_audit_by_a_cluster_say_the_same(faces, state_dict, machines, tmp_path):
     command = ["evaluate", str(state_dict), "--data", str(faces.folder), "--no-cache"]
     command += ["--resamples", "0", "--no-faces"]
     ray = ["--threads", "1", "--engine", "ray", "--address", machines.address]
@@ -137,3 +138,17 @@ def test_evaluate_by_a_cluster_reports_the_same(faces, state_dict, machines, tmp
         reports.append(json.loads((tmp_path / name / "report.json").read_text()))
     assert reports[0]["protocols"] == reports[1]["protocols"]
     assert reports[0]["models"] == reports[1]["models"]
+    command = ["audit", str(faces.folder), "--no-turned", "--model", str(state_dict)]
+    for name, flags in (("one", ["--threads", "1"]), ("many", ray)):
+        assert cli.main([*command, *flags, "--out", str(tmp_path / name)]) == 0
+    assert files_of(tmp_path / "one") == files_of(tmp_path / "many")
+    with cluster.connect(machines.address):
+        source = open_set(faces.folder)
+        scans = [
+            scan(source, embedder)
+            for embedder in (
+                load_embedder(state_dict, threads=1),
+                embedding_pool.load_on("ray", str(state_dict)),
+            )
+        ]
+    assert scans[0].embeddings.tobytes() == scans[1].embeddings.tobytes()

@@ -66,7 +66,7 @@ def test_the_command_measures_drawn_masks_against_unmasked_faces(
     """
     monkeypatch.setenv("MFR_KIT_HOME", str(tmp_path / "home"))
     models = {name: ColourEmbedder(name, upper=name == "upper") for name in ("whole", "upper")}
-    monkeypatch.setattr(recognition, "load_embedder", lambda spec, **_: models[spec])
+    monkeypatch.setattr(recognition, "load_on", lambda engine, spec, **_: models[spec])
     flags = [
         "--data",
         str(clean.folder),

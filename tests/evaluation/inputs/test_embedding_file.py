@@ -21,7 +21,7 @@ from tests.evaluation.fakes import ColourEmbedder
 @pytest.fixture
 def embedded(drawn_set, tmp_path, monkeypatch):
     monkeypatch.setenv("MFR_KIT_HOME", str(tmp_path / "home"))
-    monkeypatch.setattr(recognition, "load_embedder", lambda spec, **_: ColourEmbedder(spec))
+    monkeypatch.setattr(recognition, "load_on", lambda engine, spec, **_: ColourEmbedder(spec))
     return drawn_set, embed_set(ColourEmbedder(), drawn_set)
 
 

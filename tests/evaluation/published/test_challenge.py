@@ -160,7 +160,7 @@ def test_the_scores_interval_resamples_people_for_both_halves_at_once(mixed, mon
 
 def test_the_command_prints_and_writes_groups_and_score(monkeypatch, tmp_path, capsys) -> None:
     monkeypatch.setenv("MFR_KIT_HOME", str(tmp_path / "home"))
-    monkeypatch.setattr(recognition, "load_embedder", lambda spec, **_: ColourEmbedder(spec))
+    monkeypatch.setattr(recognition, "load_on", lambda engine, spec, **_: ColourEmbedder(spec))
     write_faceset(tmp_path / "set", people=8)
     (tmp_path / "set" / "groups.csv").write_text(
         "identity,group\n" + "".join(f"p0{n},{'<odd>' if n % 2 else 'even'}\n" for n in range(8))

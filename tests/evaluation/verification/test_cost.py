@@ -65,7 +65,7 @@ def test_the_interval_of_a_sample_holds_the_figure_of_the_whole() -> None:
 @pytest.fixture
 def evaluated(monkeypatch, tmp_path, capsys):
     monkeypatch.setenv("MFR_KIT_HOME", str(tmp_path / "home"))
-    monkeypatch.setattr(recognition, "load_embedder", lambda spec, **_: ColourEmbedder(spec))
+    monkeypatch.setattr(recognition, "load_on", lambda engine, spec, **_: ColourEmbedder(spec))
     write_faceset(tmp_path / "set", people=9)
 
     def call(*flags: str) -> tuple[int, str]:
