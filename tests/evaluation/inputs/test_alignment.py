@@ -94,8 +94,8 @@ def evaluate(monkeypatch, tmp_path, sets, capsys):
     monkeypatch.setenv("MFR_KIT_HOME", str(tmp_path / "home"))
     monkeypatch.setattr(
         recognition,
-        "load_embedder",
-        lambda spec, **_: ColourEmbedder(spec, upper=spec == "student"),
+        "load_on",
+        lambda engine, spec, **_: ColourEmbedder(spec, upper=spec == "student"),
     )
 
     def call(*arguments: str) -> tuple[int, str]:

@@ -115,7 +115,9 @@ def test_the_command_measures_bins_alone_and_beside_a_set(
     path = packed[0]
     monkeypatch.setenv("MFR_KIT_HOME", str(tmp_path / "home"))
     monkeypatch.setattr(
-        recognition, "load_embedder", lambda spec, **_: ColourEmbedder(spec, upper=spec == "upper")
+        recognition,
+        "load_on",
+        lambda engine, spec, **_: ColourEmbedder(spec, upper=spec == "upper"),
     )
     (tmp_path / "cfp <fp>.bin").write_bytes(path.read_bytes())
     arguments = [

@@ -124,7 +124,9 @@ def test_odd_folders_are_refused(ijb, tmp_path) -> None:
 def test_models_side_by_side_without_a_face_set(ijb, monkeypatch, tmp_path, capsys) -> None:
     monkeypatch.setenv("MFR_KIT_HOME", str(tmp_path / "home"))
     monkeypatch.setattr(
-        recognition, "load_embedder", lambda spec, **_: ColourEmbedder(spec, upper=spec == "upper")
+        recognition,
+        "load_on",
+        lambda engine, spec, **_: ColourEmbedder(spec, upper=spec == "upper"),
     )
     assert (
         cli.main(

@@ -31,7 +31,9 @@ FARS = ["--far", "0.4", "--far", "0.2", "--far", "0.01"]
 def evaluated(monkeypatch, tmp_path, capsys):
     monkeypatch.setenv("MFR_KIT_HOME", str(tmp_path / "home"))
     monkeypatch.setattr(
-        recognition, "load_embedder", lambda spec, **_: ColourEmbedder(spec, upper=spec == "upper")
+        recognition,
+        "load_on",
+        lambda engine, spec, **_: ColourEmbedder(spec, upper=spec == "upper"),
     )
     write_faceset(tmp_path / "set", people=8)
 

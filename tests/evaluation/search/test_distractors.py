@@ -234,7 +234,9 @@ def test_one_to_one_among_distractors_is_measured_where_the_set_supports_it(tmp_
 def sets(tmp_path, monkeypatch):
     monkeypatch.setenv("MFR_KIT_HOME", str(tmp_path / "home"))
     monkeypatch.setattr(
-        recognition, "load_embedder", lambda spec, **_: ColourEmbedder(spec, upper=spec == "upper")
+        recognition,
+        "load_on",
+        lambda engine, spec, **_: ColourEmbedder(spec, upper=spec == "upper"),
     )
     # the heads of the first five are those of the set
     second = write_faceset(tmp_path / "second", people=14)

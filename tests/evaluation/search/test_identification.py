@@ -209,7 +209,9 @@ def test_too_few_strangers_are_said_to_be_too_few(tmp_path) -> None:
 def test_two_models_searched_side_by_side(monkeypatch, tmp_path, capsys) -> None:
     monkeypatch.setenv("MFR_KIT_HOME", str(tmp_path / "home"))
     monkeypatch.setattr(
-        recognition, "load_embedder", lambda spec, **_: ColourEmbedder(spec, upper=spec == "upper")
+        recognition,
+        "load_on",
+        lambda engine, spec, **_: ColourEmbedder(spec, upper=spec == "upper"),
     )
     write_faceset(tmp_path / "set", people=16)
     flags = [

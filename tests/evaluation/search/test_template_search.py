@@ -186,7 +186,9 @@ def test_odd_lists_are_refused(ijb, capsys, file: str, text: str | None, words: 
 def test_searches_stand_beside_the_pairs_in_the_report(ijb, monkeypatch, tmp_path, capsys) -> None:
     monkeypatch.setenv("MFR_KIT_HOME", str(tmp_path / "home"))
     monkeypatch.setattr(
-        recognition, "load_embedder", lambda spec, **_: ColourEmbedder(spec, upper=spec == "upper")
+        recognition,
+        "load_on",
+        lambda engine, spec, **_: ColourEmbedder(spec, upper=spec == "upper"),
     )
     lists(ijb)
     asked = [
