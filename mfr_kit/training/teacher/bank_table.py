@@ -14,6 +14,7 @@ import numpy as np
 from mfr_kit import files
 
 EMBEDDINGS, ABOUT = "embeddings.npy", "bank.json"
+TRIES = 5
 WHOLE = "blocks"  # folder, beside a bank that is being filled: a file of each whole block
 
 
@@ -98,7 +99,12 @@ class Table:
 
     def record(self, start: int, stop: int, rows: np.ndarray) -> None:
         """Write down that a block is whole."""
-        files.write_text(self.folder / WHOLE / str(start), _sum(rows, (start, stop)))
+        path, text = self.folder / WHOLE / str(start), _sum(rows, (start, stop))
+        for _ in range(TRIES):  # another process may take the empty folder away in between
+            with contextlib.suppress(FileNotFoundError):
+                files.write_text(path, text)
+                return
+        files.write_text(path, text)
 
     def collect(self) -> None:
         """Write into `bank.json` which blocks have become whole; one process at a time."""

@@ -7,11 +7,11 @@ import time
 import numpy as np
 import pytest
 
-from mfr_kit import claims
+from mfr_kit import claims, files
 from mfr_kit.data.face_set.faceset import FaceSet
 from mfr_kit.errors import KitError
 from mfr_kit.models.embedders import load_embedder
-from mfr_kit.training.teacher import bank
+from mfr_kit.training.teacher import bank, bank_table
 from tests.evaluation.fakes import ColourEmbedder
 
 
@@ -217,6 +217,23 @@ def test_processes_that_share_a_bank_fill_it_together(
     assert len(seen) == count and seen[0] > 0  # by all of them
     (folder,) = (path for path in tmp_path.iterdir() if path.is_dir())
     assert sorted(path.name for path in folder.iterdir()) == ["bank.json", "embeddings.npy"]
+
+
+def test_a_folder_that_another_process_has_tidied_away_is_made_again(tmp_path, faces, monkeypatch):
+    real, tidied = files.write_text, []
+
+    def write_text(path, text):
+        if path.parent.name == bank_table.WHOLE and len(tidied) < 2:
+            path.parent.mkdir(exist_ok=True)
+            path.parent.rmdir()
+            tidied.append(path)
+            raise FileNotFoundError(2, "No such file or directory", str(path))
+        real(path, text)
+
+    monkeypatch.setattr(files, "write_text", write_text)
+    stored = bank.fill(tmp_path, faces, ColourEmbedder(), batch=2, progress=False)
+    expect_whole(stored.embeddings, faces)
+    assert len(tidied) == 2
 
 
 def test_a_killed_process_leaves_its_blocks_to_the_others(tmp_path, faces, set_folder, monkeypatch):
