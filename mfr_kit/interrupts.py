@@ -10,6 +10,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
+from multiprocessing import resource_tracker
 from types import FrameType
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -57,17 +58,17 @@ def heeded(note: str) -> Iterator[StopRequest]:
 @contextlib.contextmanager
 def unheard() -> Iterator[None]:
     """Start worker processes in this block: they do not hear the signals from their first moment
-    on, before they can call `serve_parent`.
+    on, before they can call `serve_parent`; this process hears of them when the block ends.
     """
-    if threading.current_thread() is not threading.main_thread():
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
         yield
         return
-    before = {number: signal.signal(number, signal.SIG_IGN) for number in SIGNALS}
+    resource_tracker.getfd()  # its start, which spawning brings about, would let signals through
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
     try:
         yield
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def raise_on_term() -> None:
@@ -81,6 +82,8 @@ def serve_parent() -> None:
     """
     for number in SIGNALS:
         signal.signal(number, signal.SIG_IGN)
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 

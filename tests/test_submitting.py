@@ -18,6 +18,9 @@ from .conftest import write_faceset
 from .test_readme import SHORTER, run_commands
 
 DOCUMENT = "docs/guides/submitting.md"
+# until the batch norms have seen some faces a student gives all of them nearly one embedding, whose
+# cosines are equal to the last digit
+LONG_ENOUGH = {**SHORTER, "distill": ["--steps", "40", "--batch-size", "4", "--workers", "0"]}
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +52,7 @@ def workplace(tmp_path_factory) -> Path:
 def test_the_commands_lead_to_accepted_zips(workplace, monkeypatch, capfd):
     monkeypatch.chdir(workplace)
     monkeypatch.setenv("COLUMNS", "200")
-    ran = run_commands(DOCUMENT, SHORTER, capfd)
+    ran = run_commands(DOCUMENT, LONG_ENOUGH, capfd)
     wanted = {
         "tracks",
         "budget",
@@ -82,7 +85,7 @@ def test_the_commands_lead_to_accepted_zips(workplace, monkeypatch, capfd):
     rows = np.fromfile(workplace / "full.features.bin", "<i4", 4)
     assert rows[0] == len(FaceSet.open(workplace / "faces"))
     # what is exported is deployed; drawn from so few people only a high rate can be claimed
-    run_commands("docs/guides/deploying.md", {**SHORTER, "evaluate": ["--far", "0.1"]}, capfd)
-    point = mk.operating_point(workplace / "runs/x/model.onnx", far=0.1)
+    run_commands("docs/guides/deploying.md", {**SHORTER, "evaluate": ["--far", "0.3"]}, capfd)
+    point = mk.operating_point(workplace / "runs/x/model.onnx", far=0.3)
     assert point.set_name == "faces" and 0 < point.tar <= 1
     assert "s5" not in (workplace / "runs/x/MODEL_CARD.md").read_text(encoding="utf-8")

@@ -75,10 +75,13 @@ def start_crew(
     # the same everywhere: fork does not exist on Windows and is unsafe beside threads
     context = multiprocessing.get_context("spawn")
     with concurrent.futures.ProcessPoolExecutor(workers, context, _initialise, (job,)) as pool:
-        with unheard():
-            pool.submit(os.getpid)  # the first task starts all processes
+
+        def submit(chunk: list[Photo]) -> "Future[Made]":
+            with unheard():  # it starts a process where none is idle
+                return pool.submit(_make_here, chunk)
+
         try:
-            yield Crew(lambda chunk: pool.submit(_make_here, chunk), AHEAD * workers)
+            yield Crew(submit, AHEAD * workers)
         finally:
             pool.shutdown(cancel_futures=True)
 

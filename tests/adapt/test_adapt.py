@@ -326,7 +326,7 @@ def test_bad_input_is_one_line_and_exit_code_2(tmp_path, set_folder, teacher_fol
 
     two = f"{teacher_folder},{recogniser(tmp_path / 'a.onnx')}"
     assert "normalised: add --normalisation" in complaint("--teacher", str(tmp_path / "a.onnx"))
-    assert "embedding size" in complaint("--teacher", two, "--normalisation", "minus1_to_1")
+    assert "adapt one of them" in complaint("--teacher", two, "--normalisation", "minus1_to_1")
     assert "opset 6" in complaint(
         "--teacher",
         str(recogniser(tmp_path / "old.onnx", opset=6, ir=3)),

@@ -16,7 +16,7 @@ from mfr_kit.models import weights
 from mfr_kit.models.embedders import load_embedder
 from mfr_kit.models.input_format import parse
 from mfr_kit.models.parity import colour_faces
-from mfr_kit.submission import check, edge, export, package, tracks
+from mfr_kit.submission import check, edge, edge_faces, export, package, tracks
 from mfr_kit.submission.options import SubmissionOptions
 from mfr_kit.submission.packages import onnx as onnx_package
 from mfr_kit.submission.packages import webface260m
@@ -81,12 +81,12 @@ def test_edge_files_are_calibrated_on_it(run, tmp_path, monkeypatch):
     drawn = write_faceset(tmp_path / "drawn", people=3, takes=2)
     listed = tmp_path / "drawn" / "list.txt"
     listed.write_text("\n".join(drawn.keys))
-    seen, quantise = [], edge._int8
-    monkeypatch.setattr(edge, "_int8", lambda *given: seen.append(given[1]) or quantise(*given))
+    seen, quantise = [], edge.quantise
+    monkeypatch.setattr(edge, "quantise", lambda *given: seen.append(given[1]) or quantise(*given))
     export.export_run(run, tmp_path / "model.onnx")
     made = edge.export_edge(run, tmp_path / "model.onnx", "int8", listed)
     assert stored(made.path) == TEXT
-    np.testing.assert_allclose(seen[0], planes(edge._halves(listed)[0]), atol=1e-5)
+    np.testing.assert_allclose(seen[0], planes(edge_faces.halves(listed)[0]), atol=1e-5)
 
 
 def failed(run, track):

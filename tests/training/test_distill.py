@@ -248,8 +248,8 @@ def test_a_non_finite_loss_stops_the_run_and_names_the_samples(make_options, mon
     options = make_options(save_every=1)
     real = loop.Stepper._batch
 
-    def poisoned(self, feed):
-        batch, indices = real(self, feed)
+    def poisoned(self, *given):
+        batch, indices = real(self, *given)
         if 7 in indices:
             row = int(np.flatnonzero(indices == 7)[0])
             student = batch.student.clone()
