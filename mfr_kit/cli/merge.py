@@ -1,0 +1,41 @@
+"""`kit.py merge`: several face sets as one."""
+
+from pathlib import Path
+from typing import Any
+
+from mfr_kit.cli._command import command
+from mfr_kit.options import option, options_class
+from mfr_kit.paths import refuse_existing
+
+
+@options_class(kw_only=True)
+class MergeOptions:
+    """Which sets, and where the whole goes."""
+
+    src: list[Path] = option(
+        help="Face sets of different people; no name may be in two of them.",
+        affects="place",
+        argument=True,
+    )
+    out: Path = option(help="Face set to write.", affects="place", writes="folder")
+    format: str = option(
+        "folder",
+        help="Images as files below OUT/faces, or as records in InsightFace's .rec files.",
+        choices=lambda: ["folder", "rec"],
+    )
+
+
+def merge(options: MergeOptions) -> None:
+    """Make one face set of several, for training on all of them: LFW beside unlabelled faces that
+    `cluster` gave identities, say. Images are copied byte for byte.
+    """
+    from mfr_kit.data.merge import merge as run
+
+    refuse_existing(options.out)
+    faces, people = run(options.src, options.out, options.format == "rec")
+    print(f"{options.out}: {faces:,} faces of {people:,} people, read back equal")
+
+
+def add_to(app: Any) -> None:
+    """Register the command."""
+    app.command("merge", rich_help_panel="Data")(command(MergeOptions, merge))
