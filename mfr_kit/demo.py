@@ -139,7 +139,7 @@ def _table(report: dict, out: Path) -> list[str]:
         ("teacher", "student"), names, (assets.path("sface"), out / "student.onnx"), strict=True
     ):
         cells = [_tar(report["protocols"][protocol]["models"][name], far) for protocol in shown]
-        time_ms = single_image_ms(file, runs=20).fast
+        time_ms = single_image_ms(file, runs=20).median
         lines.append(
             f"{role:8}  {name:10}"
             + "".join(f"{cell:>18}" for cell in cells)

@@ -1,7 +1,9 @@
 """Hold a model against every rule of a track, and show all that was found."""
 
 import dataclasses
+import itertools
 import json
+import textwrap
 from pathlib import Path
 
 from mfr_kit import assets, registry
@@ -13,6 +15,9 @@ from mfr_kit.submission.rules import FAIL, Row, Subject, judge
 CHECKS = "mfr_kit.submission.checks"
 # how a person reads them; others follow by name
 ORDER = ("file", "graph", "batch", "behaviour", "normalisation", "lineage", "latency")
+
+WIDEST = 44  # letters of a column of the table
+NOTE_WIDTH = 120
 
 
 def check(model: Path, track: str, run: Path | None = None, latency: bool = True) -> list[Row]:
@@ -68,21 +73,29 @@ def to_json(model: Path, track: str, rows: list[Row]) -> str:
 
 
 def table(rows: list[Row]) -> str:
-    """Lay rows out as text: rule, limit, found, margin, verdict; notes below their rows."""
+    """Lay rows out as text: rule, limit, found, margin, verdict; what is longer than its column
+    goes on below, and notes stand below their rows.
+    """
     header = ("rule", "limit", "found", "margin", "verdict")
     cells = [
         (row.rule, row.limit, row.found, row.margin, row.verdict if row.verdict != FAIL else "FAIL")
         for row in rows
     ]
-    widths = [min(44, max(len(line[column]) for line in (header, *cells))) for column in range(5)]
-    lines = [
-        "  ".join(cell.ljust(width) for cell, width in zip(header, widths, strict=True)).rstrip(),
-        "  ".join("-" * width for width in widths),
-    ]
+    widths = [min(WIDEST, max(len(line[at]) for line in (header, *cells))) for at in range(5)]
+    lines = [*_lines(header, widths), "  ".join("-" * width for width in widths)]
     for row, line in zip(rows, cells, strict=True):
-        lines.append(
-            "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
-        )
+        lines += _lines(line, widths)
         if row.note:
-            lines.append(f"    ^ {row.note}")
+            lines += textwrap.wrap(
+                row.note, NOTE_WIDTH, initial_indent="    ^ ", subsequent_indent="      "
+            )
     return "\n".join(lines)
+
+
+def _lines(cells: tuple[str, ...], widths: list[int]) -> list[str]:
+    """Lay one row out, its long cells over several lines."""
+    parts = [textwrap.wrap(cell, width) for cell, width in zip(cells, widths, strict=True)]
+    return [
+        "  ".join(part.ljust(width) for part, width in zip(line, widths, strict=True)).rstrip()
+        for line in itertools.zip_longest(*parts, fillvalue="")
+    ]

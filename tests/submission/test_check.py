@@ -9,7 +9,7 @@ from mfr_kit.cli import main
 from mfr_kit.errors import KitError
 from mfr_kit.models import preprocess
 from mfr_kit.submission import check, export, tracks
-from mfr_kit.submission.rules import FAIL
+from mfr_kit.submission.rules import FAIL, Row
 
 from . import organisers, spoiled
 from .conftest import MS1M_LINEAGE, write_run
@@ -270,3 +270,23 @@ def test_the_limits_of_the_two_challenge_tracks():
 def test_colour_faces_differ_by_channel():
     faces = export.colour_faces(4)
     assert faces.dtype == np.uint8 and np.abs(faces[..., 0].astype(int) - faces[..., 2]).mean() > 20
+
+
+def test_long_cells_go_on_below_and_nothing_is_lost() -> None:
+    sets = "; ".join(f"a-training-set-with-a-long-name-{number}" for number in range(6))
+    path = "/".join(["folder"] * 30)  # one word
+    rows = [
+        Row("lineage: teacher", "MS1M-V3", f"net, trained on {sets}", "", FAIL, "why " * 60),
+        Row("taken from its folder", "last *.onnx by name", path),
+    ]
+    lines = check.table(rows).splitlines()
+    widths = [len(dashes) for dashes in lines[1].split("  ")]
+    cells = [line for line in lines if "why" not in line]
+    assert max(widths) <= check.WIDEST and max(map(len, cells)) <= sum(widths) + 8
+    assert max(map(len, lines)) <= check.NOTE_WIDTH
+    start = widths[0] + 2 + widths[1] + 2
+    shown = [line[start : start + widths[2]].rstrip() for line in cells]
+    assert "".join("".join(shown).split()).endswith(
+        "".join(f"net, trained on {sets}{path}".split())
+    )
+    assert sum(line.count("why") for line in lines) == 60

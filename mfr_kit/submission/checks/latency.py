@@ -35,13 +35,14 @@ def _here(subject: Subject) -> Row:
         if one_thread
         else "none: a CPU is not comparable"
     )
-    cores = "one thread" if one_thread else "all cores"
-    note = (
-        f"CPU, {cores}, half the runs within {timed.low:.1f} to {timed.high:.1f} ms: measured "
-        "here, not comparable"
-    )
     return Row(
-        "time for one image, here", limit, f"{timed.fast:.1f} ms", "", ADVISORY, note, measured=True
+        "time for one image, here",
+        limit,
+        f"{timed.median:.2f} ms",
+        "",
+        ADVISORY,
+        f"{timed.describe()}; measured here, not comparable",
+        measured=True,
     )
 
 
@@ -49,8 +50,8 @@ def _on_v100(subject: Subject) -> Row:
     limit, found = subject.track.limits.time_ms, v100_time.timed_here(subject.path)
     assert limit is not None  # a track without one is not timed
     note = (
-        f"an estimate: {found.by_work:.2f} ms by the work (half within {found.work_low:.2f} to "
-        f"{found.work_high:.2f}), timed in turns with "
+        f"an estimate: {found.by_work:.2f} ms by the work, the median of {v100_time.ROUNDS} turns "
+        f"(half of them within {found.work_low:.2f} to {found.work_high:.2f}) with "
         f"{v100_time.REFERENCE}, which took {v100_time.V100_MS[v100_time.REFERENCE]} ms there; "
         f"{found.by_nodes:.2f} ms by the number of nodes"
     )
