@@ -2,6 +2,7 @@
 recorded is not done again.
 """
 
+import functools
 import json
 import subprocess
 import time
@@ -21,7 +22,7 @@ from mfr_kit.data.face_set.faceset import FaceSet
 from mfr_kit.errors import KitError
 from mfr_kit.evaluation.inputs.overlap import find_overlap
 from mfr_kit.files import write_text
-from mfr_kit.models.embedders import load_embedder
+from mfr_kit.models.embedders import Embedder, load_embedder
 from mfr_kit.registry import unknown
 
 
@@ -96,9 +97,15 @@ def run_cell(
     trained = time.perf_counter()
     if overlap := _overlap(spec, sets, allow_overlap):
         about["overlap"] = overlap
-    embedder = load_embedder(spec, normalisation=_normalisation(table), threads=place.threads)
+
+    @functools.cache
+    def load(spec: str) -> Embedder:
+        return load_embedder(spec, normalisation=_normalisation(table), threads=place.threads)
+
     figures = {
-        entry.name: measure_set(embedder, entry, sets[entry.name], table.resamples)
+        entry.name: measure_set(
+            load(spec), entry, sets[entry.name], table.resamples, lambda: load(table.teacher)
+        )
         for entry in table.sets
     }
     return {

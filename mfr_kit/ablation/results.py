@@ -14,6 +14,7 @@ from mfr_kit.ablation.record import read_record, refuse_other_layout
 from mfr_kit.ablation.rivalry import against_table
 from mfr_kit.ablation.summary import fill_block, summarise
 from mfr_kit.errors import KitError
+from mfr_kit.evaluation import agreement
 from mfr_kit.evaluation.verification.bootstrap import LEVEL
 from mfr_kit.evaluation.verification.rates import CLAIM, COMPARE
 from mfr_kit.option_names import under_current_names
@@ -135,7 +136,8 @@ def _page(name: str, by_setting: dict[str, list[dict]], plots: Path) -> list[str
     for set_name, shape in records[0]["sets"].items():
         for protocol in shape["protocols"]:
             people = f"{shape['faces']} faces of {shape['people']} people"
-            lines += ["", f"## {set_name}, {protocol}", "", f"{people}.", ""]
+            meaning = f" {agreement.MEANING}" if protocol == agreement.PROTOCOL else ""
+            lines += ["", f"## {set_name}, {protocol}", "", f"{people}.{meaning}", ""]
             lines += rates_table(by_setting, set_name, protocol)
     for title, file, svg in plots_of(by_setting):
         files.write_text(plots / file, svg)
