@@ -4,6 +4,7 @@ import os
 
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
@@ -55,19 +56,26 @@ def files_of(folder: Path) -> dict[str, bytes]:
 
 
 def write_faceset(
-    folder: Path, people: int = 6, takes: int = 4, twins: bool = True
+    folder: Path,
+    people: int = 6,
+    takes: int = 4,
+    twins: bool = True,
+    names: Sequence[str] = (),
 ) -> faceset.FaceSet:
-    """Write a face set of drawn heads; a twin has its lower half painted blue."""
+    """Write a face set of drawn heads; a twin has its lower half painted blue. `names` are those of
+    the first people.
+    """
     rows = []
     for person in range(people):
+        name = names[person] if person < len(names) else f"p{person:02d}"
         for take in range(takes):
-            clean_key = f"faces/p{person:02d}/{take}.jpg"
+            clean_key = f"faces/{name}/{take}.jpg"
             image = head(person, take)
             masked = image.copy()
             masked[66:] = (60, 110, 180)
             for key, pixels, own in (
                 (clean_key, image, ""),
-                (f"faces/p{person:02d}/{take}.masked.jpg", masked, clean_key),
+                (f"faces/{name}/{take}.masked.jpg", masked, clean_key),
             )[: 1 + twins]:
                 data = encode(pixels)
                 (folder / key).parent.mkdir(parents=True, exist_ok=True)
@@ -75,8 +83,8 @@ def write_faceset(
                 rows.append(
                     {
                         "key": key,
-                        "source": f"p{person:02d}/{take}.jpg",
-                        "identity": f"p{person:02d}",
+                        "source": f"{name}/{take}.jpg",
+                        "identity": name,
                         "condition": "mask" if own else "nonmask",
                         "landmarks": TEMPLATE.ravel().tolist(),
                         "similarity": faceset.ALIGNED,

@@ -17,6 +17,8 @@ ORDER = [
             "system_errors",
             "paths",
             "files",
+            "spreadsheet",
+            "web_page",
             "claims",
             "interrupts",
             "ranges",

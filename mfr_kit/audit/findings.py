@@ -2,10 +2,8 @@
 photographs under a wrong name.
 """
 
-import csv
-import io
 from collections.abc import Iterator
-from dataclasses import astuple, dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +13,7 @@ from mfr_kit.audit.neighbours import Nearest, likeness_to_own, twins_within
 from mfr_kit.audit.scan import Scan
 from mfr_kit.data import lists
 from mfr_kit.files import write_text
+from mfr_kit.spreadsheet import table_text
 
 
 @dataclass(frozen=True)
@@ -125,13 +124,12 @@ def save(findings: list[Finding], folder: Path) -> int:
     """Write findings.csv and exclude.txt (one photograph a line, for `augment --exclude`);
     return how many are to be excluded.
     """
-    text = io.StringIO(newline="")
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(field.name for field in fields(Finding))
+    rows = []
     for item in findings:
-        *texts, likeness, exclude = astuple(item)
-        writer.writerow([*texts, "" if np.isnan(likeness) else f"{likeness:.3f}", int(exclude)])
-    write_text(folder / "findings.csv", text.getvalue())
+        near = "" if np.isnan(item.likeness) else f"{item.likeness:.3f}"
+        rows.append({**asdict(item), "likeness": near, "exclude": int(item.exclude)})
+    columns = [field.name for field in fields(Finding)]
+    write_text(folder / "findings.csv", table_text(columns, rows))
     excluded = sorted({item.photo for item in findings if item.exclude})
     lists.write_names(folder / "exclude.txt", excluded)
     return len(excluded)

@@ -1,6 +1,6 @@
 """A face set under other names: its clusters for people."""
 
-import csv
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,6 +12,7 @@ from mfr_kit.data.face_set.row_file import NO_TWIN
 from mfr_kit.data.formats import face_set
 from mfr_kit.data.training_set import TrainingSet, digest
 from mfr_kit.errors import KitError
+from mfr_kit.spreadsheet import write_rows
 
 COLUMNS = ("photo", "identity", "cluster", "likeness")
 
@@ -61,8 +62,12 @@ def write_list(path: Path, faces: FaceSet, labels: np.ndarray, likeness: np.ndar
         files.replacing(path) as part,
         part.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file,
     ):
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(COLUMNS)
-        for row, (photo, code) in enumerate(zip(faces.sources, faces.codes, strict=True)):
-            near = f"{likeness[row]:.3f}" if np.isfinite(likeness[row]) else ""
-            writer.writerow([photo, faces.names[code], name_of(labels[row]), near])
+        file.write(",".join(COLUMNS) + "\n")
+        write_rows(file, COLUMNS, _rows(faces, labels, likeness))
+
+
+def _rows(faces: FaceSet, labels: np.ndarray, likeness: np.ndarray) -> Iterator[dict]:
+    for row, (photo, code) in enumerate(zip(faces.sources, faces.codes, strict=True)):
+        near = f"{likeness[row]:.3f}" if np.isfinite(likeness[row]) else ""
+        cells = (photo, faces.names[code], name_of(labels[row]), near)
+        yield dict(zip(COLUMNS, cells, strict=True))

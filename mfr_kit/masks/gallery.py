@@ -17,6 +17,7 @@ from mfr_kit.masks.sheet_faces import Face, FaceSource, load_faces
 from mfr_kit.paths import check_output
 from mfr_kit.seeding import rng_for
 from mfr_kit.text import read_text
+from mfr_kit.web_page import policy
 
 _YAWS = (-50, -25, 0, 25, 50)
 _FACES = 5
@@ -75,7 +76,7 @@ def write(
     page = (
         '<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" '
         'content="width=device-width">'
-        f"{_TITLE}<style>{_STYLE}</style><h1>{len(chosen.looks)} looks of {len(chosen.kinds)} "
+        f"{policy(_STYLE)}{_TITLE}<style>{_STYLE}</style><h1>{len(chosen.looks)} looks of {len(chosen.kinds)} "
         "kinds</h1>"
         f"<nav>{links}</nav>{''.join(sections)}</html>\n"
     )

@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 from mfr_kit import tables
 from mfr_kit.errors import KitError
 from mfr_kit.records import read_csv, read_json, shown
+from mfr_kit.spreadsheet import unguard
 
 NONMASK, MASK = "nonmask", "mask"
 NO_FACE = "no_face"  # the reason of a skipped row that an evaluation must count as a non-match
@@ -175,7 +176,8 @@ def read_skipped(folder: Path) -> list[dict]:
     if not path.is_file():
         return []
     rows = []
-    for line, row in read_csv(path, SKIPPED_COLUMNS, ADVICE):
+    for line, cells in read_csv(path, SKIPPED_COLUMNS, ADVICE):
+        row = {name: unguard(cell) for name, cell in cells.items()}
         if row["condition"] not in (*CONDITIONS, "") or not row["reason"]:
             found = f"condition {shown(row['condition'])} and reason {shown(row['reason'])}"
             wanted = f"{NONMASK}, {MASK} or nothing, and a reason"

@@ -2,12 +2,11 @@
 `DST.skipped.csv` beside what `convert` wrote.
 """
 
-import csv
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TextIO
 
-from mfr_kit import files
+from mfr_kit import files, spreadsheet
 from mfr_kit.data.face_set.faceset_files import SKIPPED_COLUMNS
 
 
@@ -27,11 +26,5 @@ def write_skipped_header(file: TextIO) -> None:
 
 
 def write_skipped_rows(file: TextIO, rows: Iterable[dict]) -> None:
-    """Append rows; those with a lone CR are quoted, which csv alone does not do and no reader
-    gets over.
-    """
-    plain = csv.DictWriter(file, SKIPPED_COLUMNS, lineterminator="\n")
-    quoted = csv.DictWriter(file, SKIPPED_COLUMNS, lineterminator="\n", quoting=csv.QUOTE_ALL)
-    for row in rows:
-        writer = quoted if any("\r" in value for value in row.values()) else plain
-        writer.writerow(row)
+    """Append rows."""
+    spreadsheet.write_rows(file, SKIPPED_COLUMNS, rows)

@@ -2,15 +2,17 @@
 it.
 """
 
-import csv
-import io
 import json
+import re
 from pathlib import Path
+from typing import Any
 
-from mfr_kit import files
+from mfr_kit import files, spreadsheet
 from mfr_kit.evaluation.report import plot
 from mfr_kit.evaluation.search.identification import figure_of_fpir, figure_of_rank, searches_of
+from mfr_kit.web_page import policy
 
+INVISIBLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 COLUMNS = (
     "protocol",
     "model",
@@ -51,10 +53,10 @@ def write(report: dict, folder: Path) -> Path:
     folder = Path(folder)
     files.write_text(folder / "report.json", json.dumps(report, indent=1, allow_nan=False) + "\n")
     files.write_text(folder / "report.html", page(report), errors="backslashreplace")
-    _put_table(folder / "report.csv", COLUMNS, list(_rows(report)))
+    spreadsheet.write_table(folder / "report.csv", COLUMNS, list(_rows(report)))
     searches = list(_search_rows(report))
     if searches:
-        _put_table(folder / "searches.csv", SEARCH_COLUMNS, searches)
+        spreadsheet.write_table(folder / "searches.csv", SEARCH_COLUMNS, searches)
     return folder / "report.html"
 
 
@@ -65,12 +67,14 @@ def page(report: dict) -> str:
         KitError: the set or a face is not there any more.
     """
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
+    from markupsafe import Markup
 
     shelf = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
+        finalize=_show,
     )
     shelf.globals.update(
         percent=_percent,
@@ -84,9 +88,20 @@ def page(report: dict) -> str:
     first = next(iter(next(iter(report["protocols"].values()))["models"].values()))
     fars = [row["far"] for row in first["tar_at_far"]]
     plots = {name: _plots(entry) for name, entry in report["protocols"].items()}
+    style = (Path(__file__).parent / "report.css").read_text(encoding="utf-8")
     return shelf.get_template("report.html.j2").render(
-        report=report, fars=fars, plots=plots, album=_album(report)
+        report=report,
+        fars=fars,
+        plots=plots,
+        album=_album(report),
+        style=Markup(style),
+        policy=Markup(policy(style)),
     )
+
+
+def _show(value: Any) -> Any:
+    """Show a sign for what would be invisible in a name, or would turn the text around it."""
+    return INVISIBLE.sub("\N{REPLACEMENT CHARACTER}", value) if type(value) is str else value
 
 
 def _album(report: dict):
@@ -233,14 +248,6 @@ def _search_rows(report: dict):
 def _search_row(about: dict, figure: str, value: float | None, row: dict) -> dict:
     known = {**about, **row, **(row["interval"] or {}), "figure": figure, "value": value}
     return {name: known.get(name) for name in SEARCH_COLUMNS}
-
-
-def _put_table(path: Path, columns: tuple[str, ...], rows: list[dict]) -> None:
-    text = io.StringIO(newline="")
-    table = csv.DictWriter(text, columns, lineterminator="\n")
-    table.writeheader()
-    table.writerows(rows)
-    files.write_text(path, text.getvalue(), errors="backslashreplace")
 
 
 def _percent(value: float | None) -> str:

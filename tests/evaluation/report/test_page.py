@@ -124,14 +124,16 @@ def test_the_page_is_whole_and_needs_nothing_beside_it(evaluated, tmp_path) -> N
 
 
 class _Balanced(HTMLParser):
-    """Fails on a tag that is closed out of turn."""
+    """Fails on a tag that is closed out of turn, and on what runs or fetches."""
 
     def __init__(self) -> None:
         super().__init__()
         self.open: list[str] = []
 
     def handle_starttag(self, tag, attrs) -> None:
-        if tag not in ("meta", "br", "img"):
+        assert not any(name.startswith("on") or name == "style" for name, _ in attrs), attrs
+        assert tag not in ("script", "iframe", "object", "link", "form", "base"), tag
+        if tag not in ("meta", "br", "img", "input"):
             self.open.append(tag)
 
     def handle_startendtag(self, tag, attrs) -> None:
@@ -322,12 +324,16 @@ MEASURE = """<script>window.addEventListener("load", () => {
 })</script>"""
 
 
+POLICY = re.compile(r'<meta http-equiv="Content-Security-Policy" content="([^"]*)">')
+
+
 def measured(browse, folder, *flags: str, printed: bool = False) -> dict:
     """Open a copy of a page that measures itself, on the screen or laid out for paper: pictures,
     keyboard, colours, width.
     """
     copy = folder / "measured.html"
-    page = (folder / "report.html").read_text().replace("</body>", MEASURE + "</body>")
+    page = POLICY.sub("", (folder / "report.html").read_text())  # which allows no script
+    page = page.replace("</body>", MEASURE + "</body>")
     copy.write_text(page.replace("@media print", "@media screen") if printed else page)
     return json.loads(
         html.unescape(
@@ -377,6 +383,51 @@ def test_the_page_is_readable_in_both_schemes_by_keyboard_and_on_a_small_screen(
     )
     assert (page["ground"] > 0.5) == light and page["contrast"] >= 4.5, page
     assert page["focused"] == page["tables"] + page["summaries"] and page["wide"] == 0, page
+
+
+HOSTILE = [
+    "<img src=x onerror=alert(1)>",
+    '"><svg onload=alert(1)>',
+    "'onmouseover='alert(1)",
+    '=HYPERLINK("http:evil.example")',
+    "\u202eanna{{ 7*7 }}",
+    "</style><script>alert(1)<",
+]
+
+
+def test_names_that_try_are_text(evaluated, browse, tmp_path) -> None:
+    """People, files and models whose names are HTML, formulas or templates."""
+    write_faceset(tmp_path / "set", people=8, names=HOSTILE)
+    models = ["</title><script>alert(1)</script>", "=1+1|'&amp;"]
+    code, text = evaluated(*models, *FARS, "--explain", "2", "--out", str(tmp_path / "out"))
+    assert code == 0, text
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert not re.search(r"<script|<img src=x|<svg onload|\u202e", page)
+    assert "\N{REPLACEMENT CHARACTER}anna{{ 7*7 }}" in page and "&lt;img src=x onerror" in page
+    _Balanced().feed(page)
+    with (tmp_path / "out" / "report.csv").open() as file:
+        assert {row["model"][:2] for row in csv.DictReader(file)} == {"</", "'="}
+    shown = browse(tmp_path / "out" / "report.html", "--dump-dom")
+    assert "&lt;img src=x onerror" in shown and not re.search(r"<script|<img src=\"x", shown)
+
+
+def test_a_page_may_run_and_fetch_nothing(evaluated, browse, tmp_path) -> None:
+    """What would get in all the same is stopped by the browser: a script does not run, a style and
+    a request are refused; the page's own style is applied.
+    """
+    evaluated("whole", *FARS, "--no-faces", "--out", str(tmp_path / "out"))
+    page = (tmp_path / "out" / "report.html").read_text()
+    (policy,) = POLICY.findall(page)
+    assert policy.startswith("default-src 'none'; img-src data:; style-src 'sha256-")
+    assert page.index("Content-Security-Policy") < page.index("<style>")
+    broken = page.replace("</body>", "<script>document.title = 'run'</script></body>")
+    (tmp_path / "broken.html").write_text(broken)
+    with pytest.raises(AssertionError, match="Content Security Policy"):
+        browse(tmp_path / "broken.html", "--dump-dom")
+    plain = POLICY.sub("", broken)
+    (tmp_path / "plain.html").write_text(plain)
+    assert "<title>run</title>" in browse(tmp_path / "plain.html", "--dump-dom")
+    browse(tmp_path / "out" / "report.html", "--dump-dom")  # says nothing of a refused style
 
 
 def test_nothing_is_cut_off_on_paper(evaluated, browse, tmp_path) -> None:
