@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from mfr_kit import files, spreadsheet
-from mfr_kit.evaluation.report import plot
+from mfr_kit.evaluation.report.panels import panels
 from mfr_kit.evaluation.search.identification import figure_of_fpir, figure_of_rank, searches_of
 from mfr_kit.web_page import policy
 
@@ -87,7 +87,7 @@ def page(report: dict) -> str:
     )
     first = next(iter(next(iter(report["protocols"].values()))["models"].values()))
     fars = [row["far"] for row in first["tar_at_far"]]
-    plots = {name: _plots(entry) for name, entry in report["protocols"].items()}
+    plots = {name: panels(entry) for name, entry in report["protocols"].items()}
     style = (Path(__file__).parent / "report.css").read_text(encoding="utf-8")
     return shelf.get_template("report.html.j2").render(
         report=report,
@@ -144,71 +144,6 @@ def _where(falls: list[list[float]]) -> str:
         f"map: the cosine falls most, by {fall:.3f}, where the {down} third from the top and the "
         f"{across} third from the left is hidden"
     )
-
-
-def _plots(entry: dict) -> list[dict]:
-    models = entry["models"]
-    smallest = max(1e-9, min(far for result in models.values() for far in result["roc"]["far"]))
-    points = {
-        name: list(zip(result["roc"]["far"], result["roc"]["tar"], strict=True))
-        for name, result in models.items()
-    }
-    marks = {
-        name: [
-            (row.get("far_measured", row["far"]), row["tar"])
-            for row in result["tar_at_far"]
-            if row["tar"] is not None
-        ]
-        for name, result in models.items()
-    }
-    far, top = "false-accept rate (FAR)", "true-accept rate (TAR)"
-    upward = plot.percents(
-        top, min(min(tars) for result in models.values() if (tars := result["roc"]["tar"]))
-    )
-    roc = plot.chart("ROC", plot.rates(far, smallest), upward, points, marks)
-    missed = {name: [(a, 1 - b) for a, b in row] for name, row in points.items()}
-    lowest = min((b for row in missed.values() for _, b in row if b > 0), default=1e-3)
-    det = plot.chart(
-        "DET",
-        plot.deviates(far, max(smallest, 1e-6)),
-        plot.deviates("false non-match rate", max(lowest, 1e-4)),
-        missed,
-        {},
-    )
-    charts = [
-        {
-            "title": "ROC",
-            "svg": roc,
-            "note": "Dots: the rates of the table. The curve begins at the first false accept; its "
-            "left end rests on a few "
-            "comparisons."
-            + (
-                f" The upward axis begins at {100 * upward.ticks[0]:.0f} %."
-                if upward.ticks[0]
-                else ""
-            ),
-        },
-        {"title": "DET", "svg": det, "note": "Both axes in normal deviates; lower is better."},
-    ]
-    return charts + [_histogram(name, result) for name, result in models.items()]
-
-
-def _histogram(name: str, result: dict) -> dict:
-    bins = result["histogram"]
-    lines = [
-        (row["threshold"], f"FAR {row['far']:g}")
-        for row in result["tar_at_far"]
-        if row["tar"] is not None
-    ]
-    counts = {"genuine": bins["genuine"], "impostor": bins["impostor"]}
-    svg = plot.bars(f"Scores of {name}", bins["from"], bins["width"], counts, lines)
-    return {
-        "title": f"Scores of {name}",
-        "svg": svg,
-        "note": "Blue, to the right: same person. Orange, to the left: different people. Dashed "
-        "lines: "
-        "thresholds.",
-    }
 
 
 def _rows(report: dict):

@@ -12,8 +12,8 @@ from mfr_kit.evaluation.inputs.drawn_masks import draw
 from mfr_kit.masks import library
 
 QUALITY = 80  # of the JPEGs: about 3 KB a face
-# orange and blue: told apart by all eyes
-LOWERS, RAISES = np.array([230, 97, 1], np.float32), np.array([38, 108, 222], np.float32)
+# magenta and green: told apart by all eyes, and no model's colours where there are two
+LOWERS, RAISES = np.array([197, 27, 125], np.float32), np.array([77, 146, 33], np.float32)
 
 
 class Album:
@@ -53,8 +53,8 @@ class Album:
         return data_uri(draw(self._set, self._row[key], seed, self._looks)[0])
 
     def heat(self, key: str, falls: list[list[float]], top: float) -> str:
-        """Return a face under its map as a data URI: orange where hiding a part lowers the cosine,
-        blue where it raises it.
+        """Return a face under its map as a data URI: magenta where hiding a part lowers the cosine,
+        green where it raises it.
 
         Args:
             key: of the face.

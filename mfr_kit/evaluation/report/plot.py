@@ -19,6 +19,7 @@ _STYLE = (
         for at, (colour, dash) in enumerate(zip(_PALETTE, _DASHES, strict=True))
     )
 )
+_DEVIATES = (*(10.0**power for power in range(-9, -1)), 0.05, 0.2, 0.5, 0.9)
 COLOURS = 6  # classes .s0 .. .s5 of the page's style sheet (Okabe and Ito's palette)
 
 
@@ -64,10 +65,15 @@ def percents(label: str, least: float = 0.0) -> Axis:
     )
 
 
-def deviates(label: str, smallest: float) -> Axis:
-    """The normal-deviate axis of a DET plot, on which Gaussian scores give straight lines."""
-    lowest = min(smallest / 2, 0.5)  # an axis has two ends
-    ticks = [tick for tick in (1e-6, 1e-5, 1e-4, 1e-3, 0.01, 0.05, 0.2, 0.5, 0.9) if tick >= lowest]
+def deviates(label: str, smallest: float, greatest: float = 0.9) -> Axis:
+    """The normal-deviate axis of a DET plot, on which Gaussian scores give straight lines; it holds
+    both rates wherever they lie between its first and its last tick.
+    """
+    below = [at for at, tick in enumerate(_DEVIATES) if tick <= smallest * (1 + 1e-9)]
+    above = [at for at, tick in enumerate(_DEVIATES) if tick >= greatest * (1 - 1e-9)]
+    first = min(below[-1] if below else 0, len(_DEVIATES) - 2)
+    last = max(above[0] if above else len(_DEVIATES) - 1, first + 1)
+    ticks = list(_DEVIATES[first : last + 1])
     return Axis(label, ticks, NormalDist().inv_cdf, lambda value: f"{value:g}")
 
 
@@ -142,6 +148,7 @@ def chart(
     y: Axis,
     series: dict[str, list[tuple[float, float]]],
     marks: dict[str, list[tuple[float, float]]],
+    shaded: float | None = None,
 ) -> str:
     """Draw curves.
 
@@ -151,11 +158,13 @@ def chart(
         y: the left axis.
         series: (x, y) points by model; drawn as lines.
         marks: (x, y) points by model; drawn as dots with a tooltip.
+        shaded: the ground to the left of this value is shaded.
     """
     names = ", ".join(series)
     parts = [
         f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" '
         f'aria-label="{escape(f"{title} of {names}", quote=True)}">',
+        *([] if shaded is None else [_shade(x, shaded)]),
         *(_grid(x, y)),
     ]
     for at, (name, points) in enumerate(series.items()):
@@ -175,45 +184,45 @@ def chart(
 
 def bars(
     title: str,
-    starts: list[float],
-    width: float,
+    x: Axis,
+    y: Axis,
+    bins: tuple[list[float], float],
     counts: dict[str, list[int]],
     lines: list[tuple[float, str]],
+    colour: int,
 ) -> str:
-    """Draw histograms as shares of their sums, one outline a class, with vertical lines at
-    thresholds.
+    """Draw histograms as shares of their sums, one outline a class: the first filled, the others
+    dashed; with vertical lines at thresholds.
 
     Args:
         title: read out by screen readers.
-        starts: lower ends of the bins, ascending.
-        width: of a bin.
-        counts: by class.
+        x: the lower axis.
+        y: the left axis, in shares.
+        bins: their lower ends, ascending, and their width.
+        counts: by class, of each bin.
         lines: (score, what it is).
+        colour: number of the model.
     """
-    used = [at for at in range(len(starts)) if any(row[at] for row in counts.values())]
-    low, high = starts[used[0]], starts[used[-1]] + width
-    peak = max(max(row) / max(sum(row), 1) for row in counts.values())
-    span = [fifth / 5 for fifth in range(math.floor(low * 5), math.ceil(high * 5) + 1)]
-    x = Axis("cosine", span, float, lambda value: f"{value:.1f}")
-    y = Axis(
-        "share of comparisons",
-        [peak * step / 4 for step in range(5)],
-        float,
-        lambda value: f"{100 * value:.1f} %",
-    )
+    starts, width = bins
     parts = [
         f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(title, quote=True)}">',
         *_grid(x, y),
     ]
     for at, (name, row) in enumerate(counts.items()):
+        used = [number for number, count in enumerate(row) if count]
+        if not used:
+            continue
+        # empty bins in between stand at the ground: an outline that leaves them out slants
         corners = [
-            (end, row[i] / max(sum(row), 1)) for i in used for end in (starts[i], starts[i] + width)
+            (end, row[i] / sum(row))
+            for i in range(used[0], used[-1] + 1)
+            for end in (starts[i], starts[i] + width)
         ]
-        path = " ".join(
-            f"{_x(x, a):.1f},{_y(y, b):.1f}" for a, b in [(low, 0), *corners, (high, 0)]
-        )
+        outline = [(corners[0][0], 0.0), *corners, (corners[-1][0], 0.0)]
+        path = " ".join(f"{_x(x, a):.1f},{_y(y, b):.1f}" for a, b in outline)
+        kind = f"area s{colour % COLOURS}" + (" other" if at else "")
         parts.append(
-            f'<polygon class="area s{at}" points="{path}"><title>{escape(name)}</title></polygon>'
+            f'<polygon class="{kind}" points="{path}"><title>{escape(name)}</title></polygon>'
         )
     for at, (value, what) in enumerate(lines):
         place = f"{_x(x, value):.1f}"
@@ -226,6 +235,14 @@ def bars(
             f'<text class="tick" x="{place}" y="{TOP + 11 + 14 * at}" {side}>{escape(what)}</text>'
         )
     return "".join([*parts, "</svg>"])
+
+
+def _shade(x: Axis, value: float) -> str:
+    width = _x(x, value) - LEFT
+    return (
+        f'<rect class="unclaimed" x="{LEFT}" y="{TOP}" width="{width:.1f}" '
+        f'height="{HEIGHT - TOP - BOTTOM}"/>'
+    )
 
 
 def _x(axis: Axis, value: float) -> float:

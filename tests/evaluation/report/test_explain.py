@@ -101,7 +101,7 @@ def test_a_real_mask_is_laid_beside_another_photograph_and_lost_faces_beside_non
         explain.choose(table(rng.normal(size=(2, 4)), "ab"), 3)
 
 
-def test_maps_are_orange_where_the_cosine_falls_and_blue_where_it_rises() -> None:
+def test_maps_are_magenta_where_the_cosine_falls_and_green_where_it_rises() -> None:
     face = np.full((112, 112, 3), 90, np.uint8)
     falls = np.zeros((14, 14), np.float32)
     falls[:, :5], falls[:, 9:] = 0.2, -0.4
