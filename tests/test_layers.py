@@ -25,7 +25,7 @@ ORDER = [
             "option_names",
             "options",
         ],
-        *["cluster", "shipped", "dequantize"],
+        *["console", "progress", "cluster", "shipped", "dequantize"],
         *["assets", "block_cache", "network_errors", "remote", "providers"],
     ],
     ["data"],

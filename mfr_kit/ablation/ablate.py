@@ -23,6 +23,7 @@ from mfr_kit.errors import KitError
 from mfr_kit.evaluation.inputs.overlap import find_overlap
 from mfr_kit.files import write_text
 from mfr_kit.models.embedders import Embedder, load_embedder
+from mfr_kit.progress import step_through
 from mfr_kit.registry import unknown
 
 
@@ -42,9 +43,8 @@ def ablate(options: AblateOptions) -> str:
     sets = {entry.name: open_set(entry, options.allow_unknown) for entry in table.sets}
     place = Workplace(options.work, options.workers, options.threads, options.allow_unknown)
     lines = []
-    for cell in cells(table):
-        if options.only and cell.setting not in options.only:
-            continue
+    chosen = [cell for cell in cells(table) if not options.only or cell.setting in options.only]
+    for cell in step_through(chosen, "ablate", "cells", shown=not options.dry_run):
         path = options.records / table.name / f"{cell.name}.json"
         key = key_of(table, cell, sets)
         if path.is_file() and is_current(read_record(path), key, table, cell):

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from mfr_kit.errors import KitError
 from mfr_kit.losses.fcd import feature_consistency_loss
 from mfr_kit.losses.srt import self_restrained_triplet_loss
+from mfr_kit.progress import Progress
 from mfr_kit.seeding import rng_for
 from mfr_kit.training import optimise
 from mfr_kit.training.teacher.bank import Bank
@@ -188,19 +189,21 @@ def train(
             f"--batch-size {schedule.batch_size} is more than the {len(stored)} stored embeddings"
         )
     best, kept, lines = -1.0, 0, []
-    for epoch in range(schedule.epochs + 1):
-        line: dict[str, Any] = {"epoch": epoch}
-        if epoch:
-            line |= _epoch(adapter, stored, objective, schedule, optimiser, epoch - 1)
-        if validate is not None:
-            result = validate(adapter)
-            figures = ("masked", "clean", "far", "score")
-            line["validation"] = {name: getattr(result, name) for name in figures}
-        if validate is None or result.score > best:
-            best, kept = (result.score if validate is not None else best), epoch
-            state = {key: value.clone() for key, value in adapter.state_dict().items()}
-        lines.append(line)
-        tell(_as_text(line))
+    with Progress(schedule.epochs, "adapt", "epochs") as progress:
+        for epoch in range(schedule.epochs + 1):
+            line: dict[str, Any] = {"epoch": epoch}
+            if epoch:
+                line |= _epoch(adapter, stored, objective, schedule, optimiser, epoch - 1)
+            if validate is not None:
+                result = validate(adapter)
+                figures = ("masked", "clean", "far", "score")
+                line["validation"] = {name: getattr(result, name) for name in figures}
+            if validate is None or result.score > best:
+                best, kept = (result.score if validate is not None else best), epoch
+                state = {key: value.clone() for key, value in adapter.state_dict().items()}
+            lines.append(line)
+            progress.move_to(epoch)
+            progress.say(_as_text(line), tell)
     adapter.load_state_dict(state)
     return Trained(adapter, kept, lines)
 

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
-from tqdm import tqdm
+
+from mfr_kit.progress import step_through
 
 ROWS, COLUMNS = 1024, 8192
-QUICK = 64  # blocks of rows that are compared without a bar that says how long it takes
 
 
 class Nearest(NamedTuple):
@@ -49,8 +49,7 @@ def nearest_stranger_of(
 def _nearest(queries: np.ndarray, others: np.ndarray, labels: np.ndarray | None) -> Nearest:
     rows, best = np.full(len(queries), -1, np.int64), np.full(len(queries), -np.inf, np.float32)
     starts = range(0, len(queries), ROWS)
-    quick = len(starts) <= QUICK
-    for top in tqdm(starts, desc="comparing", unit=" blocks", disable=quick):
+    for top in step_through(starts, "comparing", "blocks"):
         part = slice(top, top + ROWS)
         own = None if labels is None else labels[part]
         rows[part], best[part] = _of_block(queries[part], others, own, labels)

@@ -25,6 +25,7 @@ from mfr_kit.errors import KitError, SetError
 from mfr_kit.models.embedders import Embedder
 from mfr_kit.models.picture_stream import embed_pictures
 from mfr_kit.models.rounding import tell_rounding
+from mfr_kit.progress import step_through
 
 BATCH = 64
 BLOCK = 8192  # rows read from a bank at a time
@@ -94,7 +95,7 @@ def scan(
         faces = _FacesElsewhere(embedder, source, kept, folder)
     elif embedder is not None:
         faces = _Faces(embedder, str(source.path), folder)
-    for row in range(len(source)):
+    for row in step_through(range(len(source)), "reading", "photographs"):
         try:
             data = source.encoded(row)
             image = decode_rgb(data, f"{source.path}: {source.names[row]}")

@@ -8,21 +8,18 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from mfr_kit import cluster, files
 from mfr_kit.augment import actors, shards
 from mfr_kit.augment.crew import start_crew
 from mfr_kit.augment.job import Job, job_of
-from mfr_kit.augment.journal import WORK, read_journal
+from mfr_kit.augment.journal import WORK, count_done, read_journal
 from mfr_kit.augment.options import AugmentOptions
 from mfr_kit.augment.workplace import Say, begin, finish, join, keep_quiet, notes_of
 from mfr_kit.data.alignment.face_choice import ALL, PROMINENT, RULES, SEVERAL
 from mfr_kit.data.alignment.upright import SURE
 from mfr_kit.data.face_set import faceset
-
-if TYPE_CHECKING:
-    from tqdm import tqdm
+from mfr_kit.progress import Progress
 
 FEW, UNSURE = 10, 0.4  # the least faces and share of unsure ones for a hint
 
@@ -89,8 +86,12 @@ def augment(options: AugmentOptions, say: Say = keep_quiet) -> Summary:
     summary = Summary(counts={}, faces=options.faces)
     with cluster.connected(options.engine, options.address):
         seen = begin(job, say)
-        with _start_engine(job, options, say) as make_all, _progress_bar() as bar:
-            summary.resumed = make_all(bar.update)
+        done = sum(count_done(job.target.building, shard) for shard in range(job.target.shards))
+        with (
+            _start_engine(job, options, say) as make_all,
+            Progress(seen.entries, "augment", "photos", done=done) as progress,
+        ):
+            summary.resumed = make_all(progress.advance)
     summary.notes, found, unsure = _read_notes(job)
     judged = options.detector.startswith("yunet") and not (options.aligned or options.upright)
     summary.unsure = unsure if judged else 0
@@ -117,18 +118,23 @@ def augment_shard(options: AugmentOptions, say: Say = keep_quiet) -> str:
     job = job_of(options, say)
     join(job, say)
     made: list[int] = []
-    with start_crew(job, options.workers) as crew, _progress_bar() as bar:
+    total = sum(1 for _ in shards.photos_of_shard(job.selection, options.shard, job.target.shards))
+    before = count_done(job.target.building, options.shard)
+    with (
+        start_crew(job, options.workers) as crew,
+        Progress(total, "augment", "photos", done=before) as progress,
+    ):
 
         def advance(done: int) -> None:
             made.append(done)
-            bar.update(done)
+            progress.advance(done)
 
         resumed = shards.make_shard(job, options.shard, crew, advance)
     seconds = time.perf_counter() - started
-    before = f" (and {resumed} by an earlier run)" if resumed else ""
+    earlier = f" (and {resumed} by an earlier run)" if resumed else ""
     return (
         f"{job.target.building}: shard {options.shard} of {options.shards} is made, "
-        f"{sum(made)} photographs{before} in {seconds:.1f} s; when all are, the same command "
+        f"{sum(made)} photographs{earlier} in {seconds:.1f} s; when all are, the same command "
         f"without --shard finishes {options.dst}"
     )
 
@@ -149,12 +155,6 @@ def _start_engine(
         yield lambda progress: sum(
             shards.make_shard(job, shard, crew, progress) for shard in numbers
         )
-
-
-def _progress_bar() -> "tqdm":
-    from tqdm import tqdm
-
-    return tqdm(unit=" photos", desc="augment", smoothing=0.05, mininterval=0.5)
 
 
 def _read_notes(job: Job) -> tuple[Counter, int, int]:

@@ -6,7 +6,7 @@ import os
 import shlex
 import sys
 
-from mfr_kit import __version__, interrupts, registry, system_errors
+from mfr_kit import __version__, console, interrupts, registry, system_errors
 from mfr_kit.errors import KitError, Stopped
 
 
@@ -64,11 +64,24 @@ def main(arguments: list[str] | None = None) -> int:
     if arguments is None:
         _use_utf8()
         interrupts.raise_on_term()
+    given = sys.argv[1:] if arguments is None else arguments
     _print_everything()
+    try:
+        words, flags = console.take_flags(given)
+        with console.opened(flags):
+            return _run(words, given)
+    except KitError as error:
+        _tell(error, given)
+        return error.exit_code
+
+
+def _run(words: list[str], given: list[str]) -> int:
+    """Run one command, whose line was `given` before the flags of the console were taken out."""
+    console.current().record("start", text=f"$ python kit.py {shlex.join(given)}", arguments=given)
     code = 0
     try:
         try:
-            build_app()(args=arguments, prog_name=_program())
+            build_app()(args=words, prog_name=_program())
         except SystemExit as stop:  # as every command of typer ends
             if stop.code == Stopped.exit_code:  # Ctrl-C, where nobody heeded it
                 raise Stopped from None
@@ -77,7 +90,7 @@ def main(arguments: list[str] | None = None) -> int:
                 raise stop.__context__ from None
         sys.stdout.flush()
     except KitError as error:
-        _tell(error, sys.argv[1:] if arguments is None else arguments)
+        _tell(error, given)
         code = error.exit_code
     except BrokenPipeError:  # `kit.py ... | head` is not an error of ours
         sys.stderr.close()
@@ -88,6 +101,7 @@ def main(arguments: list[str] | None = None) -> int:
             raise
         print(f"error: {line}", file=sys.stderr)
         code = KitError.exit_code
+    console.current().record("end", text=f"exit code {code}", exit_code=code)
     _give_up_unprinted()
     return code
 

@@ -13,6 +13,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 from typer.exceptions import TyperException
 
+from mfr_kit import console
 from mfr_kit.errors import KitError
 from mfr_kit.option_names import former_names
 from mfr_kit.registry import nearest
@@ -82,6 +83,7 @@ class Command(TyperCommand):
             if parameter.param_type_name == "argument":
                 section = "Arguments"
             rows.setdefault(section or "Options", []).append((record[0], as_called(record[1])))
+        rows["Console"] = list(console.FLAGS.items())
         write_sections(rows, formatter)
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
@@ -106,7 +108,7 @@ class Command(TyperCommand):
                     f"{ctx.command_path} takes {place.upper()} without a flag: give it without "
                     f"{name}"
                 ) from None
-            near = nearest(name, sorted(known))
+            near = nearest(name, sorted(known | console.NAMES))
             guess = f": did you mean {near}?" if near else ""
             raise KitError(
                 f"{ctx.command_path} has no option {name}{guess} `{ctx.command_path} --help` "

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from tqdm import tqdm
 
 from mfr_kit.audit import inverted_file, neighbours
+from mfr_kit.progress import step_through
 
 EDGE_BYTES = 64  # at most, of an edge while both directions of it are joined
 
@@ -43,9 +43,8 @@ def find_edges(rows: np.ndarray, threshold: float, count: int) -> Edges:
         count: neighbours that a row asks for; it may have more, that ask for it.
     """
     starts = range(0, len(rows), neighbours.ROWS)
-    quick = len(starts) <= neighbours.QUICK
-    bar = tqdm(starts, desc="comparing", unit=" blocks", disable=quick)
-    return _join(len(rows), (_of_block(rows, top, threshold, count) for top in bar))
+    tops = step_through(starts, "comparing", "blocks")
+    return _join(len(rows), (_of_block(rows, top, threshold, count) for top in tops))
 
 
 def find_edges_by_faiss(
@@ -64,7 +63,7 @@ def find_edges_by_faiss(
     def parts() -> Iterator[Edges]:
         step = max(1, inverted_file.QUERIES * 16 // (count + 1))
         with inverted_file.build(rows, folder, probed) as index:
-            for top in tqdm(range(0, len(rows), step), desc="searching", unit=" blocks"):
+            for top in step_through(range(0, len(rows), step), "searching", "blocks"):
                 near = index.search(rows[top : top + step], count + 1)
                 own = np.arange(top, top + len(near.rows))[:, None]
                 query, place = np.nonzero((near.cosines >= threshold) & (near.rows != own))

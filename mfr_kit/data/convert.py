@@ -20,6 +20,7 @@ from mfr_kit.data.photographs.skipped_list import write_skipped
 from mfr_kit.data.training_set import MARKS, TrainingSet, digest, mark, suffix_of
 from mfr_kit.errors import KitError, SetError
 from mfr_kit.paths import check_output, url_of
+from mfr_kit.progress import Progress
 
 FORMATS = "mfr_kit.data.formats"
 CHUNK = 1024  # images that are handed to the decoding threads together
@@ -137,7 +138,8 @@ def convert(
     known = len(source.skipped) if chosen == "face-set" else 0
     source, wanted = prove(source, named=not write_as.startswith("recordio"))
     dst.parent.mkdir(parents=True, exist_ok=True)
-    writer.write_set(dst, source)
+    with Progress(len(source), "writing", "photographs") as progress:
+        writer.write_set(dst, _counted(source, progress))
     found = digest(_open(write_as, dst, 0))
     if wanted != found:
         summary = "{} photographs, {} people, digest {}"
@@ -159,6 +161,16 @@ def describe(source: TrainingSet, chosen: str) -> Iterator[str]:
     yield from source.remarks or (
         f"{place} ({chosen}): {people:,} people, {len(source):,} photographs",
     )
+
+
+def _counted(source: TrainingSet, progress: Progress) -> TrainingSet:
+    """Let a set count the photographs that are taken out of it."""
+
+    def encoded(index: int) -> bytes:
+        progress.move_to(min(progress.done + 1, progress.total))
+        return source.encoded(index)
+
+    return replace(source, encoded=encoded)
 
 
 def _open(name: str, path: Path, level: int | None) -> TrainingSet:
@@ -220,11 +232,15 @@ def prove(source: TrainingSet, named: bool) -> tuple[TrainingSet, tuple[int, int
             return 0, error
         return mark(source, index, data), None
 
-    with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
+    with (
+        ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool,
+        Progress(len(source), "decoding", "photographs") as progress,
+    ):
         for start in range(0, len(source), CHUNK):
             rows = range(start, min(start + CHUNK, len(source)))
             for index, (number, problem) in zip(rows, pool.map(check, rows), strict=True):
                 total += number
+                progress.advance()
                 if problem:
                     problems[index] = problem
     kept = source.select(np.array([row for row in range(len(source)) if row not in problems]))

@@ -14,6 +14,7 @@ import numpy as np
 from mfr_kit.data.image_headers import kind_of
 from mfr_kit.data.photographs.masked_names import find_twins
 from mfr_kit.errors import KitError
+from mfr_kit.progress import step_through
 
 MARKS = 1 << 128
 GONE = -2  # in `clean`: a twin whose clean face is not there
@@ -183,7 +184,7 @@ def digest(source: TrainingSet) -> tuple[int, int, str]:
     format.
     """
     total, people = 0, set()
-    for index in range(len(source)):
+    for index in step_through(range(len(source)), "reading back", "photographs"):
         people.add(source.person(index))
         total += mark(source, index, source.encoded(index))
     return len(source), len(people), f"{total % MARKS:032x}"

@@ -16,6 +16,7 @@ from mfr_kit.evaluation.search.identification import (
 )
 from mfr_kit.evaluation.verification.bootstrap import interval
 from mfr_kit.evaluation.verification.rates import COMPARE, DEFAULT_FARS, Outcome, Plan, figure
+from mfr_kit.progress import step_through
 
 PROTOCOLS = "mfr_kit.evaluation.protocols"
 
@@ -50,7 +51,7 @@ def evaluate_set(
 def measure(faces: Faces, plan: Plan, protocols: Sequence[str] | None = None) -> dict[str, Outcome]:
     """Run protocols (by default those the set can answer) on one model's faces."""
     names = list(protocols) if protocols else possible(faces, plan)
-    return {name: _run(name, faces, plan) for name in names}
+    return {name: _run(name, faces, plan) for name in step_through(names, "measuring", "protocols")}
 
 
 def possible(faces: Faces, plan: Plan) -> list[str]:

@@ -21,6 +21,7 @@ from mfr_kit.evaluation.settings import Recognition
 from mfr_kit.evaluation.verification.rates import Outcome, Plan
 from mfr_kit.models.embedders import Embedder
 from mfr_kit.models.embedding_pool import load_on, release
+from mfr_kit.progress import Progress
 
 Source = Embedder | EmbeddingFile
 
@@ -141,12 +142,6 @@ def measure_pairs(
 
 @contextmanager
 def show_progress(what: str, total: int) -> Iterator[Callable[[int], None]]:
-    """Show a bar of faces on a terminal; what it yields is told how many more are done."""
-    from tqdm import tqdm
-
-    with tqdm(total=total, desc=what, unit="face", leave=False, disable=None) as bar:
-
-        def progress(done: int) -> None:
-            bar.update(done)
-
-        yield progress
+    """Show how many faces are done; what it yields is told how many more are."""
+    with Progress(total, what, "faces") as progress:
+        yield progress.advance

@@ -9,6 +9,7 @@ from pathlib import Path
 from mfr_kit import assets, registry
 from mfr_kit.errors import KitError, RuleError
 from mfr_kit.models.weights import load_run
+from mfr_kit.progress import step_through
 from mfr_kit.submission import tracks
 from mfr_kit.submission.rules import FAIL, Row, Subject, judge
 
@@ -37,7 +38,7 @@ def check(model: Path, track: str, run: Path | None = None, latency: bool = True
     ]
     return [
         row
-        for name in ordered
+        for name in step_through(ordered, "check", "groups of rules")
         for row in judge(f"rules of '{name}'", registry.get(CHECKS, name).rows, subject)
     ]
 

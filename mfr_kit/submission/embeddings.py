@@ -5,7 +5,6 @@ and compared.
 import hashlib
 import os
 import shutil
-import sys
 import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -14,13 +13,13 @@ from pathlib import Path
 from types import ModuleType
 
 import numpy as np
-from tqdm import tqdm
 
 from mfr_kit import files, registry
 from mfr_kit.errors import KitError
 from mfr_kit.models import identity, preprocess
 from mfr_kit.models.embedders import Embedder
 from mfr_kit.models.sanity import ConstantCheck
+from mfr_kit.progress import Progress
 from mfr_kit.submission.options import FORMATS
 from mfr_kit.submission.sources import Source
 
@@ -102,14 +101,8 @@ def _append(
     with (
         _resumed(part, done * 4 * embedder.embedding_size) as file,
         _resumed(sums, done // BATCH * 33) as summed,
+        Progress(len(source.names), "features", "faces", done=done) as progress,
     ):
-        bar = tqdm(
-            total=len(source.names),
-            initial=done,
-            unit="face",
-            desc="features",
-            disable=not sys.stderr.isatty(),
-        )
         for start, faces in _batches(source, done):
             rows = embedder.embed(faces)
             constant.see(faces, rows)
@@ -121,8 +114,7 @@ def _append(
             if len(faces) == BATCH:
                 summed.write(_sum(data) + b"\n")
                 summed.flush()
-            bar.update(len(faces))
-        bar.close()
+            progress.advance(len(faces))
         constant.finish()
 
 

@@ -32,7 +32,7 @@ class Board:
         `table/name`.
         """
         for name, value in _numbers(line):
-            if name != "step":
+            if name not in ("step", "steps"):
                 self._writer.add_scalar(name, value, line["step"])
 
     def close(self) -> None:

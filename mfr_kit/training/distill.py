@@ -196,3 +196,4 @@ def _train(
     journal.close()  # the bar ends before what comes last is printed
     if first and state.step == course.total:
         outcome.finish(state)
+    journal.draw()

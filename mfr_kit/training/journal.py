@@ -1,4 +1,4 @@
-"""metrics.jsonl and the progress bar: what a run says while it goes."""
+"""metrics.jsonl, its curves and the progress bar: what a run says while it goes."""
 
 import contextlib
 import json
@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from tqdm import tqdm
-
 from mfr_kit.files import attributed_to, write_text
 from mfr_kit.models.run_files import METRICS, read_metrics
+from mfr_kit.progress import Progress
+from mfr_kit.training import run_page
 from mfr_kit.training.board import Board
 
 
@@ -40,23 +40,17 @@ class Journal:
     ):
         self._path, self._shown, self._board = folder / METRICS, shown, board
         self._since, self._images, self._steps, self._waited = time.perf_counter(), 0, 0, 0.0
+        self._lines: list[dict] = []
         if shown:
-            lines = [line for line in read_metrics(folder) if line["step"] <= start]
-            write_text(self._path, "".join(json.dumps(line) + "\n" for line in lines))
-        self._bar = tqdm(
-            total=total,
-            initial=start,
-            unit=" steps",
-            desc="distil",
-            disable=not shown,
-            dynamic_ncols=True,
-        )
+            self._lines = [line for line in read_metrics(folder) if line["step"] <= start]
+            write_text(self._path, "".join(json.dumps(line) + "\n" for line in self._lines))
+        self._progress = Progress(total, "distil", "steps", done=start, shown=shown)
 
     def step(self, images: int) -> None:
         """Count one step of so many faces."""
         self._images += images
         self._steps += 1
-        self._bar.update()
+        self._progress.advance()
 
     @contextlib.contextmanager
     def waiting(self) -> Iterator[None]:
@@ -78,18 +72,33 @@ class Journal:
         if self._shown:
             with attributed_to(self._path), self._path.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(line) + "\n")
+            self._lines.append(line)
             if self._board:
                 self._board.write(line)
-            self._bar.set_postfix({name: f"{value:.4g}" for name, value in shown.items()})
+            self._progress.note(shown)
+
+    @property
+    def total(self) -> int:
+        """Steps in all."""
+        return self._progress.total
+
+    @property
+    def left_s(self) -> float | None:
+        """Seconds until the last step, at the speed so far; None before the first."""
+        return self._progress.left_s
+
+    def draw(self) -> None:
+        """Renew the page of curves."""
+        if self._shown:
+            run_page.write_page(self._path.parent, self._lines, self.total)
 
     def say(self, text: str) -> None:
         """Print a line above the bar."""
-        if self._shown:
-            self._bar.write(text)
+        self._progress.say(text)
 
     def close(self) -> None:
         """Finish the bar and the event file."""
-        self._bar.close()
+        self._progress.close()
         if self._board:
             self._board.close()
 

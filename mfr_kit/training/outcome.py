@@ -35,7 +35,7 @@ class Outcome:
 
     def log(self, state: State, figures: dict, rate: float, per_epoch: float) -> None:
         """Write the figures of a step."""
-        speed = self.journal.speed()
+        speed, left_s = self.journal.speed(), self.journal.left_s
         line = {
             "step": state.step,
             "epoch": round(state.step / per_epoch, 4),
@@ -44,15 +44,18 @@ class Outcome:
             "images_per_s": round(speed.images_per_s, 1),
             "steps_per_s": round(speed.steps_per_s, 3),
             "waits_for_loader": round(speed.waiting, 3),
+            "steps": self.journal.total,
+            "left_s": None if left_s is None else round(left_s, 1),
         }
         shown = {"loss": figures["loss"], **figures["terms"], "img/s": speed.images_per_s}
         self.journal.write(line, {**shown, "waits": speed.waiting})
 
     def validate(self, state: State) -> None:
         """Measure the weights as they are, where there is a validation, all ranks together; the
-        first keeps them as best.pt if none were better.
+        first keeps them as best.pt if none were better, and renews the page of curves.
         """
         if self.validation is None:
+            self.journal.draw()
             return
         self.ranks.share_buffers(state.student, state.result())
         with _wearing(state.student, state.result()) as student:
@@ -74,6 +77,7 @@ class Outcome:
             f"{' (best)' if better else ''}; {about['set']}, {about['people']} people, masks "
             f"{about['masks']}"
         )
+        self.journal.draw()
         self.journal.speed()  # what validation took is not the steps' time
 
     def finish(self, state: State) -> None:

@@ -17,6 +17,7 @@ from mfr_kit.evaluation.verification.comparisons import Pairs
 from mfr_kit.evaluation.verification.rates import CLAIM, at_far
 from mfr_kit.evaluation.verification.scores import score
 from mfr_kit.models.preprocess import input_of_network, to_tensor
+from mfr_kit.progress import Progress
 from mfr_kit.seeding import key_of, rng_for
 from mfr_kit.training.ranks import ALONE, Ranks
 from mfr_kit.training.views.view import ViewRecipe, Views
@@ -98,10 +99,26 @@ class Validation:
         sides = [self.faces.image, *([self._masked] if self.draws_masks else [])]
         rows = ranks.share_of(len(self.faces))
         found = []
-        for read in sides:
-            own = np.concatenate([model(images) for images in self._images(read, rows)])
+        total = len(sides) * len(rows)
+        with Progress(total, "validation", "faces", shown=ranks.first) as progress:
+            own_parts = [self._run(model, read, rows, progress) for read in sides]
+        for own in own_parts:
             found.append(ranks.gather(torch.from_numpy(own)).numpy()[: len(self.faces)])
         return found[0], found[-1]
+
+    def _run(
+        self,
+        model: Callable[[np.ndarray], np.ndarray],
+        read: Callable[[int], np.ndarray],
+        rows: Sequence[int],
+        progress: Progress,
+    ) -> np.ndarray:
+        """Embed some faces, a batch at a time."""
+        parts = []
+        for images in self._images(read, rows):
+            parts.append(model(images))
+            progress.advance(len(images))
+        return np.concatenate(parts)
 
     def compare(self, first: np.ndarray, second: np.ndarray) -> Result:
         """Measure what `embed` gave."""

@@ -10,7 +10,6 @@ from typing import Protocol
 
 import numpy as np
 import torch
-from tqdm import tqdm
 
 from mfr_kit.claims import POLL_S, Claims, WaitNote
 from mfr_kit.data.face_set.faceset import FaceSet
@@ -22,6 +21,7 @@ from mfr_kit.models.picture_stream import Pictures as Unnamed
 from mfr_kit.models.picture_stream import embed_pictures
 from mfr_kit.models.placement import pin, send
 from mfr_kit.models.rounding import tell_rounding
+from mfr_kit.progress import Progress
 from mfr_kit.training.teacher import bank_place
 from mfr_kit.training.teacher.bank_table import Table
 
@@ -188,24 +188,18 @@ def _fill_together(
     """Fill blocks that nobody has, until all are whole, by whomever."""
     tell_rounding(teacher, len(faces), faces.image, faces.name)
     note = WaitNote(f"fills {table.folder}")
-    bar = tqdm(
-        total=len(faces),
-        unit=" faces",
-        desc=f"{teacher.name} on {faces.name}",
-        disable=not progress,
-    )
-    with bar:
+    stage = f"bank: {teacher.name} on {faces.name}"
+    done = len(faces) - sum(stop - start for start, stop in table.spans_open())
+    with Progress(len(faces), stage, "faces", done=done, shown=progress) as meter:
         while spans := table.spans_open():
-            bar.n = len(faces) - sum(stop - start for start, stop in spans)
-            bar.refresh()
+            meter.move_to(len(faces) - sum(stop - start for start, stop in spans))
             free = _claimed(table, claims, spans)
-            if _compute(table, faces, teacher, free, claims, batch=batch, bar=bar):
+            if _compute(table, faces, teacher, free, claims, batch=batch, meter=meter):
                 note.reset()
             else:
                 note.tell(claims.holder(str(spans[0][0])))
                 time.sleep(POLL_S)
-        bar.n = len(faces)
-        bar.refresh()
+        meter.move_to(len(faces))
 
 
 def _claimed(
@@ -229,7 +223,7 @@ def _compute(
     claims: Claims,
     *,
     batch: int,
-    bar: tqdm,
+    meter: Progress,
 ) -> bool:
     """Fill spans as they come; whether there were any."""
     rows = table.open("r+")
@@ -244,7 +238,7 @@ def _compute(
     for start, count, both in embed_pictures(teacher, faces, noted(), batch, mirrored=True):
         any_span = True
         rows[start : start + count] = _cast(teacher.name, both, rows.dtype).swapaxes(0, 1)
-        bar.update(count)
+        meter.advance(count)
         span = next(span for span in left if span[0] <= start < span[1])
         left[span] -= count
         if not left[span]:

@@ -11,7 +11,6 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from mfr_kit.claims import Claims
 from mfr_kit.data.face_set.codes import count, is_sorted
@@ -20,6 +19,7 @@ from mfr_kit.losses._batch import unit
 from mfr_kit.losses._shards import ClassShard, nearest_of_all
 from mfr_kit.models.placement import pin, send
 from mfr_kit.models.stored import StoredArray
+from mfr_kit.progress import step_through
 from mfr_kit.seeding import uniform
 from mfr_kit.training.teacher import approximate, blocks
 from mfr_kit.training.teacher.bank import CLAIMS, Bank
@@ -98,9 +98,8 @@ def nearest(prototypes: Tensor, count: int, *, progress: bool = False) -> Tensor
     found = torch.empty(classes, count, dtype=torch.int32, device=prototypes.device)
     step = min(classes, blocks.rows_of_a_block(prototypes))
     block = torch.empty(step, classes, device=prototypes.device)
-    for start in tqdm(
-        range(0, classes, step), desc="mining partners", unit=" blocks", disable=not progress
-    ):
+    starts = range(0, classes, step)
+    for start in step_through(starts, "mining partners", "blocks", shown=progress):
         rows = torch.arange(start, min(start + step, classes), device=prototypes.device)
         similarity = torch.mm(
             prototypes[start : start + step], prototypes.T, out=block[: len(rows)]
