@@ -35,7 +35,7 @@ ORDER = [
     ["evaluation"],
     ["training"],
     ["submission"],
-    ["augment", "audit", "clustering", "adapt", "ablation", "demo", "input_trial"],
+    ["augment", "audit", "clustering", "adapt", "ablation", "demo", "input_trial", "studio"],
     ["api"],
     ["cli", "__main__"],
 ]

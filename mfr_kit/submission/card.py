@@ -17,7 +17,7 @@ from mfr_kit.evaluation.result import SCHEMA
 from mfr_kit.evaluation.subjects import Subjects
 from mfr_kit.models import preprocess
 from mfr_kit.models.onnx_models import onnx_file
-from mfr_kit.models.operating_points import META_CARD, META_POINTS, MOST_BYTES
+from mfr_kit.models.operating_points import META_CARD, META_POINTS, MOST_BYTES, OperatingPoint
 from mfr_kit.models.weights import Run
 from mfr_kit.paths import check_output
 from mfr_kit.records import read_json
@@ -75,6 +75,31 @@ def to_metadata(report: Path, run: Run) -> dict[str, str]:
     return _of_results(found, model, run, str(report))
 
 
+def points_in_report(report: Path, fingerprint: str) -> list[OperatingPoint]:
+    """Read the thresholds that a report says a model has.
+
+    Args:
+        report: report.json of `kit.py evaluate`.
+        fingerprint: of the model's weights; a file that was measured as a run's export counts as
+            the run.
+    Returns:
+        None of them where the report measured other weights, or no face set.
+    Raises:
+        KitError: no report.
+    """
+    found = read_json(report, REPORT, ADVICE)
+    about = found["set"]
+    model = next((row for row in found["models"] if _is_model(row, fingerprint)), None)
+    if about is None or model is None:
+        return []
+    empty = {key: None for key in OperatingPoint._fields}
+    mirrored = found["options"].get("flip", False)
+    return [
+        OperatingPoint(**empty | point | {"set_name": about["name"], "mirrored": mirrored})
+        for point in _points(found["protocols"], model["name"])
+    ]
+
+
 def of_edge(protocols: dict, kind: str, faceset: FaceSet, run: Run) -> dict[str, str]:
     """Turn what was measured of an edge file into entries of its metadata; none where the set is
     too small for a threshold.
@@ -118,7 +143,7 @@ def _of_results(found: dict, model: dict, run: Run, where: str) -> dict[str, str
 
 def _model_of(models: list[dict], run: Run, report: Path) -> dict:
     for model in models:
-        if run.fingerprint in (model["fingerprint"], model.get("exported_from")):
+        if _is_model(model, run.fingerprint):
             return model
     given = ", ".join(
         f"{model['name']} ({(model.get('exported_from') or model['fingerprint'])[:12]})"
@@ -128,6 +153,10 @@ def _model_of(models: list[dict], run: Run, report: Path) -> dict:
         f"--report {report} is of {given}, not of {run.name} ({run.fingerprint[:12]}): measure "
         f"what is exported: python kit.py evaluate {run.path} --data SET --out FOLDER"
     )
+
+
+def _is_model(row: dict, fingerprint: str) -> bool:
+    return fingerprint in (row["fingerprint"], row.get("exported_from"))
 
 
 def _points(protocols: dict, name: str) -> list[dict]:
