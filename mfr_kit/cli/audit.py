@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mfr_kit.cli._command import command
-from mfr_kit.models.input_format import DESCRIPTIONS, parse
 from mfr_kit.models.options import RecogniserOptions, check_engine
 from mfr_kit.options import like, option, options_class
 
@@ -42,17 +41,8 @@ class AuditOptions:
         "'none' hashes only.",
         section="Networks",
     )
-    normalisation: str | None = option(
-        None,
-        help=f"Input of an .onnx that does not say. {DESCRIPTIONS}",
-        check=parse,
-        section="Networks",
-    )
-    output: str | None = option(
-        None,
-        help="Output to keep of an .onnx that has several, by its name.",
-        section="Networks",
-    )
+    normalisation: str | None = like(RecogniserOptions, "normalisation")
+    output: str | None = like(RecogniserOptions, "output")
     same_photo: float = option(
         0.95,
         help="Cosine from which two photos of a person are one.",
@@ -105,13 +95,7 @@ class AuditOptions:
     precision: str = like(RecogniserOptions, "precision")
     engine: str = like(RecogniserOptions, "engine")
     address: str | None = like(RecogniserOptions, "address")
-    threads: int = option(
-        0,
-        help="CPU threads of the recogniser, 0 for all.",
-        within=">=0",
-        affects="machine",
-        section="Networks",
-    )
+    threads: int = like(RecogniserOptions, "threads")
 
     def __post_init__(self) -> None:
         check_engine(self.engine, self.address, self.device)

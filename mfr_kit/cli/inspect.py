@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 from mfr_kit.cli._command import command
 from mfr_kit.models.input_format import DESCRIPTIONS
-from mfr_kit.options import option, options_class
+from mfr_kit.models.options import RecogniserOptions
+from mfr_kit.options import like, option, options_class
 
 if TYPE_CHECKING:
     from mfr_kit.input_trial import Trial, TrialFaces
@@ -33,14 +34,8 @@ class InspectOptions:
         help=f"Try this too; may be given several times. {DESCRIPTIONS}",
         section="Networks",
     )
-    output: str | None = option(
-        None,
-        help="Output to keep of an .onnx that has several, by its name.",
-        section="Networks",
-    )
-    threads: int = option(
-        0, help="CPU threads, 0 for all.", within=">=0", affects="machine", section="Networks"
-    )
+    output: str | None = like(RecogniserOptions, "output")
+    threads: int = like(RecogniserOptions, "threads")
 
 
 def inspect(options: InspectOptions) -> None:

@@ -3,7 +3,6 @@
 from pathlib import Path
 
 from mfr_kit.errors import KitError
-from mfr_kit.models.input_format import DESCRIPTIONS, parse
 from mfr_kit.models.options import RecogniserOptions
 from mfr_kit.options import like, option, options_class
 
@@ -86,24 +85,11 @@ class ClusterOptions:
         help="Recogniser that compares faces: an asset, an .onnx or a run folder.",
         section="Networks",
     )
-    normalisation: str | None = option(
-        None,
-        help=f"Input of an .onnx that does not say. {DESCRIPTIONS}",
-        check=parse,
-        section="Networks",
-    )
-    output: str | None = option(
-        None, help="Output to keep of an .onnx that has several, by its name.", section="Networks"
-    )
+    normalisation: str | None = like(RecogniserOptions, "normalisation")
+    output: str | None = like(RecogniserOptions, "output")
     device: str = like(RecogniserOptions, "device")
     precision: str = like(RecogniserOptions, "precision")
-    threads: int = option(
-        0,
-        help="CPU threads of the recogniser, 0 for all.",
-        section="Networks",
-        within=">=0",
-        affects="machine",
-    )
+    threads: int = like(RecogniserOptions, "threads")
 
     def __post_init__(self) -> None:
         """Refuse a run that would leave nothing."""

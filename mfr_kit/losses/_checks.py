@@ -1,6 +1,7 @@
 """What the losses refuse, in words that say what was given and what to do about it.
 
-Shapes, types and devices cost nothing to look at; only `check_range` waits for a GPU.
+Shapes, types and devices cost nothing to look at; only `check_range`, and so `check_classes`, waits
+for a GPU.
 """
 
 from collections.abc import Sequence
@@ -86,6 +87,16 @@ def check_centres(centres: "Tensor", student: "Tensor") -> None:
     _check_device("student", student, "centres", centres)
 
 
+def check_classes(student: "Tensor", labels: "Tensor", centres: "Tensor", scale: float) -> None:
+    """Refuse what does not belong to one classification: (B, D) embeddings, (B,) labels, (C, D)
+    centres and a scale above 0; on a GPU this waits for the labels.
+    """
+    check_labels(labels, student)
+    check_centres(centres, student)
+    check_range(labels, len(centres))
+    check_positive(scale=scale)
+
+
 def check_range(labels: "Tensor", classes: int) -> None:
     """Refuse labels outside 0 .. classes - 1; on a GPU this waits for them."""
     low, high = int(labels.min()), int(labels.max())
@@ -104,6 +115,16 @@ def check_like(first: str, reference: "Tensor", name: str, value: "Tensor") -> N
             "with .float()"
         )
     _check_device(first, reference, name, value)
+
+
+def check_strangers(stranger: "Tensor") -> None:
+    """Refuse a batch in which a sample, or the whole, meets nobody else.
+
+    Args:
+        stranger: bool, whether somebody else is there for each of what the loss needs one for.
+    """
+    if not stranger.all():
+        raise KitError("a batch of one person has no negatives: raise --batch-size")
 
 
 def check_choice(name: str, value: str, choices: Sequence[str]) -> None:

@@ -11,13 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mfr_kit.losses._batch import alone, unit
-from mfr_kit.losses._checks import (
-    check_centres,
-    check_embeddings,
-    check_labels,
-    check_positive,
-    check_range,
-)
+from mfr_kit.losses._checks import check_classes, check_embeddings
 
 LIMIT = 1 - 1e-6  # cosines are clamped to it, so that acos keeps a finite gradient
 
@@ -163,10 +157,7 @@ def classify(
         KitError: the tensors do not belong together, a label without a centre, or s <= 0.
     """
     check_embeddings(student=student)
-    check_labels(labels, student)
-    check_centres(centres, student)
-    check_range(labels, len(centres))
-    check_positive(scale=scale)
+    check_classes(student, labels, centres, scale)
     return margin_softmax(student, labels, centres, kind, scale, margin)
 
 

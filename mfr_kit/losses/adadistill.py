@@ -5,13 +5,7 @@ the student does.
 from typing import TYPE_CHECKING, Any
 
 from mfr_kit.losses._batch import Batch, Terms
-from mfr_kit.losses._checks import (
-    check_centres,
-    check_embeddings,
-    check_labels,
-    check_positive,
-    check_range,
-)
+from mfr_kit.losses._checks import check_classes, check_embeddings
 from mfr_kit.losses.fcd import add_fcd, fcd_weight
 from mfr_kit.options import option, options_class
 
@@ -81,8 +75,5 @@ def distilled_centres_loss(
     from mfr_kit.losses import _margin
 
     check_embeddings(student=student)
-    check_labels(labels, student)
-    check_centres(centres, student)
-    check_range(labels, len(centres))
-    check_positive(scale=scale)
+    check_classes(student, labels, centres, scale)
     return _margin.margin_softmax(student, labels, centres.detach(), "arcface", scale, margin)

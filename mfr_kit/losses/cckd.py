@@ -55,7 +55,8 @@ def correlation_loss(student: "Tensor", teacher: "Tensor", gamma: float = 0.4) -
 
 
 def _kernel(x: "Tensor", gamma: float) -> "Tensor":
-    cosine = unit(x) @ unit(x).T
+    rows = unit(x)
+    cosine = rows @ rows.T
     total = cosine.new_zeros(())
     for power in range(ORDER + 1):
         factor = math.exp(-2 * gamma) * (2 * gamma) ** power / math.factorial(power)

@@ -76,5 +76,6 @@ def ranking_loss(
 
 
 def _scores(x: "Tensor", alpha: float, beta: float) -> "Tensor":
-    squares = (2 - 2 * unit(x) @ unit(x).T).clamp_min(1e-12)
+    rows = unit(x)
+    squares = (2 - 2 * rows @ rows.T).clamp_min(1e-12)
     return -alpha * squares ** (beta / 2)

@@ -4,9 +4,8 @@ ArcFace on the student.
 
 from typing import TYPE_CHECKING, Any
 
-from mfr_kit.errors import KitError
 from mfr_kit.losses._batch import Batch, Terms, unit
-from mfr_kit.losses._checks import check_embeddings, check_labels
+from mfr_kit.losses._checks import check_embeddings, check_labels, check_strangers
 from mfr_kit.losses.fcd import add_fcd, fcd_weight
 from mfr_kit.options import option, options_class
 
@@ -102,9 +101,8 @@ def _compare(
 
     rows, columns = torch.triu_indices(len(labels), len(labels), 1, device=labels.device)
     same = labels[rows] == labels[columns]
-    if same.all():
-        raise KitError("a batch of one person has no negatives: raise --batch-size")
-    sides = [(unit(side) @ unit(side).T)[rows, columns] for side in (student, teacher.detach())]
+    check_strangers((~same).any())
+    sides = [(side @ side.T)[rows, columns] for side in (unit(student), unit(teacher.detach()))]
     negatives = torch.stack([side[~same] for side in sides])
     ordered = negatives.detach().sort(dim=1, descending=True).values
     places = [int(ordered.shape[1] * rate) for rate in RATES]

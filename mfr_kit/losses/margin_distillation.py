@@ -5,13 +5,7 @@ the larger the nearer the teacher holds the sample to its centre.
 from typing import TYPE_CHECKING
 
 from mfr_kit.losses._batch import Batch, Terms, unit
-from mfr_kit.losses._checks import (
-    check_centres,
-    check_embeddings,
-    check_labels,
-    check_positive,
-    check_range,
-)
+from mfr_kit.losses._checks import check_classes, check_embeddings
 from mfr_kit.losses.fcd import add_fcd, fcd_weight
 from mfr_kit.options import option, options_class
 
@@ -71,10 +65,7 @@ def margin_distillation_loss(
         2003.02586), equations 8 and 9.
     """
     check_embeddings(student=student, teacher=teacher)
-    check_labels(labels, student)
-    check_centres(centres, student)
-    check_range(labels, len(centres))
-    check_positive(scale=scale)
+    check_classes(student, labels, centres, scale)
     return _classify(student, teacher, labels, centres, scale)
 
 

@@ -4,9 +4,8 @@ else's only while that is too near.
 
 from typing import TYPE_CHECKING
 
-from mfr_kit.errors import KitError
 from mfr_kit.losses._batch import Batch, Terms, unit
-from mfr_kit.losses._checks import check_embeddings, check_labels
+from mfr_kit.losses._checks import check_embeddings, check_labels, check_strangers
 from mfr_kit.losses.fcd import add_fcd, fcd_weight
 from mfr_kit.options import option, options_class
 
@@ -102,6 +101,5 @@ def _next_of_another(labels: "Tensor") -> "Tensor":
     ) % count
     steps = torch.where(labels == labels[:, None], count, steps)
     least, index = steps.min(dim=1)
-    if (least == count).any():
-        raise KitError("a batch of one person has no negatives: raise --batch-size")
+    check_strangers(least < count)
     return index

@@ -4,9 +4,8 @@ negative from the anchor.
 
 from typing import TYPE_CHECKING
 
-from mfr_kit.errors import KitError
 from mfr_kit.losses._batch import Batch, Terms, unit
-from mfr_kit.losses._checks import check_embeddings, check_labels, check_like
+from mfr_kit.losses._checks import check_embeddings, check_labels, check_like, check_strangers
 from mfr_kit.losses.fcd import add_fcd, fcd_weight
 from mfr_kit.options import option, options_class
 
@@ -61,8 +60,7 @@ def triplet_distillation_loss(
     check_like("student", student, "positives", positives)
     check_labels(labels, student)
     same = labels == labels[:, None]
-    if same.all(dim=1).any():
-        raise KitError("a batch of one person has no negatives: raise --batch-size")
+    check_strangers((~same).any(dim=1))
     own, taught, aim = unit(student), unit(teacher.detach()), unit(positives.detach())
     nearest = (own @ own.T).detach().masked_fill(same, -2.0).argmax(dim=1)
     gap = (_squares(taught, taught[nearest]) - _squares(taught, aim)).relu()

@@ -2,6 +2,7 @@
 
 from mfr_kit.cluster import ENGINES
 from mfr_kit.errors import KitError
+from mfr_kit.models.input_format import DESCRIPTIONS, parse
 from mfr_kit.models.placement import PRECISIONS
 from mfr_kit.options import option, options_class
 
@@ -10,6 +11,15 @@ from mfr_kit.options import option, options_class
 class RecogniserOptions:
     """How a command runs recognisers; other classes declare theirs `like` these."""
 
+    normalisation: str | None = option(
+        None,
+        help=f"Input of an .onnx that does not say. {DESCRIPTIONS}",
+        check=parse,
+        section="Networks",
+    )
+    output: str | None = option(
+        None, help="Output to keep of an .onnx that has several, by its name.", section="Networks"
+    )
     device: str = option(
         "cpu",
         help="Where networks run (and evaluate compares all pairs): auto, cpu, cuda, cuda:N, "
@@ -37,6 +47,13 @@ class RecogniserOptions:
         help="With --engine ray: HOST:PORT of the cluster's head, auto for the cluster that this "
         "machine is in, or local for this machine alone. Default: RAY_ADDRESS, else local.",
         section="Networks",
+        affects="machine",
+    )
+    threads: int = option(
+        0,
+        help="CPU threads of the recogniser, 0 for all.",
+        section="Networks",
+        within=">=0",
         affects="machine",
     )
 

@@ -73,3 +73,14 @@ def test_every_depth_has_the_published_names_and_size(depth):
 def test_a_width_that_must_be_a_slip_is_refused():
     with pytest.raises(KitError, match="--width"):
         build_backbone("iresnet18", width=100)
+
+
+@pytest.mark.parametrize("name", ["iresnet18", "ir18"])
+def test_no_width_makes_a_stage_of_8_channels(name):
+    model = build_backbone(name, 32, 0.05)
+    assert {
+        len(norm.weight) for norm in model.modules() if isinstance(norm, torch.nn.BatchNorm2d)
+    } == {
+        16,
+        24,
+    }

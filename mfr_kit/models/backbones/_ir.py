@@ -8,10 +8,9 @@ Source: Deng et al., *ArcFace* (arXiv 1801.07698), section 3.2.1; Kim et al., *A
 
 from torch import Tensor, nn
 
-from mfr_kit.errors import KitError
+from mfr_kit.models.backbones._iresnet import refuse_wide, widened
 
 EMBEDDING_SIZE = 512
-CHANNELS = (64, 128, 256, 512)  # of the four stages, each of which halves the map
 
 
 class Block(nn.Module):
@@ -57,8 +56,7 @@ class Ir(nn.Module):
         width: float = 1.0,
     ):
         super().__init__()
-        # never 8, as in _iresnet.py
-        wide = [max(16, round(channels * width / 8) * 8) for channels in CHANNELS]
+        wide = widened(width)
         self.input_layer = nn.Sequential(
             nn.Conv2d(3, wide[0], 3, 1, 1, bias=False), nn.BatchNorm2d(wide[0]), nn.PReLU(wide[0])
         )
@@ -91,9 +89,5 @@ def build(blocks: tuple[int, int, int, int], embedding_size: int, width: float) 
     Raises:
         KitError: a width above 4, which is surely a slip.
     """
-    if width > 4:
-        raise KitError(
-            f"--width is a factor on the channels; {width} would make an IR network of "
-            f"{round(CHANNELS[-1] * width)} channels"
-        )
+    refuse_wide(width, "IR network")
     return Ir(blocks, embedding_size, width)

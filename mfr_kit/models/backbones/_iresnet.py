@@ -11,7 +11,29 @@ from torch import Tensor, nn
 from mfr_kit.errors import KitError
 
 EMBEDDING_SIZE = 512
-STAGES = ((64, 2), (128, 2), (256, 2), (512, 2))  # channels, stride of the first block
+CHANNELS = (64, 128, 256, 512)  # of the four stages, each of which halves the map
+
+
+def widened(width: float) -> list[int]:
+    """Channels of the four stages times `width`, in eights.
+
+    Never 8: oneDNN 3.12 (torch 2.13 on AVX-512) writes past its memory in the backward pass of the
+    1x1 stride-2 convolution of 8 channels-last channels.
+    """
+    return [max(16, round(channels * width / 8) * 8) for channels in CHANNELS]
+
+
+def refuse_wide(width: float, network: str) -> None:
+    """Refuse a width above 4, which is surely a slip.
+
+    Raises:
+        KitError: see above.
+    """
+    if width > 4:
+        raise KitError(
+            f"--width is a factor on the channels; {width} would make an {network} of "
+            f"{round(CHANNELS[-1] * width)} channels"
+        )
 
 
 class Block(nn.Module):
@@ -59,16 +81,14 @@ class IResNet(nn.Module):
         width: float = 1.0,
     ):
         super().__init__()
-        # Never 8: oneDNN 3.12 (torch 2.13 on AVX-512) writes past its memory in the backward pass
-        # of the 1x1 stride-2 convolution of 8 channels-last channels.
-        wide = [max(16, round(channels * width / 8) * 8) for channels, _ in STAGES]
+        wide = widened(width)
         self.conv1 = nn.Conv2d(3, wide[0], 3, 1, 1, bias=False)
         self.bn1 = nn.BatchNorm2d(wide[0], eps=1e-5)
         self.prelu = nn.PReLU(wide[0])
         before = wide[0]
         for number, (channels, repeats) in enumerate(zip(wide, blocks, strict=True)):
             stage = [
-                Block(before if i == 0 else channels, channels, STAGES[number][1] if i == 0 else 1)
+                Block(before if i == 0 else channels, channels, 2 if i == 0 else 1)
                 for i in range(repeats)
             ]
             self.add_module(f"layer{number + 1}", nn.Sequential(*stage))
@@ -96,9 +116,5 @@ def build(blocks: tuple[int, int, int, int], embedding_size: int, width: float) 
     Raises:
         KitError: a width above 4, which is surely a slip.
     """
-    if width > 4:
-        raise KitError(
-            f"--width is a factor on the channels; {width} would make an IResNet of "
-            f"{round(512 * width)} channels"
-        )
+    refuse_wide(width, "IResNet")
     return IResNet(blocks, embedding_size, width)

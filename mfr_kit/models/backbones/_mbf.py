@@ -5,7 +5,11 @@ Source: Chen et al., *MobileFaceNets* (arXiv 1804.07573); arcface_torch's backbo
     for the widths and the names.
 """
 
+from typing import Any
+
 from torch import Tensor, nn
+
+from mfr_kit.models.backbones._convs import conv_layers
 
 EMBEDDING_SIZE = 512
 
@@ -90,19 +94,5 @@ def _bottleneck(
     )
 
 
-def _conv(
-    before: int,
-    after: int,
-    kernel: int,
-    stride: int = 1,
-    *,
-    groups: int = 1,
-    act: bool = True,
-    padding: int | None = None,
-) -> Layers:
-    around = kernel // 2 if padding is None else padding
-    layers: list[nn.Module] = [
-        nn.Conv2d(before, after, kernel, stride, around, groups=groups, bias=False),
-        nn.BatchNorm2d(after),
-    ]
-    return Layers(*layers, nn.PReLU(after)) if act else Layers(*layers)
+def _conv(*shape: int, **how: Any) -> Layers:
+    return Layers(*conv_layers(*shape, **how))

@@ -6,8 +6,12 @@ Source: Chen, Liu, Gao, Han, *MobileFaceNets: Efficient CNNs for Accurate Real-T
 of 8.
 """
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
+
+from mfr_kit.models.backbones._convs import conv_layers
 
 EMBEDDING_SIZE = 128
 # expansion, channels, blocks, first stride
@@ -68,26 +72,5 @@ def _scaled(channels: int, width: float) -> int:
     return max(8, int(channels * width / 8 + 0.5) * 8)
 
 
-def _conv(
-    before: int,
-    after: int,
-    kernel: int,
-    stride: int = 1,
-    *,
-    groups: int = 1,
-    act: bool = True,
-    padding: int | None = None,
-) -> nn.Sequential:
-    layers = [
-        nn.Conv2d(
-            before,
-            after,
-            kernel,
-            stride,
-            kernel // 2 if padding is None else padding,
-            groups=groups,
-            bias=False,
-        ),
-        nn.BatchNorm2d(after),
-    ]
-    return nn.Sequential(*layers, nn.PReLU(after)) if act else nn.Sequential(*layers)
+def _conv(*shape: int, **how: Any) -> nn.Sequential:
+    return nn.Sequential(*conv_layers(*shape, **how))
