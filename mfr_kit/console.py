@@ -28,6 +28,7 @@ class Console:
     """What is shown, and who else is told; `records` get a kind of event and what is in it."""
 
     quiet: bool = False
+    advice: bool = True
     records: list[Callable[[str, dict[str, Any]], None]] = field(default_factory=list)
 
     def record(self, kind: str, **content: Any) -> None:
@@ -53,11 +54,14 @@ def terminal() -> TextIO:
 
 @dataclass(frozen=True)
 class OutputFlags:
-    """The three flags of a command line; a path is None where its flag is not given."""
+    """The three flags of a command line; a path is None where its flag is not given. Without
+    `advice` no command says which one comes next.
+    """
 
     quiet: bool = False
     log_file: Path | None = None
     json_log: Path | None = None
+    advice: bool = True
 
 
 def take_flags(arguments: list[str]) -> tuple[list[str], OutputFlags]:
@@ -102,7 +106,8 @@ def opened(flags: OutputFlags) -> Iterator[None]:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 file = stack.enter_context(path.open("a", encoding="utf-8", buffering=1))
                 records.append(_writer(file, form))
-        _consoles.append(Console(outer.quiet or flags.quiet, records))
+        advice = outer.advice and flags.advice
+        _consoles.append(Console(outer.quiet or flags.quiet, advice, records))
         stack.callback(_consoles.pop)
         if records and not outer.records:
             stack.enter_context(contextlib.redirect_stdout(_Copied(sys.stdout, "stdout")))

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from mfr_kit import assets, shipped
+from mfr_kit import assets, console, shipped
 from mfr_kit.data import lists
 from mfr_kit.errors import KitError
 from mfr_kit.submission.timing import single_image_ms
@@ -38,7 +38,8 @@ def demo(out: Path, steps: int, run: Callable[[list[str]], int]) -> str:
         lists.write_names(out / name, people)
     for command in _commands(out, assets.path("orl-faces"), steps):
         print(f"\n$ python kit.py {shlex.join(command)}", flush=True)
-        code = run(command)
+        with console.opened(console.OutputFlags(advice=False)):
+            code = run(command)
         if code:
             raise KitError(
                 f"the demo stopped: `kit.py {command[0]}` ended with exit code {code}; its "

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
+from mfr_kit.cli import _next
 from mfr_kit.errors import KitError
 from mfr_kit.options import check_outputs, load
 
@@ -19,6 +20,7 @@ def command(
     run: Callable[[T], None],
     with_config: bool = False,
     resumes: str | None = None,
+    then: Callable[[T], _next.Words] | None = None,
 ) -> Callable[..., None]:
     """Wrap `run(options)` in a function whose signature Typer turns into the flags of `cls`.
 
@@ -28,6 +30,8 @@ def command(
         with_config: add `--config FILE.toml`, whose keys are the names of the fields.
         resumes: name of the TOML in a folder of the command's, which `--resume FOLDER` then goes on
             with by the options it began with; flags win.
+        then: gives the command line that usually comes next, which is printed at the end; not
+            after a dry run or JSON.
     """
     import typer
 
@@ -64,6 +68,9 @@ def command(
         options = load(cls, config, given)
         check_outputs(options)
         run(options)
+        plain = not (getattr(options, "dry_run", False) or getattr(options, "json", False))
+        if then is not None and plain:
+            _next.advise(then(options))
 
     call.__name__, call.__doc__ = run.__name__, run.__doc__
     call.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]

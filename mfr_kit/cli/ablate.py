@@ -1,12 +1,13 @@
 """`kit.py ablate`."""
 
 from mfr_kit.ablation.options import AblateOptions
+from mfr_kit.cli import _next
 from mfr_kit.cli._command import command
 
 
 def add_to(app) -> None:
     """Register the command."""
-    app.command("ablate", rich_help_panel="Train")(command(AblateOptions, ablate))
+    app.command("ablate", rich_help_panel="Train")(command(AblateOptions, ablate, then=_then))
 
 
 def ablate(options: AblateOptions) -> None:
@@ -18,3 +19,7 @@ def ablate(options: AblateOptions) -> None:
     from mfr_kit.ablation.ablate import ablate as run
 
     print(run(options))
+
+
+def _then(options: AblateOptions) -> _next.Words:
+    return ["results", "--records", str(options.records)]

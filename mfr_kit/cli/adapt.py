@@ -1,12 +1,15 @@
 """`kit.py adapt`."""
 
 from mfr_kit.adapt.options import AdaptOptions
+from mfr_kit.cli import _next
 from mfr_kit.cli._command import command
 
 
 def add_to(app) -> None:
     """Register the command."""
-    app.command("adapt", rich_help_panel="Train")(command(AdaptOptions, adapt, with_config=True))
+    app.command("adapt", rich_help_panel="Train")(
+        command(AdaptOptions, adapt, with_config=True, then=_then)
+    )
 
 
 def adapt(options: AdaptOptions) -> None:
@@ -31,3 +34,10 @@ def adapt(options: AdaptOptions) -> None:
         "largest value"
     )
     print(f"student: {done.path}")
+
+
+def _then(options: AdaptOptions) -> _next.Words:
+    student = options.out / "student.onnx"
+    models = [options.teacher, str(student)]
+    compared = _next.evaluate(models, options.data, options.holdout_people or [])
+    return compared or _next.check(student, options.out)

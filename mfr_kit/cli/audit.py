@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mfr_kit.cli import _next
 from mfr_kit.cli._command import command
 from mfr_kit.models.options import RecogniserOptions, check_engine
 from mfr_kit.options import like, option, options_class
@@ -187,6 +188,14 @@ def _choose_search(kind: str, disk: Path) -> "Search":
     return Search(disk)
 
 
+def _then(options: AuditOptions) -> _next.Words:
+    """Photographs are made a face set without those that are better left out."""
+    if not options.src.is_dir() or (options.src / "faces.parquet").is_file():
+        return None
+    out = _next.free(options.src.with_name(f"{options.src.name}-faces"))
+    return ["augment", str(options.src), out, "--exclude", str(options.out / "exclude.txt")]
+
+
 def add_to(app: Any) -> None:
     """Register the command."""
-    app.command("audit", rich_help_panel="Data")(command(AuditOptions, audit))
+    app.command("audit", rich_help_panel="Data")(command(AuditOptions, audit, then=_then))

@@ -1,12 +1,13 @@
 """`kit.py augment`."""
 
 from mfr_kit.augment.options import AugmentOptions
+from mfr_kit.cli import _next
 from mfr_kit.cli._command import command
 
 
 def add_to(app) -> None:
     """Register the command."""
-    app.command("augment", rich_help_panel="Data")(command(AugmentOptions, augment))
+    app.command("augment", rich_help_panel="Data")(command(AugmentOptions, augment, then=_then))
 
 
 def augment(options: AugmentOptions) -> None:
@@ -37,3 +38,7 @@ def augment(options: AugmentOptions) -> None:
         print(done.hint)
     if done.changed:
         print(done.changed)
+
+
+def _then(options: AugmentOptions) -> _next.Words:
+    return None if options.shard is not None else _next.split(options.dst)

@@ -1,12 +1,13 @@
 """`kit.py average`."""
 
+from mfr_kit.cli import _next
 from mfr_kit.cli._command import command
 from mfr_kit.training.average_options import AverageOptions
 
 
 def add_to(app) -> None:
     """Register the command."""
-    app.command("average", rich_help_panel="Train")(command(AverageOptions, average))
+    app.command("average", rich_help_panel="Train")(command(AverageOptions, average, then=_then))
 
 
 def average(options: AverageOptions) -> None:
@@ -16,3 +17,7 @@ def average(options: AverageOptions) -> None:
     from mfr_kit.training.average import average as run
 
     print(f"student: {run(options)}")
+
+
+def _then(options: AverageOptions) -> _next.Words:
+    return _next.export(options.out)

@@ -1,12 +1,13 @@
 """`kit.py check`: every rule of a track, with margins."""
 
+from mfr_kit.cli import _next
 from mfr_kit.cli._command import command
 from mfr_kit.errors import RuleError
 from mfr_kit.submission.options import CheckOptions
 
 
 def add_to(app) -> None:
-    app.command("check", rich_help_panel="Submit")(command(CheckOptions, check))
+    app.command("check", rich_help_panel="Submit")(command(CheckOptions, check, then=_then))
 
 
 def check(options: CheckOptions) -> None:
@@ -27,3 +28,7 @@ def check(options: CheckOptions) -> None:
         )
     if not options.json:
         print(f"\n{options.model} keeps every rule of track {options.track}.")
+
+
+def _then(options: CheckOptions) -> _next.Words:
+    return _next.pack(options.model, options.run, options.track)

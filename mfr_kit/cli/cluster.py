@@ -2,13 +2,14 @@
 
 from typing import Any
 
+from mfr_kit.cli import _next
 from mfr_kit.cli._command import command
 from mfr_kit.clustering.options import ClusterOptions
 
 
 def add_to(app: Any) -> None:
     """Register the command."""
-    app.command("cluster", rich_help_panel="Data")(command(ClusterOptions, cluster))
+    app.command("cluster", rich_help_panel="Data")(command(ClusterOptions, cluster, then=_then))
 
 
 def cluster(options: ClusterOptions) -> None:
@@ -26,3 +27,7 @@ def cluster(options: ClusterOptions) -> None:
         print(line)
     if options.out is not None:
         print(f"{options.out}: the set; {list_beside(options.out)}: which face is whose")
+
+
+def _then(options: ClusterOptions) -> _next.Words:
+    return None if options.out is None else _next.split(options.out)

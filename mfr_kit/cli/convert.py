@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from mfr_kit import registry
+from mfr_kit.cli import _next
 from mfr_kit.paths import url_of
 
 
@@ -78,3 +79,4 @@ def add_to(app: Any) -> None:
             f"read back equal: {proof.photographs} photographs, {proof.people} people, digest "
             f"{proof.digest}"
         )
+        _next.advise(_next.split(dst) if proof.written_as.startswith("face-set") else None)

@@ -1,5 +1,8 @@
 """`kit.py distill`."""
 
+import os
+
+from mfr_kit.cli import _next
 from mfr_kit.cli._command import command
 from mfr_kit.errors import Stopped
 from mfr_kit.models.run_files import CONFIG
@@ -9,7 +12,7 @@ from mfr_kit.training.options import RunOptions, distill_options
 def add_to(app) -> None:
     """Register the command."""
     app.command("distill", rich_help_panel="Train")(
-        command(distill_options(), distill, with_config=True, resumes=CONFIG)
+        command(distill_options(), distill, with_config=True, resumes=CONFIG, then=_then)
     )
 
 
@@ -33,3 +36,11 @@ def distill(options: RunOptions) -> None:
     except KeyboardInterrupt:  # at once
         adding = ("--resume",) if holds_run(options.out) and not options.resume else ()
         raise Stopped(adding=adding) from None
+
+
+def _then(options: RunOptions) -> _next.Words:
+    if os.environ.get("RANK", "0") != "0":
+        return None
+    models = [options.teacher, str(options.out)]
+    compared = _next.evaluate(models, options.data, options.holdout_people or [])
+    return compared or _next.export(options.out)

@@ -1,12 +1,17 @@
 """`kit.py evaluate`."""
 
+from pathlib import Path
+
+from mfr_kit.cli import _next
 from mfr_kit.cli._command import command
 from mfr_kit.evaluation.options import EvaluateOptions
 
 
 def add_to(app) -> None:
     """Register the command."""
-    app.command("evaluate", rich_help_panel="Measure")(command(EvaluateOptions, evaluate))
+    app.command("evaluate", rich_help_panel="Measure")(
+        command(EvaluateOptions, evaluate, then=_then)
+    )
 
 
 def evaluate(options: EvaluateOptions) -> None:
@@ -28,3 +33,11 @@ def evaluate(options: EvaluateOptions) -> None:
     print(text.text(result))
     if options.out:
         print(f"report: {page.write(result, options.out)}")
+
+
+def _then(options: EvaluateOptions) -> _next.Words:
+    """A run that was measured is written as ONNX, an ONNX file held against a track's rules."""
+    last = Path(options.models[-1])
+    if last.is_dir():
+        return _next.export(last, options.out / "report.json" if options.out else None)
+    return _next.check(last) if last.suffix == ".onnx" and last.is_file() else None

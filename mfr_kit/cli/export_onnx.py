@@ -1,12 +1,15 @@
 """`kit.py export-onnx`: a run's student as an ONNX file the servers read."""
 
+from mfr_kit.cli import _next
 from mfr_kit.cli._command import command
 from mfr_kit.paths import check_output
 from mfr_kit.submission.options import ExportOptions
 
 
 def add_to(app) -> None:
-    app.command("export-onnx", rich_help_panel="Submit")(command(ExportOptions, export_onnx))
+    app.command("export-onnx", rich_help_panel="Submit")(
+        command(ExportOptions, export_onnx, then=_then)
+    )
 
 
 def export_onnx(options: ExportOptions) -> None:
@@ -100,3 +103,8 @@ def _edge(options: ExportOptions, kind: str, model, size_bytes: int) -> None:
     elif options.faces and options.faces.is_dir() and not made.tar:
         print("TAR: the face set is too small for a claim at any FAR")
     print(f"The edge file is for devices: challenge servers take {model.name}")
+
+
+def _then(options: ExportOptions) -> _next.Words:
+    folder = options.run if options.run.is_dir() else options.run.parent
+    return _next.check(options.out or folder / "model.onnx", folder)

@@ -1,12 +1,13 @@
 """`kit.py make-submission`: a model that keeps a track's rules, packed as the track wants it."""
 
+from mfr_kit.cli import _next
 from mfr_kit.cli._command import command
 from mfr_kit.submission.options import SubmissionOptions
 
 
 def add_to(app) -> None:
     app.command("make-submission", rich_help_panel="Submit")(
-        command(SubmissionOptions, make_submission)
+        command(SubmissionOptions, make_submission, then=_then)
     )
 
 
@@ -24,3 +25,7 @@ def make_submission(options: SubmissionOptions) -> None:
     for note in done.notes:
         print(f"note: {note}")
     print(f"wrote {done.path}: {', '.join(done.files)}")
+
+
+def _then(options: SubmissionOptions) -> _next.Words:
+    return ["verify", str(options.out)]

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+from mfr_kit.cli import _next
 from mfr_kit.cli._command import command
 from mfr_kit.options import option, options_class
 from mfr_kit.paths import refuse_existing
@@ -36,6 +37,10 @@ def merge(options: MergeOptions) -> None:
     print(f"{options.out}: {faces:,} faces of {people:,} people, read back equal")
 
 
+def _then(options: MergeOptions) -> _next.Words:
+    return _next.split(options.out)
+
+
 def add_to(app: Any) -> None:
     """Register the command."""
-    app.command("merge", rich_help_panel="Data")(command(MergeOptions, merge))
+    app.command("merge", rich_help_panel="Data")(command(MergeOptions, merge, then=_then))

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+from mfr_kit.cli import _next
 from mfr_kit.cli._command import command
 from mfr_kit.options import option, options_class
 from mfr_kit.paths import refuse_existing
@@ -86,12 +87,20 @@ def show(options: ShowOptions) -> None:
     )
 
 
+def _measure(options: PackOptions) -> _next.Words:
+    return ["evaluate", "sface", "--bin", str(options.dst)]
+
+
+def _show(options: UnpackOptions) -> _next.Words:
+    return ["pairs", "show", str(options.dst / "pairs.csv")]
+
+
 def add_to(app: Any) -> None:
     """Register the group."""
     from mfr_kit.cli._help import App
 
     group = App(help="Verification pairs: pack, unpack, show.")
-    group.command("pack")(command(PackOptions, pack))
-    group.command("unpack")(command(UnpackOptions, unpack))
+    group.command("pack")(command(PackOptions, pack, then=_measure))
+    group.command("unpack")(command(UnpackOptions, unpack, then=_show))
     group.command("show")(command(ShowOptions, show))
     app.add_typer(group, name="pairs", rich_help_panel="Data")

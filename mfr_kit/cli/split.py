@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+from mfr_kit.cli import _next
 from mfr_kit.cli._command import command
 from mfr_kit.options import option, options_class
 from mfr_kit.paths import refuse_existing
@@ -39,6 +40,10 @@ def split(options: SplitOptions) -> None:
     print(f"\nwrote {', '.join(map(str, paths))}")
 
 
+def _then(options: SplitOptions) -> _next.Words:
+    return _next.distill(options.src, options.dst)
+
+
 def add_to(app: Any) -> None:
     """Register the command."""
-    app.command("split", rich_help_panel="Data")(command(SplitOptions, split))
+    app.command("split", rich_help_panel="Data")(command(SplitOptions, split, then=_then))

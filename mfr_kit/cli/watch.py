@@ -1,12 +1,13 @@
 """`kit.py watch`."""
 
+from mfr_kit.cli import _next
 from mfr_kit.cli._command import command
 from mfr_kit.training.watch import WatchOptions
 
 
 def add_to(app) -> None:
     """Register the command."""
-    app.command("watch", rich_help_panel="Train")(command(WatchOptions, watch))
+    app.command("watch", rich_help_panel="Train")(command(WatchOptions, watch, then=_then))
 
 
 def watch(options: WatchOptions) -> None:
@@ -15,3 +16,9 @@ def watch(options: WatchOptions) -> None:
 
     for line in room.watch(options):
         print(line, flush=True)
+
+
+def _then(options: WatchOptions) -> _next.Words:
+    if (options.run / "student.pt").is_file():
+        return _next.export(options.run)
+    return ["watch", str(options.run), "--follow"]

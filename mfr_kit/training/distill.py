@@ -109,7 +109,7 @@ def _distill(options: RunOptions, device: torch.device, ranks: Ranks) -> tuple[i
             lineage = prepare.describe(faces, masks, drift.describe(drifts), *parents)
             prepare.open_folder(options, size, lineage, getattr(student, "graph", None))
             people.remember(out, faces, held, ancestors)
-            print(f"alignment drift: {drift.describe(drifts)}")
+            print(f"alignment drift: {drift.describe(drifts)}\n{course.summary(len(faces))}")
         # where the run stands, and what a step looks at
         ranks.wait()
         checkpoint.restore(out, state, course, head_shards.cut, echo=ranks.first)

@@ -1,6 +1,7 @@
 """RUN/progress.html: the curves of a run in one file that needs no server, script or other file."""
 
 import math
+import re
 from collections.abc import Iterable
 from datetime import datetime
 from html import escape
@@ -9,6 +10,7 @@ from pathlib import Path
 from mfr_kit.evaluation.report import plot
 from mfr_kit.files import write_text
 from mfr_kit.progress import duration
+from mfr_kit.web_page import policy
 
 PAGE = "progress.html"
 POINTS = 600  # of a curve at most: wider than any screen's plot
@@ -18,18 +20,19 @@ Points = list[tuple[float, float]]
 _HEAD = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
+{policy}
 <meta http-equiv="refresh" content="60">
 <title>{title}</title>
-<style>
-:root {{ color-scheme: light dark }}
-body {{ font: 15px/1.5 system-ui, sans-serif; max-width: 62rem }}
-body {{ margin: 2rem auto; padding: 0 1rem }}
-section {{ display: grid; grid-template-columns: repeat(auto-fit, minmax(min(26rem, 100%), 1fr)) }}
-section {{ gap: 1rem }}
-svg {{ width: 100%; height: auto; border-radius: 6px }}
-progress {{ width: 100% }}
-td, th {{ text-align: left; padding: 0 1rem 0 0; font-variant-numeric: tabular-nums }}
-</style></head><body>
+<style>{style}</style></head><body>"""
+_STYLE = """
+:root { color-scheme: light dark }
+body { font: 15px/1.5 system-ui, sans-serif; max-width: 62rem }
+body { margin: 2rem auto; padding: 0 1rem }
+section { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(26rem, 100%), 1fr)) }
+section { gap: 1rem }
+svg { width: 100%; height: auto; border-radius: 6px }
+progress { width: 100% }
+td, th { text-align: left; padding: 0 1rem 0 0; font-variant-numeric: tabular-nums }
 """
 
 
@@ -45,7 +48,6 @@ def write_page(folder: Path, lines: list[dict], total: int) -> Path:
     title = f"{folder.name}: step {step:,} of {total:,}"
     now = datetime.now().astimezone().isoformat(" ", "seconds")
     body = [
-        _HEAD.format(title=escape(title)),
         f"<h1>{escape(title)}</h1>",
         f'<progress value="{step}" max="{max(total, 1)}"></progress>',
         f"<p>{escape(str(folder))}, as of {now}; the run renews this page at each validation.</p>",
@@ -54,8 +56,10 @@ def write_page(folder: Path, lines: list[dict], total: int) -> Path:
         *(svg for svg in (_losses(lines, total), _scores(lines, total)) if svg),
         "</section></body></html>",
     ]
+    styles = [_STYLE, *re.findall(r"<style>(.*?)</style>", "".join(body), re.DOTALL)]
+    head = _HEAD.format(title=escape(title), policy=policy(*styles), style=_STYLE)
     path = folder / PAGE
-    write_text(path, "\n".join(body) + "\n")
+    write_text(path, "\n".join([head, *body]) + "\n")
     return path
 
 

@@ -169,6 +169,9 @@ class Division:
         return f"{self.world} rank(s) of {self.batch_size} faces"
 
 
+MANY_PASSES = 80  # more than any recipe's
+
+
 @dataclass(frozen=True)
 class Course:
     """The steps of a run: how many a pass over the faces takes (not a whole number with
@@ -185,21 +188,37 @@ class Course:
         """Of one step, of all ranks."""
         return self.division.faces * self.accumulate
 
+    def summary(self, faces: int) -> str:
+        """Say what the steps are of a set of so many faces, and warn where that is many times
+        what recipes were chosen for.
+        """
+        passes = self.total / self.per_epoch
+        text = f"steps: {self.total:,} of {self.faces:,} faces, {passes:.3g} passes over {faces:,}"
+        if passes > MANY_PASSES:
+            text += (
+                "\nnote: recipes were chosen on larger sets, with fewer passes; --max-epochs 10 "
+                "ends after ten of them"
+            )
+        return text
+
 
 @dataclass(frozen=True)
 class Pace:
     """Faces a batch and rank, batches a step, and how long the run goes on; `steps` overrides
-    `epochs`.
+    `epochs` up to `max_epochs`.
     """
 
     batch_size: int
     accumulate: int
     epochs: float
     steps: int | None
+    max_epochs: float | None = None
 
     def course_over(self, faces: int, world: int) -> Course:
         """Count the steps of a run over so many faces with so many ranks."""
         division = Division(world, self.batch_size)
         per_epoch = faces // division.faces / self.accumulate
         total = self.steps or max(1, round(self.epochs * per_epoch))
+        if self.max_epochs is not None:
+            total = min(total, max(1, round(self.max_epochs * per_epoch)))
         return Course(per_epoch, total, self.accumulate, division)

@@ -9,6 +9,7 @@ from mfr_kit import options as flags
 from mfr_kit.errors import KitError
 from mfr_kit.models.weights import to_toml
 from mfr_kit.training.options import distill_options
+from mfr_kit.training.settings import Pace
 
 CONFIGS = sorted((Path(__file__).parents[2] / "configs").glob("*.toml"))
 
@@ -90,3 +91,14 @@ def test_listing_the_flags_imports_nothing_heavy():
         ).stdout.strip()
         == "[]"
     )
+
+
+def test_passes_are_said_and_capped(make_options):
+    course = Pace(32, 1, 10.0, 900).course_over(256, 1)
+    first, note = course.summary(256).splitlines()
+    assert first == "steps: 900 of 32 faces, 112 passes over 256" and "--max-epochs" in note
+    assert "note" not in Pace(32, 1, 10.0, 900).course_over(10_628, 1).summary(10_628)
+    assert Pace(32, 1, 10.0, 900, 2.5).course_over(256, 1).total == 20
+    assert Pace(32, 1, 10.0, 900, 2.75).course_over(10_628, 1).total == 900
+    assert Pace(64, 1, 10.0, None, 0.001).course_over(256, 1).total == 1
+    assert make_options(max_epochs=2.0).pace.max_epochs == 2.0

@@ -36,6 +36,13 @@ class LearningOptions:
     steps: int | None = option(
         None, help="Optimiser steps; overrides --epochs.", section="Optimiser", within=">=1"
     )
+    max_epochs: float | None = option(
+        None,
+        help="Passes over the training faces at most: --steps that suit a large set are many "
+        "passes over a small one.",
+        section="Optimiser",
+        within=">0",
+    )
     accumulate: int = option(
         1,
         help="Batches whose gradients make one step: a larger step for the memory of one batch.",
@@ -137,7 +144,7 @@ class LearningOptions:
     @property
     def pace(self) -> Pace:
         """Faces a step, and how long the run goes on."""
-        return Pace(self.batch_size, self.accumulate, self.epochs, self.steps)
+        return Pace(self.batch_size, self.accumulate, self.epochs, self.steps, self.max_epochs)
 
     @property
     def descent(self) -> Descent:
