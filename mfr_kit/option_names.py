@@ -10,11 +10,12 @@ from mfr_kit.records import shown
 
 
 def former_names(cls: type) -> dict[str, str]:
-    """Map the options' former names to those they have, both with `_`."""
+    """Map the options' former names, and those of other commands, to those they have, with `_`."""
     return {
-        field.metadata["formerly"]: field.name
+        field.metadata[kind]: field.name
         for field in dataclasses.fields(cls)
-        if field.metadata.get("formerly")
+        for kind in ("formerly", "also")
+        if field.metadata.get(kind)
     }
 
 

@@ -56,6 +56,7 @@ def option(  # noqa: PLR0913  an option is described in one place
     check: Callable[[str], Any] | None = None,
     writes: str | None = None,
     formerly: str = "",
+    also: str = "",
 ) -> Any:
     """Declare a field of an options class: all that the kit knows of the option stands here.
 
@@ -75,6 +76,7 @@ def option(  # noqa: PLR0913  an option is described in one place
         writes: "file" or "folder" for a path that the command writes; it is checked before the work
             begins.
         formerly: the option's old name with `_`, still understood as a flag and in files.
+        also: what another command calls it, with `_`; understood likewise, and in no digest.
     Raises:
         ValueError: `within` or `affects` is none of the above.
     """
@@ -93,6 +95,7 @@ def option(  # noqa: PLR0913  an option is described in one place
         "check": check,
         "writes": writes,
         "formerly": formerly,
+        "also": also,
     }
     return dataclasses.field(default=default, metadata=metadata)
 

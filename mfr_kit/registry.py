@@ -39,7 +39,9 @@ def get(package: str, name: str) -> ModuleType:
     known = names(package)
     wanted = name.replace("_", "-")
     if wanted not in known:
-        raise KitError(unknown(f"{package.rpartition('.')[2]} plug-in", name, known))
+        folder = package.rpartition(".")[2].replace("_", " ")
+        kind = folder.removesuffix("es") if folder == "losses" else folder.removesuffix("s")
+        raise KitError(unknown(kind, name, known))
     return importlib.import_module(f"{package}.{wanted.replace('-', '_')}")
 
 

@@ -33,6 +33,7 @@ class AugmentOptions:
         help="Share of the faces that get a masked twin beside the clean face.",
         section="Masks",
         within="0..1",
+        also="mask_ratio",
     )
     seed: int = option(
         0,

@@ -3,11 +3,14 @@ lives here.
 """
 
 import os
+import re
 import shlex
 import sys
 
 from mfr_kit import __version__, console, interrupts, registry, system_errors
 from mfr_kit.errors import KitError, Stopped
+
+_ERRNO = re.compile(r"\[Errno \d+\] ")  # as Python words what the system said
 
 
 def build_app():
@@ -108,7 +111,7 @@ def _run(words: list[str], given: list[str]) -> int:
 
 def _tell(error: KitError, arguments: list[str]) -> None:
     """Print the line of an error; of a job that was stopped, on one rank, how to go on."""
-    text = f"error: {error}"
+    text = f"error: {_ERRNO.sub('', str(error))}"
     if isinstance(error, Stopped):
         if os.environ.get("RANK", "0") != "0":
             return

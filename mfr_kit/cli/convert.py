@@ -39,7 +39,11 @@ def add_to(app: Any) -> None:
         ] = None,
         write_as: Annotated[
             str | None,
-            typer.Option("--to", help=f"Format of DST where its name does not tell: {known}."),
+            typer.Option(
+                "--to",
+                "--format",
+                help=f"Format of DST where its name does not tell: {known}, or rec.",
+            ),
         ] = None,
         twins: Annotated[
             str | None,

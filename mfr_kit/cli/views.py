@@ -22,8 +22,11 @@ class ViewsOptions(ListOptions):
     people: Path | None = option(
         None, help="List of names, one a line: only these people.", affects="place"
     )
-    drift: float = option(
-        1.0, help="Alignment drift, as a factor on the kit's constants.", within=">=0"
+    drift_clean: float = option(
+        1.0,
+        help="Alignment drift of clean faces, as a factor on the kit's constants.",
+        within=">=0",
+        formerly="drift",
     )
     photometric: float = option(
         1.0,
@@ -62,7 +65,7 @@ def views(options: ViewsOptions) -> None:
         lists.echo("people", [choice], f"{len(faces):,} faces")
     recipe = ViewRecipe(
         mask_ratio=0.0,
-        drift_clean=options.drift,
+        drift_clean=options.drift_clean,
         photometric=options.photometric,
         degrade=options.degrade,
     )

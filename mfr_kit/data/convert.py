@@ -21,8 +21,16 @@ from mfr_kit.data.training_set import MARKS, TrainingSet, digest, mark, suffix_o
 from mfr_kit.errors import KitError, SetError
 from mfr_kit.paths import check_output, url_of
 from mfr_kit.progress import Progress
+from mfr_kit.registry import unknown
 
 FORMATS = "mfr_kit.data.formats"
+_WORDS = {
+    "rec": "recordio",
+    "txt": "image-list",
+    "lst": "image-list",
+    "tar": "webdataset",
+    "parquet": "hf-parquet",
+}
 CHUNK = 1024  # images that are handed to the decoding threads together
 
 
@@ -112,6 +120,7 @@ def convert(
         KitError: source unreadable, nothing in it an image, destination or a file beside it exists,
             or it cannot hold the set, or the copy differs.
     """
+    read_as, write_as = _format_of(read_as, "--from"), _format_of(write_as, "--to")
     if twins not in (None, "keep", "drop"):
         raise KitError(f"--twins {twins}: say keep or drop")
     dst = Path(dst)
@@ -266,9 +275,23 @@ def _skipped(source: TrainingSet, index: int, problem: KitError) -> dict:
     }
 
 
+def _format_of(word: str | None, flag: str) -> str | None:
+    """Name the format that a word means: its own name, or a suffix, as other commands say it.
+
+    Raises:
+        KitError: none.
+    """
+    if word is None:
+        return None
+    known = registry.names(FORMATS)
+    name = _WORDS.get(word.lower().lstrip("."), word.replace("_", "-"))
+    if name not in known:
+        raise KitError(unknown(f"format for {flag}", word, [*known, *_WORDS]))
+    return name
+
+
 def _format_for(dst: Path) -> str:
-    suffixes = {".rec": "recordio", ".txt": "image-list", ".lst": "image-list", "": "folder"}
-    suffixes |= {".tar": "webdataset", ".parquet": "hf-parquet"}
+    suffixes = {f".{word}": name for word, name in _WORDS.items()} | {"": "folder"}
     if dst.suffix.lower() not in suffixes:
         raise KitError(
             f"{dst}: which format? Say it with --to ({', '.join(registry.names(FORMATS))})"

@@ -29,6 +29,9 @@ def check(model: Path, track: str, run: Path | None = None, latency: bool = True
     """
     model = Path(model)
     if not model.is_file():
+        if model.is_dir():
+            inside = next((f", {file}" for file in sorted(model.glob("*.onnx"))), "")
+            raise KitError(f"{model} is a folder: give the .onnx file in it{inside}")
         guess = registry.near_path(model)
         raise KitError(f"no such model file: {model}; `kit.py export-onnx RUN` writes one{guess}")
     subject = Subject(model, tracks.load(track), load_run(run) if run else None, latency)

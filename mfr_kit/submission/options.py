@@ -119,8 +119,11 @@ class SubmissionOptions:
         help="Text file of aligned images, one a line, or a face set: write their embeddings too.",
         affects="place",
     )
-    format: str | None = option(
-        None, help="Format of the embeddings; default: the track's, else npy.", choices=formats
+    features_format: str | None = option(
+        None,
+        help="Format of the embeddings; default: the track's, else npy.",
+        choices=formats,
+        formerly="format",
     )
     detector: Path | None = option(
         None,
@@ -128,10 +131,10 @@ class SubmissionOptions:
     )
 
     def __post_init__(self) -> None:
-        if self.format and not self.features:
+        if self.features_format and not self.features:
             raise KitError(
-                "--format says how to write embeddings, but --features does not say of what: add "
-                "--features LIST"
+                "--features-format says how to write embeddings, but --features does not say of "
+                "what: add --features LIST"
             )
         if self.out.suffix != ".zip":
             raise KitError(f"--out {self.out}: a submission is a .zip")

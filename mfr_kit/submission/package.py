@@ -48,7 +48,7 @@ def make_submission(options: SubmissionOptions) -> Packed:
         KitError: something named in the options is missing or unreadable.
     """
     track = tracks.load(options.track)
-    form = options.format or track.features or "npy"
+    form = options.features_format or track.features or "npy"
     suffix = registry.get(FORMATS, form).SUFFIX  # "" for a folder
     features = options.out.with_suffix(f".features{suffix}")
     if options.features:

@@ -182,7 +182,7 @@ def test_command_line(run, drawn_set, tmp_path, capsys):
         "--out",
         str(tmp_path / "s.zip"),
     ]
-    assert main([*call, "--features", str(drawn_set.folder), "--format", "lfr"]) == 0
+    assert main([*call, "--features", str(drawn_set.folder), "--features-format", "lfr"]) == 0
     assert "48 x 64 features" in capsys.readouterr().out
     assert registry.get(FORMATS, "lfr").read(tmp_path / "s.features.bin", []).shape == (48, 64)
     assert main([*call, "--format", "lfr"]) == 2

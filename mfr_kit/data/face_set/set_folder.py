@@ -18,6 +18,7 @@ from mfr_kit.data.face_set.rows import Rows, TableRows
 from mfr_kit.data.face_set.storage import Records
 from mfr_kit.errors import KitError
 
+OTHER_FORMATS = (".rec", ".txt", ".lst", ".tar", ".parquet")  # of training sets, one file each
 GROUPS = "groups.csv"  # of a measurement, where it lies in the set's folder
 
 
@@ -39,15 +40,27 @@ def read_set(folder: Path) -> tuple[Rows, list[dict], dict, Records | None]:
         KitError: no face set, or a file of it that is damaged, of another shape, or of another set.
     """
     if not (folder / ROWS).is_file():
-        raise KitError(
-            f"{folder} is not a face set (no {ROWS} in it): make one with `python kit.py "
-            f"augment PHOTOS {folder}`"
-        )
+        raise KitError(f"{folder} is not a face set (no {ROWS} in it): {_remedy(folder)}")
     skipped, about = read_skipped(folder), read_about(folder)
     file = open_row_file(folder, about)
     rows = TableRows(read_faces(folder, skipped)) if file is None else MappedRows(file)
     compare_counts(folder, count_rows(rows, skipped), about)
     return rows, skipped, about, Records(folder) if rows.in_records else None
+
+
+def _remedy(path: Path) -> str:
+    """Say what makes a face set of what lies there."""
+    faces = path.with_name(f"{path.stem}-faces")
+    if path.suffix.lower() in OTHER_FORMATS and path.exists():
+        return f"turn it into one with `python kit.py convert {path} {faces} --to face-set`"
+    if path.is_file():
+        return "give the folder that holds one"
+    if path.is_dir() and any(path.glob("*.rec")):
+        return f"turn it into one with `python kit.py convert {path} {faces} --to face-set`"
+    if path.is_dir() and any(path.iterdir()):
+        return f"of people's photographs `python kit.py augment {path} {faces}` makes one"
+    there = "" if path.exists() else "there is no such folder; "
+    return f"{there}`python kit.py augment PHOTOS {path}` makes one"
 
 
 def count_rows(rows: Rows, skipped: list[dict]) -> dict[str, int]:

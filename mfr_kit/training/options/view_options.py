@@ -18,6 +18,7 @@ class ViewOptions:
         help="Probability that the student's face wears a mask.",
         section="Views",
         within="0..1",
+        also="ratio",
     )
     masks: list[str] | None = option(
         None,
