@@ -111,7 +111,7 @@ def test_a_file_where_a_folder_goes(name: str, tmp_path: Path, inputs, capsys):
 @pytest.mark.parametrize("name", [name for name in FILES if name not in BEHIND_INPUTS])
 def test_a_folder_where_a_file_goes(name: str, tmp_path: Path, inputs, capsys):
     suffix = WRITERS[name][-1].removeprefix("{out}")
-    there = tmp_path / f"x{'-looks' if name == 'preview' else ''}{suffix}"
+    there = tmp_path / f"x{suffix}"
     (there / "kept").mkdir(parents=True)
     error = run(name, tmp_path / "x", inputs, capsys)
     assert "is a folder" in error or "exists already" in error

@@ -15,12 +15,14 @@ from mfr_kit.augment.crew import start_crew
 from mfr_kit.augment.job import Job, job_of
 from mfr_kit.augment.journal import WORK, count_done, read_journal
 from mfr_kit.augment.options import AugmentOptions
+from mfr_kit.augment.selection import chosen_people
 from mfr_kit.augment.workplace import Say, begin, finish, join, keep_quiet, notes_of
 from mfr_kit.data.alignment.face_choice import ALL, PROMINENT, RULES, SEVERAL
 from mfr_kit.data.alignment.upright import SURE
 from mfr_kit.data.face_set import faceset
 from mfr_kit.progress import Progress
 
+SHOWN = 5  # names of people in a line
 FEW, UNSURE = 10, 0.4  # the least faces and share of unsure ones for a hint
 
 
@@ -36,11 +38,19 @@ class Summary:
     unsure: int = 0  # clean faces whose score leaves open whether the photograph is upright
     resumed: int = 0  # photographs that an earlier, stopped run had finished
     faces: str = PROMINENT  # which of several were taken
+    people: int = 0  # in SRC, as far as they were chosen
+    faceless: list[str] = field(default_factory=list)  # of them, those without a face in the set
 
     @property
     def note_lines(self) -> list[str]:
         """What was done to photographs, a line each with how many."""
         lines = [f"{count} {note}" for note, count in sorted(self.notes.items()) if note != SEVERAL]
+        if self.faceless:
+            names = ", ".join(self.faceless[:SHOWN]) + (", ..." * (len(self.faceless) > SHOWN))
+            lines.append(
+                f"{len(self.faceless):,} of {self.people:,} people have no face in the set, for "
+                f"want of a photograph or of a face in it: {names}"
+            )
         if several := self.notes[SEVERAL]:
             taken = "all were" if self.faces == ALL else f"the {self.faces} one was"
             *others, last = (rule for rule in (*RULES, ALL) if rule != self.faces)
@@ -92,7 +102,10 @@ def augment(options: AugmentOptions, say: Say = keep_quiet) -> Summary:
             Progress(seen.entries, "augment", "photos", done=done) as progress,
         ):
             summary.resumed = make_all(progress.advance)
-    summary.notes, found, unsure = _read_notes(job)
+    summary.notes, found, unsure, seen_people = _read_notes(job)
+    people = chosen_people(job.selection)
+    summary.people = len(people)
+    summary.faceless = [person for person in people if person not in seen_people]
     judged = options.detector.startswith("yunet") and not (options.aligned or options.upright)
     summary.unsure = unsure if judged else 0
     if found != seen.entries:
@@ -157,15 +170,17 @@ def _start_engine(
         )
 
 
-def _read_notes(job: Job) -> tuple[Counter, int, int]:
+def _read_notes(job: Job) -> tuple[Counter, int, int, set[str]]:
     """What was done to photographs, how many entries of the people's folders the run went
-    through, and how many clean faces have an unsure score.
+    through, how many clean faces have an unsure score, and who has a face.
     """
     notes: Counter[str] = Counter()
+    people: set[str] = set()
     count = unsure = 0
     for shard in range(job.target.shards):
         for line in read_journal(job.target.building, shard):
             count += line["count"]
             notes.update(notes_of(line["faces"]))
+            people.update(row["identity"] for row in line["faces"])
             unsure += sum(row["score"] < SURE for row in line["faces"] if not row["clean_key"])
-    return notes, count, unsure
+    return notes, count, unsure, people

@@ -27,8 +27,8 @@ def list_masks(options: LibraryOptions) -> None:
 
 
 def preview(options: SheetOptions) -> None:
-    """Write contact sheets: every look on the same faces, every kind over yaw, every kind
-    once, and 64 random draws.
+    """Write contact sheets into one picture: every look on the same faces, every kind over yaw,
+    every kind once, and 64 random draws; --faces shows them on your own people.
     """
     from mfr_kit.masks import library
     from mfr_kit.masks import preview as sheets
@@ -37,10 +37,8 @@ def preview(options: SheetOptions) -> None:
     shown = options.masks if options.masks is not None else library.names(options.folder)
     chosen_looks = library.load(shown, options.folder)
     source = FaceSource(options.faces, options.aligned, options.detect)
-    for path in sheets.write(
-        chosen_looks, options.out, options.sheets, source, options.tile, options.seed
-    ):
-        print(path)
+    how = (options.tile, options.seed)
+    print(sheets.write(chosen_looks, options.out, options.sheets, source, *how))
 
 
 def stats(options: StatsOptions) -> None:

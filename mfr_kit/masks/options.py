@@ -18,7 +18,7 @@ class SheetOptions:
     """Options of `kit.py masks preview` and `gallery`."""
 
     out: Path = option(
-        help="Where to write: a .png or .jpg (preview; one file a sheet), or a folder (gallery).",
+        help="Where to write: a .png or .jpg (preview), or a folder (gallery).",
         affects="place",
         argument=True,
     )
@@ -28,8 +28,8 @@ class SheetOptions:
     folder: Path | None = option(None, help="Folder of masks; by default the kit's own masks/.")
     faces: Path | None = option(
         None,
-        help="Folder of photographs (searched through) to draw on; by default heads that "
-        "the kit draws itself.",
+        help="Face set, or folder of photographs (searched through), to draw on, a person at a "
+        "time; by default heads that the kit draws itself.",
         affects="place",
     )
     aligned: bool = option(
@@ -41,8 +41,8 @@ class SheetOptions:
     )
     sheets: list[str] | None = option(
         None,
-        help="Sheets to write (preview; repeat the flag): looks, yaw, kinds or random; by default "
-        "all. A single one is written to OUT itself.",
+        help="Sheets to write (preview; repeat the flag): looks, yaw, kinds or random, one below "
+        "the other; by default all.",
     )
     seed: int = option(0, help="Same seed, same sheet.", within=">=0")
     tile: int = option(160, help="Side of a picture on the sheet in pixels.", within="64..512")

@@ -23,6 +23,7 @@ YAWS = (-60, -45, -30, -15, 0, 15, 30, 45, 60)
 RANDOM = 64
 _SUFFIXES = (".png", ".jpg", ".jpeg")
 _FACES = 16
+GAP = 12  # pixels between two sheets
 SHEETS = ("looks", "yaw", "kinds", "random")
 _PER_ROW = 4
 
@@ -35,9 +36,8 @@ def write(
     tile: int,
     seed: int,
     report: Callable[[str], None] = print,
-) -> list[Path]:
-    """Write the sheets `NAME-looks`, `NAME-yaw`, `NAME-kinds` and `NAME-random` beside each other,
-    or a single one as `NAME`; returns their paths.
+) -> Path:
+    """Write the sheets into one picture, one below the other; returns its path.
 
     Args:
         library: what to draw.
@@ -60,11 +60,7 @@ def write(
         if name not in SHEETS:
             raise KitError(unknown("sheet", name, list(SHEETS)))
     wanted = [name for name in SHEETS if name in (sheets or SHEETS)]
-    paths = {name: out.with_name(f"{out.stem}-{name}{out.suffix}") for name in wanted}
-    if len(wanted) == 1:
-        paths = {wanted[0]: out}
-    for path in paths.values():
-        check_output(path, "file", "OUT")
+    check_output(out, "file", "OUT")
     faces = load_faces(source, _FACES, tile, seed, report)
     draw = {
         "looks": lambda: looks_sheet(library, faces[:_PER_ROW], tile, seed),
@@ -72,9 +68,18 @@ def write(
         "kinds": lambda: kinds_sheet(library, faces, tile, seed),
         "random": lambda: random_sheet(library, faces, tile, seed),
     }
-    for name, path in paths.items():
-        files.write_bytes(path, encode(draw[name](), form))
-    return list(paths.values())
+    files.write_bytes(out, encode(_stack([draw[name]() for name in wanted]), form))
+    return out
+
+
+def _stack(sheets: list[np.ndarray]) -> np.ndarray:
+    """Lay sheets of several widths one below the other, on white and with a gap."""
+    width = max(sheet.shape[1] for sheet in sheets)
+    rows = []
+    for sheet in sheets:
+        right = ((0, 0), (0, width - sheet.shape[1]), (0, 0))
+        rows += [np.full((GAP, width, 3), 255, np.uint8), np.pad(sheet, right, constant_values=255)]
+    return np.concatenate(rows[1:])
 
 
 def looks_sheet(library: Library, faces: list[Face], tile: int, seed: int) -> np.ndarray:

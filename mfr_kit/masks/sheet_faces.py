@@ -11,6 +11,8 @@ import cv2
 import numpy as np
 
 from mfr_kit.data.alignment.align import SIZE, TEMPLATE, as_crop
+from mfr_kit.data.face_set.faceset import FaceSet
+from mfr_kit.data.face_set.faceset_files import ROWS
 from mfr_kit.data.images import read_rgb
 from mfr_kit.data.photographs.face_names import TWIN
 from mfr_kit.data.photographs.folder_tree import FolderTree, readable
@@ -34,7 +36,8 @@ class Face:
 class FaceSource:
     """Where faces to draw on come from, and how their landmarks are found."""
 
-    folder: Path | None = None  # of photographs, searched through; None: heads of the kit's own
+    # a face set or of photographs, searched through; None: heads of the kit's own
+    folder: Path | None = None
     aligned: bool = False  # the pictures are aligned crops: the template's landmarks
     detect: bool = False  # look for better landmarks than the template's
 
@@ -42,7 +45,7 @@ class FaceSource:
 def load_faces(
     source: FaceSource, count: int, tile: int, seed: int, report: Callable[[str], None] = print
 ) -> list[Face]:
-    """Take up to `count` faces, spread over the folder the user names, or draw heads.
+    """Take up to `count` faces of as many people as there are, or draw heads.
 
     Args:
         source: the folder and how to find faces in it.
@@ -63,10 +66,12 @@ def load_faces(
     if not folder.is_dir():
         what = "a file" if folder.exists() else "missing"
         raise KitError(f"--faces {folder} is {what}: give a folder of photographs")
+    if (folder / ROWS).is_file():
+        return _of_set(FaceSet.open(folder).clean(), count, seed)
     listing = FolderTree(folder).walk()
     # Masked twins, which lie in a face set beside their clean faces, would get a second mask.
     bare = [name for name in listing.files if not Path(name).stem.endswith(TWIN)]
-    order = rng_for(seed, 5).permutation(len(bare))
+    order = _by_turns([name.partition("/")[0] for name in bare], seed)
     left_out = [(row.source, row.reason) for row in listing.skipped if row.reason != "hidden"]
     pictures = _read_all(folder, [bare[i] for i in order], source, tile)
     faces = _first(pictures, count, left_out)
@@ -78,6 +83,21 @@ def load_faces(
     if note:
         report(f"{folder}: left out {note}")
     return faces
+
+
+def _of_set(faces: FaceSet, count: int, seed: int) -> list[Face]:
+    order = _by_turns([str(faces.people[label]) for label in faces.labels], seed)
+    return [Face(faces.image(row), faces.points(row)) for row in order[:count]]
+
+
+def _by_turns(people: list[str], seed: int) -> list[int]:
+    """Shuffle rows so that everybody is shown once before anybody is shown again."""
+    turns: Counter[str] = Counter()
+    order: list[tuple[int, int, int]] = []
+    for row in rng_for(seed, 5).permutation(len(people)):
+        order.append((turns[people[row]], len(order), int(row)))
+        turns[people[row]] += 1
+    return [row for _, _, row in sorted(order)]
 
 
 def _first(

@@ -389,3 +389,14 @@ def test_a_misspelt_mask_leaves_nothing_behind(tmp_path, capsys):
     assert cli.main([*command, "--masks", "surgical-blu"]) == 2
     assert "Did you mean 'surgical-blue'" in capsys.readouterr().err
     assert [item.name for item in tmp_path.iterdir()] == ["src"]
+
+
+def test_people_without_a_face_are_counted_in_the_summary(photos, capsys):
+    (photos / "nobody").mkdir()
+    (photos / "blank").mkdir()
+    cv2.imwrite(str(photos / "blank" / "1.png"), np.zeros((200, 200, 3), np.uint8))
+    target = photos.parent / "set"
+    assert cli.main(["augment", str(photos), str(target), "--ratio", "0", "--workers", "0"]) == 0
+    shown = capsys.readouterr()
+    assert "2 of 5 people have no face in the set" in shown.out and ": blank, nobody" in shown.out
+    assert f"next: python kit.py split {target} {photos.parent}/lists" in shown.err

@@ -60,7 +60,7 @@ def test_the_documented_picture_mask_works_without_code(tmp_path):
         )
         == 0
     )
-    assert (tmp_path / "sheet-looks.png").exists()
+    assert (tmp_path / "sheet.png").exists()
 
 
 def test_a_recipe_draws_itself_with_or_without_its_png(tmp_path):

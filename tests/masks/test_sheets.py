@@ -7,10 +7,12 @@ import numpy as np
 import pytest
 
 from mfr_kit.cli import main
+from mfr_kit.data.face_set.faceset import FaceSet
 from mfr_kit.data.images import encode
 from mfr_kit.errors import KitError
+from mfr_kit.masks.preview import GAP
 from mfr_kit.masks.sheet_faces import FaceSource, load_faces
-from tests.conftest import head
+from tests.conftest import head, write_faceset
 
 SMALL = ["--masks", "kn95", "--tile", "64"]
 
@@ -66,8 +68,28 @@ def test_commands_go_on_without_the_odd_ones(photographs, tmp_path, command, cap
     captured = capsys.readouterr().out
     assert "left out" in captured
     if command == "preview":
-        sheet = cv2.imread(str(tmp_path / "new" / "sheet-looks.jpeg"))
-        assert sheet.shape == (128, 6 * 64, 3)  # three looks on three faces, two looks a row
+        assert [item.name for item in (tmp_path / "new").iterdir()] == ["sheet.jpeg"]
+        sheet = cv2.imread(str(out))
+        looks, yaw, kinds, random = 128, 64, 64, 8 * 64  # three looks on three faces, two a row
+        assert sheet.shape == (looks + yaw + kinds + random + 3 * GAP, 9 * 64, 3)
+        assert sheet[:looks, 6 * 64 + 16 :].min() > 245 and sheet[:looks, : 6 * 64].min() < 128
+
+
+def test_the_faces_of_a_face_set_are_shown_a_person_at_a_time(tmp_path):
+    folder = tmp_path / "set"
+    write_faceset(folder, people=3, takes=4)
+    clean = FaceSet.open(folder).clean()
+    found = load_faces(FaceSource(folder), 5, 64, 0, pytest.fail)
+    rows = [
+        next(row for row in range(len(clean)) if np.array_equal(clean.image(row), face.image))
+        for face in found
+    ]
+    assert len(set(rows)) == 5
+    assert [len({clean.labels[row] for row in rows[:3]}), len(rows)] == [3, 5]
+    assert all(
+        np.array_equal(clean.points(row), face.landmarks)
+        for row, face in zip(rows, found, strict=True)
+    )
 
 
 def test_a_single_sheet_has_the_name_that_was_given(tmp_path, capsys):
