@@ -1,7 +1,7 @@
-"""`kit.py masks list | preview | stats | gallery | render-library`."""
+"""`kit.py masks list | preview | stats | gallery | harvest | render-library`."""
 
 from mfr_kit.cli._command import command
-from mfr_kit.masks.options import LibraryOptions, SheetOptions, StatsOptions
+from mfr_kit.masks.options import HarvestOptions, LibraryOptions, SheetOptions, StatsOptions
 
 
 def add_to(app) -> None:
@@ -15,6 +15,7 @@ def add_to(app) -> None:
     group.command("preview")(command(SheetOptions, preview))
     group.command("stats")(command(StatsOptions, stats))
     group.command("gallery")(command(SheetOptions, gallery))
+    group.command("harvest")(command(HarvestOptions, harvest))
     group.command("render-library")(command(LibraryOptions, render_library))
     app.add_typer(group, name="masks", rich_help_panel="Data")
 
@@ -60,6 +61,15 @@ def gallery(options: SheetOptions) -> None:
         options.out, options.masks, options.folder, source, options.tile, options.seed
     )
     print(path)
+
+
+def harvest(options: HarvestOptions) -> None:
+    """Take the masks off the faces of photographs and write them as a mask library, with a list
+    of the faces that were left out and why, and contact sheets to look at.
+    """
+    from mfr_kit.masks.harvest import run
+
+    print(run.harvest(options).summary())
 
 
 def render_library(options: LibraryOptions) -> None:

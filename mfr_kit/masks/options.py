@@ -64,3 +64,29 @@ class StatsOptions:
     folder: Path | None = option(None, help="Folder of masks; by default the kit's own masks/.")
     draws: int = option(10000, help="Samples to draw and count.", within=">=1")
     seed: int = option(0, help="Same seed, same draws.", within=">=0")
+
+
+@options_class
+class HarvestOptions:
+    """Options of `kit.py masks harvest`."""
+
+    photos: Path = option(
+        help="Folder of photographs of people with masks (searched through).",
+        affects="place",
+        argument=True,
+    )
+    out: Path = option(
+        help="Folder to write: a mask library, harvest.csv and sheets/.",
+        affects="place",
+        argument=True,
+    )
+    kit_share: float = option(
+        0.0,
+        help="Copy the kit's own masks beside the harvested ones, to be drawn with this share; "
+        "0 leaves them out.",
+        within="0..0.99",
+    )
+    licence: str = option(
+        "that of the photograph",
+        help="What the TOML of every look says of its licence.",
+    )

@@ -164,8 +164,13 @@ def _tile(face: Face, mask: Mask, rng: np.random.Generator, tile: int, caption: 
         if masked.shape[0] != tile
         else masked
     )
-    cv2.putText(masked, caption, (3, 12), cv2.FONT_HERSHEY_SIMPLEX, 0.38, (0, 0, 0), 2, cv2.LINE_AA)
-    cv2.putText(
-        masked, caption, (3, 12), cv2.FONT_HERSHEY_SIMPLEX, 0.38, (255, 255, 255), 1, cv2.LINE_AA
-    )
-    return masked
+    return write_caption(masked, caption)
+
+
+def write_caption(picture: np.ndarray, text: str) -> np.ndarray:
+    """Write a line into the upper left corner of a picture, in place; returns it."""
+    for colour, thickness in (((0, 0, 0), 2), ((255, 255, 255), 1)):
+        cv2.putText(
+            picture, text, (3, 12), cv2.FONT_HERSHEY_SIMPLEX, 0.38, colour, thickness, cv2.LINE_AA
+        )
+    return picture

@@ -171,10 +171,15 @@ def _is_ours(path: Path, image: np.ndarray) -> bool:
     return found.shape == image.shape and np.abs(found.astype(int) - image).mean() < 0.05
 
 
-def _encode(image: np.ndarray, mark: str) -> bytes:
-    """Encode (H, W, 4) uint8 as PNG, with the mark as a text chunk before its end."""
+def encode(image: np.ndarray) -> bytes:
+    """Encode an (H, W, 4) uint8 texture, red first, as PNG."""
     bgra = cv2.cvtColor(image, cv2.COLOR_RGBA2BGRA)
-    data = cv2.imencode(".png", bgra, [cv2.IMWRITE_PNG_COMPRESSION, 9])[1].tobytes()
+    return cv2.imencode(".png", bgra, [cv2.IMWRITE_PNG_COMPRESSION, 9])[1].tobytes()
+
+
+def _encode(image: np.ndarray, mark: str) -> bytes:
+    """Encode a texture, with the mark as a text chunk before its end."""
+    data = encode(image)
     chunk = b"tEXt" + _MARK + mark.encode()
     end = data.rindex(b"IEND") - 4
     length, checksum = struct.pack(">I", len(chunk) - 4), struct.pack(">I", zlib.crc32(chunk))
