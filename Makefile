@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint docs bench fuzz coverage
+.PHONY: help setup demo test lint docs bench fuzz coverage lock sbom
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 PY := .venv/bin/python
@@ -41,3 +41,14 @@ bench: setup ## every benchmark, each promise as a line; fails where one is miss
 
 fuzz: setup ## a million broken .rec files, none of which may crash the reader (about ten minutes)
 	$(PY) tests/fuzz_recordio.py
+
+LOCKED = $(PY) -m uv pip compile -q --universal --python-version 3.11 --generate-hashes --custom-compile-command "make lock"
+
+lock: setup ## requirements*.lock, all packages with sums for Linux, macOS and Windows, and the page of their licences
+	$(LOCKED) requirements.txt -o requirements.lock
+	$(LOCKED) requirements-dev.txt -c requirements.lock -o requirements-dev.lock
+	$(LOCKED) requirements-docs.txt -c requirements.lock -o requirements-docs.lock
+	$(PY) release/materials.py --licences docs/reference/licences.md
+
+sbom: setup ## the bill of materials of a release (CycloneDX), dist/mfr-kit.cdx.json
+	$(PY) release/materials.py --sbom dist/mfr-kit.cdx.json
