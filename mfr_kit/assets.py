@@ -6,7 +6,6 @@ import hashlib
 import importlib.metadata
 import os
 import shutil
-import tempfile
 import urllib.request
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -231,12 +230,11 @@ def _carried(entry: Asset) -> Path | None:
 def _derive(entry: Asset, source: Path, target: Path) -> Path:
     from mfr_kit.dequantize import write_float32
 
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=target.parent) as folder:
-        made = Path(folder) / entry.filename
+    with files.scratch(target) as folder:
+        made = folder / entry.filename
         write_float32(source, made, entry.lineage)
         check(entry, made)
-        os.replace(made, target)
+        files.move_into_place(made, target)
     return target
 
 
@@ -244,16 +242,15 @@ def _copy_folder(entry: Asset, source: Path, target: Path) -> Path:
     """Copy only the files that belong to the asset (the carrier's folder holds a stray one) and
     move the copy into place.
     """
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=target.parent) as folder:
-        made = Path(folder) / entry.filename
+    with files.scratch(target) as folder:
+        made = folder / entry.filename
         for item in sorted(source.glob(entry.pattern or "**/*")):
             copy = made / item.relative_to(source)
             copy.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(item, copy)
         check(entry, made)
         if not target.exists():  # another process may have been faster
-            os.replace(made, target)
+            files.move_into_place(made, target)
     return target
 
 

@@ -8,7 +8,6 @@ system would go with their process, but network disks and Windows have none that
 import contextlib
 import json
 import os
-import socket
 import sys
 import threading
 import time
@@ -16,8 +15,10 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
+from mfr_kit import processes
 from mfr_kit.errors import KitError
 from mfr_kit.files import attributed_to
+from mfr_kit.leftovers import remove_leftovers
 
 BEAT_S = 5.0  # between two touches
 STALE_S = 60.0  # without a touch, as seen by whoever waits: clocks need not agree
@@ -26,7 +27,8 @@ PATIENCE_S = 10.0  # before a line says who is waited for
 
 
 class Claims:
-    """What this process claims in a folder; use it in a `with` block, which gives all back.
+    """What this process claims in a folder; use it in a `with` block, which gives all back. What
+    killed processes left beside the folder under temporary names is cleared away.
 
     Args:
         folder: where the claims lie; it is made.
@@ -42,6 +44,7 @@ class Claims:
     def __enter__(self) -> "Claims":
         with attributed_to(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
+        remove_leftovers(self.folder.parent)
         self._beat = threading.Thread(target=self._touch, daemon=True)
         self._beat.start()
         return self
@@ -60,12 +63,16 @@ class Claims:
             OSError: the folder cannot be written to.
         """
         path = self.folder / name
-        about = {"host": socket.gethostname(), "pid": os.getpid(), "claim": uuid.uuid4().hex}
+        about = {
+            "host": processes.HOST,
+            "space": processes.space(),
+            "pid": os.getpid(),
+            "claim": uuid.uuid4().hex,
+        }
         content = json.dumps(about).encode()
         for _ in range(2):
             try:
-                with attributed_to(path), path.open("xb") as file:
-                    file.write(content)
+                self._make(path, content)
             except FileExistsError:
                 if not self._clear_stale(path):
                     return False
@@ -75,6 +82,18 @@ class Claims:
                 self._held[name] = content
                 return True
         return False
+
+    @staticmethod
+    def _make(path: Path, content: bytes) -> None:
+        with attributed_to(path):
+            file = path.open("xb", buffering=0)
+            try:
+                file.write(content)
+            except OSError:  # a full disk: an empty claim would stand in everybody's way
+                path.unlink(missing_ok=True)
+                raise
+            finally:
+                file.close()
 
     def release(self, name: str) -> None:
         """Give a part back."""
@@ -184,18 +203,7 @@ def _is_gone(content: bytes) -> bool:
     """Whether a claim was made on this machine by a process that is no more."""
     try:
         about = json.loads(content)
-        host, pid = about["host"], int(about["pid"])
+        host, pid = (about["host"], about["space"]), int(about["pid"])
     except (ValueError, KeyError, TypeError):
         return False  # being written, or no claim of ours: its age decides
-    if host != socket.gethostname() or os.name == "nt" or pid == os.getpid():
-        return False
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return True
-    except OSError:
-        return False
-    try:  # dead, and its parent has not asked yet; "pid (name) state ..."
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
-    except (OSError, IndexError):
-        return False
+    return host == (processes.HOST, processes.space()) and processes.is_gone(pid)

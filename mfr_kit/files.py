@@ -1,12 +1,14 @@
 """Files and folders, written whole or not at all; paths.py says before the work whether an output
 path will do.
 
-A file is written under a temporary name beside its target and moved into place; where anything
-fails the temporary one goes and what was there before stays. What the operating system refuses
+A file is written under a temporary name beside its target, put on the disk and moved into place;
+where anything fails the temporary one goes and what was there before stays, and a power cut leaves
+the old or the new. What the operating system refuses
 names the target, not the temporary file (system_errors.py).
 """
 
 import contextlib
+import ctypes
 import errno
 import hashlib
 import json
@@ -17,8 +19,11 @@ from pathlib import Path
 from typing import Any
 
 from mfr_kit.errors import KitError
-from mfr_kit.paths import beside, is_device, refuse_existing
+from mfr_kit.leftovers import beside
+from mfr_kit.paths import is_device, refuse_existing
 from mfr_kit.system_errors import disk_error, shown
+
+FEW = 64  # files of a folder that are put on the disk one by one
 
 
 def write_bytes(path: Path, data: bytes) -> None:
@@ -86,8 +91,7 @@ def replacing(path: Path) -> Iterator[Path]:
         with attributed_to(path, temporary):
             target.parent.mkdir(parents=True, exist_ok=True)
             yield temporary
-            _sync(temporary)
-            os.replace(temporary, target)
+            move_into_place(temporary, target)
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
@@ -111,9 +115,22 @@ def building(path: Path) -> Iterator[Path]:
             target.parent.mkdir(parents=True, exist_ok=True)
             temporary.mkdir()
             yield temporary
-            os.replace(temporary, target)
+            refuse_existing(path)  # another process may have been faster
+            move_into_place(temporary, target)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def scratch(path: Path) -> Iterator[Path]:
+    """Yield a folder beside `path` for files that are made on the way to it; it goes at the end."""
+    folder = beside(Path(os.path.realpath(path)))
+    try:
+        with attributed_to(path, folder):
+            folder.mkdir(parents=True)
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextlib.contextmanager
@@ -161,6 +178,21 @@ def reserve(path: Path, size_bytes: int) -> None:
             raise
 
 
+def move_into_place(made: Path, target: Path) -> None:
+    """Give a whole file or folder its name, as the last step of writing it: what has the name is
+    on the disk, whenever the power goes.
+
+    Raises:
+        OSError: what the system refused.
+    """
+    if made.is_dir():
+        _sync_below(made)
+    else:
+        _sync(made)
+    os.replace(made, target)
+    _sync_folder(target.parent)
+
+
 def _sync(path: Path) -> None:
     handle = os.open(path, os.O_RDONLY)
     try:
@@ -168,5 +200,42 @@ def _sync(path: Path) -> None:
     except OSError as error:
         if error.errno != errno.EINVAL:  # a filesystem that cannot
             raise
+    finally:
+        os.close(handle)
+
+
+def _sync_folder(folder: Path) -> None:
+    with contextlib.suppress(PermissionError):  # written to, not read; and Windows opens none
+        _sync(folder)
+
+
+def _sync_below(folder: Path) -> None:
+    """Put all that lies below a folder on the disk: a call for each of a few files, one call for
+    the whole filesystem where there are more (a million faces would wait a million times).
+    """
+    items = [folder]
+    for item in folder.rglob("*"):
+        items.append(item)
+        if len(items) > FEW:
+            return _sync_filesystem(folder)
+    for item in reversed(items):
+        if item.is_dir():
+            _sync_folder(item)
+        elif not item.is_symlink():
+            _sync(item)
+    return None
+
+
+def _sync_filesystem(folder: Path) -> None:
+    syncfs = getattr(ctypes.CDLL(None, use_errno=True), "syncfs", None) if os.name != "nt" else None
+    if syncfs is None:
+        if hasattr(os, "sync"):
+            os.sync()
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        if syncfs(handle):
+            number = ctypes.get_errno()
+            raise OSError(number, os.strerror(number), str(folder))
     finally:
         os.close(handle)

@@ -13,6 +13,7 @@ from typing import Any, TypeVar, cast
 
 from mfr_kit import ranges
 from mfr_kit.errors import KitError
+from mfr_kit.leftovers import remove_leftovers
 from mfr_kit.option_names import under_current_names
 from mfr_kit.paths import check_output
 from mfr_kit.records import NUMBER, WHOLE, is_text, parse_toml, shown
@@ -209,8 +210,8 @@ def _checked(cls: type[T], values: dict[str, Any], where: str) -> T:
 
 
 def check_outputs(options: Any) -> None:
-    """Refuse options that name an output on which the work would end (paths.py); a dry run writes
-    nothing.
+    """Refuse options that name an output on which the work would end (paths.py), and clear away
+    what killed commands left there; a dry run writes nothing.
 
     Raises:
         KitError: an output that exists as the other kind, lies below a file, or cannot be written.
@@ -221,6 +222,9 @@ def check_outputs(options: Any) -> None:
         path, kind = getattr(options, field.name), field.metadata.get("writes")
         if kind and path is not None:
             check_output(path, kind, flag_of(field))
+            remove_leftovers(path.parent)
+            if kind == "folder":
+                remove_leftovers(path)
 
 
 def read_toml(path: Path, what: str) -> dict[str, Any]:

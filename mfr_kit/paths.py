@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Literal
 
 from mfr_kit.errors import KitError
+from mfr_kit.leftovers import beside
 from mfr_kit.system_errors import remedy, shown
 
-PART = ".part"  # ends the name of what is not whole yet
 _URL = re.compile(r"(s3|gs|https?):/{1,2}(?=[^/])")
 _DEVICES = ("/dev", "/dev/fd", "/proc/self/fd")
 _PROBE_BYTES = 4096
@@ -97,12 +97,6 @@ def refuse_other(path: Path, suffix: str, flag: str) -> None:
             f"{flag} {shown(path)} exists already and is no {suffix} file: choose a name that "
             f"ends in {suffix}"
         )
-
-
-def beside(path: Path) -> Path:
-    """Return a name beside `path` that nothing has, short enough where that of `path` is."""
-    stem = os.fsencode(path.name)[:64].decode("utf-8", "ignore")
-    return path.with_name(f".{stem}.{os.getpid()}-{os.urandom(4).hex()}{PART}")
 
 
 def is_device(path: Path) -> bool:

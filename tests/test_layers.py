@@ -15,6 +15,8 @@ ORDER = [
         *["errors", "seeding", "registry", "text", "records", "tables"],
         *[
             "system_errors",
+            "processes",
+            "leftovers",
             "paths",
             "files",
             "spreadsheet",

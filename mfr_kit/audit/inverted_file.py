@@ -3,13 +3,13 @@
 """
 
 import contextlib
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from mfr_kit import files
 from mfr_kit.audit.neighbours import Nearest, nearest_stranger_of
 from mfr_kit.errors import KitError
 
@@ -73,10 +73,8 @@ class InvertedFile:
 def build(embeddings: np.ndarray, folder: Path, probed: int = PROBED) -> Iterator[InvertedFile]:
     """Build an index in a folder of its own below `folder`; see `InvertedFile`."""
     load_faiss()
-    with tempfile.TemporaryDirectory(
-        dir=folder, prefix=".neighbours-", ignore_cleanup_errors=True
-    ) as own:
-        yield InvertedFile(embeddings, Path(own), probed)
+    with files.scratch(folder / "neighbours") as own:
+        yield InvertedFile(embeddings, own, probed)
 
 
 def nearest(queries: np.ndarray, others: np.ndarray, folder: Path, probed: int = PROBED) -> Nearest:

@@ -226,7 +226,7 @@ def finish(job: Job) -> tuple[dict[str, int], Counter]:
             write_names(rec_path(building, shard), people)
     if target.dst.exists():
         target.dst.rmdir()
-    os.replace(building, target.dst)
+    files.move_into_place(building, target.dst)
     shutil.rmtree(target.dst / WORK)
     return counts, reasons
 

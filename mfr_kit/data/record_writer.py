@@ -1,14 +1,13 @@
 """Write RecordIO `.rec` files and their `.idx`, whole or not at all."""
 
 import contextlib
-import os
 from pathlib import Path
 from typing import IO
 
-from mfr_kit import paths
 from mfr_kit.data.recordio import LENGTH_MASK, frame
 from mfr_kit.errors import KitError
-from mfr_kit.files import attributed_to
+from mfr_kit.files import attributed_to, move_into_place
+from mfr_kit.leftovers import beside
 
 
 class RecordWriter:
@@ -24,7 +23,7 @@ class RecordWriter:
         if self.path.suffix != ".rec":
             raise KitError(f"{path}: a RecordIO file is called *.rec")
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        self._temporary = [paths.beside(self.path), paths.beside(self.path)]
+        self._temporary = [beside(self.path), beside(self.path)]
         self._records = self._temporary[0].open("wb", 1 << 20)
         self._index = self._temporary[1].open("w", encoding="ascii", newline="\n")
         self._offset, self._last_key = 0, -1
@@ -71,7 +70,13 @@ class RecordWriter:
         with attributed_to(self.path):
             for file in (self._records, self._index):
                 file.flush()
-                os.fsync(file.fileno())
                 file.close()
-            for temporary, suffix in zip(self._temporary, (".rec", ".idx"), strict=True):
-                os.replace(temporary, self.path.with_suffix(suffix))
+            index = self.path.with_suffix(".idx")
+            is_new = not index.exists()
+            move_into_place(self._temporary[1], index)
+            try:
+                move_into_place(self._temporary[0], self.path)  # last: what has this name is whole
+            except OSError:
+                if is_new:
+                    index.unlink(missing_ok=True)
+                raise

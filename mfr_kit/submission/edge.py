@@ -3,8 +3,6 @@ accuracy. Challenge servers refuse it.
 """
 
 import logging
-import os
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -101,11 +99,8 @@ def export_edge(
     proto, _ = export_graph(run.model, OPSET, for_cpu and kind == "int8")
     form = preprocess.input_of_network(run.model)
     path = model.with_suffix(f".{kind}.onnx")
-    with (
-        files.attributed_to(path),
-        tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name[:48]}.") as folder,
-    ):
-        part = Path(folder) / path.name
+    with files.attributed_to(path), files.scratch(path) as folder:
+        part = folder / path.name
         made = (
             _float16(proto)
             if kind == "float16"
@@ -124,7 +119,7 @@ def export_edge(
             cosines = _cosines(_embed(plain, measured), _embed(small, measured), kind)
             if faceset is not None:
                 tar = edge_cost.tar_pairs(plain, small, faceset)
-        os.replace(part, path)
+        files.move_into_place(part, path)
     used = len(calibration) if kind == "int8" else 0
     return Edge(
         path,

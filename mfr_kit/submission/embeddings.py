@@ -5,7 +5,6 @@ and compared.
 import hashlib
 import os
 import shutil
-import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -158,11 +157,8 @@ def _checked(rows: np.ndarray, names: list[str], start: int, normalise: bool) ->
 
 def _finish(plugin: ModuleType, out: Path, names: list[str], rows: np.ndarray) -> None:
     """Write beside `out`, read back, compare, and only then move into place."""
-    with (
-        files.attributed_to(out),
-        tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name[:48]}.") as folder,
-    ):
-        made = Path(folder) / out.name
+    with files.attributed_to(out), files.scratch(out) as folder:
+        made = folder / out.name
         plugin.write(made, names, rows)
         found = plugin.read(made, names)
         if found.shape != rows.shape or not all(
@@ -176,4 +172,4 @@ def _finish(plugin: ModuleType, out: Path, names: list[str], rows: np.ndarray) -
         del found
         if out.is_dir() and made.is_dir():
             shutil.rmtree(out)
-        os.replace(made, out)
+        files.move_into_place(made, out)

@@ -6,7 +6,6 @@ here could say whether such a file is still the same function.
 """
 
 import importlib
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -71,8 +70,8 @@ def convert(run_folder: Path, model: Path, target: str) -> Converted:
     """
     require(target)
     network = load_run(run_folder).model.eval()
-    with tempfile.TemporaryDirectory(dir=model.parent, prefix=f".{model.stem[:48]}.") as folder:
-        part = Path(folder) / model.stem
+    with files.scratch(model) as folder:
+        part = folder / model.stem
         made, run = (_openvino if target == OPENVINO else _tflite)(network, model, part)
         parity = compare(network, run)
         if not parity <= TOLERANCE:  # a NaN fails too

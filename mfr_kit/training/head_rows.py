@@ -19,10 +19,11 @@ from torch.distributed.checkpoint.api import CheckpointException
 from torch.distributed.checkpoint.metadata import StorageMeta
 
 from mfr_kit.errors import KitError
+from mfr_kit.files import move_into_place
+from mfr_kit.leftovers import PART
 
 PREFIX = "last-"  # of the folder's name, which the step follows
 NAMED = "head_rows"  # in last.pt: which folder
-PART = ".part"  # at the end of a folder's name, until it is whole
 _METADATA = "torch.distributed.checkpoint.metadata"
 # what torch's index of a folder is made of; nothing else is loaded
 _INDEX = {
@@ -57,7 +58,7 @@ def begin(place: Path, rows: Mapping[str, tuple[int, Tensor]], group: Any) -> Fu
 def settle(place: Path) -> None:
     """Give the folder its name; one process at a time. What lies there was never named."""
     shutil.rmtree(place, ignore_errors=True)
-    place.with_name(place.name + PART).replace(place)
+    move_into_place(place.with_name(place.name + PART), place)
 
 
 def read(place: Path, start: int, stop: int) -> dict[str, Tensor]:
