@@ -9,6 +9,7 @@ from typing import Any
 
 from mfr_kit import files, spreadsheet
 from mfr_kit.evaluation.report.panels import panels
+from mfr_kit.evaluation.report.verdict import verdict
 from mfr_kit.evaluation.search.identification import figure_of_fpir, figure_of_rank, searches_of
 from mfr_kit.web_page import policy
 
@@ -93,6 +94,7 @@ def page(report: dict) -> str:
         report=report,
         fars=fars,
         plots=plots,
+        verdict=verdict(report),
         album=_album(report),
         style=Markup(style),
         policy=Markup(policy(style)),

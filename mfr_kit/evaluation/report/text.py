@@ -2,6 +2,7 @@
 
 from mfr_kit.evaluation.report.cells import align, difference_line, tar_cell
 from mfr_kit.evaluation.report.search_text import galleries, searches
+from mfr_kit.evaluation.report.verdict import verdict
 
 
 def text(report: dict) -> str:
@@ -30,9 +31,9 @@ def text(report: dict) -> str:
     for model, found in (report["challenge"] or {}).items():
         lines += ["", f"challenge's score of {model}: {found['text']}"]
     lines += _operating(report["operating_point"] or {})
-    return "\n".join(
-        [*lines, *([""] if notes else []), *(f"{mark} {note}" for note, mark in notes.items())]
-    )
+    noted = [f"{mark} {note}" for note, mark in notes.items()]
+    blank = [""] if notes else []
+    return "\n".join([*lines, *blank, *noted, "", verdict(report)["text"]])
 
 
 def _set(about: dict) -> list[str]:
