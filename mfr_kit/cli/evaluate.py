@@ -27,12 +27,14 @@ def evaluate(options: EvaluateOptions) -> None:
         print(estimate(options))
         return
     from mfr_kit.evaluation import run
-    from mfr_kit.evaluation.report import page, text
+    from mfr_kit.evaluation.report import page, pdf, text
 
+    if options.pdf:
+        pdf.find_browser()
     result = run.evaluate(options).to_dict()
     print(text.text(result))
     if options.out:
-        print(f"report: {page.write(result, options.out)}")
+        print(f"report: {page.write(result, options.out, options.pdf)}")
 
 
 def _then(options: EvaluateOptions) -> _next.Words:

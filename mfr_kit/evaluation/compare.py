@@ -14,11 +14,12 @@ from mfr_kit.evaluation.search.identification import (
     figure_of_rank,
     searches_of,
 )
-from mfr_kit.evaluation.verification.bootstrap import interval
+from mfr_kit.evaluation.verification.bootstrap import interval, to_text
 from mfr_kit.evaluation.verification.rates import COMPARE, DEFAULT_FARS, Outcome, Plan, figure
 from mfr_kit.progress import step_through
 
 PROTOCOLS = "mfr_kit.evaluation.protocols"
+RESAMPLED = "resampled"  # key of a result: its resampled figures, by which reports are paired
 
 
 def evaluate_set(
@@ -80,14 +81,15 @@ def side_by_side(
             with.
         titles: of what is measured besides the protocols.
     Returns:
-        By protocol: `title`, `models` (the result by model) and `differences` (each later model
+        By protocol: `title`, `models` (the result by model, with its `resampled` figures as
+        texts) and `differences` (each later model
         less the first, with paired intervals); where galleries were searched
         `identification_differences`, the same for ranks and FNIR (`figure`).
     """
     first = next(iter(outcomes))
     joined = {}
     for name in outcomes[first]:
-        results = {model: outcome[name].result for model, outcome in outcomes.items()}
+        results = {model: _with_resamples(outcome[name]) for model, outcome in outcomes.items()}
         pairs = [(first, other) for other in outcomes if other != first]
         rows = [
             row
@@ -104,6 +106,12 @@ def side_by_side(
             ]
             joined[name]["identification_differences"] = changes
     return joined
+
+
+def _with_resamples(outcome: Outcome) -> dict:
+    if not outcome.resampled:
+        return outcome.result
+    return {**outcome.result, RESAMPLED: to_text(outcome.resampled)}
 
 
 def _differences(base: str, other: str, before: Outcome, after: Outcome) -> list[dict]:

@@ -113,10 +113,16 @@ class EvaluateOptions:
     )
     out: Path | None = option(
         None,
-        help="Folder for report.json, report.csv and report.html.",
+        help="Folder for report.html, report.json, and tables as CSV, Markdown and LaTeX.",
         section="Report",
         affects="place",
         writes="folder",
+    )
+    pdf: bool = option(
+        False,
+        help="With --out also report.pdf, through Chromium or Chrome, where there is one.",
+        section="Report",
+        affects="place",
     )
     faces: bool = option(
         True,
@@ -225,6 +231,8 @@ class EvaluateOptions:
         if self.explain and not (self.out and self.faces):
             missing = "give its folder with --out" if self.faces else "leave --no-faces out"
             raise KitError(f"--explain {self.explain} shows faces in the report: {missing}")
+        if self.pdf and self.out is None:
+            raise KitError("--pdf prints the report: give its folder with --out")
         twice = sorted({name for name in self.models if self.models.count(name) > 1})
         if twice:
             raise KitError(f"model '{twice[0]}' is given twice")

@@ -8,57 +8,32 @@ from pathlib import Path
 from typing import Any
 
 from mfr_kit import files, spreadsheet
+from mfr_kit.evaluation.report import exports, pdf
 from mfr_kit.evaluation.report.panels import panels
 from mfr_kit.evaluation.report.verdict import verdict
-from mfr_kit.evaluation.search.identification import figure_of_fpir, figure_of_rank, searches_of
 from mfr_kit.web_page import policy
 
 INVISIBLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
-COLUMNS = (
-    "protocol",
-    "model",
-    "far",
-    "tar",
-    "tar_macro",
-    "low",
-    "high",
-    "threshold",
-    "false_accepts",
-    "true_accepts",
-    "genuine",
-    "impostor",
-    "note",
-)
-SEARCH_COLUMNS = (
-    "protocol",
-    "model",
-    "gallery",
-    "enrolled",  # photographs
-    "mated",  # searches
-    "non_mated",
-    "not_found",
-    "figure",
-    "value",
-    "low",
-    "high",
-    "threshold",
-    "false_positives",
-    "note",
-)
 
 
-def write(report: dict, folder: Path) -> Path:
-    """Write `report.json`, `report.csv`, `report.html` and, where a gallery was searched,
-    `searches.csv`; return the page's path.
+def write(report: dict, folder: Path, printed: bool = False) -> Path:
+    """Write `report.json`, `report.html`, the tables `report.csv`, `report.md` and `report.tex`,
+    where a gallery was searched `searches.csv`, and, `printed`, `report.pdf`; return the page's
+    path.
     """
     folder = Path(folder)
+    place = folder / "report.html"
     files.write_text(folder / "report.json", json.dumps(report, indent=1, allow_nan=False) + "\n")
-    files.write_text(folder / "report.html", page(report), errors="backslashreplace")
-    spreadsheet.write_table(folder / "report.csv", COLUMNS, list(_rows(report)))
-    searches = list(_search_rows(report))
+    files.write_text(place, page(report), errors="backslashreplace")
+    spreadsheet.write_table(folder / "report.csv", exports.COLUMNS, exports.rows(report))
+    for name, text in (("md", exports.markdown(report)), ("tex", exports.latex(report))):
+        files.write_text(folder / f"report.{name}", text, errors="backslashreplace")
+    searches = list(exports.search_rows(report))
     if searches:
-        spreadsheet.write_table(folder / "searches.csv", SEARCH_COLUMNS, searches)
-    return folder / "report.html"
+        spreadsheet.write_table(folder / "searches.csv", exports.SEARCH_COLUMNS, searches)
+    if printed:
+        pdf.write_pdf(place, folder / "report.pdf")
+    return place
 
 
 def page(report: dict) -> str:
@@ -146,45 +121,6 @@ def _where(falls: list[list[float]]) -> str:
         f"map: the cosine falls most, by {fall:.3f}, where the {down} third from the top and the "
         f"{across} third from the left is hidden"
     )
-
-
-def _rows(report: dict):
-    for protocol, entry in report["protocols"].items():
-        for model, result in entry["models"].items():
-            for row in result["tar_at_far"]:
-                span = row["interval"] or {"low": None, "high": None}
-                known = {
-                    **row,
-                    **span,
-                    "protocol": protocol,
-                    "model": model,
-                    **result["comparisons"],
-                }
-                yield {name: known[name] for name in COLUMNS}
-
-
-def _search_rows(report: dict):
-    for protocol, entry in report["protocols"].items():
-        for model, result in entry["models"].items():
-            for gallery, found in searches_of(result):
-                about = {
-                    "protocol": protocol,
-                    "model": model,
-                    "gallery": gallery,
-                    "enrolled": found["enrolled"]["photographs"],
-                }
-                about |= {
-                    name: found["searches"][name] for name in ("mated", "non_mated", "not_found")
-                }
-                for row in found["cmc"]:
-                    yield _search_row(about, figure_of_rank(row["rank"]), row["rate"], row)
-                for row in found["open_set"]:
-                    yield _search_row(about, figure_of_fpir(row["fpir"]), row["fnir"], row)
-
-
-def _search_row(about: dict, figure: str, value: float | None, row: dict) -> dict:
-    known = {**about, **row, **(row["interval"] or {}), "figure": figure, "value": value}
-    return {name: known.get(name) for name in SEARCH_COLUMNS}
 
 
 def _percent(value: float | None) -> str:

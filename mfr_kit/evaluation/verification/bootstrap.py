@@ -6,6 +6,8 @@ too narrow. A person drawn twice counts as two people: its genuine comparisons w
 copies are not compared, impostor comparisons weigh the product.
 """
 
+import base64
+
 import numpy as np
 
 from mfr_kit.errors import KitError
@@ -123,3 +125,23 @@ def interval(values: np.ndarray) -> dict:
         np.quantile(known, [(1 - LEVEL) / 2, (1 + LEVEL) / 2]) if len(known) else (np.nan, np.nan)
     )
     return {"low": float(low), "high": float(high), "level": LEVEL, "resamples": len(known)}
+
+
+def to_text(resampled: dict[str, np.ndarray]) -> dict[str, str]:
+    """Write resampled figures as texts for JSON: float32, base64."""
+    return {
+        name: base64.b64encode(np.asarray(values, "<f4").tobytes()).decode()
+        for name, values in resampled.items()
+    }
+
+
+def from_text(stored: dict[str, str]) -> dict[str, np.ndarray]:
+    """Read what `to_text` wrote.
+
+    Raises:
+        ValueError: damaged.
+    """
+    return {
+        name: np.frombuffer(base64.b64decode(text, validate=True), "<f4").astype(np.float64)
+        for name, text in stored.items()
+    }
