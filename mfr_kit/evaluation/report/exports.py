@@ -149,5 +149,5 @@ def _tar(row: dict) -> str:
     if row["tar"] is None:
         return "-"
     span = row["interval"]
-    between = f" ({100 * span['low']:.1f} to {100 * span['high']:.1f})" if span else ""
-    return f"{100 * row['tar']:.2f}{between}"
+    bounds = f" ({100 * span['low']:.1f} to {100 * span['high']:.1f})" if span else ""
+    return f"{100 * row['tar']:.2f}{bounds}"

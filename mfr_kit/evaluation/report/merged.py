@@ -140,7 +140,7 @@ def _common(reports: list[dict]) -> tuple[list[str], list[str]]:
     """List the protocols that both measured on the same faces, and say what is not one."""
     known: list[dict[str, str | None]] = []
     for report in reports:
-        of_bin = {one["protocol"]: one["fingerprint"] for one in report["bins"]}
+        of_bin = {known["protocol"]: known["fingerprint"] for known in report["bins"]}
         own = report["set"]["fingerprint"] if report["set"] else None
         known.append({name: of_bin.get(name, own) for name in report["protocols"]})
     both = [name for name in known[0] if name in known[1]]

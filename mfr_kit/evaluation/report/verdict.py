@@ -37,7 +37,7 @@ def _of_one(entry: dict) -> dict:
         return _say(f"Nothing can be claimed of {model} ({where}): {why}.", None)
     row = min(claimed, key=lambda row: row["far"])
     return _say(
-        f"{model} recognises {100 * row['tar']:.2f} %{_between(row['interval'])} at FAR "
+        f"{model} recognises {100 * row['tar']:.2f} %{_bounds(row['interval'])} at FAR "
         f"{row['far']:g} ({where}).",
         row["far"],
     )
@@ -95,7 +95,7 @@ def _points(row: dict, sign: int = 1) -> str:
     )
 
 
-def _between(span: dict | None) -> str:
+def _bounds(span: dict | None) -> str:
     return f" (95 % interval {100 * span['low']:.1f} to {100 * span['high']:.1f})" if span else ""
 
 
