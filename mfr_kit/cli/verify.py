@@ -11,7 +11,7 @@ def add_to(app) -> None:
 
 def verify(options: VerifyOptions) -> None:
     """Open a package as a stranger would and run every check on it again. Exits 3 where one
-    fails.
+    fails. With --rerun PHOTOS the training is repeated too.
     """
     from mfr_kit.submission import check
     from mfr_kit.submission.verify import verify as examine
@@ -26,3 +26,9 @@ def verify(options: VerifyOptions) -> None:
         )
     if not options.json:
         print(f"\n{options.package} is sound.")
+    if options.rerun is not None:
+        from mfr_kit.submission.rerun_job import run
+
+        stem = options.package.with_suffix("")
+        out = options.out or stem.with_name(f"{stem.name}-rerun")
+        print(check.table(run(options.package, options.rerun, out)))

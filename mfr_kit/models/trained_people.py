@@ -96,7 +96,7 @@ def groups_of_run(folder: Path) -> list[Group]:
             text = (folder / ANCESTORS).read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
             raise KitError(f"cannot read {folder / ANCESTORS}: {error}") from None
-        groups += _parsed(text, str(folder / ANCESTORS))
+        groups += parse_groups(text, str(folder / ANCESTORS))
     return groups
 
 
@@ -202,10 +202,10 @@ def _of_onnx(path: Path) -> list[Group]:
     except Exception:  # noqa: BLE001  protobuf's errors share no base class; who opens the model says what is wrong with it
         return []
     stored = {item.key: item.value for item in proto.metadata_props}
-    return _parsed(stored[META_PEOPLE], str(path)) if META_PEOPLE in stored else []
+    return parse_groups(stored[META_PEOPLE], str(path)) if META_PEOPLE in stored else []
 
 
-def _parsed(text: str, where: str) -> list[Group]:
+def parse_groups(text: str, where: str) -> list[Group]:
     """Check groups from a file, as everything that comes from elsewhere."""
     try:
         groups = json.loads(text)

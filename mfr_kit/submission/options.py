@@ -108,8 +108,15 @@ class SubmissionOptions:
     out: Path = option(help="The .zip to write.", affects="place", writes="file")
     run: Path | None = option(
         None,
-        help="Run folder it came from: its config, lineage and metrics are packed for a rerun.",
+        help="Run folder it came from: its options, lineage, metrics, people and commands are "
+        "packed for a rerun.",
         affects="place",
+    )
+    rerun_people: str = option(
+        "salted",
+        help="With --run, the lists of people in the package: salted digests, which whoever has "
+        "the photographs can turn into names; plain names; or none.",
+        choices=lambda: ["salted", "plain", "none"],
     )
     report: Path | None = option(
         None, help="JSON report of `kit.py evaluate`; goes into the manifest.", affects="place"
@@ -145,7 +152,23 @@ class VerifyOptions:
     package: Path = option(
         help="A .zip written by `kit.py make-submission`.", affects="place", argument=True
     )
+    rerun: Path | None = option(
+        None,
+        help="Folder of the photographs: repeat the training from them, where all checks pass.",
+        affects="place",
+    )
+    out: Path | None = option(
+        None,
+        help="Folder that --rerun works in and goes on in; default: PACKAGE-rerun beside the "
+        "package.",
+        affects="place",
+        writes="folder",
+    )
     json: bool = option(False, help="Print JSON instead of a table.", affects="machine")
+
+    def __post_init__(self) -> None:
+        if self.out is not None and self.rerun is None:
+            raise KitError("--out is where --rerun works: add --rerun PHOTOS")
 
 
 @options_class

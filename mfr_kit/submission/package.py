@@ -11,11 +11,10 @@ from pathlib import Path
 
 from mfr_kit import __version__, assets, registry
 from mfr_kit.files import replacing
-from mfr_kit.models import weights
 from mfr_kit.models.embedders import load_embedder
 from mfr_kit.paths import check_output
 from mfr_kit.records import read_json
-from mfr_kit.submission import card, check, tracks
+from mfr_kit.submission import card, check, rerun, tracks
 from mfr_kit.submission.card_text import licences
 from mfr_kit.submission.checks.lineage import stored
 from mfr_kit.submission.embeddings import Written, write_features
@@ -69,11 +68,15 @@ def make_submission(options: SubmissionOptions) -> Packed:
     )
     plugin = registry.get(PACKAGES, track.package)
     cards, notes = _card(options.model, track.title if plugin.MODEL is None else None)
-    files = plugin.files(request) | _rerun(options.run, track.name, options.out.name) | cards
-    manifest = _manifest(subject, rows, files, written) | {"evaluation": _report(options.report)}
+    report = _report(options.report)
+    repeated, missing = rerun.pack(
+        options.run, track.name, options.out.name, options.rerun_people, report
+    )
+    files = plugin.files(request) | repeated | cards
+    manifest = _manifest(subject, rows, files, written) | {"evaluation": report}
     text = json.dumps(manifest, indent=2, sort_keys=True) + "\n"
     write_zip(options.out, {**files, MANIFEST: text.encode()})
-    return Packed(options.out, sorted([*files, MANIFEST]), written, notes)
+    return Packed(options.out, sorted([*files, MANIFEST]), written, [*notes, *missing])
 
 
 def write_zip(out: Path, contents: dict[str, Path | bytes]) -> None:
@@ -97,27 +100,6 @@ def _copy(content: Path | bytes, target) -> None:
     with content.open("rb") as file:
         while block := file.read(1 << 20):
             target.write(block)
-
-
-def _rerun(run: Path | None, track: str, name: str) -> dict[str, Path | bytes]:
-    """What the organisers need to repeat the training: options, lineage with the data's
-    fingerprints, metrics, commands.
-    """
-    if run is None:
-        return {}
-    folder = run if run.is_dir() else run.parent
-    found = {
-        f"rerun/{name}": folder / name
-        for name in (weights.CONFIG, weights.LINEAGE, weights.METRICS)
-        if (folder / name).is_file()
-    }
-    commands = [
-        f"python kit.py distill --config rerun/{weights.CONFIG}",
-        "python kit.py export-onnx RUN --out model.onnx",
-        f"python kit.py check model.onnx --track {track} --run RUN",
-        f"python kit.py make-submission model.onnx --track {track} --run RUN --out {name}",
-    ]
-    return {**found, "rerun/COMMANDS.txt": ("\n".join(commands) + "\n").encode()}
 
 
 def _card(model: Path, takes_none: str | None) -> tuple[dict[str, Path | bytes], list[str]]:
