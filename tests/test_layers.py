@@ -37,7 +37,10 @@ ORDER = [
     ["evaluation"],
     ["training"],
     ["submission"],
-    ["augment", "audit", "clustering", "adapt", "ablation", "demo", "input_trial", "studio"],
+    [
+        *["augment", "audit", "clustering", "adapt", "ablation"],
+        *["pipeline", "demo", "doctor", "input_trial", "studio"],
+    ],
     ["api"],
     ["cli", "__main__"],
 ]

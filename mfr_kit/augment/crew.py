@@ -111,6 +111,7 @@ def load_maker(job: Job) -> FaceMaker:
         finder=detector if how.aligned else None,
         put_on=from_library(library.load(twins.masks)),
         ratio=twins.ratio,
+        own_ratios=twins.own_ratios,
         seed=twins.seed,
         on_photo=twins.on_photo,
         suffix=job.target.suffix,

@@ -2,14 +2,14 @@
 
 import hashlib
 import os
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from mfr_kit import __version__
-from mfr_kit.augment.options import AugmentOptions
-from mfr_kit.augment.selection import Selection
+from mfr_kit.augment.options import AugmentOptions, parse_share
+from mfr_kit.augment.selection import Selection, share_of_people
 from mfr_kit.data.alignment.detect import choose_provider, why_one_by_one
 from mfr_kit.data.alignment.face_choice import PROMINENT
 from mfr_kit.options import as_dict, names_affecting
@@ -41,6 +41,7 @@ class Twins:
     seed: int
     masks: list[str] | None  # looks or kinds; None for the whole mix
     on_photo: bool  # drawn on the photograph, which is detected again; else on the face
+    own_ratios: Mapping[str, float] = field(default_factory=dict)  # of people with another share
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,8 @@ def job_of(options: AugmentOptions, say: Callable[[str], None] = lambda line: No
         options: the command's.
         say: is told where the detector runs, where `--device` does not say it by itself.
     Raises:
-        KitError: a device that onnxruntime does not have.
+        KitError: a device that onnxruntime does not have, or a list of --ratio-people that names
+            somebody twice or somebody who is not there.
     """
     provider = None
     if options.detect or not options.aligned:
@@ -106,7 +108,9 @@ def job_of(options: AugmentOptions, say: Callable[[str], None] = lambda line: No
         faces=options.faces,
         batch=options.detect_batch,
     )
-    twins = Twins(options.ratio, options.seed, options.masks, options.draws_on_photo)
+    shares = [parse_share(text) for text in options.ratio_people or []]
+    own_ratios = share_of_people(selection, shares)
+    twins = Twins(options.ratio, options.seed, options.masks, options.draws_on_photo, own_ratios)
     target = Target(options.dst, f".{options.image}", options.format == "rec", options.shards)
     # the options that affect a face, for faceset.json
     names = names_affecting(AugmentOptions, "result")

@@ -10,6 +10,25 @@ from mfr_kit.options import like, option, options_class
 from mfr_kit.registry import names
 
 
+def parse_share(text: str) -> tuple[Path, float]:
+    """Read a LIST=SHARE.
+
+    Raises:
+        KitError: no list, or no share in 0..1.
+    """
+    path, _, share = text.rpartition("=")
+    try:
+        number = float(share)
+    except ValueError:
+        number = -1.0
+    if not path or not 0 <= number <= 1:
+        raise KitError(
+            f"--ratio-people {text}: say LIST=SHARE with a share between 0 and 1, as in "
+            "holdout.txt=1"
+        )
+    return Path(path), number
+
+
 @options_class
 class AugmentOptions:
     """Options of `kit.py augment`."""
@@ -34,6 +53,14 @@ class AugmentOptions:
         section="Masks",
         within="0..1",
         also="mask_ratio",
+    )
+    ratio_people: list[str] | None = option(
+        None,
+        help="LIST=SHARE (repeat the flag): another share for the people of a list, as "
+        "holdout.txt=1 for those that will be measured.",
+        section="Masks",
+        affects="place",  # what the lists hold is compared when a run goes on
+        check=lambda given: [parse_share(text) for text in given],
     )
     seed: int = option(
         0,

@@ -1,8 +1,8 @@
 """One photograph to its rows of a face set: the clean face and, for some, a masked twin."""
 
 import json
-from collections.abc import Callable, Generator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Generator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +53,7 @@ class FaceMaker:
     upright: bool = False  # turn photographs that lie on their side or upside down
     faces: str = PROMINENT  # which of several: a rule of `pick_faces`
     batch: int = 1  # photographs to be made together
+    own_ratios: Mapping[str, float] = field(default_factory=dict)  # of people with another share
 
     def make(self, photo: Photo) -> Made:
         """Make the face (and twin) of one photograph, see `make_many`."""
@@ -124,7 +125,8 @@ class FaceMaker:
         aligned = (take_as_aligned if self.detector is None else align)(view.image, face)
         clean = self._row(photo, f"faces/{photo.stem}{self.suffix}", view, aligned)
         rng = rng_for(self.seed, key_of(name))
-        if photo.condition == faceset.MASK or rng.random() >= self.ratio:
+        ratio = self.own_ratios.get(photo.identity, self.ratio)
+        if photo.condition == faceset.MASK or rng.random() >= ratio:
             return [clean], []
         twin, skipped = yield from self._twin(photo, view, face, aligned, clean["key"], rng)
         return [clean, *twin], skipped

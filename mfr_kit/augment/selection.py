@@ -63,6 +63,33 @@ def people_choice(selection: Selection) -> lists.Choice | None:
     return choice
 
 
+def share_of_people(selection: Selection, shares: list[tuple[Path, float]]) -> dict[str, float]:
+    """Give each person of some lists the list's share.
+
+    Raises:
+        KitError: a list cannot be read, or names somebody who is not there (unless
+            --allow-unknown) or who has another share already.
+    """
+    found: dict[str, float] = {}
+    for path, share in shares:
+        choice = lists.choose(
+            path,
+            list(people_of(selection).homes),
+            "--ratio-people",
+            where=str(selection.src),
+            root=selection.src,
+            allow_unknown=selection.allow_unknown,
+        )
+        lists.echo("ratio-people", [choice], f"{share:g} of their faces get a twin")
+        for person in choice.found:
+            if found.setdefault(person, share) != share:
+                raise KitError(
+                    f"--ratio-people {path}={share:g}: {person} is in another list with the "
+                    f"share {found[person]:g}: take the name out of one of them"
+                )
+    return found
+
+
 def exclude_choice(selection: Selection) -> lists.Choice | None:
     """What --exclude chose among the files of SRC; None without it. A list without an entry, as
     `audit` writes where all is well, is none.

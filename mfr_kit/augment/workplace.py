@@ -105,8 +105,15 @@ def _plan_of(job: Job) -> dict:
         "people": _content(people_choice(selection)),
         "exclude": _content(exclude_choice(selection)),
         "found": people_digest(people),
+        **_own_ratios(job),
     }
     return json.loads(json.dumps({**job.about, **places}))
+
+
+def _own_ratios(job: Job) -> dict[str, str]:
+    """A digest of who has another share of twins; nothing where nobody has."""
+    own = sorted(job.twins.own_ratios.items())
+    return {"own_ratios": lists.digest(f"{name}={share}" for name, share in own)} if own else {}
 
 
 def look_through(job: Job, say: Say) -> Survey:

@@ -400,3 +400,51 @@ def test_people_without_a_face_are_counted_in_the_summary(photos, capsys):
     shown = capsys.readouterr()
     assert "2 of 5 people have no face in the set" in shown.out and ": blank, nobody" in shown.out
     assert f"next: python kit.py split {target} {photos.parent}/lists" in shown.err
+
+
+def test_people_of_a_list_have_a_share_of_twins_of_their_own(photos, tmp_path):
+    held = tmp_path / "holdout.txt"
+    held.write_text("s2\n", encoding="utf-8")
+    made = run(photos, "set", ratio=0.0, ratio_people=[f"{held}=1"])
+    twins = made.select(made.conditions == "mask")
+    assert {str(key).split("/")[1] for key in twins.keys} == {"s2"} and len(twins) == 5
+    everybody = run(photos, "all", ratio=1.0)
+    mask = {str(key): everybody.image(row) for row, key in enumerate(everybody.keys)}
+    assert all(
+        np.array_equal(twins.image(row), mask[str(key)]) for row, key in enumerate(twins.keys)
+    )
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        (["held.txt"], "say LIST=SHARE"),
+        (["held.txt=2"], "a share between 0 and 1"),
+        (["held.txt=nan"], "a share between 0 and 1"),
+        (["nobody.txt=1"], "nobody"),
+        (["held.txt=1", "other.txt=0.5"], "s2 is in another list with the share 1"),
+    ],
+)
+def test_bad_shares_are_one_line_and_write_nothing(photos, given, words, capsys, monkeypatch):
+    monkeypatch.chdir(photos.parent)
+    for name, content in (("held", "s2"), ("other", "s1\ns2"), ("nobody", "nobody")):
+        Path(f"{name}.txt").write_text(f"{content}\n", encoding="utf-8")
+    flags = [word for text in given for word in ("--ratio-people", text)]
+    assert cli.main(["augment", str(photos), "out", "--workers", "0", *flags]) == 2
+    assert words in capsys.readouterr().err.splitlines()[-1]
+    assert not Path("out").exists() and not Path("out.part").exists()
+
+
+def test_a_run_goes_on_only_with_the_same_shares(photos, tmp_path):
+    held = tmp_path / "held.txt"
+    held.write_text("s2\n", encoding="utf-8")
+    options = AugmentOptions(src=photos, dst=tmp_path / "set", ratio_people=[f"{held}=1"])
+    workplace.begin(job_of(options))
+    before = workplace._plan_of(job_of(options))
+    held.write_text("s1\n", encoding="utf-8")
+    assert workplace._plan_of(job_of(options)) != before
+    held.rename(tmp_path / "moved.txt").write_text("s2\n", encoding="utf-8")
+    moved = AugmentOptions(
+        src=photos, dst=tmp_path / "set", ratio_people=[f"{tmp_path / 'moved.txt'}=1"]
+    )
+    assert workplace._plan_of(job_of(moved)) == before
