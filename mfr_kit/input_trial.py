@@ -66,18 +66,19 @@ class Trial:
         return not self.lead[0] <= NOTICED  # a NaN is apart too
 
 
-def read_faces(given: Path | None, limit: int) -> TrialFaces:
+def read_faces(given: Path | None, limit: int, allow_outside: bool = False) -> TrialFaces:
     """Choose faces of people that are shown twice or more, up to four of each.
 
     Args:
         given: any training set of aligned faces; None for the ORL faces, which are grey.
         limit: faces at most.
+        allow_outside: of a list, take faces that lie outside of its folder.
     Raises:
         KitError: no such set, faces that are not aligned, or too few people with two faces.
     """
     if given is None:
         return _embedded(limit)
-    source = open_set(given)
+    source = open_set(given, allow_outside=allow_outside)
     chosen = choose_rows(source.labels, limit)
     if len(np.unique(source.labels[chosen])) < LEAST_PEOPLE:
         raise KitError(

@@ -50,7 +50,10 @@ class Scan:
 
 
 def open_set(
-    path: Path, level: int | None = None, say: Callable[[str], None] = lambda line: None
+    path: Path,
+    level: int | None = None,
+    say: Callable[[str], None] = lambda line: None,
+    allow_outside: bool = False,
 ) -> TrainingSet:
     """Open any training set without its masked twins; a face set's faces under the names of their
     photographs.
@@ -59,8 +62,9 @@ def open_set(
         path: the set.
         level: see `convert.open_any`.
         say: gets the lines that say what was found.
+        allow_outside: see `convert.open_any`.
     """
-    chosen, source = open_any(path, level=level)
+    chosen, source = open_any(path, None, level, allow_outside)
     for line in describe(source, chosen):
         say(line)
     source = source.select(np.flatnonzero(~source.twins))

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from mfr_kit.cli import _next
 from mfr_kit.cli._command import command
+from mfr_kit.data.named_files import NamedFileOptions
 from mfr_kit.models.options import RecogniserOptions, check_engine
 from mfr_kit.options import like, option, options_class
 
@@ -92,6 +93,7 @@ class AuditOptions:
     other_level: int | None = option(
         None, help="The same in the second set.", within="0..5", section="Sets"
     )
+    allow_outside: bool = like(NamedFileOptions, "allow_outside", section="Sets")
     device: str = like(RecogniserOptions, "device")
     precision: str = like(RecogniserOptions, "precision")
     engine: str = like(RecogniserOptions, "engine")
@@ -141,7 +143,10 @@ def audit(options: AuditOptions) -> None:
     if detector is not None and (line := choose_provider("yunet", options.device)[1]):
         print(line)
     levels = (options.level, options.other_level)
-    sources = [open_set(path, level, print) for path, level in zip(sets, levels, strict=False)]
+    sources = [
+        open_set(path, level, print, options.allow_outside)
+        for path, level in zip(sets, levels, strict=False)
+    ]
     with cluster.connected(options.engine if embedder else "local", options.address):
         first, *others = (
             scan_with_bank(source, embedder, options.bank, detector, disk)

@@ -5,6 +5,8 @@ from typing import Annotated, Any
 
 from mfr_kit import registry
 from mfr_kit.cli import _next
+from mfr_kit.cli._command import help_of
+from mfr_kit.data.named_files import NamedFileOptions
 from mfr_kit.paths import url_of
 
 
@@ -14,6 +16,7 @@ def add_to(app: Any) -> None:
     """
     import typer
 
+    outside = NamedFileOptions.__dataclass_fields__["allow_outside"]
     known = ", ".join(registry.names("mfr_kit.data.formats"))
 
     @app.command("convert", rich_help_panel="Data")
@@ -62,13 +65,14 @@ def add_to(app: Any) -> None:
                 "SRC/*/PERSON.",
             ),
         ] = None,
+        allow_outside: Annotated[bool, typer.Option(help=help_of(outside))] = False,
     ) -> None:
         """Copy a training set into another format, image bytes unchanged, and prove it by
         decoding, count and hash.
         """
         from mfr_kit.data.convert import convert as run
 
-        proof = run(src, dst, read_as, write_as, twins, level, print)
+        proof = run(src, dst, read_as, write_as, twins, level, print, allow_outside)
         print(f"{url_of(src) or src} ({proof.read_as}) -> {dst} ({proof.written_as})")
         if proof.twins_dropped:
             print(

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mfr_kit.cli._command import command
+from mfr_kit.data.named_files import NamedFileOptions
 from mfr_kit.models.input_format import DESCRIPTIONS
 from mfr_kit.models.options import RecogniserOptions
 from mfr_kit.options import like, option, options_class
@@ -26,6 +27,7 @@ class InspectOptions:
         affects="place",
         section="Faces",
     )
+    allow_outside: bool = like(NamedFileOptions, "allow_outside", section="Faces")
     limit: int = option(
         240, help="Faces at most, up to four of a person.", within=">=20", section="Faces"
     )
@@ -54,7 +56,7 @@ def inspect(options: InspectOptions) -> None:
         said = embedder.normalisation if hasattr(embedder, "normalisation") else None
     except InputUnknown:
         embedder, said = load_embedder(options.model, normalisation=USUAL, **how), None
-    faces = read_faces(options.faces, options.limit)
+    faces = read_faces(options.faces, options.limit, options.allow_outside)
     print(_model_line(embedder, said))
     trials = try_inputs(embedder, faces, [*NORMALISATIONS.values(), *added])
     print("\n".join([*_table(trials, faces), "", *verdict(trials, faces, options.model, said)]))

@@ -5,7 +5,8 @@ from typing import Any
 
 from mfr_kit.cli import _next
 from mfr_kit.cli._command import command
-from mfr_kit.options import option, options_class
+from mfr_kit.data.named_files import NamedFileOptions
+from mfr_kit.options import like, option, options_class
 from mfr_kit.paths import refuse_existing
 
 
@@ -24,6 +25,7 @@ class ShowOptions:
         "file's folder.",
         affects="place",
     )
+    allow_outside: bool = like(NamedFileOptions, "allow_outside")
 
 
 @options_class(kw_only=True)
@@ -55,7 +57,8 @@ def pack(options: PackOptions) -> None:
     from mfr_kit.data.verification_sets.pairs import open_pairs, pack_pairs
 
     refuse_existing(options.dst)
-    count = pack_pairs(open_pairs(options.src, options.images), options.dst, options.any_size)
+    pairs = open_pairs(options.src, options.images, allow_outside=options.allow_outside)
+    count = pack_pairs(pairs, options.dst, options.any_size)
     print(f"{options.dst}: {count} pairs, read back equal")
 
 
@@ -63,7 +66,8 @@ def unpack(options: UnpackOptions) -> None:
     """Write a verification .bin as a folder of images and a pairs.csv."""
     from mfr_kit.data.verification_sets.pairs import open_pairs, unpack_pairs
 
-    count = unpack_pairs(open_pairs(options.src, options.images), options.dst)
+    pairs = open_pairs(options.src, options.images, allow_outside=options.allow_outside)
+    count = unpack_pairs(pairs, options.dst)
     print(f"{options.dst / 'pairs.csv'}: {count} pairs")
 
 
@@ -71,7 +75,7 @@ def show(options: ShowOptions) -> None:
     """Count the pairs and look at every image."""
     from mfr_kit.data.verification_sets.pairs import open_pairs
 
-    pairs = open_pairs(options.src, options.images)
+    pairs = open_pairs(options.src, options.images, allow_outside=options.allow_outside)
     shape: tuple[int, ...] = ()
     for faces in pairs.batches(64):
         shape = faces.shape[1:]

@@ -50,7 +50,10 @@ class Proof:
 
 
 def open_any(
-    path: Path, format: str | None = None, level: int | None = None
+    path: Path,
+    format: str | None = None,
+    level: int | None = None,
+    allow_outside: bool = False,
 ) -> tuple[str, TrainingSet]:
     """Open a training set, its format told by its name and content unless given.
 
@@ -59,6 +62,7 @@ def open_any(
         format: a name of `formats`.
         level: of a folder of people's folders, the folder levels above a person's; None: none, and
             what looks deeper is refused.
+        allow_outside: of a list, take photographs that lie outside of its folder.
 
     Raises:
         KitError: it does not exist, no format recognises it, or it holds no photograph.
@@ -75,7 +79,7 @@ def open_any(
             f"{path}: no training set that the kit knows; say which with --from "
             f"({', '.join(known)})"
         )
-    source = _open(chosen, path, level)
+    source = _open(chosen, path, level, allow_outside)
     if not len(source):
         raise KitError(f"{path}: read as {chosen}, it holds no photograph")
     return chosen, source
@@ -101,6 +105,7 @@ def convert(
     twins: str | None = None,
     level: int | None = None,
     say: Callable[[str], None] = lambda line: None,
+    allow_outside: bool = False,
 ) -> Proof:
     """Copy a training set into another format, image bytes unchanged, and compare counts and hashes
     of what was read and what is there.
@@ -116,6 +121,7 @@ def convert(
             and drops them elsewhere.
         level: see `open_any`.
         say: gets the lines that say what was found, before the work.
+        allow_outside: see `open_any`.
     Raises:
         KitError: source unreadable, nothing in it an image, destination or a file beside it exists,
             or it cannot hold the set, or the copy differs.
@@ -128,7 +134,7 @@ def convert(
         raise KitError(f"{dst} exists already: choose another name or delete it")
     if not _is_rec_folder(Path(src)):
         refuse_overlap(src, dst)
-    chosen, source = open_any(src, read_as, level)
+    chosen, source = open_any(src, read_as, level, allow_outside)
     for line in describe(source, chosen):
         say(line)
     write_as = write_as or _format_for(dst)
@@ -182,12 +188,14 @@ def _counted(source: TrainingSet, progress: Progress) -> TrainingSet:
     return replace(source, encoded=encoded)
 
 
-def _open(name: str, path: Path, level: int | None) -> TrainingSet:
+def _open(name: str, path: Path, level: int | None, allow_outside: bool = False) -> TrainingSet:
     opened = registry.get(FORMATS, name)
     if name == "folder":
         return opened.open_set(path, level)
     if level:
         raise KitError(f"--level {level}: {path} is read as {name}, which has no folder levels")
+    if name == "image-list":
+        return opened.open_set(path, allow_outside)
     return opened.open_set(path)
 
 

@@ -3,7 +3,6 @@ each.
 """
 
 import hashlib
-import stat
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from mfr_kit.data.image_headers import kind_of
+from mfr_kit.data.named_files import read_named
 from mfr_kit.data.photographs.masked_names import find_twins
 from mfr_kit.errors import KitError
 from mfr_kit.progress import step_through
@@ -202,30 +202,14 @@ def mark(source: TrainingSet, index: int, data: bytes) -> int:
     return int.from_bytes(found.digest(), "little")
 
 
-def read_file(path: Path, named_in: Path) -> bytes:
-    """Read a file that a list names.
-
-    Raises:
-        KitError: it cannot be read.
-    """
-    try:
-        if not stat.S_ISREG(path.stat().st_mode):
-            raise ValueError("not a regular file")
-        return path.read_bytes()
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise KitError(
-            f"{str(path)[:300]}: named in {named_in} but cannot be read ({reason})"
-        ) from None
-
-
 @dataclass(frozen=True)
 class Files:
-    """The `encoded` of a set whose photographs are files below a folder."""
+    """The `encoded` of a set whose photographs are files below a folder (see `read_named`)."""
 
     folder: Path
     names: Sequence[str]
     named_in: Path
+    allow_outside: bool = False
 
     def __call__(self, index: int) -> bytes:
-        return read_file(self.folder / self.names[index], self.named_in)
+        return read_named(self.folder, self.names[index], self.named_in, self.allow_outside)

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from mfr_kit import registry
+from mfr_kit.data.named_files import NamedFileOptions
 from mfr_kit.errors import KitError
 from mfr_kit.models.options import RecogniserOptions
 from mfr_kit.options import like, option, options_class
@@ -126,6 +127,7 @@ class SubmissionOptions:
         help="Text file of aligned images, one a line, or a face set: write their embeddings too.",
         affects="place",
     )
+    allow_outside: bool = like(NamedFileOptions, "allow_outside")
     features_format: str | None = option(
         None,
         help="Format of the embeddings; default: the track's, else npy.",

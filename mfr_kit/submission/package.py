@@ -10,6 +10,7 @@ import zipfile
 from pathlib import Path
 
 from mfr_kit import __version__, assets, registry
+from mfr_kit.data.named_files import HINT
 from mfr_kit.files import replacing
 from mfr_kit.models.embedders import load_embedder
 from mfr_kit.paths import check_output
@@ -58,7 +59,9 @@ def make_submission(options: SubmissionOptions) -> Packed:
     written = None
     if options.features:
         embedder = load_embedder(options.model, normalisation=subject.normalisation)
-        written = write_features(embedder, open_source(options.features), features, form)
+        written = write_features(
+            embedder, open_source(options.features, options.allow_outside, HINT), features, form
+        )
     request = Request(
         options.model,
         track,

@@ -15,7 +15,10 @@ import numpy as np
 from mfr_kit.data import images, lists
 from mfr_kit.data.alignment.align import SIZE
 from mfr_kit.data.face_set.faceset import ROWS, FaceSet
+from mfr_kit.data.named_files import read_named, refuse_outside
 from mfr_kit.errors import KitError
+
+ELSEWHERE = "; put the list beside its images, or give a face set"
 
 
 @dataclass(frozen=True)
@@ -36,11 +39,15 @@ class Source:
         return np.stack(list((pool.map if pool else map)(self.load, rows)))
 
 
-def open_source(path: Path) -> Source:
+def open_source(path: Path, allow_outside: bool = False, hint: str = ELSEWHERE) -> Source:
     """Open a face set folder or a list of images, one a line, relative to the list's folder.
 
+    Args:
+        path: of either.
+        allow_outside: take images from outside of the list's folder.
+        hint: what to do about such images, where they are not allowed.
     Raises:
-        KitError: neither of the two, or an empty one.
+        KitError: neither of the two, an empty one, or an image outside of the list's folder.
     """
     path = Path(path)
     if path.is_dir():
@@ -56,20 +63,25 @@ def open_source(path: Path) -> Source:
             faces.fingerprint,
         )
     else:
-        names = _lines(path)
-        source = Source(
-            names, lambda row: _listed(path.parent, names[row]), _fingerprint(path.parent, names)
-        )
+        names = _lines(path, allow_outside, hint)
+
+        def load(row: int) -> np.ndarray:
+            data = read_named(path.parent, names[row], path, allow_outside, hint)
+            where = str(path.parent / names[row])
+            return _aligned(images.decode_rgb(data, where), where)
+
+        source = Source(names, load, _fingerprint(path.parent, names))
     if not source.names:
         raise KitError(f"{path} lists no image")
     return source
 
 
-def _lines(path: Path) -> list[str]:
+def _lines(path: Path, allow_outside: bool, hint: str) -> list[str]:
     """Read the images that a list names, as their paths inside the list's folder.
 
     Raises:
-        KitError: images that are not there: the first ones are named, with what may be meant.
+        KitError: images that are not there: the first ones are named, with what may be meant; or
+            one outside of the folder.
     """
     names, missing = [], []
     for number, line in lists.read_lines(path, "the list of images"):
@@ -78,6 +90,8 @@ def _lines(path: Path) -> list[str]:
             None,
         )
         if name is not None:
+            if not allow_outside:
+                refuse_outside([(number, name)], path.parent, path, hint)
             names.append(name)
         elif not line.lstrip().startswith("#"):
             missing.append((f"line {number}", line.strip()))
@@ -118,10 +132,6 @@ def _fingerprint(folder: Path, names: list[str]) -> str:
         state = f"{status.st_size} {status.st_mtime_ns} {status.st_ctime_ns} {status.st_ino}"
         digest.update(f"{name} {state}\n".encode())
     return digest.hexdigest()
-
-
-def _listed(folder: Path, name: str) -> np.ndarray:
-    return _aligned(images.read_rgb(folder / name), str(folder / name))
 
 
 def _aligned(face: np.ndarray, where: str) -> np.ndarray:

@@ -32,8 +32,9 @@ from mfr_kit.data.face_set.rows import (
     rows_of,
 )
 from mfr_kit.data.face_set.set_folder import count_rows, locate, read_set
-from mfr_kit.data.face_set.storage import Records, read_image_file, rec_path
+from mfr_kit.data.face_set.storage import Records, rec_path
 from mfr_kit.data.images import decode_rgb
+from mfr_kit.data.named_files import read_named
 from mfr_kit.errors import KitError
 
 __all__ = ["ABOUT", "ALIGNED", "MASK", "NONMASK", "NO_FACE", "ROWS"]
@@ -222,9 +223,7 @@ class FaceSet:
     @functools.cached_property
     def fingerprint(self) -> str:
         """SHA-256 over names, conditions, masks and image digests of the rows: equal for equal
-        faces, wherever the set lies.
-
-        An image that was replaced counts as what it is now (see content.py).
+        faces, wherever the set lies. A replaced image counts as what it is now (see content.py).
         """
         return fingerprint_of(self.folder, self._rows, self.skipped, self.encoded)
 
@@ -240,7 +239,7 @@ class FaceSet:
         """
         if self._records is not None:
             return self._records.read(*self._rows.place(int(index)))
-        return read_image_file(self.folder / self._rows.key(int(index)), self.folder / ROWS)
+        return read_named(self.folder, self._rows.key(int(index)), self.folder / ROWS, hint="")
 
     def image(self, index: int) -> np.ndarray:
         """(112, 112, 3) uint8 RGB pixels of a face."""

@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mfr_kit import tables
+from mfr_kit.data.named_files import OUTSIDE
 from mfr_kit.errors import KitError
 from mfr_kit.records import read_csv, read_json, shown
 from mfr_kit.spreadsheet import unguard
@@ -106,7 +107,7 @@ def _refuse_values(table: pa.Table, where: str) -> None:
         refuse(name, pc.equal(table[name], ""), "is empty")
     known = pc.is_in(table["condition"], pa.array(CONDITIONS))
     refuse("condition", pc.invert(known), f"is neither {NONMASK} nor {MASK}")
-    outside = pc.match_substring_regex(table["key"], r"^/|(^|/)\.\.(/|$)")
+    outside = pc.match_substring_regex(table["key"], OUTSIDE)
     refuse("key", outside, "names a file outside of the set")
     counts = pc.list_value_length(table["landmarks"])
     odd = pc.or_(pc.equal(counts, 0), pc.equal(pc.bit_wise_and(counts, 1), 1))

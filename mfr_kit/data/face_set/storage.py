@@ -12,7 +12,6 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
-from mfr_kit import remote
 from mfr_kit.data.record_index import USUAL_BYTES
 from mfr_kit.data.record_ranges import AnyRecords, open_records
 from mfr_kit.data.recordio import MAGIC, frame, pack, unpack
@@ -28,22 +27,6 @@ _pread = getattr(os, "pread", None)  # Windows has none
 def rec_path(folder: Path, shard: int) -> Path:
     """Name a shard's `.rec`."""
     return folder / f"faces-{shard:05d}.rec"
-
-
-def read_image_file(path: Path, named_in: Path) -> bytes:
-    """Read an image that is a file of its own.
-
-    Raises:
-        KitError: it cannot be read, here or where the set lies.
-    """
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        if remote.origin(path) is not None:
-            return remote.read_object(path, named_in)
-        raise KitError(
-            f"{path}: named in {named_in} but cannot be read ({error.strerror})"
-        ) from None
 
 
 class Records:

@@ -14,6 +14,7 @@ import numpy as np
 from mfr_kit import files
 from mfr_kit.data.formats._list_rows import split_rows
 from mfr_kit.data.formats._names import people_file, read_names, refuse_names, write_names
+from mfr_kit.data.named_files import refuse_outside
 from mfr_kit.data.photographs.layout import lay_out
 from mfr_kit.data.photographs.masked_names import says_masked
 from mfr_kit.data.text_lines import read_lines
@@ -26,17 +27,20 @@ def recognises(path: Path) -> bool:
     return path.suffix.lower() in (".txt", ".lst")
 
 
-def open_set(path: Path) -> TrainingSet:
-    """Read the list.
+def open_set(path: Path, allow_outside: bool = False) -> TrainingSet:
+    """Read the list; with `allow_outside` its photographs lie where it says, else below its folder.
 
     Raises:
-        KitError: unreadable, empty, a line of another shape, or a number that
-            `train.txt.people.txt` has no line for.
+        KitError: unreadable, empty, a line of another shape, a photograph outside of the list's
+            folder, or a number that `train.txt.people.txt` has no line for.
     """
     rows = split_rows(path, read_lines(path, "the image list"), path.suffix.lower() == ".lst")
     names = [
         name.replace("\\", "/") if _is_from_windows(path, name) else name for _, name, _ in rows
     ]
+    if not allow_outside:
+        numbers = (number for number, _, _ in rows)
+        refuse_outside(zip(numbers, names, strict=True), path.parent, path)
     labels = [label for _, _, label in rows]
     people = _people(path, labels)
     if people is not None:
@@ -45,7 +49,7 @@ def open_set(path: Path) -> TrainingSet:
     masked = np.array(
         [says_masked(name, label) for name, label in zip(inner, labels, strict=True)], bool
     )
-    return from_names(path, labels, names, Files(path.parent, names, path), masked)
+    return from_names(path, labels, names, Files(path.parent, names, path, allow_outside), masked)
 
 
 def outputs(path: Path) -> list[Path]:

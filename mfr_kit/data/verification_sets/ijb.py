@@ -18,6 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
+from mfr_kit.data.named_files import refuse_outside
 from mfr_kit.data.text_lines import read_lines
 from mfr_kit.data.verification_sets.pair_rows import is_number
 from mfr_kit.errors import KitError
@@ -182,6 +183,7 @@ def _rows(path: Path, count: int) -> tuple[list[str], np.ndarray]:
                 f"{path}: line {row + 1}: a name and {count} numbers expected, found {line[:60]!r}"
             ) from None
         names.append(name)
+    refuse_outside(enumerate(names, 1), path.parent, path, "")
     return names, numbers
 
 

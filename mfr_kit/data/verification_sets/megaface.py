@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mfr_kit.data.images import SUFFIXES
+from mfr_kit.data.named_files import refuse_outside
 from mfr_kit.data.photographs.folder_tree import FolderTree
 from mfr_kit.data.text_lines import read_lines
 from mfr_kit.errors import KitError
@@ -57,7 +58,9 @@ def _part(root: Path, part: str) -> list[str]:
             f"{folder} is missing: MegaFace's layout is described in docs/reference/formats.md"
         )
     if listing.exists():
-        names = _lines(listing)
+        numbered = _lines(listing)
+        refuse_outside(numbered, folder, listing, "")
+        names = [name for _, name in numbered]
     else:
         listed = FolderTree(folder).walk()
         skipped = next((row for row in listed.skipped if row.reason != "hidden"), None)
@@ -66,7 +69,7 @@ def _part(root: Path, part: str) -> list[str]:
                 f"{folder / skipped.source}: {skipped.reason} ({skipped.detail}); mend or remove it"
             )
         names = [name for name in listed.files if Path(name).suffix.lower() in SUFFIXES]
-    left_out = set(_lines(noises)) if noises.exists() else set()
+    left_out = {name for _, name in _lines(noises)} if noises.exists() else set()
     kept = [
         name for name in names if name not in left_out and name.rpartition("/")[2] not in left_out
     ]
@@ -82,6 +85,6 @@ def _part(root: Path, part: str) -> list[str]:
     return kept
 
 
-def _lines(path: Path) -> list[str]:
-    lines = read_lines(path, "the list of images")
-    return [line.strip() for line in lines if line.strip() and not line.startswith("#")]
+def _lines(path: Path) -> list[tuple[int, str]]:
+    lines = enumerate(read_lines(path, "the list of images"), 1)
+    return [(number, line.strip()) for number, line in lines if line.strip() and line[0] != "#"]

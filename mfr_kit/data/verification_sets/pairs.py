@@ -15,7 +15,8 @@ from mfr_kit import files, registry
 from mfr_kit.data.alignment.align import SIZE
 from mfr_kit.data.face_set.faceset import NONMASK, FaceSet
 from mfr_kit.data.images import SUFFIXES, decode_rgb
-from mfr_kit.data.training_set import read_file, suffix_of
+from mfr_kit.data.named_files import read_named, refuse_outside
+from mfr_kit.data.training_set import suffix_of
 from mfr_kit.errors import KitError
 
 FORMATS = "mfr_kit.data.verification_sets.pair_formats"
@@ -71,7 +72,12 @@ class PairSet:
             yield np.stack(faces)
 
 
-def open_pairs(path: Path, images: Path | None = None, format: str | None = None) -> PairSet:
+def open_pairs(
+    path: Path,
+    images: Path | None = None,
+    format: str | None = None,
+    allow_outside: bool = False,
+) -> PairSet:
     """Open a file of pairs, its format told by its name and content unless given.
 
     Args:
@@ -79,6 +85,7 @@ def open_pairs(path: Path, images: Path | None = None, format: str | None = None
         images: what a text file's names are relative to: a folder or a face set; by default the
             file's own folder.
         format: a name of `pair_formats`.
+        allow_outside: take images from outside of the folder, where a name or a link leads there.
     Raises:
         KitError: no such file, unknown format, a damaged line (named by number), or an image that
             is not there.
@@ -96,20 +103,24 @@ def open_pairs(path: Path, images: Path | None = None, format: str | None = None
             f"{path}: no pairs that the kit knows ({', '.join(known)}); lines like `image image "
             "1` are, with 0 for two people"
         )
-    pairs = registry.get(FORMATS, chosen).open_pairs(path, images)
+    pairs = registry.get(FORMATS, chosen).open_pairs(path, images, allow_outside)
     if not len(pairs):
         raise KitError(f"{path} holds no pairs")
     return pairs
 
 
 def from_rows(
-    path: Path, images: Path | None, rows: Iterable[tuple], masked: bool = False
+    path: Path,
+    images: Path | None,
+    rows: Iterable[tuple],
+    masked: bool = False,
+    allow_outside: bool = False,
 ) -> PairSet:
     """Build a set from rows (line number, left, right, same[, left masked, right masked]), finding
     every image at once.
 
     Raises:
-        KitError: no rows, or an image that is not there; names the line.
+        KitError: no rows, or an image that is not there or outside of the folder; names the line.
     """
     folder = Path(images) if images else path.parent
     hint = (
@@ -117,12 +128,15 @@ def from_rows(
         if (folder / "skipped.csv").exists()
         else "say where with --images"
     )
-    find, encoded, names = _images(folder)
+    find, encoded, names = _images(folder, allow_outside)
+    in_folder = isinstance(find, _Files) and not allow_outside
     numbers: dict[Any, int] = {}
     sides: tuple[list[int], list[int]] = ([], [])
     missing: dict[str, int] = {}
     flags = []
     for line, left, right, *more in rows:
+        if in_folder:
+            refuse_outside(((line, left), (line, right)), folder, path)
         for name, side in ((left, sides[0]), (right, sides[1])):
             found = find(name)
             if found is None:
@@ -154,14 +168,14 @@ def from_rows(
     )
 
 
-def _images(root: Path) -> tuple[Callable, Callable, Callable]:
+def _images(root: Path, allow_outside: bool) -> tuple[Callable, Callable, Callable]:
     """Return how to find an image by name (with or without suffix), how to read what was found,
     and its name.
     """
     if not root.is_dir():
         raise KitError(f"{root} is not a folder of images and not a face set")
     if not (root / "faces.parquet").exists():
-        return _Files(root), lambda name: read_file(root / name, root), str
+        return _Files(root), lambda name: read_named(root, name, root, allow_outside), str
     faces = FaceSet.open(root)
     rows: dict[str, int] = {}
     # a photograph's name means its clean face; a key means itself
@@ -187,7 +201,7 @@ class _Files:
     def __call__(self, name: str) -> str | None:
         """Return the image's path below the folder, None where there is none."""
         path = Path(name.replace("\\", "/"))
-        if not path.name or ".." in path.parts:
+        if not path.name:
             return None
         if path.suffix.lower() in SUFFIXES and os.path.isfile(self.root / path):
             return str(path)

@@ -13,7 +13,7 @@ def recognises(path: Path) -> bool:
     return path.suffix.lower() == ".bin"
 
 
-def open_pairs(path: Path, images: Path | None = None) -> PairSet:
+def open_pairs(path: Path, images: Path | None = None, allow_outside: bool = False) -> PairSet:
     """Open a `.bin`; the images are inside, two a pair, named 0, 1, 2 ..."""
     data, same = read_bin(path)
     left = np.arange(0, len(data), 2)

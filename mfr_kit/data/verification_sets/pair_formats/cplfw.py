@@ -15,11 +15,11 @@ def recognises(path: Path) -> bool:
     return path.suffix.lower() == ".txt" and is_two_lined(path)
 
 
-def open_pairs(path: Path, images: Path | None = None) -> PairSet:
+def open_pairs(path: Path, images: Path | None = None, allow_outside: bool = False) -> PairSet:
     """Read the file; images are named relative to `images`.
 
     Raises:
         KitError: a line of another shape, two lines of a pair that contradict each other (named),
             or an image that is not there.
     """
-    return from_rows(path, images, read_two_lined(path))
+    return from_rows(path, images, read_two_lined(path), allow_outside=allow_outside)

@@ -13,7 +13,7 @@ def recognises(path: Path) -> bool:
     return path.suffix.lower() == ".txt" and is_lfw(path)
 
 
-def open_pairs(path: Path, images: Path | None = None) -> PairSet:
+def open_pairs(path: Path, images: Path | None = None, allow_outside: bool = False) -> PairSet:
     """Read the file; image 3 of Jane_Doe is `Jane_Doe/Jane_Doe_0003` below `images`, whatever its
     suffix.
 
@@ -29,4 +29,5 @@ def open_pairs(path: Path, images: Path | None = None) -> PairSet:
             (row.line, *(f"{name}/{name}_{n:04d}" for name, n in (row.left, row.right)), row.same)
             for row in rows
         ),
+        allow_outside=allow_outside,
     )

@@ -20,10 +20,10 @@ def recognises(path: Path) -> bool:
     return path.suffix.lower() in SUFFIXES and is_labelled(path)
 
 
-def open_pairs(path: Path, images: Path | None = None) -> PairSet:
+def open_pairs(path: Path, images: Path | None = None, allow_outside: bool = False) -> PairSet:
     """Read the file; images are named relative to `images`.
 
     Raises:
         KitError: a line of another shape (named), or an image that is not there.
     """
-    return from_rows(path, images, read_labelled(path))
+    return from_rows(path, images, read_labelled(path), allow_outside=allow_outside)

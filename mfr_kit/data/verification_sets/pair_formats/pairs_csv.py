@@ -21,7 +21,7 @@ def recognises(path: Path) -> bool:
     return path.suffix.lower() == ".csv"
 
 
-def open_pairs(path: Path, images: Path | None = None) -> PairSet:
+def open_pairs(path: Path, images: Path | None = None, allow_outside: bool = False) -> PairSet:
     """Read the file; images are named relative to `images`.
 
     Raises:
@@ -36,7 +36,8 @@ def open_pairs(path: Path, images: Path | None = None) -> PairSet:
             raise KitError(
                 f"{path}: line 1: the header {wanted} expected, found {','.join(header)[:80]!r}"
             )
-        return from_rows(path, images, _rows(path, lines, len(header)), header == MASKED)
+        rows = _rows(path, lines, len(header))
+        return from_rows(path, images, rows, header == MASKED, allow_outside)
     except csv.Error as error:
         raise KitError(f"cannot read the pairs {path}: {error}") from None
 
