@@ -109,7 +109,7 @@ def load_maker(job: Job) -> FaceMaker:
         source=job.selection.src,
         detector=None if how.aligned else detector,
         finder=detector if how.aligned else None,
-        put_on=from_library(library.load(twins.masks)),
+        put_on=from_library(library.load(twins.masks, twins.folder)),
         ratio=twins.ratio,
         own_ratios=twins.own_ratios,
         seed=twins.seed,

@@ -12,6 +12,7 @@ from mfr_kit.augment.options import AugmentOptions, parse_share
 from mfr_kit.augment.selection import Selection, share_of_people
 from mfr_kit.data.alignment.detect import choose_provider, why_one_by_one
 from mfr_kit.data.alignment.face_choice import PROMINENT
+from mfr_kit.masks import library
 from mfr_kit.options import as_dict, names_affecting
 from mfr_kit.providers import Provider
 
@@ -40,6 +41,7 @@ class Twins:
     ratio: float  # share of the faces, 0..1
     seed: int
     masks: list[str] | None  # looks or kinds; None for the whole mix
+    folder: Path | None  # the library; None for the kit's own
     on_photo: bool  # drawn on the photograph, which is detected again; else on the face
     own_ratios: Mapping[str, float] = field(default_factory=dict)  # of people with another share
 
@@ -109,8 +111,14 @@ def job_of(options: AugmentOptions, say: Callable[[str], None] = lambda line: No
         batch=options.detect_batch,
     )
     shares = [parse_share(text) for text in options.ratio_people or []]
-    own_ratios = share_of_people(selection, shares)
-    twins = Twins(options.ratio, options.seed, options.masks, options.draws_on_photo, own_ratios)
+    twins = Twins(
+        options.ratio,
+        options.seed,
+        options.masks,
+        options.mask_folder,
+        options.draws_on_photo,
+        share_of_people(selection, shares),
+    )
     target = Target(options.dst, f".{options.image}", options.format == "rec", options.shards)
     # the options that affect a face, for faceset.json
     names = names_affecting(AugmentOptions, "result")
@@ -120,4 +128,6 @@ def job_of(options: AugmentOptions, say: Callable[[str], None] = lambda line: No
         "source": options.src.resolve().name,
         "options": {**chosen, "mask_on": "photo" if options.draws_on_photo else "crop"},
     }
+    if options.mask_folder is not None:
+        about["mask_library"] = library.fingerprint(options.mask_folder)
     return Job(selection, alignment, twins, target, about)

@@ -74,6 +74,12 @@ class AugmentOptions:
         "shows if left out.",
         section="Masks",
     )
+    mask_folder: Path | None = option(
+        None,
+        help="Folder of mask templates; the kit's own if left out.",
+        section="Masks",
+        affects="place",
+    )
     mask_on: str | None = option(
         None,
         help="photo: draw the mask on the photograph and detect again, as a deployed system "

@@ -99,7 +99,8 @@ def _plan_of(job: Job) -> dict:
             f"--shards {target.shards}: there are only {len(people)} people in {selection.src}, "
             "and a person is in one shard"
         )
-    library.load(job.twins.masks)  # a name that no mask has is refused before DST.part is begun
+    twins = job.twins
+    library.load(twins.masks, twins.folder)  # an unknown name is refused before DST.part is begun
     places = {
         "src": str(selection.src.resolve()),
         "people": _content(people_choice(selection)),

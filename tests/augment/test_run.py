@@ -382,6 +382,22 @@ def test_an_existing_set_is_never_overwritten(photos):
     assert files_of(made.folder) == before
 
 
+def test_masks_of_a_folder_of_ones_own(photos, tmp_path):
+    own = tmp_path / "own"
+    own.mkdir()
+    (own / "own.toml").write_text(
+        'licence = "x"\n[recipe]\noutline = [[0, 15], [40, 25], [70, 50], [50, 105], [0, 120]]\n'
+        '[[look]]\nname = "own-red"\ncolours = { base = ["#ff0000"] }\n'
+    )
+    made = run(photos, "set", mask_folder=own, mask_on="crop")
+    looks = {json.loads(text)["look"] for text in made.masks if text}
+    assert looks == {"own-red"}
+    assert made.about["mask_library"] != run(photos, "usual", ratio=0.0).about.get("mask_library")
+    with pytest.raises(KitError, match="no folder of masks"):
+        run(photos, "none", mask_folder=tmp_path / "none")
+    assert not (tmp_path / "none.part").exists()
+
+
 def test_a_misspelt_mask_leaves_nothing_behind(tmp_path, capsys):
     (tmp_path / "src" / "person").mkdir(parents=True)
     (tmp_path / "src" / "person" / "0.jpg").write_bytes(encode(head(0)))
