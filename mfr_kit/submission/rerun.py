@@ -179,7 +179,7 @@ def _steps(
 def _augment(data: Any, missing: list[str]) -> dict[str, Any] | None:
     if isinstance(data, str) and Path(data).is_dir():
         about = read_about(Path(data))
-        if about.get("source") == "images" and isinstance(about.get("options"), dict):
+        if set(AUGMENT) <= set(about.get("options") or {}):
             if about["options"].get("detector_model"):
                 missing.append("--detector-model is a file of yours: it is not packed")
             return {key: about["options"].get(key) for key in AUGMENT}

@@ -1,5 +1,6 @@
 """Start the training of a package again, from its photographs."""
 
+import os
 import shlex
 import subprocess
 import sys
@@ -44,7 +45,7 @@ def run(package: Path, photos: Path, out: Path) -> list[Row]:
     for line in steps.missing:
         print(f"not packed: {line}", file=sys.stderr)
     _lay_out(contents, out)
-    (_, _, *how), *others = steps.commands()
+    (_, _, _, *how), *others = steps.commands()
     _do(["augment", str(photos), rerun.FACES, *how], out)
     _write_lists(steps, out, where)
     for command in others:
@@ -76,7 +77,10 @@ def _do(command: list[str], out: Path) -> None:
     if command[0] == "distill" and (out / rerun.RUN / weights.LAST).is_file():
         command = [*command, "--resume"]
     print(shlex.join(["python", "kit.py", *command]), flush=True)
-    done = subprocess.run([sys.executable, "-m", "mfr_kit", *command], cwd=out, check=False)
+    kit = str(Path(__file__).resolve().parents[2])  # a checkout is not on the path elsewhere
+    path = os.pathsep.join(filter(None, [kit, os.environ.get("PYTHONPATH")]))
+    call = [sys.executable, "-m", "mfr_kit", *command]
+    done = subprocess.run(call, cwd=out, check=False, env={**os.environ, "PYTHONPATH": path})
     if done.returncode:
         raise KitError(
             f"`kit.py {command[0]}` ended with exit code {done.returncode}; its lines above say "

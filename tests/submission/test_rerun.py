@@ -2,12 +2,14 @@
 turned into names again, and nothing of a stranger's that is not an option of the kit.
 """
 
+import dataclasses
 import json
 import shlex
 import zipfile
 
 import pytest
 
+from mfr_kit.augment.options import AugmentOptions
 from mfr_kit.cli import main
 from mfr_kit.data import lists
 from mfr_kit.errors import KitError
@@ -31,7 +33,8 @@ def trained(tmp_path):
         "seed": 7,
         "masks": ["a", "b"],
     }
-    about = {"source": "images", "options": options, "counts": faces.counts}
+    options = dict.fromkeys(rerun.AUGMENT) | options
+    about = {"source": "photos", "options": options, "counts": faces.counts}
     (faces.folder / "faceset.json").write_text(json.dumps(about))
     train = faces.of_people(PEOPLE).clean()
     sets = [{"name": "faces", "fingerprint": train.fingerprint, "faces": len(train), "people": 4}]
@@ -43,6 +46,13 @@ def trained(tmp_path):
     lists.write_names(folder / "val_people.txt", ["p05"])
     lists.write_names(tmp_path / "held.txt", ["p02"])
     return folder
+
+
+def test_every_option_that_decides_a_face_set_is_packed() -> None:
+    """But a detector's file of one's own, and where the detector runs."""
+    fields = dataclasses.fields(AugmentOptions)
+    decisive = {field.name for field in fields if field.metadata["affects"] == "result"}
+    assert set(rerun.AUGMENT) == decisive - {"detector_model", "device"}
 
 
 def report(tmp_path) -> dict:
@@ -148,13 +158,15 @@ def test_verify_starts_the_steps_in_order_and_goes_on(trained, tmp_path, monkeyp
         for name, data in contents.items():
             archive.writestr(name, data)
     (tmp_path / "photos").mkdir()
+    steps = rerun.read_steps(contents["rerun/steps.json"], contents["rerun/config.toml"], "here")
 
-    def do(call, cwd, check):
+    def do(call, cwd, check, env):
         command = call[3:]
         ran.append(command[0])
         code = 2 if ran.count("evaluate") == 1 and command[0] == "evaluate" else 0
         if command[0] == "augment":
-            assert command[1] == str(tmp_path / "photos") and cwd == out
+            assert command[1:3] == [str(tmp_path / "photos"), "faces"] and cwd == out
+            assert command[3:] == rerun.flags_of(steps.augment)
             write_faceset(out / "faces", people=6)
         if command[0] == "distill":
             assert (out / "rerun" / "train.txt").read_text().split() == PEOPLE
