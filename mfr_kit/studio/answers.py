@@ -15,7 +15,7 @@ from mfr_kit.errors import KitError
 from mfr_kit.masks.library import Mask
 from mfr_kit.records import check, parse_json
 from mfr_kit.seeding import rng_for
-from mfr_kit.studio import comparison, photographs, runs, set_views, try_mask
+from mfr_kit.studio import access, comparison, photographs, runs, set_views, try_mask
 from mfr_kit.studio.places import Kind
 from mfr_kit.studio.studio import Studio
 
@@ -67,11 +67,11 @@ class Request:
 
 @dataclass(frozen=True)
 class File:
-    """An answer that is a file: its bytes and type, and whether it is a page to be shut in."""
+    """An answer that is a file: its bytes and type, and what it may do."""
 
     data: bytes
     kind: str
-    alone: bool = False
+    policy: str = access.POLICY
     headers: dict[str, str] = field(default_factory=dict)
 
 
@@ -219,10 +219,11 @@ def run(studio: Studio, request: Request) -> Answer:
 
 
 def page(studio: Studio, request: Request) -> Answer:
-    """A file of a run or a report, shut in."""
+    """A file of a run or a report, which may be somebody else's: shut in."""
     kind: Kind = "run" if request.query.get("kind") == "run" else "report"
     place = studio.place(kind, request.query.get("key", ""))
-    return File(*runs.read_page(place, request.query.get("name", "")), alone=True)
+    policy = access.STILL_POLICY if kind == "run" else access.PAGE_POLICY
+    return File(*runs.read_page(place, request.query.get("name", "")), policy)
 
 
 def _face(faces: FaceSet, request: Request) -> File:

@@ -165,8 +165,7 @@ class Handler(BaseHTTPRequestHandler):
             self._send_json(HTTPStatus.OK, found)
 
     def _send_file(self, file: File) -> None:
-        policy = access.PAGE_POLICY if file.alone else access.POLICY
-        own = {"Content-Type": file.kind, "Content-Security-Policy": policy}
+        own = {"Content-Type": file.kind, "Content-Security-Policy": file.policy}
         self._send(HTTPStatus.OK, file.data, own | file.headers)
 
     def _refuse(self, status: HTTPStatus, why: str) -> None:

@@ -198,6 +198,16 @@ def test_a_report_opens_in_a_sandbox(client):
     assert "default-src 'none'" in policy
 
 
+def test_a_page_of_a_run_may_renew_itself_and_run_nothing(client):
+    key = client.key_of("runs", "shown/run")
+    page = client.ask(f"/page?kind=run&key={key}&name=config.toml")
+    assert page.headers["Content-Type"] == "text/plain; charset=utf-8"
+    policy = page.headers["Content-Security-Policy"]
+    assert "default-src 'none'" in policy
+    assert "script" not in policy
+    assert "sandbox" not in policy
+
+
 def test_head_asks_for_no_body(client):
     answer = client.ask("/", method="HEAD")
     assert (answer.status, answer.body) == (200, b"")

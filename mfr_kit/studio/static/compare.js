@@ -1,6 +1,6 @@
 // Two photographs under two models, bare and masked, against the models' thresholds.
 
-import {h, latest, post, problemLine, select, svg} from './dom.js';
+import {busyMark, h, latest, post, problemLine, select, svg} from './dom.js';
 import {photoPicker} from './photo.js';
 
 const LEAST = -0.2; // the left end of the scale of cosines
@@ -23,12 +23,11 @@ export function compareView(state) {
   const models = [0, 1].map(at => select(`Model ${at + 1}`, [...(at ? [['', 'none']] : []), ...state.models.map(model => [model.key, model.name])], wish.models[at], key => { wish.models[at] = key; compare(); }, {id: `model-${at + 1}`}));
   const far = select('False-accept rate of the threshold', [['', 'no threshold known']], '', value => { wish.far = value; show(); }, {id: 'far'});
 
-  const compare = latest(async () => {
+  const score = latest(async () => {
     const [a, b] = [sides.a.picker.held, sides.b.picker.held];
     if (!a || !b) { hint(); return; }
     const wanted = [...new Set(wish.models.filter(Boolean))];
     if (!wanted.length) { results.replaceChildren(h('p', {class: 'hint'}, 'No model can be chosen: start the studio with --model, or fetch one with `kit.py assets fetch`.')); return; }
-    results.setAttribute('aria-busy', 'true');
     try {
       const worn = ([look, seed]) => ({look, seed, style: state.kinds.find(kind => kind.looks.includes(look)).styles[0]});
       answer = await post('/api/compare', {a: a.photo, b: b.photo, models: wanted, mask_a: worn(wish.masks.a), mask_b: worn(wish.masks.b)});
@@ -36,8 +35,9 @@ export function compareView(state) {
       offerRates();
       show();
     } catch (error) { problem.show(error); }
-    results.removeAttribute('aria-busy');
   });
+  const busy = busyMark(results);
+  function compare() { return busy(score); }
   function hint() { results.replaceChildren(h('p', {class: 'soft'}, 'Choose two photographs: their faces are compared bare, with a mask on one, and with masks on both.')); }
 
   function offerRates() {

@@ -66,3 +66,13 @@ export function select(label, entries, value, change, properties = {}) {
     entries.map(([key, text]) => h('option', {value: key, selected: key === value}, text)));
   return {node: h('label', {class: 'field'}, h('span', {}, label), box), box};
 }
+
+// Marks a part of the page as busy, for eyes and for readers, as long as any work on it goes on.
+export function busyMark(node) {
+  let works = 0;
+  return async work => {
+    works += 1;
+    node.setAttribute('aria-busy', 'true');
+    try { return await work(); } finally { works -= 1; if (!works) node.removeAttribute('aria-busy'); }
+  };
+}

@@ -15,9 +15,9 @@ const ANGLES = ['yaw', 'pitch', 'roll'];
 export function masksView(state) {
   const wish = {kind: 'surgical', look: 'surgical-blue', style: 'right', seed: 1, changes: {}, angles: null};
   const problem = problemLine();
-  const picker = photoPicker('Photograph', held => { wish.angles = null; showAngles(held.angles); draw(); });
-  const crop = h('img', {class: 'crop', alt: 'The aligned face, as a model sees it', hidden: true});
-  const said = h('p', {class: 'soft'});
+  const picker = photoPicker('Photograph', held => { wish.angles = null; showAngles(held.angles); return draw(); });
+  const crop = h('img', {class: 'crop roomy', alt: 'The aligned face, as a model sees it', hidden: true});
+  const said = h('p', {class: 'soft roomy'});
   const without = h('input', {type: 'checkbox', onchange: draw});
   const save = h('a', {class: 'button', download: 'masked.jpg', hidden: true}, 'Save picture');
   const looks = h('div', {class: 'looks', role: 'group', 'aria-label': 'Look'});
@@ -39,7 +39,7 @@ export function masksView(state) {
       describe(held);
     } catch (error) { problem.show(error); }
   });
-  function draw() { return render(); }
+  function draw() { return picker.busy(render); }
   picker.onlive = held => { showAngles(held.angles); return render(); };
 
   function describe(held) {
@@ -76,7 +76,7 @@ export function masksView(state) {
     sliders[name].set(number, true);
     if (!ANGLES.includes(name)) { wish.changes[name] = number; draw(); return; }
     wish.angles = Object.fromEntries(ANGLES.map(angle => [angle, Number(document.getElementById(`slider-${angle}`).value)]));
-    if (picker.held?.drawn) turnHead().catch(problem.show); else draw();
+    if (picker.held?.drawn) picker.busy(turnHead).catch(problem.show); else draw();
   }
   function reset() {
     wish.changes = {}; wish.angles = null;

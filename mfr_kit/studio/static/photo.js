@@ -1,6 +1,6 @@
 // Where a photograph comes from: a file, dropped or pasted, the webcam, or a head that is drawn.
 
-import {h, post, problemLine, upload} from './dom.js';
+import {busyMark, h, post, problemLine, upload} from './dom.js';
 
 export function photoPicker(name, given) {
   const problem = problemLine();
@@ -10,18 +10,18 @@ export function photoPicker(name, given) {
   const picture = h('div', {class: 'picture'}, empty, image, video);
   const file = h('input', {type: 'file', accept: 'image/*', hidden: true, 'aria-label': `Photograph for ${name}`, onchange: () => { if (file.files[0]) send(file.files[0]); file.value = ''; }});
   const turn = h('input', {type: 'checkbox'});
-  const take = h('button', {type: 'button', class: 'main', hidden: true, onclick: () => snap().then(blob => { stop(); return send(blob); }).catch(problem.show)}, 'Take photograph');
+  const take = h('button', {type: 'button', class: 'main', hidden: true, onclick: () => self.busy(() => snap().then(blob => { stop(); return send(blob); }).catch(problem.show))}, 'Take photograph');
   const live = h('button', {type: 'button', hidden: true, 'aria-pressed': 'false', onclick: () => goLive(live.getAttribute('aria-pressed') !== 'true')}, 'Live');
   const webcam = h('button', {type: 'button', onclick: () => (video.srcObject ? stop() : start())}, 'Webcam');
   let person = 0, isLive = false;
   const self = {
-    held: null, picture, problem, onlive: null,
+    held: null, picture, problem, onlive: null, busy: busyMark(picture),
     buttons: h('div', {class: 'row'},
       h('button', {type: 'button', class: 'main', onclick: () => file.click()}, 'Choose photograph'), file, webcam, take, live,
       h('button', {type: 'button', onclick: () => self.drawHead({person: person++})}, 'Drawn head'),
       h('label', {class: 'row soft', title: 'Try four turns where the photograph may lie on its side'}, turn, 'turn upright')),
     show(url) { image.src = url; image.hidden = false; video.hidden = true; empty.hidden = true; image.alt = `${name}`; image.classList.toggle('tiny', !!self.held && self.held.width <= 160); },
-    take(held) { self.held = held; self.show(held.image); given(held); },
+    take(held) { self.held = held; self.show(held.image); return given(held); },
     async drawHead(how) {
       stop();
       await attempt(() => post('/api/head', {yaw: 0, pitch: 0, roll: 0, person: 0, ...how, replaces: self.held?.drawn ? self.held.photo : ''}).then(held => ({...held, drawn: how})));
@@ -30,7 +30,7 @@ export function photoPicker(name, given) {
   };
   async function attempt(work) {
     problem.clear();
-    try { self.take(await work()); } catch (error) { problem.show(error); }
+    await self.busy(async () => { try { await self.take(await work()); } catch (error) { problem.show(error); } });
   }
   const query = () => ({...(turn.checked ? {upright: '1'} : {}), ...(self.held ? {replaces: self.held.photo} : {})});
   const send = blob => attempt(() => upload(blob, query()));

@@ -12,6 +12,7 @@ export function setsView(state) {
   }
   const chosen = select('Face set', state.sets.map(set => [set.key, set.name]), state.sets[0].key, key => open(key), {id: 'set'});
   view.append(h('section', {class: 'card'}, chosen.node), body);
+  const said = h('p', {class: 'hint', role: 'status'});
   const guarded = work => async (...given) => { problem.clear(); try { await work(...given); } catch (error) { problem.show(error); } };
 
   const open = guarded(async key => {
@@ -64,7 +65,7 @@ export function setsView(state) {
     });
     const show = guarded(async code => {
       const found = await get('/api/person', {key, code});
-      one.replaceChildren(h('section', {class: 'card stack', 'aria-label': found.name}, h('div', {class: 'row spread'}, h('h2', {}, found.name), h('button', {type: 'button', class: 'small', onclick: () => one.replaceChildren()}, 'Close')),
+      one.replaceChildren(h('section', {class: 'card stack', 'aria-label': found.name}, h('div', {class: 'row spread'}, h('h2', {}, found.name), h('button', {type: 'button', class: 'small', onclick: () => one.replaceChildren()}, 'Close')), said,
         h('div', {class: 'groups'}, found.faces.map(group => h('div', {class: 'group'}, group.map(face => picture(key, face))))), found.left_out ? h('p', {class: 'soft'}, `${count(found.left_out)} more are not shown.`) : null));
       one.scrollIntoView({block: 'nearest'});
     });
@@ -82,7 +83,7 @@ export function setsView(state) {
     return h('button', {type: 'button', class: 'small', title: label, 'aria-label': label, onclick: guarded(async () => {
       state.handed[slot] = await post('/api/take', {set: key, row});
       if (slot === 'masks' || (state.handed.a && state.handed.b)) location.hash = slot === 'masks' ? '#masks' : '#compare';
-      else problem.show(`${text} is chosen: now choose the other face.`);
+      else said.textContent = `This face is ${text}: now choose the other one.`;
     })}, text);
   }
   open(state.sets[0].key);
