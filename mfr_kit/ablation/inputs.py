@@ -10,7 +10,7 @@ from pathlib import Path
 
 from mfr_kit.data import lists
 from mfr_kit.errors import KitError
-from mfr_kit.files import write_json
+from mfr_kit.files import sha256_of, write_json
 from mfr_kit.masks import library
 from mfr_kit.models.identity import fingerprint_files
 from mfr_kit.records import read_json
@@ -33,6 +33,7 @@ def digests_of_run(
     people: dict[str, list[Path]],
     mask_folder: Path | None,
     mask_mix: Path | None,
+    drift_table: Path | None = None,
 ) -> dict[str, str]:
     """Digest what a trained cell is made from.
 
@@ -42,6 +43,7 @@ def digests_of_run(
         people: its lists of names, by option; an option without lists is left out.
         mask_folder: None for the kit's own.
         mask_mix: None for the folder's.
+        drift_table: None for the set's own twins.
     Returns:
         Hex digits by the name of the option.
     Raises:
@@ -56,6 +58,8 @@ def digests_of_run(
             found[name] = hashlib.sha256("\n".join(names).encode()).hexdigest()
     if mask_folder or mask_mix:
         found["masks"] = library.fingerprint(mask_folder, mask_mix)
+    if drift_table:
+        found["drift_table"] = sha256_of(drift_table)
     return found
 
 

@@ -65,7 +65,8 @@ def inputs_of(table: Table, cell: Cell) -> dict[str, str]:
         "val_people": [run.val_people] if run.val_people else [],
         "holdout_people": run.holdout_people or [],
     }
-    return inputs.digests_of_run(table.teacher, run.origin, people, run.mask_folder, run.mask_mix)
+    drawn_from = (run.mask_folder, run.mask_mix, run.drift_table)
+    return inputs.digests_of_run(table.teacher, run.origin, people, *drawn_from)
 
 
 def weights_key(table: Table, cell: Cell) -> str:

@@ -102,6 +102,7 @@ class AdaptOptions:
     mask_mix: Path | None = like(RunOptions, "mask_mix")
     degrade: float = like(RunOptions, "degrade")
     drift: float = like(RunOptions, "drift")
+    drift_table: Path | None = like(RunOptions, "drift_table")
     photometric: float = like(RunOptions, "photometric")
     seed: int = option(
         0, help="Of everything random: views, first weights, order.", section="Run", within=">=0"

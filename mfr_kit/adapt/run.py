@@ -56,7 +56,7 @@ def adapt(options: AdaptOptions) -> Adapted:
     faces, held, seen = people.split(options.data, options.lists, ancestors)
     if options.bank is not None and not options.bank.is_dir():
         check_output(options.bank, "folder", "--bank")
-    drifts = drift.measure_twins(seen)
+    drifts = drift.choose_table(seen, options.drift_table)
     chosen = prepare.MaskChoice(
         options.recipe.mask_ratio, options.masks, options.mask_folder, options.mask_mix
     )
@@ -73,7 +73,8 @@ def adapt(options: AdaptOptions) -> Adapted:
         )
     preflight.check_batch(options.batch_size, 2 * options.views * len(faces), "views")
     validation = Validation(held, lambda: masks) if held else None
-    print(f"alignment drift: {drift.describe(drifts)}")
+    drift_line = drift.describe(drifts, options.drift_table)
+    print(f"alignment drift: {drift_line}")
     with prepare.sole_run(options.out, first=True):
         views = (
             MaskedViews(faces, masks, chosen.folder, options.recipe, drifts, options.seed, number)
@@ -85,7 +86,7 @@ def adapt(options: AdaptOptions) -> Adapted:
         start = adapter.make(stored, options.hidden, options.seed)
         trained = adapter.train(start, stored, options.objective, options.schedule, validate, print)
         parent = networks.describe(recogniser)
-        lineage = prepare.describe(faces, chosen, drift.describe(drifts), parent, parent)
+        lineage = prepare.describe(faces, chosen, drift_line, parent, parent)
         people.remember(options.out, faces, held, ancestors)
         config = flags.as_dict(options) | {"adapted_epoch": trained.epoch}
         parity = _write(options.out, config, written, trained, lineage)

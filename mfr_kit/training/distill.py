@@ -74,14 +74,13 @@ def _distill(options: RunOptions, device: torch.device, ranks: Ranks) -> tuple[i
         people.expect_same(out, faces, held)
     preflight.check_run(options.bank, method, tensorboard=options.tensorboard)
     preflight.check_pass(options.batch_size, faces, options.sampling, ranks.world, method)
-    drifts = drift.measure_twins(seen)
+    drifts = drift.choose_table(seen, options.drift_table)
     del seen  # rows of millions of faces, perhaps
     chosen = (options.masks, options.mask_folder, options.mask_mix)
     planned = renders_there(options.render_on, device)
     dataset = StudentViews(faces, options.recipe, options.seed, chosen, drifts, planned=planned)
     renderer = _renderer(dataset, device)
-    load_masks = functools.partial(library.load, *chosen)
-    validation = Validation(held, load_masks) if held else None
+    validation = Validation(held, functools.partial(library.load, *chosen)) if held else None
     # who teaches whom
     teacher = networks.load_teacher(
         options.teacher_spec, options.device, options.bank_engine if ranks.first else "local"
@@ -104,12 +103,13 @@ def _distill(options: RunOptions, device: torch.device, ranks: Ranks) -> tuple[i
     course = options.pace.course_over(len(faces), ranks.world)
     with prepare.sole_run(out, ranks.first):
         if ranks.first:
-            parents = (networks.describe(teacher) if method.uses_teacher else None, start)
+            taught_by = networks.describe(teacher) if method.uses_teacher else None
+            origin = drift.describe(drifts, options.drift_table)
             masks = prepare.MaskChoice(options.mask_ratio, *chosen)
-            lineage = prepare.describe(faces, masks, drift.describe(drifts), *parents)
+            lineage = prepare.describe(faces, masks, origin, taught_by, start)
             prepare.open_folder(options, size, lineage, getattr(student, "graph", None))
             people.remember(out, faces, held, ancestors)
-            print(f"alignment drift: {drift.describe(drifts)}\n{course.summary(len(faces))}")
+            print(f"alignment drift: {origin}\n{course.summary(len(faces))}")
         # where the run stands, and what a step looks at
         ranks.wait()
         checkpoint.restore(out, state, course, head_shards.cut, echo=ranks.first)

@@ -48,7 +48,7 @@ def estimate(options: RunOptions) -> str:
     left = bank.missing(stored.root, faces, teacher, stored.dtype) if banked else 0
     bank_s = left / stored.batch * _time_teacher(faces, teacher, stored.batch)
     chosen = (options.masks, options.mask_folder, options.mask_mix)
-    drifts = drift.measure_twins(seen)
+    drifts = drift.choose_table(seen, options.drift_table)
     planned = renders_there(options.render_on, device)
     views = StudentViews(faces, options.recipe, options.seed, chosen, drifts, planned=planned)
     view_s = _time_view(views, len(faces))

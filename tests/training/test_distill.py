@@ -20,6 +20,7 @@ from mfr_kit.models.embedders import load_embedder
 from mfr_kit.models.lineage import trained_on
 from mfr_kit.training import distill as loop
 from mfr_kit.training.distill import distill
+from mfr_kit.training.views import drift
 
 ROOT = Path(__file__).parents[2]
 METHODS = registry.names("mfr_kit.losses")
@@ -334,6 +335,23 @@ def test_a_run_says_where_its_drift_comes_from_and_goes_on_with_no_other(
     assert "alignment drift: measured on 300 twins" in capsys.readouterr().out
     lineage = json.loads((other.out / "lineage.json").read_text())
     assert "measured on 300 twins" in lineage["masks"]["drift"]
+
+
+def test_masked_faces_draw_their_drift_from_a_file(make_options, tmp_path, capsys):
+    for name, spread in (("still", 0.0), ("far", 9.0)):
+        table = np.random.default_rng(0).normal(0, 1, (300, 4)) * (0, 0, spread, spread)
+        drift.write_table(tmp_path / f"{name}.csv", table)
+    made = {"steps": 2, "mask_ratio": 1.0}
+    for name in ("still", "far"):
+        distill(make_options(out=tmp_path / name, drift_table=tmp_path / f"{name}.csv", **made))
+        assert "alignment drift: 300 drifts of a file" in capsys.readouterr().out
+    still, far = (weights.load_run(tmp_path / name).model for name in ("still", "far"))
+    assert any(
+        not torch.equal(a, b) for a, b in zip(still.parameters(), far.parameters(), strict=True)
+    )
+    options = make_options(out=tmp_path / "far", drift_table=tmp_path / "still.csv", **made)
+    with pytest.raises(KitError, match="the face set, the teacher"):
+        distill(replace(options, resume=True))
 
 
 def test_a_run_begun_before_an_option_existed_is_continued_with_its_default(make_options):

@@ -55,6 +55,16 @@ class Robust:
         Its score becomes a confidence: the mean over all looks, with 0 for those that do not find
         it again.
         """
+        looks = self.looks(image, face)
+        tried = 1 + len(self._face_sides) * (1 + self._mirror)
+        landmarks = np.median([look.landmarks for look in looks], axis=0).astype(np.float32)
+        refined = replace(
+            face, landmarks=landmarks, score=float(sum(look.score for look in looks) / tried)
+        )
+        return self._detector.refine(image, refined)
+
+    def looks(self, image: np.ndarray, face: Detection) -> list[Detection]:
+        """Look at a face again: itself, and every further look that finds it."""
         looks = [face]
         for side in self._face_sides:
             crop, scale, corner = _crop(image, face, side)
@@ -64,12 +74,7 @@ class Robust:
                 )
                 if again is not None:
                     looks.append(again)
-        tried = 1 + len(self._face_sides) * (1 + self._mirror)
-        landmarks = np.median([look.landmarks for look in looks], axis=0).astype(np.float32)
-        refined = replace(
-            face, landmarks=landmarks, score=float(sum(look.score for look in looks) / tried)
-        )
-        return self._detector.refine(image, refined)
+        return looks
 
     def _look(
         self, crop: np.ndarray, scale: float, corner: np.ndarray, face: Detection, mirrored: bool

@@ -52,6 +52,13 @@ class ViewOptions:
         section="Views",
         within=">=0",
     )
+    drift_table: Path | None = option(
+        None,
+        help="CSV of measured drifts (log_scale,rotation_rad,shift_x_px,shift_y_px) that masked "
+        "faces draw from; left out: the set's own twins.",
+        section="Views",
+        affects="place",
+    )
     drift_clean: float = option(
         0.25,
         help="Alignment drift of clean faces, as a factor on the kit's constants.",

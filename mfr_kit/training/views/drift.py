@@ -8,18 +8,68 @@ and in y, in pixels).
 
 import hashlib
 import math
+from pathlib import Path
 
 import numpy as np
 
 from mfr_kit.data.alignment.align import SIZE
 from mfr_kit.data.face_set.faceset import FaceSet
+from mfr_kit.errors import KitError
+from mfr_kit.files import write_text
+from mfr_kit.records import read_text
 
 # Measured between the alignment of masked photographs and of the same photographs clean
 # (docs/reference/method.md): mean and spread.
 SCALE_MEAN, SCALE_SPREAD, ROTATION_DEG, SHIFT_PX = 1.04, 0.10, 4.3, 4.0
 WIDEST = 2.5  # spreads at which a draw is cut off
 FEWEST = 200  # twins that make a table
+COLUMNS = "log_scale,rotation_rad,shift_x_px,shift_y_px"  # first line of a table as a file
 CENTRE = (SIZE - 1) / 2 * (1 + 1j)
+
+
+def choose_table(faces: FaceSet, path: Path | None) -> np.ndarray | None:
+    """Read the drifts that masked faces draw from, or measure them.
+
+    Args:
+        faces: see `measure_twins`.
+        path: a file of `write_table`; None for the twins of `faces`.
+    Raises:
+        KitError: see `read_table`.
+    """
+    return measure_twins(faces) if path is None else read_table(path)
+
+
+def read_table(path: Path) -> np.ndarray:
+    """Read (M, 4) float64 drifts.
+
+    Raises:
+        KitError: the file cannot be read, has other columns, fewer than `FEWEST` rows, or a value
+            that is no number.
+    """
+    advice = f"a table of drifts begins with the line {COLUMNS}"
+    first, *lines = read_text(path, advice).split("\n")
+    if first.strip() != COLUMNS:
+        raise KitError(f"{path}: {advice}, this file with '{first.strip()[:80]}'")
+    rows = []
+    for number, line in enumerate(lines, 2):
+        if not line.strip():
+            continue
+        try:
+            values = [float(cell) for cell in line.split(",")]
+        except ValueError:
+            values = []
+        if len(values) != 4 or not np.isfinite(values).all():
+            raise KitError(f"{path}, line {number}: '{line.strip()[:80]}' is not four numbers")
+        rows.append(values)
+    if len(rows) < FEWEST:
+        raise KitError(f"{path}: {len(rows)} drifts are too few for a table: give {FEWEST} or more")
+    return np.array(rows)
+
+
+def write_table(path: Path, drifts: np.ndarray) -> None:
+    """Write (M, 4) drifts for `read_table`."""
+    lines = [",".join(f"{value:.6f}" for value in row) for row in drifts]
+    write_text(path, "\n".join([COLUMNS, *lines]) + "\n")
 
 
 def measure_twins(faces: FaceSet) -> np.ndarray | None:
@@ -79,9 +129,13 @@ def from_twins(rng: np.random.Generator, amount: float, table: np.ndarray) -> np
     return _matrix(math.exp(log_scale), angle_rad, np.array(shift))
 
 
-def describe(table: np.ndarray | None) -> str:
+def describe(table: np.ndarray | None, path: Path | None = None) -> str:
     """Say in a line where the drift of masked faces comes from; a run's lineage keeps it, so
     that a resumed run has the same.
+
+    Args:
+        table: from `choose_table`.
+        path: the file it was read from.
     """
     if table is None:
         return (
@@ -97,10 +151,10 @@ def describe(table: np.ndarray | None) -> str:
         f"shift ({table[:, 2].mean():.1f}, {table[:, 3].mean():.1f}) +- "
         f"({table[:, 2].std():.1f}, {table[:, 3].std():.1f}) px"
     )
-    return (
-        f"measured on {len(table)} twins of training people ({digest}): {scale}, rotation +- "
-        f"{degrees.std():.1f} degrees, {shift}"
-    )
+    origin = f"measured on {len(table)} twins of training people"
+    if path is not None:
+        origin = f"{len(table)} drifts of a file"
+    return f"{origin} ({digest}): {scale}, rotation +- {degrees.std():.1f} degrees, {shift}"
 
 
 def _matrix(scale: float, angle_rad: float, shift: np.ndarray) -> np.ndarray:

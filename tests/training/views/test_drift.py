@@ -4,6 +4,7 @@ import pytest
 
 from mfr_kit.data.face_set.faceset import FaceSet
 from mfr_kit.data.face_set.faceset_files import SCHEMA
+from mfr_kit.errors import KitError
 from mfr_kit.training.people import split
 from mfr_kit.training.views import drift
 
@@ -121,3 +122,34 @@ def test_twins_of_people_not_trained_on_are_never_measured(make_options, tmp_pat
     table = drift.measure_twins(split(options.data, options.lists, {}).seen)
     assert len(table) == 220
     assert {round(shift) for shift in table[:, 2]} == {0, 3, 4}
+
+
+def test_a_table_is_written_and_read_back(tmp_path):
+    table = np.random.default_rng(0).normal(0, 1, (250, 4))
+    drift.write_table(tmp_path / "drifts.csv", table)
+    np.testing.assert_allclose(
+        drift.choose_table(twins_of(0), tmp_path / "drifts.csv"), table, atol=1e-6
+    )
+    text = drift.describe(table, tmp_path / "drifts.csv")
+    assert text.startswith("250 drifts of a file (") and text != drift.describe(table)
+
+
+@pytest.mark.parametrize(
+    ("lines", "said"),
+    [
+        (["scale,angle", "1,2"], "begins with the line log_scale"),
+        ([drift.COLUMNS, *["0,0,0,0"] * 199], "199 drifts are too few"),
+        ([drift.COLUMNS, *["0,0,0,0"] * 300, "0,0,0"], "line 302: '0,0,0' is not four numbers"),
+        ([drift.COLUMNS, "0,nan,0,0"], "line 2"),
+        ([drift.COLUMNS, "a,b,c,d"], "line 2"),
+    ],
+)
+def test_what_is_no_table_is_refused(tmp_path, lines, said):
+    (tmp_path / "drifts.csv").write_text("\n".join(lines))
+    with pytest.raises(KitError, match=said):
+        drift.read_table(tmp_path / "drifts.csv")
+
+
+def test_a_missing_table_is_refused(tmp_path):
+    with pytest.raises(KitError, match="cannot be read"):
+        drift.read_table(tmp_path / "none.csv")
