@@ -2,13 +2,12 @@
 
 import json
 import os
-import shlex
 import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
 
-from mfr_kit import assets, console, shipped
+from mfr_kit import assets, pipeline, shipped
 from mfr_kit.data import lists
 from mfr_kit.errors import KitError
 from mfr_kit.submission.timing import single_image_ms
@@ -36,15 +35,16 @@ def demo(out: Path, steps: int, run: Callable[[list[str]], int]) -> str:
     _clear(out)
     for name, people in (("train.txt", TRAIN), ("held_out.txt", HELD_OUT)):
         lists.write_names(out / name, people)
-    for command in _commands(out, assets.path("orl-faces"), steps):
-        print(f"\n$ python kit.py {shlex.join(command)}", flush=True)
-        with console.opened(console.OutputFlags(advice=False)):
-            code = run(command)
-        if code:
-            raise KitError(
-                f"the demo stopped: `kit.py {command[0]}` ended with exit code {code}; its "
-                "message stands above"
-            )
+    work = pipeline.Work(
+        Path(os.path.relpath(RECIPE)),
+        assets.path("orl-faces"),
+        out,
+        TRACK,
+        lists=pipeline.Lists(out / "train.txt", None, out / "held_out.txt"),
+        training=("--steps", str(steps), "--batch-size", "32"),
+        measuring=("--far", "0.01"),
+    )
+    pipeline.work_through(work, run, owned=True)
     report = json.loads((out / "report" / "report.json").read_text(encoding="utf-8"))
     return "\n".join(
         [
@@ -53,56 +53,6 @@ def demo(out: Path, steps: int, run: Callable[[list[str]], int]) -> str:
             *_files(out),
         ]
     )
-
-
-def _commands(out: Path, photos: Path, steps: int) -> list[list[str]]:
-    """The main job as command lines."""
-    faces, run, student = str(out / "faces"), str(out / "run"), str(out / "student.onnx")
-    train, held = (
-        ["--train-people", str(out / "train.txt")],
-        ["--holdout-people", str(out / "held_out.txt")],
-    )
-    shortened = ["--steps", str(steps), "--batch-size", "32"]
-    return [
-        ["augment", str(photos), faces, "--ratio", "1"],
-        [
-            "distill",
-            "--config",
-            os.path.relpath(RECIPE),
-            "--data",
-            faces,
-            *train,
-            *held,
-            *shortened,
-            "--out",
-            run,
-        ],
-        ["export-onnx", run, "--out", student],
-        ["check", student, "--track", TRACK, "--run", run],
-        [
-            "evaluate",
-            "sface",
-            student,
-            "--data",
-            faces,
-            "--people",
-            str(out / "held_out.txt"),
-            "--far",
-            "0.01",
-            "--out",
-            str(out / "report"),
-        ],
-        [
-            "make-submission",
-            student,
-            "--track",
-            TRACK,
-            "--run",
-            run,
-            "--out",
-            str(out / "submission.zip"),
-        ],
-    ]
 
 
 def _clear(out: Path) -> None:

@@ -17,7 +17,7 @@ def test_it_stops_loudly_at_the_step_that_fails(tmp_path, capsys):
 
     with pytest.raises(KitError, match=r"kit\.py check` ended with exit code 3"):
         demo(tmp_path / "demo", 4, run)
-    assert ran == ["augment", "distill", "export-onnx", "check"]
+    assert ran == ["augment", "distill", "evaluate", "export-onnx", "check"]
     assert "$ python kit.py augment" in capsys.readouterr().out
 
 

@@ -17,6 +17,7 @@ SHORTER = {
     "augment": ["--workers", "0"],
     "check": ["--no-latency"],
     "split": ["--val", "0.35", "--holdout", "0.35"],  # of fourteen people
+    "run": [*("--steps", "2", "--batch-size", "4"), *("--val", "0.35", "--holdout", "0.35")],
 }
 
 
@@ -68,6 +69,7 @@ def test_the_readmes_commands_run_in_their_order(workplace, monkeypatch, capfd):
         "report/report.html",
         "model.onnx",
         "submission.zip",
+        "out/submission.zip",
     ):
         assert (workplace / made).is_file(), made
 
