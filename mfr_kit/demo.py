@@ -113,7 +113,8 @@ def _files(out: Path) -> list[str]:
         "submission.zip": "what you would hand in",
         "report/report.html": "ROC, intervals, counts: open it in a browser",
         "faces/faces.parquet": "the face set; what was skipped stands in faces/skipped.csv",
-        "run/metrics.jsonl": "losses and speed while training",
+        "MODEL_CARD.md": "thresholds, lineage and limits, which the file carries too",
+        "run/progress.html": "losses and scores while training, as curves",
     }
     missing = [name for name in about if not (out / name).is_file()]
     if missing:

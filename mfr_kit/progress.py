@@ -2,11 +2,12 @@
 then, and a line of the log files.
 """
 
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TextIO, TypeVar
 
 from mfr_kit import console
 
@@ -43,12 +44,13 @@ class Progress:
         self.total, self.stage, self.unit, self.done = total, stage, unit, done
         self._clock, self._shown = clock, shown
         self._start, self._before = clock(), done
-        self._due, self._spoke, self._closed = self._start + FIRST_S, False, False
+        self._due, self._closed = self._start + FIRST_S, False
+        self._told: int | None = None  # how many were done at the last line
         self._figures: dict[str, float] = {}
         self._bar = self._make_bar() if shown else None
 
     def _make_bar(self) -> "tqdm | None":
-        if console.current().quiet or not console.terminal().isatty():
+        if console.current().quiet or not _takes_bar(console.terminal()):
             return None
         from tqdm import tqdm
 
@@ -90,7 +92,8 @@ class Progress:
         """Show some figures beside it."""
         self._figures = figures
         if self._bar is not None:
-            self._bar.set_postfix({name: f"{value:.4g}" for name, value in figures.items()})
+            texts = {name: f"{value:.4g}" for name, value in figures.items()}
+            self._bar.set_postfix(texts, refresh=False)
 
     def say(self, text: str, tell: Callable[[str], None] = print) -> None:
         """Print a line above it, or have it told."""
@@ -110,7 +113,7 @@ class Progress:
         self._closed = True
         if self._bar is not None:
             self._bar.close()
-        if self._spoke:
+        if self._told not in (None, self.done):
             self._tell(self._clock())
 
     @property
@@ -130,7 +133,7 @@ class Progress:
         self.close()
 
     def _tell(self, now: float) -> None:
-        self._spoke = True
+        self._told = self.done
         rate, left_s = self._speed(now)
         shown = console.current()
         text = self._line(rate, left_s)
@@ -153,6 +156,18 @@ class Progress:
         if self.done < self.total:
             parts.append("time left unknown" if left_s is None else f"{duration(left_s)} left")
         return ", ".join(parts + [f"{name} {value:.4g}" for name, value in self._figures.items()])
+
+
+def _takes_bar(stream: TextIO) -> bool:
+    """Whether something can be drawn over: on a terminal that has a size, as containers' and
+    `script`'s have not always.
+    """
+    if not stream.isatty():
+        return False
+    try:
+        return os.get_terminal_size(stream.fileno()).lines > 0
+    except OSError:
+        return True
 
 
 def step_through(items: Sequence[T], stage: str, unit: str, *, shown: bool = True) -> Iterator[T]:

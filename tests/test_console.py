@@ -36,7 +36,8 @@ def test_logs_hold_what_was_printed_and_how_it_ended(tmp_path, capsys):
     command = ["split", str(tmp_path / "set"), str(tmp_path / "lists")]
     logs = ["--log-file", str(plain), "--json-log", str(events)]
     assert cli.main([*command, *logs]) == 0
-    printed = [line for line in capsys.readouterr().out.splitlines() if line.strip()]
+    shown = capsys.readouterr()
+    printed = [line for line in (shown.out + shown.err).splitlines() if line.strip()]
     rows = [json.loads(line) for line in events.read_text(encoding="utf-8").splitlines()]
     assert [row["event"] for row in rows] == ["start", *["line"] * len(printed), "end"]
     assert rows[0]["arguments"] == [*command, *logs] and rows[-1]["exit_code"] == 0

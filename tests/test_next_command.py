@@ -18,6 +18,7 @@ from mfr_kit.cli import (
     make_submission,
     watch,
 )
+from mfr_kit.errors import Stopped
 from mfr_kit.evaluation.options import EvaluateOptions
 from mfr_kit.submission.options import CheckOptions, ExportOptions, SubmissionOptions
 from mfr_kit.training.options import distill_options
@@ -85,3 +86,12 @@ def test_the_chain_from_photographs_to_a_package(here):
 def test_json_is_followed_by_nothing(here, capsys):
     assert cli.main(["check", "none.onnx", "--track", "unconstrained", "--json"]) == 2
     assert "next:" not in capsys.readouterr().err
+
+
+def test_a_stopped_command_inside_another_leaves_the_way_on_to_that_one(capsys):
+    cli._tell(Stopped("stopped after step 3"), ["distill", "--data", "a b"])
+    with console.opened(console.OutputFlags(advice=False)):
+        cli._tell(Stopped("stopped after step 3"), ["distill", "--data", "a b"])
+    alone, inside = capsys.readouterr().err.splitlines()
+    assert alone.endswith("To go on: `python kit.py distill --data 'a b'`")
+    assert inside == "stopped after step 3"

@@ -1,6 +1,10 @@
 """How far a job is: lines without a terminal, a bar on one, and what is left to do."""
 
+import fcntl
 import io
+import os
+import struct
+import termios
 
 import pytest
 
@@ -36,12 +40,23 @@ def test_lines_say_how_much_how_fast_and_how_long(capsys):
         clock.now += 1
         meter.note({"loss": 0.51234})
         meter.advance(100)
+        clock.now += 10
+        meter.advance(600)
     first, second, last = capsys.readouterr().err.splitlines()
     assert first == "augment: 200 of 1,000 photos (20 %), 20 photos/s, 40 s left"
     assert (
         second == "augment: 400 of 1,000 photos (40 %), 10 photos/s, 1 min 00 s left, loss 0.5123"
     )
-    assert last == second  # a job that began to talk says how it ended
+    # a job that began to talk says how it ended
+    assert last == "augment: 1,000 of 1,000 photos (100 %), 20 photos/s, loss 0.5123"
+
+
+def test_the_last_line_comes_once(capsys):
+    clock = Clock()
+    with Progress(2, "check", "groups", clock=clock) as meter:
+        clock.now += 31
+        meter.advance(2)
+    assert capsys.readouterr().err.count("\n") == 1
 
 
 def test_a_short_job_says_nothing(capsys):
@@ -149,3 +164,15 @@ def test_a_generator_that_is_left_closes_its_bar(monkeypatch):
         if item == 2:
             break
     assert closed == [2]
+
+
+def test_a_terminal_without_a_size_gets_lines():
+    """As in a container without -t: a bar would be drawn on no line, and nothing be seen."""
+    pty = pytest.importorskip("pty", reason="this system has no pseudo-terminals")
+    master, slave = pty.openpty()
+    with os.fdopen(slave, "w") as stream:
+        assert stream.isatty()
+        for lines, drawn in ((0, False), (40, True)):
+            fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", lines, 100, 0, 0))
+            assert progress._takes_bar(stream) is drawn
+    os.close(master)

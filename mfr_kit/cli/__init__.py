@@ -115,7 +115,10 @@ def _tell(error: KitError, arguments: list[str]) -> None:
     if isinstance(error, Stopped):
         if os.environ.get("RANK", "0") != "0":
             return
-        text = f"{error}. To go on: `python kit.py {shlex.join([*arguments, *error.adding])}`"
+        text = str(error)
+        if console.current().advice:  # a command inside another leaves that to the other
+            words = shlex.join([*arguments, *error.adding])
+            text = f"{text}. To go on: `python kit.py {words}`"
     print(_as_called(text), file=sys.stderr)
 
 
