@@ -3,11 +3,11 @@ and mend what other exporters leave.
 """
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mfr_kit.errors import KitError
+from mfr_kit.models.onnx_models.graph_dangers import find_danger, tensors_of
 
 if TYPE_CHECKING:
     import onnx
@@ -28,6 +28,10 @@ STRANGERS = (
     (b"\x80\x02", "it is a pickle (a torch file?), not an ONNX model: export it first"),
     (b"\x89hdf", "it is HDF5 (a Keras file?), not an ONNX model: convert it first"),
 )
+
+
+class Dangerous(KitError):
+    """A file that must not be run."""
 
 
 def one_line(error: object) -> str:
@@ -57,6 +61,7 @@ def load(path: Path) -> "onnx.ModelProto":
     Raises:
         KitError: it is a folder, empty, something else than ONNX, cut short, or holds no graph with
             an output.
+        Dangerous: it could run without end, take gigabytes, or read files from elsewhere.
     """
     import onnx
 
@@ -73,7 +78,24 @@ def load(path: Path) -> "onnx.ModelProto":
         raise KitError(f"{path}: it holds no graph")
     if not model.graph.output:
         raise KitError(f"{path}: its graph has no outputs")
+    danger = find_danger(model, path)
+    if danger:
+        raise Dangerous(f"{path}: {printable(danger)}")
     return model
+
+
+def refuse_dangerous(path: Path) -> None:
+    """Look at a file before it runs.
+
+    Raises:
+        Dangerous: see `load`. What cannot be read is none: onnxruntime says so.
+    """
+    try:
+        load(path)
+    except Dangerous:
+        raise
+    except KitError:
+        pass
 
 
 def why_no_model(path: Path) -> str:
@@ -123,7 +145,7 @@ def external_files(model: "onnx.ModelProto", folder: Path) -> list[Path]:
     """The files beside a model in which its weights lie, each once, sorted; they may be missing."""
     places = {
         entry.value
-        for tensor in _tensors(model.graph)
+        for tensor in tensors_of(model)
         if tensor.data_location == tensor.EXTERNAL
         for entry in tensor.external_data
         if entry.key == "location"
@@ -134,6 +156,9 @@ def external_files(model: "onnx.ModelProto", folder: Path) -> list[Path]:
 def load_with_weights(path: Path) -> "onnx.ModelProto | None":
     """Read a model with its external data; None where it is too large to be held and written
     again, or cannot be read.
+
+    Raises:
+        Dangerous: see `load`.
     """
     import onnx
 
@@ -143,6 +168,8 @@ def load_with_weights(path: Path) -> "onnx.ModelProto | None":
         if size > MOST_BYTES:
             return None
         onnx.load_external_data_for_model(model, str(path.parent))
+    except Dangerous:
+        raise
     except Exception:  # noqa: BLE001  onnxruntime says what is wrong with it
         return None
     return model
@@ -200,15 +227,6 @@ def shape_slopes(model: "onnx.ModelProto") -> list[str]:
             slope.dims[:] = [size, 1, 1]
             changed.append(node.name or node.output[0])
     return changed
-
-
-def _tensors(graph: "onnx.GraphProto") -> Iterator["onnx.TensorProto"]:
-    yield from graph.initializer
-    for node in graph.node:
-        for attribute in node.attribute:
-            if attribute.HasField("t"):
-                yield attribute.t
-            yield from attribute.tensors
 
 
 def _missing_external(model: "onnx.ModelProto", folder: Path) -> str:

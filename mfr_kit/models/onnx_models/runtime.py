@@ -32,7 +32,8 @@ def open_session(
         provider: where it runs; None for the CPU.
     Raises:
         KitError: onnxruntime refuses the file, one line says why, in the names of the file itself;
-            or it does not have the provider, or cannot start it.
+            it is dangerous (see `onnx_file.load`); or onnxruntime does not have the provider, or
+            cannot start it.
     """
     if provider is not None:
         providers.refuse_missing(provider, _named(model))
@@ -51,6 +52,8 @@ def open_session(
         else:
             _say_slopes(model, slopes)
             return session
+    if not quick:  # else `quick_form` has looked
+        onnx_file.refuse_dangerous(Path(model))
     return _open_or_explain(Path(model), threads, provider)
 
 

@@ -20,7 +20,7 @@ def rows(subject: Subject) -> list[Row]:
             "parses",
             subject.proto_error or "parses",
             subject.proto is not None,
-            "the file is cut off or is no ONNX",
+            "the file is cut off, is no ONNX, or must not be run",
         ),
         requirement(
             "loads in onnxruntime",
