@@ -4,18 +4,18 @@ import threading
 from collections import OrderedDict
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from mfr_kit import assets
 from mfr_kit.errors import KitError
-from mfr_kit.models.embedders import Embedder, load_embedder
-from mfr_kit.models.onnx_models.onnx_embedder import OnnxEmbedder
 from mfr_kit.models.operating_points import UNMASKED, OperatingPoint, operating_points
 from mfr_kit.models.spec import ASSET_NORMALISATION
 from mfr_kit.studio.places import REPORT, Place
-from mfr_kit.submission.card import points_in_report
+
+if TYPE_CHECKING:
+    from mfr_kit.models.embedders import Embedder
 
 LOADED = 4  # models that stay in memory
 MASKED = "mask-nonmask", "synthetic-mask"
@@ -38,7 +38,7 @@ class Sourced(NamedTuple):
 class Loaded:
     """A model that is ready, and the thresholds that its file carries."""
 
-    embedder: Embedder
+    embedder: "Embedder"
     points: list[OperatingPoint]
 
 
@@ -57,6 +57,10 @@ class Models:
         Raises:
             KitError: no recogniser, or one that does not say what input it takes.
         """
+        # they load torch, for which the page need not wait
+        from mfr_kit.models.embedders import load_embedder
+        from mfr_kit.models.onnx_models.onnx_embedder import OnnxEmbedder
+
         with self._lock:
             if spec not in self._held:
                 embedder = load_embedder(spec, threads=self._threads)
@@ -84,6 +88,8 @@ def thresholds_of(model: Loaded, reports: list[Place]) -> list[Sourced]:
     """Collect a model's thresholds: those its file carries, else those of the reports in the
     folders that measured these very weights.
     """
+    from mfr_kit.submission.card import points_in_report
+
     if model.points:
         return [Sourced(point, "the model's file") for point in model.points]
     found = []
@@ -140,27 +146,34 @@ def compare(model: Loaded, faces: dict[str, np.ndarray], reports: list[Place]) -
 def _points(
     known: list[Sourced], masked: tuple[bool, bool], scores: tuple[float, float]
 ) -> list[dict[str, Any]]:
-    """The thresholds that hold for two faces of these conditions, the strictest first; of the
-    protocols that fit, the first that was measured.
+    """The thresholds that hold for two faces of these conditions, the strictest first: of the
+    protocols that fit the first that was measured, of several reports the one with the most
+    comparisons of different people.
     """
     for protocol in PROTOCOLS[masked]:
-        fitting = [item for item in known if item.point.protocol == protocol]
-        if fitting:
-            return [
-                {
-                    "far": point.far,
-                    "threshold": point.threshold,
-                    "tar": point.tar,
-                    "set": point.set_name,
-                    "protocol": protocol,
-                    "source": source,
-                    "mirrored": point.mirrored,
-                    "score": scores[point.mirrored],
-                    "accepted": scores[point.mirrored] >= point.threshold,
-                }
-                for point, source in sorted(fitting, key=lambda item: item.point.far)
-            ]
+        best: dict[float, Sourced] = {}
+        for item in known:
+            other = best.get(item.point.far)
+            if item.point.protocol == protocol and (
+                other is None or item.point.impostor > other.point.impostor
+            ):
+                best[item.point.far] = item
+        if best:
+            return [_describe(best[far], scores) for far in sorted(best)]
     return []
+
+
+def _describe(item: Sourced, scores: tuple[float, float]) -> dict[str, Any]:
+    """A threshold, and what it makes of the score: plain, or of sums with the mirrored face."""
+    point, score = item.point, scores[item.point.mirrored]
+    names = ("far", "threshold", "tar", "protocol", "impostor", "mirrored")
+    return {
+        **{name: getattr(point, name) for name in names},
+        "set": point.set_name,
+        "source": item.source,
+        "score": score,
+        "accepted": score >= point.threshold,
+    }
 
 
 def _unit(rows: np.ndarray) -> np.ndarray:

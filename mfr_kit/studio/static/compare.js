@@ -52,9 +52,10 @@ export function compareView(state) {
     if (model.error) return h('section', {class: 'card'}, h('h2', {}, name), h('p', {class: 'problem', role: 'alert'}, model.error));
     const points = model.pairs.flatMap(pair => pair.points);
     return h('section', {class: 'card', 'data-model': name}, h('h2', {title: model.key.replace('spec ', '')}, name),
-      model.pairs.map(pairRow), points.length ? source(points) : h('p', {class: 'hint'}, 'No threshold of this model is known. Measure it with `kit.py evaluate` and give the report’s folder to the studio, or export it with --report.'));
+      model.pairs.map(pairRow), points.length ? source(points.filter(point => String(point.far) === wish.far)) : h('p', {class: 'hint'}, 'No threshold of this model is known. Measure it with `kit.py evaluate` and give the report’s folder to the studio, or export it with --report.'));
   }
   function source(points) {
+    if (!points.length) return h('p', {class: 'hint'}, 'This model was not measured at this false-accept rate.');
     const known = [...new Set(points.map(point => `${point.source}, measured on ${point.set}${point.mirrored ? ', mirror image added' : ''}`))];
     return h('p', {class: 'soft'}, `Thresholds: ${known.join('; ')}.`);
   }
