@@ -13,9 +13,7 @@ from typing import Any, TypeVar, cast
 
 from mfr_kit import ranges
 from mfr_kit.errors import KitError
-from mfr_kit.leftovers import remove_leftovers
 from mfr_kit.option_names import under_current_names
-from mfr_kit.paths import check_output
 from mfr_kit.records import NUMBER, WHOLE, is_text, parse_toml, shown
 from mfr_kit.registry import unknown
 from mfr_kit.text import read_text
@@ -56,6 +54,8 @@ def option(  # noqa: PLR0913  an option is described in one place
     or_file: str = "",
     check: Callable[[str], Any] | None = None,
     writes: str | None = None,
+    grows: bool = False,
+    reads: tuple[str, ...] = ("*",),
     formerly: str = "",
     also: str = "",
 ) -> Any:
@@ -75,7 +75,10 @@ def option(  # noqa: PLR0913  an option is described in one place
         or_file: suffix of a file that may be given in place of a choice.
         check: called with a value that is given; raises KitError for one that it cannot read.
         writes: "file" or "folder" for a path that the command writes; it is checked before the work
-            begins.
+            begins, and nothing may lie there (outputs.py).
+        grows: with `writes`: the command goes on with what lies there, or refuses it itself.
+        reads: of a folder that is given: names of the files that the command reads, as patterns;
+            none for what is no input.
         formerly: the option's old name with `_`, still understood as a flag and in files.
         also: what another command calls it, with `_`; understood likewise, and in no digest.
     Raises:
@@ -95,6 +98,8 @@ def option(  # noqa: PLR0913  an option is described in one place
         "or_file": or_file,
         "check": check,
         "writes": writes,
+        "grows": grows,
+        "reads": reads,
         "formerly": formerly,
         "also": also,
     }
@@ -207,24 +212,6 @@ def _checked(cls: type[T], values: dict[str, Any], where: str) -> T:
         if check and value is not None:
             check(value)
     return cls(**values)
-
-
-def check_outputs(options: Any) -> None:
-    """Refuse options that name an output on which the work would end (paths.py), and clear away
-    what killed commands left there; a dry run writes nothing.
-
-    Raises:
-        KitError: an output that exists as the other kind, lies below a file, or cannot be written.
-    """
-    if getattr(options, "dry_run", False):
-        return
-    for field in dataclasses.fields(options):
-        path, kind = getattr(options, field.name), field.metadata.get("writes")
-        if kind and path is not None:
-            check_output(path, kind, flag_of(field))
-            remove_leftovers(path.parent)
-            if kind == "folder":
-                remove_leftovers(path)
 
 
 def read_toml(path: Path, what: str) -> dict[str, Any]:

@@ -70,7 +70,9 @@ def check_output(
         _refuse_unwritable(Path(os.path.realpath(path)), inside, what)
 
 
-def refuse_existing(path: Path, flag: str = "") -> None:
+def refuse_existing(
+    path: Path, flag: str = "", advice: str = "choose another name or delete it"
+) -> None:
     """Refuse a path where something lies already; an empty folder is nothing.
 
     Raises:
@@ -79,10 +81,7 @@ def refuse_existing(path: Path, flag: str = "") -> None:
     path = Path(path)
     if not os.path.lexists(path) or (path.is_dir() and not any(path.iterdir())):
         return
-    raise KitError(
-        f"{flag + ' ' if flag else ''}{shown(path)} exists already: choose another name or "
-        "delete it"
-    )
+    raise KitError(f"{flag + ' ' if flag else ''}{shown(path)} exists already: {advice}")
 
 
 def refuse_other(path: Path, suffix: str, flag: str) -> None:

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 import torch
 
-from mfr_kit import files, leftovers, options, paths, processes
+from mfr_kit import files, leftovers, outputs, paths, processes
 from mfr_kit.data import lists
 from mfr_kit.data.convert import convert
 from mfr_kit.data.record_writer import RecordWriter
@@ -262,6 +262,6 @@ def test_what_killed_processes_left_goes_at_the_next_start(tmp_path, monkeypatch
         foreign.write_bytes(b"")
     kept = tmp_path / ".mine.123-abcdef12.part"
     kept.write_bytes(b"")
-    options.check_outputs(AverageOptions(runs=[tmp_path / "run"], out=out))
+    outputs.check_outputs(AverageOptions(runs=[tmp_path / "run"], out=out))
     assert set(tmp_path.iterdir()) == {out, own, foreign, kept}
     assert list(out.iterdir()) == []

@@ -26,6 +26,7 @@ ORDER = [
             "ranges",
             "option_names",
             "options",
+            "outputs",
         ],
         *["console", "progress", "cluster", "shipped", "dequantize"],
         *["assets", "block_cache", "network_errors", "remote", "providers"],

@@ -2,6 +2,7 @@
 work, and nothing is left.
 """
 
+import dataclasses
 import errno
 import os
 import subprocess
@@ -12,8 +13,9 @@ import cv2
 import numpy as np
 import pytest
 
-from mfr_kit import cli, options, paths
+from mfr_kit import cli, outputs, paths
 from mfr_kit.data.face_set import faceset
+from mfr_kit.errors import KitError
 
 # `{out}` is what the command writes, a folder or a file; `{src}` a folder of people, `{pairs}` a
 # list of pairs, `{run}` a run folder
@@ -182,11 +184,97 @@ def test_pack_writes_over_nothing(tmp_path: Path, inputs, capsys):
     assert (tmp_path / "x.bin").read_bytes() == before
 
 
+def test_nothing_is_replaced_without_force(tmp_path: Path, inputs, capsys):
+    """Whatever writes: refused where something lies, or it goes on with what it left there."""
+    for name in FILES:
+        if name in BEHIND_INPUTS or name.startswith("convert"):
+            continue
+        place = tmp_path / name
+        place.mkdir()
+        target = Path(WRITERS[name][-1].format(out=place / "x"))
+        target.write_text("mine")
+        error = run(name, place / "x", inputs, capsys)
+        assert "exists already" in error, name
+        assert name == "pack" or "--force" in error, name
+        assert listing(place) == [target.name] and target.read_text() == "mine"
+    for name in ("audit", "evaluate", "average", "cluster", "unpack"):
+        place = tmp_path / name
+        place.mkdir()
+        (place / "mine").write_text("mine")
+        error = run(name, place, inputs, capsys)
+        assert "exists already" in error, name
+        assert listing(place) == ["mine"]
+
+
+def check(cls, **given) -> None:
+    outputs.check_outputs(cls(**given))
+
+
+def test_an_input_is_never_replaced(tmp_path: Path):
+    from mfr_kit.cli.audit import AuditOptions
+    from mfr_kit.evaluation.options import EvaluateOptions
+    from mfr_kit.masks.options import SheetOptions
+    from mfr_kit.submission.options import ExportOptions, SubmissionOptions
+
+    run_folder = tmp_path / "run"
+    run_folder.mkdir()
+    for name in ("student.pt", "graph.onnx", "model.onnx", "x.zip"):
+        (run_folder / name).write_text(name)
+    (tmp_path / "link").symlink_to(run_folder)
+    refused = [
+        (ExportOptions, {"run": run_folder, "out": run_folder / "student.pt"}, "a file of RUN"),
+        (ExportOptions, {"run": run_folder, "out": tmp_path / "link/graph.onnx"}, "a file of RUN"),
+        (
+            ExportOptions,
+            {"run": run_folder / "student.pt", "out": run_folder / "student.pt"},
+            "is RUN",
+        ),
+        (
+            SubmissionOptions,
+            {"model": run_folder / "x.zip", "track": "ms1m", "out": run_folder / "x.zip"},
+            "is MODEL",
+        ),
+        (AuditOptions, {"src": run_folder, "out": tmp_path / "link"}, "is SRC"),
+        (
+            EvaluateOptions,
+            {"models": [f"{run_folder}:imagenet"], "data": tmp_path, "out": run_folder},
+            "is MODELS",
+        ),
+        (SheetOptions, {"out": run_folder / "x.png", "faces": tmp_path}, "a file of --faces"),
+    ]
+    (run_folder / "x.png").write_text("a photograph")
+    for cls, given, words in refused:
+        with pytest.raises(KitError, match=words):
+            check(cls, **given, force=True)
+    check(ExportOptions, run=run_folder, out=run_folder / "model.onnx", force=True)
+    check(ExportOptions, run=run_folder, force=True)
+    with pytest.raises(KitError, match=r"without --out: .*model\.onnx exists already"):
+        check(ExportOptions, run=run_folder)
+    check(ExportOptions, run=run_folder, out=Path("/dev/null"))
+    assert (run_folder / "student.pt").read_text() == "student.pt"
+
+
+def test_force_stands_where_it_helps():
+    """Each option that writes goes on with what is there, or can be forced, or is refused by a
+    command whose sets are never replaced.
+    """
+    from tests.test_option_declarations import options_classes
+
+    never = {"AverageOptions", "ClusterOptions", "MergeOptions", "PackOptions", "UnpackOptions"}
+    never |= {"HarvestOptions", "ViewsOptions"}
+    for cls in options_classes():
+        fields = dataclasses.fields(cls)
+        ends = [f for f in fields if f.metadata["writes"] and not f.metadata["grows"]]
+        forced = any(field.name == "force" for field in fields)
+        assert bool(ends) == (forced or cls.__name__ in never) or cls.__name__ == "SheetOptions"
+        assert not (forced and cls.__name__ in never)
+
+
 def test_a_dry_run_needs_no_output(tmp_path: Path):
     from mfr_kit.ablation.options import AblateOptions
 
     (tmp_path / "file").write_text("")
-    options.check_outputs(
+    outputs.check_outputs(
         AblateOptions(table=tmp_path, work=tmp_path / "file", dry_run=True, records=tmp_path)
     )
 

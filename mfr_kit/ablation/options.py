@@ -5,6 +5,7 @@ from pathlib import Path
 from mfr_kit.data.lists import ListOptions
 from mfr_kit.evaluation.options import EvaluateOptions
 from mfr_kit.options import like, option, options_class
+from mfr_kit.outputs import Output, force_option
 
 RECORDS = Path("results")
 
@@ -22,12 +23,14 @@ class AblateOptions:
         help="Folder for the runs and the teacher's bank; a later call goes on from what is there.",
         affects="place",
         writes="folder",
+        grows=True,
     )
     records: Path = option(
         RECORDS,
         help="Folder of the records, one small JSON a finished cell.",
         affects="place",
         writes="folder",
+        grows=True,
     )
     only: list[str] | None = option(
         None, help="Settings to work at (repeat the flag); all if left out."
@@ -59,4 +62,10 @@ class ResultsOptions:
         "results -->` is written anew.",
         affects="place",
         writes="file",
+        grows=True,
     )
+    force: bool = force_option()
+
+    def outputs(self) -> list[Output]:
+        """The folder of pages beside the summary."""
+        return [Output(self.out.with_suffix(""), "folder", "--out")]

@@ -28,6 +28,7 @@ class AdaptOptions:
         section="Run",
         affects="place",
         writes="folder",
+        grows=True,
     )
     train_people: Path | None = like(RunOptions, "train_people")
     val_people: Path | None = option(
@@ -123,6 +124,7 @@ class AdaptOptions:
         section="Teacher",
         affects="place",
         writes="folder",
+        grows=True,
     )
     bank_dtype: str = like(RunOptions, "bank_dtype")
     bank_batch: int = like(RunOptions, "bank_batch")

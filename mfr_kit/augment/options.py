@@ -46,6 +46,7 @@ class AugmentOptions:
         affects="place",
         argument=True,
         writes="folder",
+        grows=True,
     )
     ratio: float = option(
         0.35,
@@ -296,6 +297,7 @@ class DemoOptions:
         "is replaced.",
         affects="place",
         writes="folder",
+        grows=True,
     )
     steps: int = option(
         60,

@@ -10,7 +10,8 @@ from typing import Annotated, Any, TypeVar
 
 from mfr_kit.cli import _next
 from mfr_kit.errors import KitError
-from mfr_kit.options import check_outputs, load
+from mfr_kit.options import load
+from mfr_kit.outputs import check_outputs
 
 T = TypeVar("T")
 

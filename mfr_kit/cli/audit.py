@@ -8,6 +8,7 @@ from mfr_kit.cli._command import command
 from mfr_kit.data.named_files import NamedFileOptions
 from mfr_kit.models.options import RecogniserOptions, check_engine
 from mfr_kit.options import like, option, options_class
+from mfr_kit.outputs import force_option
 
 if TYPE_CHECKING:
     from mfr_kit.audit.findings import Search
@@ -37,6 +38,7 @@ class AuditOptions:
         writes="folder",
         section="Sets",
     )
+    force: bool = force_option("Sets")
     model: str = option(
         "sface",
         help="Recogniser that compares aligned faces: an asset, an .onnx or a run folder; "
@@ -82,6 +84,7 @@ class AuditOptions:
         "kept there.",
         affects="place",
         writes="folder",
+        grows=True,
         section="Sets",
     )
     level: int | None = option(

@@ -6,6 +6,7 @@ from typing import Any
 from mfr_kit.cli._command import command
 from mfr_kit.errors import KitError
 from mfr_kit.options import option, options_class
+from mfr_kit.outputs import force_option
 
 
 @options_class(kw_only=True)
@@ -27,6 +28,7 @@ class CompareOptions:
         affects="place",
         writes="folder",
     )
+    force: bool = force_option()
     pdf: bool = option(
         False,
         help="With --out also report.pdf, through Chromium or Chrome, where there is one.",

@@ -19,6 +19,7 @@ class SplitOptions:
         affects="place",
         argument=True,
         writes="folder",
+        grows=True,
     )
     val: float = option(0.1, help="Share of the people to choose settings on.", within="0..<1")
     holdout: float = option(0.2, help="Share of the people to report on.", within="0..<1")

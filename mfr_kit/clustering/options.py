@@ -57,6 +57,7 @@ class ClusterOptions:
         section="Sets",
         affects="place",
         writes="folder",
+        grows=True,
     )
     threshold: str = option(
         AUTO,

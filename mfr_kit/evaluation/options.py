@@ -8,6 +8,7 @@ from mfr_kit.evaluation.settings import Recognition
 from mfr_kit.models.input_format import DESCRIPTIONS, parse
 from mfr_kit.models.options import RecogniserOptions, check_engine
 from mfr_kit.options import like, option, options_class
+from mfr_kit.outputs import force_option
 
 
 @options_class
@@ -124,6 +125,7 @@ class EvaluateOptions:
         section="Report",
         affects="place",
     )
+    force: bool = force_option("Report")
     faces: bool = option(
         True,
         help="Show the worst errors in the report, as pictures with file names; --no-faces "

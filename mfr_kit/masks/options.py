@@ -4,6 +4,7 @@ from pathlib import Path
 
 from mfr_kit.errors import KitError
 from mfr_kit.options import option, options_class
+from mfr_kit.outputs import Output, force_option
 
 
 @options_class
@@ -21,7 +22,9 @@ class SheetOptions:
         help="Where to write: a .png or .jpg (preview), or a folder (gallery).",
         affects="place",
         argument=True,
+        reads=(),
     )
+    force: bool = force_option()
     masks: list[str] | None = option(
         None, help="Looks or kinds to show (repeat the flag); by default all of them."
     )
@@ -53,6 +56,11 @@ class SheetOptions:
                 "--detect only makes sense with --aligned: photographs are detected in anyway"
             )
 
+    def outputs(self) -> list[Output]:
+        """A preview's picture or a gallery's page, whichever is there."""
+        found = (self.out, self.out / "index.html")
+        return [Output(path, "file", "OUT") for path in found if path.is_file()]
+
 
 @options_class
 class StatsOptions:
@@ -79,6 +87,7 @@ class HarvestOptions:
         help="Folder to write: a mask library, harvest.csv and sheets/.",
         affects="place",
         argument=True,
+        writes="folder",
     )
     kit_share: float = option(
         0.0,

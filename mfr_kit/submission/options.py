@@ -7,9 +7,13 @@ from mfr_kit.data.named_files import NamedFileOptions
 from mfr_kit.errors import KitError
 from mfr_kit.models.options import RecogniserOptions
 from mfr_kit.options import like, option, options_class
+from mfr_kit.outputs import Output, force_option
 from mfr_kit.submission import tracks
 
 FORMATS = "mfr_kit.submission.features"
+# what is read of a run folder, beside which a run's exports may lie
+RUN_PARTS = ("*.pt", "*.toml", "*.json", "*.jsonl", "*.txt", "graph.onnx", "student.onnx")
+RUNTIMES = {"openvino": (".xml", ".bin"), "tflite": (".tflite",)}  # what --runs-on adds
 
 
 def formats() -> list[str]:
@@ -23,6 +27,7 @@ class ExportOptions:
         help="Run folder of `kit.py distill`, or a weights file inside it (runs/x/best.pt).",
         affects="place",
         argument=True,
+        reads=RUN_PARTS,
     )
     out: Path | None = option(
         None,
@@ -30,6 +35,7 @@ class ExportOptions:
         affects="place",
         writes="file",
     )
+    force: bool = force_option()
     opset: int = option(11, help="ONNX opset.", within="11..13")
     faces: Path | None = option(
         None,
@@ -83,6 +89,17 @@ class ExportOptions:
         if self.val_people is not None and self.val is None:
             raise KitError("--val-people names people of --val: add --val SET")
 
+    def outputs(self) -> list[Output]:
+        """The file that has a name of its own, and what is written beside it."""
+        folder = self.run if self.run.is_dir() else self.run.parent
+        path = self.out or folder / "model.onnx"
+        found = [] if self.out else [Output(path, "file", "without --out:")]
+        suffixes = RUNTIMES.get(self.runs_on, ())
+        found += [Output(path.with_suffix(end), "file", "--runs-on:") for end in suffixes]
+        if self.edge:
+            found.append(Output(path.with_suffix(f".{self.edge}.onnx"), "file", "--edge:"))
+        return found
+
 
 @options_class
 class CardOptions:
@@ -107,11 +124,13 @@ class SubmissionOptions:
     model: Path = option(help="The .onnx file.", affects="place", argument=True)
     track: str = option(help="The track it is packed for.", choices=tracks.names)
     out: Path = option(help="The .zip to write.", affects="place", writes="file")
+    force: bool = force_option()
     run: Path | None = option(
         None,
         help="Run folder it came from: its options, lineage, metrics, people and commands are "
         "packed for a rerun.",
         affects="place",
+        reads=RUN_PARTS,
     )
     rerun_people: str = option(
         "salted",
@@ -148,6 +167,17 @@ class SubmissionOptions:
         if self.out.suffix != ".zip":
             raise KitError(f"--out {self.out}: a submission is a .zip")
 
+    def outputs(self) -> list[Output]:
+        """The embeddings beside the zip."""
+        path = self.features_path()
+        kind = "file" if path.suffix != ".features" else "folder"
+        return [Output(path, kind, "--features:")] if self.features else []
+
+    def features_path(self) -> Path:
+        """Where the embeddings of --features go: a file, or a folder where the format is one."""
+        form = self.features_format or tracks.load(self.track).features or "npy"
+        return self.out.with_suffix(f".features{registry.get(FORMATS, form).SUFFIX}")
+
 
 @options_class
 class VerifyOptions:
@@ -165,6 +195,7 @@ class VerifyOptions:
         "package.",
         affects="place",
         writes="folder",
+        grows=True,
     )
     json: bool = option(False, help="Print JSON instead of a table.", affects="machine")
 
@@ -187,6 +218,7 @@ class BudgetOptions:
         affects="place",
         writes="file",
     )
+    force: bool = force_option()
     json: bool = option(False, help="Print JSON instead of a table.", affects="machine")
 
     def __post_init__(self) -> None:

@@ -50,7 +50,7 @@ def make_submission(options: SubmissionOptions) -> Packed:
     track = tracks.load(options.track)
     form = options.features_format or track.features or "npy"
     suffix = registry.get(FORMATS, form).SUFFIX  # "" for a folder
-    features = options.out.with_suffix(f".features{suffix}")
+    features = options.features_path()
     if options.features:
         check_output(features, "file" if suffix else "folder", "--features goes to")
     rows = check.check(options.model, options.track, options.run, latency=False)

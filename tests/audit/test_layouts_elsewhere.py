@@ -50,8 +50,8 @@ def test_levels_and_places_are_checked_by_every_command(tmp_path, capsys):
     assert run(*audited, tmp_path / "audit", "--level", "1") == 0
     assert capsys.readouterr().out.splitlines()[0] == f"{src}: 3 people, 3 photographs"
     other = copy_faces(tmp_path / "other", {"bob": "s2"})
-    assert run("audit", src, other, "--level", "1", *audited[2:], tmp_path / "audit") == 0
-    assert "photo in both" in (tmp_path / "audit" / "findings.csv").read_text()
+    assert run("audit", src, other, "--level", "1", *audited[2:], tmp_path / "both") == 0
+    assert "photo in both" in (tmp_path / "both" / "findings.csv").read_text()
     assert "no folder levels" in refused(
         capsys, "convert", tmp_path / "a.rec", tmp_path / "b", "--level", "1"
     )

@@ -97,7 +97,7 @@ def test_a_single_sheet_has_the_name_that_was_given(tmp_path, capsys):
     assert main(["masks", "preview", str(tmp_path / "sheet.png"), *flags]) == 0
     assert [item.name for item in tmp_path.iterdir()] == ["sheet.png"]
     assert cv2.imread(str(tmp_path / "sheet.png")).shape == (64, 8 * 64, 3)
-    assert main(["masks", "preview", str(tmp_path / "sheet.png"), "--sheets", "kind"]) == 2
+    assert main(["masks", "preview", str(tmp_path / "other.png"), "--sheets", "kind"]) == 2
     assert "unknown sheet 'kind'. Did you mean 'kinds'?" in capsys.readouterr().err
 
 
@@ -150,8 +150,10 @@ def test_negative_seeds_are_refused(tmp_path, command, capsys):
 def test_the_gallery_replaces_its_own_page_only(tmp_path, capsys):
     command = ["masks", "gallery", str(tmp_path), *SMALL]
     page = tmp_path / "index.html"
-    assert main(command) == 0 and main(command) == 0
+    assert main(command) == 0 and main(command) == 2
+    assert "replace it with --force" in capsys.readouterr().err
+    assert main([*command, "--force"]) == 0
     page.write_text("<h1>My site</h1>")
-    assert main(command) == 2
+    assert main([*command, "--force"]) == 2
     assert page.read_text() == "<h1>My site</h1>"
     assert "choose another folder" in capsys.readouterr().err

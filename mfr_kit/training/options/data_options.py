@@ -20,7 +20,9 @@ class DataOptions:
         section="Data",
         affects="place",
     )
-    out: Path = option(help="Run folder to write.", section="Run", affects="place", writes="folder")
+    out: Path = option(
+        help="Run folder to write.", section="Run", affects="place", writes="folder", grows=True
+    )
     train_people: Path | None = option(
         None,
         help="List of names to train on; left out: everybody but --val-people and "

@@ -86,6 +86,7 @@ class MachineOptions:
         section="Teacher",
         affects="place",
         writes="folder",
+        grows=True,
     )
     bank_on: str = option(
         "auto",
