@@ -15,6 +15,7 @@ from mfr_kit.evaluation.search.identification import (
     searches_of,
 )
 from mfr_kit.evaluation.verification.bootstrap import interval, to_text
+from mfr_kit.evaluation.verification.pair_resamples import ACCURACY
 from mfr_kit.evaluation.verification.rates import COMPARE, DEFAULT_FARS, Outcome, Plan, figure
 from mfr_kit.progress import step_through
 
@@ -84,7 +85,8 @@ def side_by_side(
         By protocol: `title`, `models` (the result by model, with its `resampled` figures as
         texts) and `differences` (each later model
         less the first, with paired intervals); where galleries were searched
-        `identification_differences`, the same for ranks and FNIR (`figure`).
+        `identification_differences`, the same for ranks and FNIR (`figure`), and of lists of pairs
+        `accuracy_differences`.
     """
     first = next(iter(outcomes))
     joined = {}
@@ -98,6 +100,12 @@ def side_by_side(
         ]
         title = (titles or {}).get(name) or registry.get(PROTOCOLS, name).TITLE
         joined[name] = {"title": title, "models": results, "differences": rows}
+        if ACCURACY in results[first]:
+            joined[name]["accuracy_differences"] = [
+                row
+                for base, other in pairs
+                for row in _accuracies(base, other, outcomes[base][name], outcomes[other][name])
+            ]
         if searches_of(results[first]):
             changes = [
                 row
@@ -132,6 +140,15 @@ def _differences(base: str, other: str, before: Outcome, after: Outcome) -> list
             }
         )
     return rows
+
+
+def _accuracies(base: str, other: str, before: Outcome, after: Outcome) -> list[dict]:
+    if ACCURACY not in before.resampled:
+        return []
+    means = [outcome.result[ACCURACY]["mean"] for outcome in (before, after)]
+    change = interval(after.resampled[ACCURACY] - before.resampled[ACCURACY])
+    about = {"figure": ACCURACY, "model": other, "against": base}
+    return [{**about, "difference": means[1] - means[0], "interval": change}]
 
 
 def _searches(base: str, other: str, before: Outcome, after: Outcome) -> list[dict]:

@@ -22,7 +22,7 @@ from mfr_kit.errors import KitError
 from mfr_kit.evaluation.inputs.embed import embed_set
 from mfr_kit.evaluation.inputs.faces import Faces, unit
 from mfr_kit.evaluation.verification.pair_list import PairList
-from mfr_kit.evaluation.verification.rates import Outcome, Plan, verify
+from mfr_kit.evaluation.verification.rates import Outcome, Plan, verify, with_accuracy
 from mfr_kit.models.embedders import Embedder
 
 FOLDS = 10
@@ -117,7 +117,8 @@ def measure(
     Args:
         embedder: from `load_embedder`.
         pairs: the set.
-        plan: its FARs; there are no intervals, because a .bin does not say who its people are.
+        plan: its FARs and resamples; a .bin does not say who its people are, so that its pairs are
+            resampled.
         batch: images a run of the network, each with its mirror image in a second run.
         cache: folder of stored results, None for none.
         progress: told the number of images of every batch done.
@@ -129,17 +130,18 @@ def measure(
     raw = embed_set(embedder, pairs, flip=True, batch=batch, cache=cache, progress=progress)
     rows = unit(raw, [f"{pairs.name}: image {index}" for index in range(len(raw))])
     left, right = np.arange(0, len(rows), 2), np.arange(1, len(rows), 2)
-    listed = PairList(_faces(rows), left, right, pairs.same)
+    listed = PairList(_faces(rows), left, right, pairs.same, named=False)
     try:
-        result = verify(listed, replace(plan, resamples=0, worst=0)).result
+        outcome = verify(listed, replace(plan, worst=0))
     except KitError as error:
         raise KitError(f"{pairs.name}: {error}") from None
-    return Outcome(
-        {**result, "accuracy": insightface_accuracy(raw[left], raw[right], pairs.same)}, {}
-    )
+    accuracy, told = insightface_accuracy(raw[left], raw[right], pairs.same)
+    return with_accuracy(outcome, listed, accuracy, told, plan)
 
 
-def insightface_accuracy(left: np.ndarray, right: np.ndarray, same: np.ndarray) -> dict:
+def insightface_accuracy(
+    left: np.ndarray, right: np.ndarray, same: np.ndarray
+) -> tuple[dict, np.ndarray]:
     """Accuracy of each fold at the threshold that is best on all others.
 
     Args:
@@ -147,7 +149,8 @@ def insightface_accuracy(left: np.ndarray, right: np.ndarray, same: np.ndarray) 
         right: (P, D) those of the other images.
         same: (P,) bool.
     Returns:
-        `mean` and `std` over the folds, `folds`, and `thresholds` (squared distances).
+        `mean` and `std` over the folds, `folds`, and `thresholds` (squared distances); and (P,)
+        bool, which pairs are told rightly.
     Source: insightface, recognition/_evaluation_/verification.py.
     """
     left, right = (
@@ -156,18 +159,20 @@ def insightface_accuracy(left: np.ndarray, right: np.ndarray, same: np.ndarray) 
     )
     distances = ((left - right) ** 2).sum(axis=1)
     right_at = (distances[None, :] < THRESHOLDS[:, None]) == same[None, :]
-    accuracies, chosen = [], []
+    accuracies, chosen, told = [], [], []
     for fold in np.array_split(np.arange(len(same)), FOLDS):
         elsewhere = right_at.sum(axis=1) - right_at[:, fold].sum(axis=1)
         best = int(elsewhere.argmax())
         accuracies.append(float(right_at[best, fold].mean()))
         chosen.append(float(THRESHOLDS[best]))
-    return {
+        told.append(right_at[best, fold])
+    found = {
         "mean": float(np.mean(accuracies)),
         "std": float(np.std(accuracies)),
         "folds": accuracies,
         "thresholds": chosen,
     }
+    return found, np.concatenate(told)
 
 
 def _faces(rows: np.ndarray) -> Faces:

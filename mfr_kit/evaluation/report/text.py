@@ -27,6 +27,7 @@ def text(report: dict) -> str:
             + searches(entry, notes)
             + galleries(entry, notes)
             + [_change(row) for row in entry.get("identification_differences", ())]
+            + [_change(row) for row in entry.get("accuracy_differences", ())]
         )
     for model, found in (report["challenge"] or {}).items():
         lines += ["", f"challenge's score of {model}: {found['text']}"]

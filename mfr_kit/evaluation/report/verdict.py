@@ -47,27 +47,40 @@ def _of_several(entry: dict) -> dict:
     first = next(iter(entry["models"]))
     where = f"{entry['title']}, {_whom(entry['models'][first])}"
     fars = [row["far"] for row in entry["differences"]]
+    if not fars and entry.get("accuracy_differences"):
+        rows = [
+            {**row, "tar_difference": row["difference"]} for row in entry["accuracy_differences"]
+        ]
+        return _weigh(rows, first, len(entry["models"]), f"({where})", "accuracy", None)
     if not fars:
         return _say(f"Which model is better cannot be claimed ({where}): {_why(entry)}.", None)
     rows = [row for row in entry["differences"] if row["far"] == min(fars)]
+    at = f"at FAR {min(fars):g} ({where})"
+    return _weigh(rows, first, len(entry["models"]), at, "TAR", min(fars))
+
+
+def _weigh(
+    rows: list[dict], first: str, models: int, at: str, figure: str, far: float | None
+) -> dict:
+    """Say which is better by differences to the first model of a figure."""
     best, least = (pick(rows, key=lambda row: row["tar_difference"]) for pick in (max, min))
-    at = f"at FAR {best['far']:g} ({where})"
-    more = len(entry["models"]) > 2
+    more = models > 2
     if best["interval"]["low"] > 0:
-        most = f", the most of {len(entry['models'])} models," if more else ""
-        text = f"{best['model']} is better than {first} by {_points(best)}{most} {at}; {CLAIMED}."
-        return _say(text, best["far"], claimed=True)
+        most = f", the most of {models} models," if more else ""
+        gain = _points(best, figure)
+        text = f"{best['model']} is better than {first} by {gain}{most} {at}; {CLAIMED}."
+        return _say(text, far, claimed=True)
     if all(row["interval"]["high"] < 0 for row in rows):
         nearest = f" (and than the {len(rows) - 1} others by more)" if more else ""
-        gain = _points(best, -1)
+        gain = _points(best, figure, -1)
         text = f"{first} is better than {best['model']} by {gain}{nearest} {at}; {CLAIMED}."
-        return _say(text, best["far"], claimed=True)
+        return _say(text, far, claimed=True)
     row = best if best["tar_difference"] >= -least["tar_difference"] or more else least
     text = (
         f"Which of {row['model']} and {first} is better cannot be claimed: the difference is "
-        f"{_points(row)} {at}, and may be none."
+        f"{_points(row, figure)} {at}, and may be none."
     )
-    return _say(text, row["far"])
+    return _say(text, far)
 
 
 def _say(text: str, far: float | None, claimed: bool = False) -> dict:
@@ -87,10 +100,10 @@ def _why(entry: dict) -> str:
     return "the differences have no intervals"
 
 
-def _points(row: dict, sign: int = 1) -> str:
+def _points(row: dict, figure: str, sign: int = 1) -> str:
     low, high = sorted(100 * sign * row["interval"][end] for end in ("low", "high"))
     return (
-        f"{100 * sign * row['tar_difference']:.2f} points of TAR (95 % interval {low:.2f} to "
+        f"{100 * sign * row['tar_difference']:.2f} points of {figure} (95 % interval {low:.2f} to "
         f"{high:.2f})"
     )
 

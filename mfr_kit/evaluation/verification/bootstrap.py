@@ -10,9 +10,8 @@ import base64
 
 import numpy as np
 
-from mfr_kit.errors import KitError
 from mfr_kit.evaluation.verification.comparisons import SKIP, Pairs
-from mfr_kit.evaluation.verification.scores import Scores, allowed
+from mfr_kit.evaluation.verification.scores import Scores, allowed_at_most
 from mfr_kit.seeding import key_of, rng_for
 
 LEVEL = 0.95
@@ -94,17 +93,10 @@ def _thresholds(pairs: Pairs, tail: tuple, weights: np.ndarray, fars: list[float
         reached = np.cumsum(part[:, probe] * part[:, gallery], axis=1)
         for at, far in enumerate(fars):
             for offset, number in enumerate(total[start : start + step]):
-                place = np.searchsorted(reached[offset], _allowed(far, int(number)), "right")
+                place = np.searchsorted(reached[offset], allowed_at_most(far, int(number)), "right")
                 if place < len(values):
                     refused[at, start + offset] = values[place]
     return refused
-
-
-def _allowed(far: float, impostors: int) -> int:
-    try:
-        return allowed(far, impostors)
-    except KitError:  # this resample has fewer comparisons than 1 / FAR: none may be accepted
-        return 0
 
 
 def _tars(scores: Scores, weights: np.ndarray, refused: np.ndarray) -> np.ndarray:

@@ -32,12 +32,21 @@ class PairList:
         left: (n,) rows of `faces`.
         right: (n,) rows of `faces`.
         same: (n,) bool, whether the list says it is one person.
+        named: whether `faces` knows who they are; else every pair stands for itself.
     """
 
     symmetric = True
 
-    def __init__(self, faces: Faces, left: np.ndarray, right: np.ndarray, same: np.ndarray) -> None:
+    def __init__(
+        self,
+        faces: Faces,
+        left: np.ndarray,
+        right: np.ndarray,
+        same: np.ndarray,
+        named: bool = True,
+    ) -> None:
         self.given = (faces, faces)
+        self._named = named
         self.faces, self.left, self.right, self.same = faces, left, right, same
         self.found = faces.found[left] & faces.found[right]
         cosines = np.empty(len(left), np.float32)
@@ -55,6 +64,19 @@ class PairList:
         self.count = Count(
             int(same.sum()), int((~same).sum()), int(found.sum()), int((~found).sum())
         )
+
+    @property
+    def units(self) -> tuple[np.ndarray, np.ndarray]:
+        """(n,) numbers of who is on the left and on the right of each pair; the pair's own twice
+        where nobody is known. Pairs that the list says are of one person have one.
+        """
+        if not self._named:
+            every = np.arange(len(self.left))
+            return every, every
+        names = [self.faces.people[rows].astype(str) for rows in (self.left, self.right)]
+        codes = np.unique(np.concatenate(names), return_inverse=True)[1]
+        left, right = codes[: len(self.left)], codes[len(self.left) :]
+        return left, np.where(self.same, left, right)
 
     def per_person(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return (left faces, right faces, genuine comparisons) by the person on the left."""
@@ -216,7 +238,7 @@ def _refuse_missing(
 
 def fold_accuracy(
     scores: np.ndarray, same: np.ndarray, folds: int, fold_of: np.ndarray | None = None
-) -> dict:
+) -> tuple[dict, np.ndarray]:
     """Accuracy of each fold at the threshold that is best on all others (of equally good ones the
     middle one).
 
@@ -225,19 +247,25 @@ def fold_accuracy(
         same: (n,) bool.
         folds: into so many consecutive equal parts.
         fold_of: (n,) the fold of each, where pairs of the list were left out.
+    Returns:
+        `mean` and `std` over the folds, `folds` and `thresholds`; and (n,) bool, which pairs are
+        told rightly.
     """
     number = np.arange(len(scores)) * folds // len(scores) if fold_of is None else fold_of
     accuracies, thresholds = [], []
+    told = np.zeros(len(scores), bool)
     for fold in np.unique(number):
         here = number == fold
         thresholds.append(_best_threshold(scores[~here], same[~here]))
-        accuracies.append(float(((scores[here] >= thresholds[-1]) == same[here]).mean()))
-    return {
+        told[here] = (scores[here] >= thresholds[-1]) == same[here]
+        accuracies.append(float(told[here].mean()))
+    found = {
         "mean": float(np.mean(accuracies)),
         "std": float(np.std(accuracies)),
         "folds": accuracies,
         "thresholds": thresholds,
     }
+    return found, told
 
 
 def _best_threshold(scores: np.ndarray, same: np.ndarray) -> float:

@@ -20,6 +20,11 @@ from mfr_kit.evaluation.verification.comparisons import Pairs
 from mfr_kit.evaluation.verification.cost import cost_line
 from mfr_kit.evaluation.verification.groups import by_probe
 from mfr_kit.evaluation.verification.pair_list import PairList
+from mfr_kit.evaluation.verification.pair_resamples import (
+    ACCURACY,
+    resample_accuracy,
+    resample_rates,
+)
 from mfr_kit.evaluation.verification.scores import (
     Scores,
     allowed,
@@ -203,7 +208,10 @@ def verify(pairs: Pairs | PairList, plan: Plan, challenge: float | None = None) 
     fars = list(dict.fromkeys([*plan.fars, *([] if challenge is None else [challenge])]))
     # a list of pairs has all of Pairs that a sweep asks for
     scores = score(cast("Pairs", pairs), fars)
-    resampled = resample(scores, fars, plan.resamples, plan.seed)
+    if isinstance(pairs, PairList):
+        resampled = resample_rates(pairs, fars, plan.resamples, plan.seed)
+    else:
+        resampled = resample(scores, fars, plan.resamples, plan.seed)
     rows = [row(scores, far, resampled.get(far)) for far in plan.fars]
     groups = {} if pairs.symmetric else {"groups": by_probe(scores, rows, plan.yaws)}
     wanted = (
@@ -214,6 +222,26 @@ def verify(pairs: Pairs | PairList, plan: Plan, challenge: float | None = None) 
         {**describe(scores, rows), **groups, **named, **wanted},
         {figure(far): values for far, values in resampled.items()},
     )
+
+
+def with_accuracy(
+    outcome: Outcome, pairs: PairList, accuracy: dict, told: np.ndarray, plan: Plan
+) -> Outcome:
+    """Add the accuracy of a list of pairs, with its interval, to its outcome.
+
+    Args:
+        outcome: of `verify`.
+        pairs: the list.
+        accuracy: in folds.
+        told: (n,) bool, which pairs are told rightly.
+        plan: its resamples.
+    """
+    span, values = None, {}
+    if plan.resamples:
+        values = {ACCURACY: resample_accuracy(pairs, told, plan.resamples, plan.seed)}
+        span = interval(values[ACCURACY])
+    result = {**outcome.result, ACCURACY: {**accuracy, "interval": span}}
+    return Outcome(result, {**outcome.resampled, **values})
 
 
 def describe(scores: Scores, rows: list[dict]) -> dict:

@@ -89,7 +89,7 @@ def test_accuracy_of_noise_and_of_ties(packed) -> None:
     rng = rng_for(8)
     for rows in (rng.standard_normal((46, 5)), rng.integers(1, 3, (46, 3)).astype(float)):
         same = (rng.random(23) < 0.4).tolist()
-        assert insightface_accuracy(rows[::2], rows[1::2], np.array(same))[
+        assert insightface_accuracy(rows[::2], rows[1::2], np.array(same))[0][
             "folds"
         ] == slow_accuracies(rows, same)
 
@@ -130,6 +130,8 @@ def test_the_command_measures_bins_alone_and_beside_a_set(
         str(tmp_path / "cfp <fp>.bin"),
         "--far",
         "0.2",
+        "--resamples",
+        "9",
     ]
     assert cli.main([*arguments, "--out", str(tmp_path / "out")]) == 0
     text = capsys.readouterr().out
@@ -142,6 +144,12 @@ def test_the_command_measures_bins_alone_and_beside_a_set(
     )
     assert [one["pairs"] for one in report["bins"]] == [PAIRS, PAIRS]
     of = report["protocols"]["bin-lfw"]["models"]["upper"]["accuracy"]
+    (change,) = report["protocols"]["bin-lfw"]["accuracy_differences"]
+    assert (
+        f"upper minus whole in accuracy: {100 * change['difference']:+.2f} points" in text
+        and f"upper minus whole in accuracy: {100 * change['difference']:+.2f} points" in page
+        and change["interval"]["low"] <= change["difference"] <= change["interval"]["high"]
+    )
     line = f"{100 * of['mean']:.2f} +- {100 * of['std']:.2f} % in 10 folds"
     assert f"upper: accuracy {line}" in text and f"{100 * of['mean']:.2f} %" in page
     assert (
@@ -160,8 +168,6 @@ def test_the_command_measures_bins_alone_and_beside_a_set(
                 *arguments,
                 "--data",
                 str(tmp_path / "set"),
-                "--resamples",
-                "9",
                 "--out",
                 str(tmp_path / "both"),
             ]

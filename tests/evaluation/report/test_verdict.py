@@ -92,3 +92,15 @@ def test_one_model_and_a_list_of_pairs() -> None:
     assert (
         "(masked against unmasked, 6,000 pairs)" in verdict(report({}, ("one",), **counted))["text"]
     )
+
+
+def test_two_models_on_a_list_of_pairs_are_told_apart_by_accuracy() -> None:
+    counted = {"accuracy": {}, "comparisons": {"genuine": 3000, "impostor": 3000}}
+    said = report({}, **counted)
+    change = {"model": "two", "against": "one", "difference": 0.0125}
+    change["interval"] = {"low": 0.004, "high": 0.02}
+    said["protocols"]["mask-nonmask"]["accuracy_differences"] = [change]
+    assert verdict(said)["text"].startswith(
+        "two is better than one by 1.25 points of accuracy (95 % interval 0.40 to 2.00) (masked "
+        "against unmasked, 6,000 pairs);"
+    )

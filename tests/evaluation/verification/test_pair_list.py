@@ -38,12 +38,13 @@ def test_fold_accuracy_equals_the_slow_way(seed: int) -> None:
     same = rng.random(120) < 0.5
     scores = (rng.normal(0, 0.2, 120) + 0.5 * same).round(2).astype(np.float32)
     scores[rng.integers(0, 120, 4)] = -np.inf
-    result = fold_accuracy(scores, same, 10)
+    result, told = fold_accuracy(scores, same, 10)
     for accuracy, (low, high) in zip(
         result["folds"], slow_accuracy(scores.tolist(), same.tolist(), 10), strict=True
     ):
         assert low <= accuracy <= high
     assert result["mean"] == pytest.approx(np.mean(result["folds"]))
+    assert told.mean() == pytest.approx(result["mean"])  # folds of one size
 
 
 def test_a_fold_never_sees_its_own_threshold() -> None:
@@ -53,7 +54,7 @@ def test_a_fold_never_sees_its_own_threshold() -> None:
     scores = np.array([0.9, 0.1] * 10 + [0.45, 0.2] * 2, np.float32)
     same = np.array([True, False] * 12)
     same[-4:] = [False, True, False, True]
-    assert fold_accuracy(scores, same, 6)["folds"][-1] == 0.5
+    assert fold_accuracy(scores, same, 6)[0]["folds"][-1] == 0.5
 
 
 @pytest.fixture
