@@ -14,7 +14,7 @@ from mfr_kit.evaluation.recognition import Recogniser
 from mfr_kit.evaluation.report import explain
 from mfr_kit.evaluation.settings import Recognition
 from mfr_kit.evaluation.subjects import Strangers
-from mfr_kit.evaluation.verification.groups import head_turns
+from mfr_kit.evaluation.verification.groups import face_sizes, head_turns
 from mfr_kit.evaluation.verification.rates import Outcome, Plan
 
 
@@ -110,7 +110,7 @@ class Bench:
         """Measure under both alignments; the pictures of a report are those of the old one, so
         only its errors are named.
         """
-        plans = self.plan, replace(self.plan, yaws=head_turns(new), worst=0)
+        plans = self.plan, replace(self.plan, yaws=head_turns(new), sizes=face_sizes(new), worst=0)
         return {
             f"{recogniser.label}, {name}": compare.measure(
                 recognition.embed(recogniser.source, faceset, self.how), plan, self.protocols

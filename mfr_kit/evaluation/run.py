@@ -20,7 +20,7 @@ from mfr_kit.evaluation.published.templates import TemplatePairs, open_templates
 from mfr_kit.evaluation.report.operating_point import operating_point
 from mfr_kit.evaluation.result import Evaluation
 from mfr_kit.evaluation.subjects import Subjects
-from mfr_kit.evaluation.verification.groups import head_turns
+from mfr_kit.evaluation.verification.groups import face_sizes, head_turns
 from mfr_kit.evaluation.verification.rates import DEFAULT_FARS, Outcome, Plan
 from mfr_kit.evaluation.verification.worst import SHOWN
 from mfr_kit.models import placement
@@ -115,6 +115,7 @@ def _plan(options: EvaluateOptions, subjects: Subjects | None) -> Plan:
         gallery=gallery,
         groups=whom.groups_of(subjects.whole, options.groups, options.allow_unknown),
         yaws=head_turns(subjects.measured),
+        sizes=face_sizes(subjects.measured),
         worst=SHOWN if options.out and options.faces else 0,
     )
 

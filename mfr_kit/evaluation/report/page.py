@@ -9,11 +9,12 @@ from typing import Any
 
 from mfr_kit import files, spreadsheet
 from mfr_kit.evaluation.report import exports, pdf
-from mfr_kit.evaluation.report.panels import panels
+from mfr_kit.evaluation.report.panels import panels, short_range
 from mfr_kit.evaluation.report.verdict import verdict
 from mfr_kit.web_page import policy
 
 INVISIBLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+FILTERS = 12  # values that a list of errors can be filtered by
 
 
 def write(report: dict, folder: Path, printed: bool = False) -> Path:
@@ -60,11 +61,13 @@ def page(report: dict) -> str:
         change=_change,
         steepest=_steepest,
         where=_where,
+        kinds=_kinds,
+        short=short_range,
     )
     first = next(iter(next(iter(report["protocols"].values()))["models"].values()))
     fars = [row["far"] for row in first["tar_at_far"]]
     plots = {name: panels(entry) for name, entry in report["protocols"].items()}
-    style = (Path(__file__).parent / "report.css").read_text(encoding="utf-8")
+    style = (Path(__file__).parent / "report.css").read_text(encoding="utf-8") + _filter_rules()
     return shelf.get_template("report.html.j2").render(
         report=report,
         fars=fars,
@@ -79,6 +82,21 @@ def page(report: dict) -> str:
 def _show(value: Any) -> Any:
     """Show a sign for what would be invisible in a name, or would turn the text around it."""
     return INVISIBLE.sub("\N{REPLACEMENT CHARACTER}", value) if type(value) is str else value
+
+
+def _filter_rules() -> str:
+    """Style rules by which a filter that is picked hides the other errors: no script is needed."""
+    return "".join(
+        f".worst:has(.pick.{by}-{at}:checked) li:not(.{by}-{at}) {{ display: none; }}\n"
+        for by in ("mask", "turn", "resolution")
+        for at in range(FILTERS)
+    )
+
+
+def _kinds(found: dict, by: str) -> list[str]:
+    """What worst errors can be filtered by: the values of one of their properties, sorted."""
+    rows = [*found["false_matches"], *found["false_non_matches"]]
+    return sorted({row[by] for row in rows if by in row})
 
 
 def _album(report: dict):

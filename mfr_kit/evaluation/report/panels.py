@@ -5,8 +5,10 @@ people. Panels that stand side by side have the same scales.
 """
 
 import math
+import re
 
 from mfr_kit.evaluation.report import plot
+from mfr_kit.evaluation.verification.groups import NO_FACE, RESOLUTION, TURN, UNKNOWN
 from mfr_kit.evaluation.verification.rates import CLAIM
 
 FAR, TAR = "false-accept rate (FAR)", "true-accept rate (TAR)"
@@ -17,7 +19,9 @@ def panels(entry: dict) -> list[dict]:
     """Draw a protocol of a report: `title`, `svg` and `note` of each plot."""
     models = entry["models"]
     limit = claim_limit(models)
-    return [_roc(models, limit), _det(models, limit), *_scores(models)]
+    grouped = [_by_group(models, by) for by in (TURN, RESOLUTION)]
+    curves = [_roc(models, limit), _det(models, limit), *_scores(models)]
+    return [*curves, *(panel for panel in grouped if panel)]
 
 
 def claim_limit(models: dict) -> float:
@@ -96,6 +100,61 @@ def _histogram(title: str, colour: int, result: dict, x: plot.Axis, y: plot.Axis
     svg = plot.bars(title, x, y, (bins["from"], bins["width"]), counts, lines, colour)
     note = "Filled: same person. Dashed: different people. Upright lines: thresholds."
     return {"title": title, "svg": svg, "note": note}
+
+
+def _by_group(models: dict, by: str) -> dict | None:
+    """TAR of the probes' ranges at the smallest FAR that all models claim; None where fewer than
+    two ranges have comparisons enough.
+    """
+    results = list(models.values())
+    fars = [
+        at
+        for at, row in enumerate(results[0]["tar_at_far"])
+        if all(result["tar_at_far"][at]["tar"] is not None for result in results)
+    ]
+    known = [
+        number
+        for number, row in enumerate(results[0].get("groups", ()))
+        if row["by"] == by
+        and row["group"] != UNKNOWN
+        and row["genuine"] >= CLAIM
+        and row["group"] != NO_FACE
+    ]
+    if not fars or len(known) < 2:
+        return None
+    at = min(fars, key=lambda at: results[0]["tar_at_far"][at]["far"])
+    names = [short_range(results[0]["groups"][number]["group"]) for number in known]
+    points = {
+        name: [
+            (float(place), result["groups"][number]["tar"][at])
+            for place, number in enumerate(known)
+        ]
+        for name, result in models.items()
+    }
+    ends = [-0.5, *range(len(known)), len(known) - 0.5]
+    x = plot.Axis(
+        by, ends, float, lambda value: names[int(value)] if value in range(len(names)) else ""
+    )
+    y = plot.percents(TAR, min(tar for row in points.values() for _, tar in row))
+    counts = (
+        f"{name} {results[0]['groups'][number]['genuine']:,}"
+        for name, number in zip(names, known, strict=True)
+    )
+    note = (
+        f"At FAR {results[0]['tar_at_far'][at]['far']:g}, thresholds of all probes. Comparisons of "
+        f"the same person: {'; '.join(counts)}."
+    )
+    if y.ticks[0]:
+        note += f" The upward axis begins at {100 * y.ticks[0]:.0f} %."
+    svg = plot.chart(f"TAR by {by}", x, y, points, points)
+    return {"title": f"TAR by {by}", "svg": svg, "note": note}
+
+
+def short_range(group: str) -> str:
+    """Write "00 to 15 degrees" as "0–15°", "224 pixels and more" as "224+ px"."""
+    low, *rest = re.findall(r"[0-9]+", group)
+    unit = "°" if "degrees" in group else " px"
+    return f"{int(low)}–{int(rest[0])}{unit}" if rest else f"{int(low)}+{unit}"
 
 
 def _curve(result: dict) -> list[tuple[float, float]]:

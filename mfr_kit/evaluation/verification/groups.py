@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from mfr_kit.data import lists
-from mfr_kit.data.face_set.faceset import FaceSet
+from mfr_kit.data.alignment.align import SIZE as SIDE
+from mfr_kit.data.face_set.faceset import ALIGNED, FaceSet
 from mfr_kit.errors import KitError
 from mfr_kit.evaluation.inputs.faces import Faces
 from mfr_kit.evaluation.verification.scores import Scores
@@ -20,6 +21,9 @@ from mfr_kit.text import read_text, split_lines
 
 COVERAGE_STEP = 0.05  # of the face's area
 TURNS = (0, 15, 30, 45)  # degrees to either side at which a range begins
+SIZES = (0, 56, 112, 224)  # pixels of the photograph along a side of the crop, likewise
+TURN, RESOLUTION = "turn of the head", "resolution of the face"
+UNKNOWN, NO_FACE = "not known", "no face found"
 
 
 def mask_kind(mask: str) -> str:
@@ -40,7 +44,7 @@ def coverage(mask: str) -> str:
     """Name the range that a synthetic mask's share of the face lies in."""
     share = _parameters(mask).get("coverage") if mask else None
     if share is None:
-        return "not known"
+        return UNKNOWN
     low = int(share / COVERAGE_STEP + 1e-9) * COVERAGE_STEP
     return f"{100 * low:02.0f} to {100 * (low + COVERAGE_STEP):02.0f} %"
 
@@ -153,11 +157,36 @@ def turn(yaw: float | None) -> str:
     """Name the range that a head's turn to either side lies in; `yaw` in degrees, None where it
     is not known.
     """
-    if yaw is None:
-        return "not known"
-    low = max(limit for limit in TURNS if limit <= abs(yaw))
-    higher = [limit for limit in TURNS if limit > low]
-    return f"{low:02d} to {higher[0]:02d} degrees" if higher else f"{low:02d} degrees and more"
+    return _range(None if yaw is None else abs(yaw), TURNS, "degrees", 2)
+
+
+def resolution(size: float | None) -> str:
+    """Name the range that a face's resolution lies in; `size` as of `face_sizes`, None where it is
+    not known.
+    """
+    return _range(size, SIZES, "pixels", 3)
+
+
+def _range(value: float | None, limits: tuple[int, ...], unit: str, digits: int) -> str:
+    if value is None:
+        return UNKNOWN
+    low = max(limit for limit in limits if limit <= value)
+    higher = [limit for limit in limits if limit > low]
+    if not higher:
+        return f"{low:0{digits}d} {unit} and more"
+    return f"{low:0{digits}d} to {higher[0]:0{digits}d} {unit}"
+
+
+def face_sizes(faceset: FaceSet) -> dict[str, float]:
+    """Tell how many pixels of its photograph a face's crop is wide, by key; faces that were
+    aligned already, whose photograph is not known, are left out.
+    """
+    similarities = np.asarray(faceset.similarities, np.float64)
+    scales = np.hypot(similarities[:, 0], similarities[:, 1])
+    known = ~(similarities == np.array(ALIGNED)).all(axis=1)
+    return {
+        str(faceset.keys[row]): float(SIDE / scales[row]) for row in np.flatnonzero(known).tolist()
+    }
 
 
 def head_turns(faceset: FaceSet) -> dict[str, float]:
@@ -173,14 +202,20 @@ def head_turns(faceset: FaceSet) -> dict[str, float]:
     return yaws
 
 
-def by_probe(scores: Scores, rows: list[dict], yaws: dict[str, float] | None = None) -> list[dict]:
-    """Split the genuine comparisons of a probe x gallery protocol by the probe's mask and, where it
-    is known, by its pose.
+def by_probe(
+    scores: Scores,
+    rows: list[dict],
+    yaws: dict[str, float] | None = None,
+    sizes: dict[str, float] | None = None,
+) -> list[dict]:
+    """Split the genuine comparisons of a probe x gallery protocol by the probe's mask and, where
+    they are known, by its pose and its resolution.
 
     Args:
         scores: of the protocol; not of a symmetric one, whose comparisons have two masks.
         rows: its `tar_at_far`, whose thresholds are used.
         yaws: from `head_turns`; None for no rows by pose.
+        sizes: from `face_sizes`; None, or of nobody, for no rows by resolution.
     Returns:
         A row each group: `by`, `group`, how many `genuine` comparisons, and `tar` at each FAR (None
         where the whole makes no claim).
@@ -190,7 +225,9 @@ def by_probe(scores: Scores, rows: list[dict], yaws: dict[str, float] | None = N
         "coverage": lambda _, mask: coverage(mask),
     }
     if yaws is not None:
-        namers["turn of the head"] = lambda key, _: turn(yaws.get(key))
+        namers[TURN] = lambda key, _: turn(yaws.get(key))
+    if sizes:
+        namers[RESOLUTION] = lambda key, _: resolution(sizes.get(key))
     probe = scores.pairs.given[0]
     possible = _genuine_of_each(*scores.pairs.given)
     groups = []
@@ -212,9 +249,7 @@ def by_probe(scores: Scores, rows: list[dict], yaws: dict[str, float] | None = N
 
 def _names(faces: Faces, name: Callable[[str, str], str]) -> np.ndarray:
     columns = zip(faces.keys, faces.masks, faces.found, strict=True)
-    return np.array(
-        [name(key, mask) if found else "no face found" for key, mask, found in columns], str
-    )
+    return np.array([name(key, mask) if found else NO_FACE for key, mask, found in columns], str)
 
 
 def _genuine_of_each(probe: Faces, gallery: Faces) -> np.ndarray:

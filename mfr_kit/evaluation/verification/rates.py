@@ -32,7 +32,7 @@ from mfr_kit.evaluation.verification.scores import (
     crossing_bin,
     score,
 )
-from mfr_kit.evaluation.verification.worst import worst
+from mfr_kit.evaluation.verification.worst import describe_errors, worst
 
 CLAIM = 30  # false accepts that a printed TAR rests on
 COMPARE = 100  # false accepts that a comparison of two models rests on
@@ -144,6 +144,8 @@ class Plan:
         tell: is given one line with the cost of every large sweep before it starts; None for
             silence.
         yaws: of each face by key how far the head is turned, in degrees; None for no rows by pose.
+        sizes: of each face by key how many pixels of the photograph its crop is wide; None for no
+            rows by resolution.
         worst: how many of the worst errors of each kind to list by name; 0 to name none.
         enrol: how many photographs of a person a searched gallery holds; 0 where nothing is
             searched unless asked for by name.
@@ -163,6 +165,7 @@ class Plan:
     draw: dict | None = None
     tell: Callable[[str], None] | None = None
     yaws: dict[str, float] | None = None
+    sizes: dict[str, float] | None = None
     worst: int = 0
     enrol: int = 0
     distractors: Faces | None = None
@@ -213,11 +216,14 @@ def verify(pairs: Pairs | PairList, plan: Plan, challenge: float | None = None) 
     else:
         resampled = resample(scores, fars, plan.resamples, plan.seed)
     rows = [row(scores, far, resampled.get(far)) for far in plan.fars]
-    groups = {} if pairs.symmetric else {"groups": by_probe(scores, rows, plan.yaws)}
+    groups = {} if pairs.symmetric else {"groups": by_probe(scores, rows, plan.yaws, plan.sizes)}
     wanted = (
         {} if challenge is None else {"challenge": row(scores, challenge, resampled.get(challenge))}
     )
-    named = {"worst": worst(pairs, rows, plan.worst)} if plan.worst else {}
+    named = {}
+    if plan.worst:
+        found = worst(pairs, rows, plan.worst)
+        named = {"worst": describe_errors(found, pairs.given[0], plan.yaws, plan.sizes)}
     return Outcome(
         {**describe(scores, rows), **groups, **named, **wanted},
         {figure(far): values for far, values in resampled.items()},

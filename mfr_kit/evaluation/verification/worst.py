@@ -4,7 +4,10 @@ with the lowest; streamed and exact.
 
 import numpy as np
 
+from mfr_kit.data.face_set.faceset import MASK
+from mfr_kit.evaluation.inputs.faces import Faces
 from mfr_kit.evaluation.verification.comparisons import Pairs
+from mfr_kit.evaluation.verification.groups import mask_kind, resolution, turn
 from mfr_kit.evaluation.verification.pair_list import PairList
 
 SHOWN = 20  # of each kind
@@ -53,6 +56,37 @@ def worst(pairs: Pairs | PairList, rows: list[dict], shown: int = SHOWN) -> dict
             _named(-score, probe[i], gallery[j]) for score, i, j in missed.kept()
         ],
     }
+
+
+def describe_errors(
+    found: dict | None,
+    probe: Faces,
+    yaws: dict[str, float] | None,
+    sizes: dict[str, float] | None,
+) -> dict | None:
+    """Say of each error's probe what mask it wears, how far its head is turned and how large its
+    face is in the photograph: `mask`, `turn`, `resolution`.
+
+    Args:
+        found: from `worst`.
+        probe: the faces on the probe's side.
+        yaws: from `groups.head_turns`.
+        sizes: from `groups.face_sizes`.
+    """
+    if found is None:
+        return None
+    kinds = ("false_matches", "false_non_matches")
+    named = {row["probe"] for kind in kinds for row in found[kind]}
+    about = {}
+    for key, mask, condition in zip(probe.keys, probe.masks, probe.conditions, strict=True):
+        if key in named:
+            about[str(key)] = {
+                "mask": mask_kind(mask) if condition == MASK else "no mask",
+                "turn": turn((yaws or {}).get(str(key))),
+                "resolution": resolution((sizes or {}).get(str(key))),
+            }
+    described = {kind: [{**row, **about[row["probe"]]} for row in found[kind]] for kind in kinds}
+    return {**found, **described}
 
 
 def _named(score: float, probe: str, gallery: str) -> dict:

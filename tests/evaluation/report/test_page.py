@@ -17,6 +17,7 @@ import pytest
 
 from mfr_kit import cli
 from mfr_kit.data.face_set.faceset import FaceSet
+from mfr_kit.data.face_set.faceset_writer import write_rows
 from mfr_kit.data.images import decode_rgb
 from mfr_kit.evaluation import recognition
 from mfr_kit.evaluation.inputs.drawn_masks import MaskedFaces
@@ -368,6 +369,49 @@ def test_pictures_appear_and_vanish_in_chromium(evaluated, browse, tmp_path) -> 
         assert (printed.read_bytes().count(b"/Subtype /Image") > 2 * 5) == some, (
             "errors that are folded on the screen are printed"
         )
+
+
+PICK = """<script>window.addEventListener("load", () => {
+  const section = document.querySelector(".worst"), all = (what) => [...section.querySelectorAll(what)];
+  section.open = true;
+  const seen = () => all("li").filter((one) => one.checkVisibility()).length;
+  const before = seen(), counts = {};
+  all("input.pick").forEach((one) => { one.click(); counts[one.className] = seen(); one.closest("fieldset").querySelector("input").click(); });
+  document.body.dataset.measured = JSON.stringify({before, counts, after: seen()});
+})</script>"""
+
+
+def test_errors_can_be_filtered_without_a_script(evaluated, browse, tmp_path) -> None:
+    """Heads of two turns and faces of two resolutions: each choice shows its own errors alone."""
+    whole = FaceSet.open(tmp_path / "set")
+    rows = whole.table.to_pylist()
+    for number, row in enumerate(rows):
+        scale = 0.4 if row["identity"] < "p04" else 2.0
+        row["similarity"] = [scale, 0.0, 1.0, 2.0]
+        if number % 3 == 0:
+            turned = np.array(row["landmarks"]).reshape(5, 2)
+            turned[2, 0] += 12  # the nose goes to the side
+            row["landmarks"] = turned.ravel().tolist()
+    write_rows(tmp_path / "set", [(rows, [])], {})
+    flags = ["--protocol", "mask-nonmask", "--far", "0.4", "--out", str(tmp_path / "out")]
+    code, text = evaluated("whole", *flags)
+    assert code == 0, text
+    report, page = read(tmp_path / "out")
+    found = report["protocols"]["mask-nonmask"]["models"]["whole"]
+    errors = found["worst"]["false_matches"] + found["worst"]["false_non_matches"]
+    page = POLICY.sub("", page).replace("</body>", PICK + "</body>")
+    (tmp_path / "out" / "picked.html").write_text(page)
+    shown = browse(tmp_path / "out" / "picked.html", "--dump-dom")
+    told = json.loads(html.unescape(re.search(r'data-measured="([^"]*)"', shown).group(1)))
+    assert told["before"] == told["after"] == len(errors)
+    for by in ("turn", "resolution"):
+        kinds = sorted({row[by] for row in errors})
+        assert len(kinds) == 2, kinds
+        for at, kind in enumerate(kinds):
+            assert told["counts"][f"pick {by}-{at}"] == sum(row[by] == kind for row in errors) > 0
+    by_group = {row["group"] for row in found["groups"] if row["by"] == "resolution of the face"}
+    assert by_group == {"056 to 112 pixels", "224 pixels and more"}
+    assert page.count('aria-label="TAR by resolution of the face of whole"') == 1
 
 
 @pytest.mark.parametrize(("scheme", "light"), [("1", True), ("0", False)])

@@ -8,7 +8,7 @@ import pytest
 from mfr_kit.data.face_set import faceset
 from mfr_kit.data.face_set.faceset_writer import write_rows
 from mfr_kit.evaluation.compare import measure
-from mfr_kit.evaluation.verification.groups import head_turns, turn
+from mfr_kit.evaluation.verification.groups import face_sizes, head_turns, resolution, turn
 from mfr_kit.evaluation.verification.rates import Plan
 from mfr_kit.masks import head
 from mfr_kit.seeding import rng_for
@@ -81,3 +81,20 @@ def test_tar_of_each_range_equals_a_loop_over_the_pairs() -> None:
         )
     without = measure(faces, Plan(fars), ["mask-nonmask"])["mask-nonmask"].result
     assert {row["by"] for row in without["groups"]} == {"mask kind", "coverage"}
+
+
+def test_resolution_is_what_the_crop_shows_of_the_photograph(tmp_path) -> None:
+    whole = write_faceset(tmp_path / "set", people=2, takes=2, twins=False)
+    rows = whole.table.to_pylist()
+    rows[0]["similarity"] = [0.0, 0.5, 3.0, 4.0]  # turned by 90 degrees, half as large
+    rows[1]["similarity"] = [3.0, 4.0, 0.0, 0.0]
+    write_rows(tmp_path / "set", [(rows, [])], {})
+    sizes = face_sizes(faceset.FaceSet.open(tmp_path / "set"))
+    assert sizes == {rows[0]["key"]: 224.0, rows[1]["key"]: pytest.approx(22.4)}
+    assert [resolution(size) for size in (22.4, 56, 111.9, 224, None)] == [
+        "000 to 056 pixels",
+        "056 to 112 pixels",
+        "056 to 112 pixels",
+        "224 pixels and more",
+        "not known",
+    ]
