@@ -1,10 +1,10 @@
 """What every model of an evaluation is put to: one set of faces, one plan, the same pairs."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from mfr_kit.data.face_set.faceset import FaceSet
 from mfr_kit.evaluation import compare, recognition
-from mfr_kit.evaluation.inputs.alignment import NEW, OLD
+from mfr_kit.evaluation.inputs.alignment import NEW, OLD, measure_drift
 from mfr_kit.evaluation.inputs.drawn_masks import MaskedFaces
 from mfr_kit.evaluation.inputs.embedding_file import EmbeddingFile
 from mfr_kit.evaluation.inputs.faces import Faces
@@ -62,6 +62,7 @@ class Bench:
         masked: the set's bare faces with masks drawn on them.
         how: models embed.
         protocols: by name; None for those that the set can answer.
+        drift: filled with how far the other alignment moves each model's embeddings.
     """
 
     faceset: FaceSet | None
@@ -72,6 +73,7 @@ class Bench:
     masked: MaskedFaces | None
     how: Recognition
     protocols: list[str] | None
+    drift: list[dict] = field(default_factory=list)
 
     def measure(
         self, number: int, recogniser: Recogniser, maps: Maps
@@ -110,10 +112,19 @@ class Bench:
         """Measure under both alignments; the pictures of a report are those of the old one, so
         only its errors are named.
         """
-        plans = self.plan, replace(self.plan, yaws=head_turns(new), sizes=face_sizes(new), worst=0)
+        plans = (
+            self.plan,
+            replace(self.plan, yaws=head_turns(new), sizes=face_sizes(new), worst=0),
+        )
+        found = [recognition.embed(recogniser.source, faceset, self.how) for faceset in (old, new)]
+        rows = [
+            faces.embeddings[: len(aligned)]
+            for faces, aligned in zip(found, (old, new), strict=True)
+        ]
+        self.drift.extend(
+            {"model": recogniser.label, **row} for row in measure_drift(old, new, *rows)
+        )
         return {
-            f"{recogniser.label}, {name}": compare.measure(
-                recognition.embed(recogniser.source, faceset, self.how), plan, self.protocols
-            )
-            for name, faceset, plan in zip((OLD, NEW), (old, new), plans, strict=True)
+            f"{recogniser.label}, {name}": compare.measure(faces, plan, self.protocols)
+            for name, faces, plan in zip((OLD, NEW), found, plans, strict=True)
         }

@@ -71,7 +71,7 @@ def _evaluate(options: EvaluateOptions) -> Evaluation:
         command=shlex.join(["python", "kit.py", *sys.argv[1:]]),
         options=as_dict(options),
         set=None if subjects is None or faceset is None else subjects.about(faceset),
-        realigned=matched,
+        realigned=matched and {**matched, "drift": bench.drift},
         bins=[pairs.about for pairs in pair_sets],
         models=abouts,
         overlap=overlap,

@@ -57,6 +57,34 @@ def match(old: FaceSet, new: FaceSet) -> tuple[FaceSet, FaceSet, dict]:
     )
 
 
+def measure_drift(old: FaceSet, new: FaceSet, before: np.ndarray, after: np.ndarray) -> list[dict]:
+    """Say how far an alignment moves a model's embeddings: the cosine between the two of one
+    photograph, over the photographs in which both alignments found the face.
+
+    Args:
+        old: from `match`.
+        new: from `match`.
+        before: (len(old), D) float32 unit rows, of `old`'s faces in its order.
+        after: (len(new), D) likewise of `new`.
+    Returns:
+        A row each condition that there is: `condition`, `photographs`, and of the cosines `mean`,
+        `median` and `low`, which 5 % of them are below.
+    """
+    there = {photograph: row for row, photograph in enumerate(_faces(new))}
+    rows = [(row, there[known]) for row, known in enumerate(_faces(old)) if known in there]
+    drift = []
+    for condition in (NONMASK, MASK):
+        mine = [(row, other) for row, other in rows if old.conditions[row] == condition]
+        if not mine:
+            continue
+        here, other = np.array(mine).T
+        cosines = np.einsum("nd,nd->n", before[here], after[other]).astype(np.float64)
+        low, median = np.quantile(cosines, (0.05, 0.5)).tolist()
+        about = {"condition": condition, "photographs": len(mine)}
+        drift.append({**about, "mean": float(cosines.mean()), "median": median, "low": low})
+    return drift
+
+
 def _faces(faceset: FaceSet) -> list[Photograph]:
     columns = (faceset.sources, faceset.conditions, faceset.clean_keys)
     return [

@@ -23,5 +23,5 @@ def measure(faces: Faces, plan: Plan) -> Outcome:
     pairs, folds = read_list(plan.pairs)
     comparisons, places = pair_up(faces, pairs, plan.pairs, plan.allow_unknown)
     fold_of = places * folds // len(pairs)
-    accuracy, told = fold_accuracy(comparisons.scores, comparisons.same, folds, fold_of)
-    return with_accuracy(verify(comparisons, plan), comparisons, accuracy, told, plan)
+    accuracy, correct = fold_accuracy(comparisons.scores, comparisons.same, folds, fold_of)
+    return with_accuracy(verify(comparisons, plan), comparisons, accuracy, correct, plan)

@@ -135,8 +135,8 @@ def measure(
         outcome = verify(listed, replace(plan, worst=0))
     except KitError as error:
         raise KitError(f"{pairs.name}: {error}") from None
-    accuracy, told = insightface_accuracy(raw[left], raw[right], pairs.same)
-    return with_accuracy(outcome, listed, accuracy, told, plan)
+    accuracy, correct = insightface_accuracy(raw[left], raw[right], pairs.same)
+    return with_accuracy(outcome, listed, accuracy, correct, plan)
 
 
 def insightface_accuracy(
@@ -159,20 +159,20 @@ def insightface_accuracy(
     )
     distances = ((left - right) ** 2).sum(axis=1)
     right_at = (distances[None, :] < THRESHOLDS[:, None]) == same[None, :]
-    accuracies, chosen, told = [], [], []
+    accuracies, chosen, correct = [], [], []
     for fold in np.array_split(np.arange(len(same)), FOLDS):
         elsewhere = right_at.sum(axis=1) - right_at[:, fold].sum(axis=1)
         best = int(elsewhere.argmax())
         accuracies.append(float(right_at[best, fold].mean()))
         chosen.append(float(THRESHOLDS[best]))
-        told.append(right_at[best, fold])
+        correct.append(right_at[best, fold])
     found = {
         "mean": float(np.mean(accuracies)),
         "std": float(np.std(accuracies)),
         "folds": accuracies,
         "thresholds": chosen,
     }
-    return found, np.concatenate(told)
+    return found, np.concatenate(correct)
 
 
 def _faces(rows: np.ndarray) -> Faces:

@@ -36,6 +36,7 @@ SEARCH_COLUMNS = (
     "false_positives",
     "note",
 )
+GROUP_COLUMNS = ("group", "people", *COLUMNS)
 _LATEX = {
     "\\": r"\textbackslash{}",
     "~": r"\textasciitilde{}",
@@ -55,6 +56,20 @@ def rows(report: dict) -> Iterator[dict]:
                 about = {"protocol": protocol, "model": model}
                 known = {**row, **span, **about, **result["comparisons"]}
                 yield {name: known[name] for name in COLUMNS}
+
+
+def group_rows(report: dict) -> Iterator[dict]:
+    """Yield what `groups.csv` holds: a row each protocol, model, group of people and FAR, by
+    `GROUP_COLUMNS`.
+    """
+    for protocol, entry in report["protocols"].items():
+        for model, result in entry["models"].items():
+            for group in result.get("by_group", ()):
+                about = {"group": group["group"], "people": group["faces"]["people"]}
+                about |= {"protocol": protocol, "model": model, **group["comparisons"]}
+                for row in group["tar_at_far"]:
+                    known = {**row, **(row["interval"] or {"low": None, "high": None}), **about}
+                    yield {name: known[name] for name in GROUP_COLUMNS}
 
 
 def search_rows(report: dict) -> Iterator[dict]:

@@ -14,13 +14,15 @@ from mfr_kit.evaluation.report.verdict import verdict
 from mfr_kit.web_page import policy
 
 INVISIBLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+MOST_GROUPS = 500  # rows of a table of groups; a page of 100,000 opens in no browser
+MOST_PICTURES = 3000  # of errors, 3 to 5 KB each
 FILTERS = 12  # values that a list of errors can be filtered by
 
 
 def write(report: dict, folder: Path, printed: bool = False) -> Path:
     """Write `report.json`, `report.html`, the tables `report.csv`, `report.md` and `report.tex`,
-    where a gallery was searched `searches.csv`, and, `printed`, `report.pdf`; return the page's
-    path.
+    where a gallery was searched `searches.csv`, where groups of people were compared `groups.csv`,
+    and, `printed`, `report.pdf`; return the page's path.
     """
     folder = Path(folder)
     place = folder / "report.html"
@@ -29,9 +31,12 @@ def write(report: dict, folder: Path, printed: bool = False) -> Path:
     spreadsheet.write_table(folder / "report.csv", exports.COLUMNS, exports.rows(report))
     for name, text in (("md", exports.markdown(report)), ("tex", exports.latex(report))):
         files.write_text(folder / f"report.{name}", text, errors="backslashreplace")
-    searches = list(exports.search_rows(report))
-    if searches:
-        spreadsheet.write_table(folder / "searches.csv", exports.SEARCH_COLUMNS, searches)
+    for name, columns, rows in (
+        ("searches.csv", exports.SEARCH_COLUMNS, list(exports.search_rows(report))),
+        ("groups.csv", exports.GROUP_COLUMNS, list(exports.group_rows(report))),
+    ):
+        if rows:
+            spreadsheet.write_table(folder / name, columns, rows)
     if printed:
         pdf.write_pdf(place, folder / "report.pdf")
     return place
@@ -76,6 +81,8 @@ def page(report: dict) -> str:
         album=_album(report),
         style=Markup(style),
         policy=Markup(policy(style)),
+        most_groups=MOST_GROUPS,
+        most_errors=_most_errors(report["protocols"]),
     )
 
 
@@ -91,6 +98,16 @@ def _filter_rules() -> str:
         for by in ("mask", "turn", "resolution")
         for at in range(FILTERS)
     )
+
+
+def _most_errors(protocols: dict) -> int:
+    """How many errors of a kind are shown, so that all pictures of the page stay within
+    MOST_PICTURES.
+    """
+    lists = sum(
+        2 for entry in protocols.values() for found in entry["models"].values() if "worst" in found
+    )
+    return max(1, MOST_PICTURES // (2 * max(lists, 1)))
 
 
 def _kinds(found: dict, by: str) -> list[str]:

@@ -151,10 +151,15 @@ def _by_group(models: dict, by: str) -> dict | None:
 
 
 def short_range(group: str) -> str:
-    """Write "00 to 15 degrees" as "0–15°", "224 pixels and more" as "224+ px"."""
-    low, *rest = re.findall(r"[0-9]+", group)
-    unit = "°" if "degrees" in group else " px"
-    return f"{int(low)}–{int(rest[0])}{unit}" if rest else f"{int(low)}+{unit}"
+    """Write "00 to 15 degrees" as "0–15°", "224 pixels and more" as "224+ px"; other groups as they
+    are.
+    """
+    found = re.fullmatch(r"([0-9]+)(?: to ([0-9]+))? (degrees|pixels)(?: and more)?", group)
+    if found is None:
+        return group
+    low, high, unit = found.groups()
+    ends = f"{int(low)}–{int(high)}" if high else f"{int(low)}+"
+    return f"{ends}°" if unit == "degrees" else f"{ends} px"
 
 
 def _curve(result: dict) -> list[tuple[float, float]]:

@@ -1,5 +1,6 @@
 """The report as plain text: aligned, readable in a log."""
 
+from mfr_kit.data.face_set.faceset import MASK
 from mfr_kit.evaluation.report.cells import align, difference_line, tar_cell
 from mfr_kit.evaluation.report.search_text import galleries, searches
 from mfr_kit.evaluation.report.verdict import verdict
@@ -61,8 +62,17 @@ def _alignments(matched: dict) -> list[str]:
     missing = f"left out: {old['left_out']:,} of {old['set']}, {new['left_out']:,} of {new['set']}"
     return [
         f"{matched['photographs']:,} photographs, old alignment as in {old['set']}, new "
-        f"alignment as in {new['set']}; {missing}"
+        f"alignment as in {new['set']}; {missing}",
+        *(_drift(row) for row in matched["drift"]),
     ]
+
+
+def _drift(row: dict) -> str:
+    condition = "masked" if row["condition"] == MASK else "unmasked"
+    return (
+        f"  {row['model']}: cosine between the two embeddings of a photograph, {condition}: "
+        f"{row['mean']:.3f} in the mean, below {row['low']:.3f} for 5 % of {row['photographs']:,}"
+    )
 
 
 def _table(models: dict, notes: dict[str, str]) -> list[str]:

@@ -253,19 +253,19 @@ def fold_accuracy(
     """
     number = np.arange(len(scores)) * folds // len(scores) if fold_of is None else fold_of
     accuracies, thresholds = [], []
-    told = np.zeros(len(scores), bool)
+    correct = np.zeros(len(scores), bool)
     for fold in np.unique(number):
         here = number == fold
         thresholds.append(_best_threshold(scores[~here], same[~here]))
-        told[here] = (scores[here] >= thresholds[-1]) == same[here]
-        accuracies.append(float(told[here].mean()))
+        correct[here] = (scores[here] >= thresholds[-1]) == same[here]
+        accuracies.append(float(correct[here].mean()))
     found = {
         "mean": float(np.mean(accuracies)),
         "std": float(np.std(accuracies)),
         "folds": accuracies,
         "thresholds": thresholds,
     }
-    return found, told
+    return found, correct
 
 
 def _best_threshold(scores: np.ndarray, same: np.ndarray) -> float:

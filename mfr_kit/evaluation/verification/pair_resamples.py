@@ -65,9 +65,9 @@ def resample_accuracy(pairs: PairList, right: np.ndarray, count: int, seed: int)
 def _weights(pairs: PairList, count: int, seed: int) -> Iterator[np.ndarray]:
     """Yield (some, n) how often each pair counts, some resamples at a time."""
     left, right = pairs.units
-    drawn = draws(int(max(left.max(), right.max())) + 1, count, seed)
+    counts = draws(int(max(left.max(), right.max())) + 1, count, seed)
     step = max(CELLS // len(left), 1)
     alone = left == right
     for start in range(0, count, step):
-        part = drawn[start : start + step]
+        part = counts[start : start + step]
         yield part[:, left] * np.where(alone, 1, part[:, right])

@@ -6,15 +6,12 @@ genuine / genuine; both denominators hold the comparisons of faces that were not
 threshold accepts. TAR at FAR = f is the greatest TAR over the thresholds whose FAR is <= f.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
 
 from mfr_kit.errors import KitError
-from mfr_kit.evaluation.inputs.faces import Faces
 from mfr_kit.evaluation.verification.bootstrap import interval, resample
 from mfr_kit.evaluation.verification.comparisons import Pairs
 from mfr_kit.evaluation.verification.cost import cost_line
@@ -24,6 +21,11 @@ from mfr_kit.evaluation.verification.pair_resamples import (
     ACCURACY,
     resample_accuracy,
     resample_rates,
+)
+from mfr_kit.evaluation.verification.plan import (
+    DEFAULT_FARS,  # noqa: F401 (part of what a measurement needs)
+    Outcome,
+    Plan,
 )
 from mfr_kit.evaluation.verification.scores import (
     Scores,
@@ -36,7 +38,6 @@ from mfr_kit.evaluation.verification.worst import describe_errors, worst
 
 CLAIM = 30  # false accepts that a printed TAR rests on
 COMPARE = 100  # false accepts that a comparison of two models rests on
-DEFAULT_FARS = (1e-2, 1e-3, 1e-4)
 
 
 @dataclass(frozen=True)
@@ -126,67 +127,6 @@ def curve(scores: Scores, points: int = 400) -> list[tuple[float, float, float]]
     ]
 
 
-@dataclass(frozen=True)
-class Plan:
-    """What to measure.
-
-    Attributes:
-        fars: false-accept rates, each in (0, 1).
-        resamples: how many bootstrap resamples over people the intervals rest on; 0 for no
-            intervals.
-        seed: of the resamples.
-        pairs: a list of pairs, for the protocols that need one.
-        gallery: the set as another model embedded it, for the protocols that need one.
-        groups: the group of each person by name, for the protocols that report by group.
-        masked: the unmasked faces of the set under drawn masks, for the protocol that measures
-            them.
-        draw: how those masks were drawn, as reports tell it.
-        tell: is given one line with the cost of every large sweep before it starts; None for
-            silence.
-        yaws: of each face by key how far the head is turned, in degrees; None for no rows by pose.
-        sizes: of each face by key how many pixels of the photograph its crop is wide; None for no
-            rows by resolution.
-        worst: how many of the worst errors of each kind to list by name; 0 to name none.
-        enrol: how many photographs of a person a searched gallery holds; 0 where nothing is
-            searched unless asked for by name.
-        distractors: faces of a second set, from the same model, for the protocol that searches
-            among strangers.
-        device: torch device that scores all comparisons of a protocol; None: NumPy does.
-        allow_unknown: leave pairs of `pairs` out whose photographs are not in the set.
-    """
-
-    fars: tuple[float, ...] = DEFAULT_FARS
-    resamples: int = 0
-    seed: int = 0
-    pairs: Path | None = None
-    gallery: Faces | None = None
-    groups: dict[str, str] | None = None
-    masked: Faces | None = None
-    draw: dict | None = None
-    tell: Callable[[str], None] | None = None
-    yaws: dict[str, float] | None = None
-    sizes: dict[str, float] | None = None
-    worst: int = 0
-    enrol: int = 0
-    distractors: Faces | None = None
-    allow_unknown: bool = False
-    device: Any = None
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What one model did on one protocol.
-
-    Attributes:
-        result: plain values for JSON.
-        resampled: of each figure that models are compared by, its name and (resamples,) values; the
-            same draws for every model.
-    """
-
-    result: dict
-    resampled: dict[str, np.ndarray]
-
-
 def verify(pairs: Pairs | PairList, plan: Plan, challenge: float | None = None) -> Outcome:
     """Measure one model on one protocol's comparisons.
 
@@ -231,7 +171,7 @@ def verify(pairs: Pairs | PairList, plan: Plan, challenge: float | None = None) 
 
 
 def with_accuracy(
-    outcome: Outcome, pairs: PairList, accuracy: dict, told: np.ndarray, plan: Plan
+    outcome: Outcome, pairs: PairList, accuracy: dict, correct: np.ndarray, plan: Plan
 ) -> Outcome:
     """Add the accuracy of a list of pairs, with its interval, to its outcome.
 
@@ -239,12 +179,12 @@ def with_accuracy(
         outcome: of `verify`.
         pairs: the list.
         accuracy: in folds.
-        told: (n,) bool, which pairs are told rightly.
+        correct: (n,) bool, which pairs are told rightly.
         plan: its resamples.
     """
     span, values = None, {}
     if plan.resamples:
-        values = {ACCURACY: resample_accuracy(pairs, told, plan.resamples, plan.seed)}
+        values = {ACCURACY: resample_accuracy(pairs, correct, plan.resamples, plan.seed)}
         span = interval(values[ACCURACY])
     result = {**outcome.result, ACCURACY: {**accuracy, "interval": span}}
     return Outcome(result, {**outcome.resampled, **values})

@@ -136,6 +136,23 @@ def test_two_by_two(evaluate, sets, tmp_path) -> None:
         report["realigned"]["photographs"] == 61
         and "61 photographs, old alignment as in plain" in text
     )
+    (drift,) = [
+        row
+        for row in report["realigned"]["drift"]
+        if (row["model"], row["condition"]) == ("student", "nonmask")
+    ]
+    old, new = match(*sets)[:2]
+    embedder, cosines = ColourEmbedder(upper=True), []
+    for row in range(len(old)):
+        there = np.flatnonzero((new.sources == old.sources[row]) & (new.conditions == "nonmask"))
+        if old.conditions[row] == "nonmask" and len(there):
+            pair = [old.image(row), new.image(int(there[0]))]
+            a, b = embedder.embed(np.stack(pair)).astype(float)
+            cosines.append(a @ b / np.linalg.norm(a) / np.linalg.norm(b))
+    assert drift["photographs"] == len(cosines) > 20
+    assert drift["mean"] == pytest.approx(np.mean(cosines), abs=1e-5)
+    assert drift["low"] == pytest.approx(np.quantile(cosines, 0.05), abs=1e-5)
+    assert f"unmasked: {drift['mean']:.3f} in the mean" in text
     for cell, one in zip(cells, match(*sets)[:2] * 2, strict=True):
         embedder = ColourEmbedder(upper=cell.startswith("student"))
         alone = evaluate_set(

@@ -21,6 +21,7 @@ from mfr_kit.data.face_set.faceset_writer import write_rows
 from mfr_kit.data.images import decode_rgb
 from mfr_kit.evaluation import recognition
 from mfr_kit.evaluation.inputs.drawn_masks import MaskedFaces
+from mfr_kit.evaluation.report import page as report_page
 from mfr_kit.evaluation.report import plot
 from tests.conftest import write_faceset
 from tests.evaluation.fakes import ColourEmbedder
@@ -369,6 +370,32 @@ def test_pictures_appear_and_vanish_in_chromium(evaluated, browse, tmp_path) -> 
         assert (printed.read_bytes().count(b"/Subtype /Image") > 2 * 5) == some, (
             "errors that are folded on the screen are printed"
         )
+
+
+def test_a_report_of_a_hundred_thousand_rows_stays_small(evaluated, tmp_path) -> None:
+    """50,000 groups of two models; and more errors than a page can show pictures of."""
+    (tmp_path / "groups.csv").write_text(
+        "identity,group\n" + "".join(f"p{at:02d},{'ab'[at % 2]}\n" for at in range(8))
+    )
+    code, text = evaluated(
+        "whole", "upper", "--protocol", "all-to-all", "--groups", str(tmp_path / "groups.csv"),
+        "--far", "0.4", "--out", str(tmp_path / "out"),
+    )  # fmt: skip
+    assert code == 0, text
+    with (tmp_path / "out" / "groups.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["group"], row["model"], row["people"]) for row in rows] == [
+        ("a", "whole", "4"), ("b", "whole", "4"), ("a", "upper", "4"), ("b", "upper", "4"),
+    ]  # fmt: skip
+    report = read(tmp_path / "out")[0]
+    for result in results(report):
+        result["by_group"] = result["by_group"] * 25_000
+        result["worst"]["false_matches"] = result["worst"]["false_matches"][:1] * 1500
+    page = report_page.page(report)
+    assert len(page) < 20e6 and "The first 500 of 50,000 groups" in page
+    assert page.count('<th scope="row">a</th>') == 500
+    assert page.count("data:image/jpeg") <= report_page.MOST_PICTURES
+    _Balanced().feed(page)
 
 
 PICK = """<script>window.addEventListener("load", () => {

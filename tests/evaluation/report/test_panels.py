@@ -94,3 +94,18 @@ def test_a_colour_is_a_model_and_the_scales_of_a_pair_are_equal(two) -> None:
 def test_axes_of_deviates_hold_their_ends() -> None:
     assert plot.deviates("FAR", 3e-6, 0.5).ticks == [1e-6, 1e-5, 1e-4, 1e-3, 0.01, 0.05, 0.2, 0.5]
     assert plot.deviates("FNMR", 0.06, 0.15).ticks == [0.05, 0.2]
+
+
+@pytest.mark.parametrize(
+    ("group", "shown"),
+    [
+        ("00 to 15 degrees", "0–15°"),
+        ("45 degrees and more", "45+°"),
+        ("056 to 112 pixels", "56–112 px"),
+        ("224 pixels and more", "224+ px"),
+        ("not known", "not known"),
+        ("surgical-3", "surgical-3"),
+    ],
+)
+def test_ranges_are_written_short(group: str, shown: str) -> None:
+    assert panels.short_range(group) == shown
