@@ -6,6 +6,7 @@ Thresholds and card stand in the file's own metadata (`mfr_kit.operating_points`
 """
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from mfr_kit.submission import card_text
 
 CARD = "MODEL_CARD.md"
 MARK = "<!-- MFR Kit: model card of "  # begins a card that the kit may write over
+TOO_SMALL = "The set measured is too small for a threshold at any false-accept rate."
 ADVICE = "give the report.json of `kit.py evaluate` as --report"
 _ROW: dict[str, Any] = {
     "far": float,
@@ -119,11 +121,13 @@ def of_edge(protocols: dict, kind: str, faceset: FaceSet, run: Run) -> dict[str,
 
 def _of_results(found: dict, model: dict, run: Run, where: str) -> dict[str, str]:
     about, points = found["set"], _points(found["protocols"], model["name"])
+    card = {"network": _network(run), "alignment": about.get("alignment", {})}
+    card["limits"] = _limits(found, model, points)
+    described = {META_CARD: json.dumps(card, sort_keys=True)}
     if not points:
-        raise KitError(
-            f"{where} has no threshold of {model['name']}: the set is too small for every FAR, or "
-            "was measured under two alignments; evaluate on more people, without --realigned"
-        )
+        _refuse_unmeasured(found["protocols"], model["name"], where)
+        print(f"warning: {where}: {TOO_SMALL} The card says so.", file=sys.stderr)
+        return described
     measured = {
         "set": {key: about[key] for key in ("name", "fingerprint", "faces", "people")},
         "mirrored": found["options"].get("flip", False),
@@ -136,9 +140,15 @@ def _of_results(found: dict, model: dict, run: Run, where: str) -> dict[str, str
             f"{where}: {len(points):,} operating points are too many for a file's metadata: "
             "evaluate with fewer --far"
         )
-    card = {"network": _network(run), "alignment": about.get("alignment", {})}
-    card["limits"] = _limits(found, model, points)
-    return {META_POINTS: text, META_CARD: json.dumps(card, sort_keys=True)}
+    return {META_POINTS: text, **described}
+
+
+def _refuse_unmeasured(protocols: dict, name: str, where: str) -> None:
+    if not any(name in entry["models"] for entry in protocols.values()):
+        raise KitError(
+            f"{where} has no threshold of {name}: it was not measured, or under two alignments; "
+            "evaluate it without --realigned"
+        )
 
 
 def _model_of(models: list[dict], run: Run, report: Path) -> dict:
@@ -199,14 +209,17 @@ def _network(run: Run) -> dict:
 def _limits(report: dict, model: dict, points: list[dict]) -> list[str]:
     """What a reader must not take from the figures, a sentence each."""
     about = report["set"]
-    lowest = min(point["far"] for point in points)
     missing, measured = sum(about["not_found"].values()), {point["protocol"] for point in points}
     limits = [
         f"The thresholds are those of {about['people']:,} people of the set {about['name']}; on "
         "other photographs, another camera or another alignment the rates are others.",
-        f"Nothing is known of false-accept rates below {lowest:g}.",
     ]
-    if not measured & {"mask-nonmask", "mask-mask", "synthetic-mask"}:
+    if points:
+        lowest = min(point["far"] for point in points)
+        limits.append(f"Nothing is known of false-accept rates below {lowest:g}.")
+    else:
+        limits = [TOO_SMALL]
+    if points and not measured & {"mask-nonmask", "mask-mask", "synthetic-mask"}:
         limits.append("It was not measured under masks.")
     if missing:
         limits.append(f"Photographs without a face that was found: {missing:,}, as non-matches.")
@@ -222,7 +235,7 @@ def _limits(report: dict, model: dict, points: list[dict]) -> list[str]:
         for row in report["overlap"]
         if row["model"] in (model["name"], model.get("given"))
     ]
-    if all(point["low"] is None for point in points):
+    if points and all(point["low"] is None for point in points):
         limits.append("The rates have no intervals.")
     if not any(
         "by_group" in result

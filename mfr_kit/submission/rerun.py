@@ -81,7 +81,7 @@ class Steps:
             whom += [f"--far={far:g}" for far in self.fars]
             made.append(["evaluate", RUN, "--data", FACES, *whom, "--out", REPORT])
             report = ["--report", f"{REPORT}/report.json"]
-        made.append(["export-onnx", RUN, "--out", MODEL])
+        made.append(["export-onnx", RUN, "--out", MODEL, *report])
         made.append(["check", MODEL, "--track", self.track, "--run", RUN])
         pack = ["make-submission", MODEL, "--track", self.track, "--run", RUN, *report]
         return [*made, [*pack, "--out", self.package]]

@@ -216,3 +216,19 @@ def test_a_network_of_your_own_has_no_report(place, tmp_path):
     network = weights.load_run(place / "run").model
     with pytest.raises(KitError, match="goes with a run folder"):
         mk.export_onnx(network, tmp_path / "m.onnx", report=place / "report.json")
+
+
+def test_a_set_too_small_for_any_rate_gives_a_card_without_thresholds(place, tmp_path, capsys):
+    run = tmp_path / "run"
+    shutil.copytree(place / "run", run)
+    report = json.loads((place / "report.json").read_text())
+    for entry in report["protocols"].values():
+        for result in entry["models"].values():
+            for row in result["tar_at_far"]:
+                row.update(tar=None, interval=None)
+    (tmp_path / "report.json").write_text(json.dumps(report))
+    done = export.export_run(run, report=tmp_path / "report.json")
+    assert "too small for a threshold" in capsys.readouterr().err
+    text = done.card.read_text()
+    assert f"- {card.TOO_SMALL}" in text and "None: the file carries no threshold." in text
+    assert mk.operating_points(done.path) == []
