@@ -123,8 +123,8 @@ class Table:
                     f"{self.path}: setting '{setting.name}': "
                     f"{unknown('option', key, sorted(known))}"
                 )
-        paths = ("data", "mask_folder", "mask_mix", "drift_table")
-        paths += ("train_people", "val_people", "out", "bank")
+        paths = ["data", "mask_folder", "mask_mix", "drift_table"]
+        paths += ["train_people", "val_people", "out", "bank"]
         flags.update({key: Path(flags[key]) for key in paths if flags.get(key) is not None})
         if flags.get("holdout_people"):
             flags["holdout_people"] = [Path(item) for item in flags["holdout_people"]]
