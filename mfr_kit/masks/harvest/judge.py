@@ -92,7 +92,8 @@ def refuse(measures: Measures) -> str:
     face; too_long: a scarf, or clothes of its colour; too_narrow; patchy: a hand or something
     else covers it; uneven: its sides differ, or it has bays, as beside hair.
 
-    Of 166 photographs of LFW none passes these limits, of 202 of people with masks 58 %.
+    Of 166 photographs of LFW none passes these limits. Of 633 faces of photographs of people with
+    masks 303 pass; of those that are neither small nor turned away 61 %.
     """
     checks = (
         (measures.shown < 0.97, "cut_off"),

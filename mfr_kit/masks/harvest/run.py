@@ -2,7 +2,6 @@
 sheets.
 """
 
-import csv
 import shutil
 from collections import Counter
 from collections.abc import Iterator
@@ -11,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mfr_kit import files
+from mfr_kit import files, spreadsheet
 from mfr_kit.data.alignment import align_photo
 from mfr_kit.data.alignment.detect import load_detector
 from mfr_kit.data.alignment.detection import Detector
@@ -23,6 +22,7 @@ from mfr_kit.masks import library
 from mfr_kit.masks.harvest import sheet, write_look
 from mfr_kit.masks.harvest.face import Harvested, Repeats, harvest_face
 from mfr_kit.masks.options import HarvestOptions
+from mfr_kit.progress import step_through
 
 LIST, SHEETS = "harvest.csv", "sheets"
 _COLUMNS = ("source", "face", "look", "reason", "detail")
@@ -72,7 +72,7 @@ def harvest(options: HarvestOptions) -> Result:
             found = ", ".join(f"{count} {why}" for why, count in result.refused.most_common())
             raise KitError(f"{options.photos}: no mask to harvest ({found or 'it is empty'})")
         result.looks = list(sources)
-        _write_list(folder / LIST, rows)
+        spreadsheet.write_table(folder / LIST, _COLUMNS, rows)
         _write_sheets(folder, sources)
         if options.kit_share:
             _add_kit(folder, options.kit_share)
@@ -88,7 +88,7 @@ def _masks_of(
         if skipped.reason != "hidden":
             yield _row(skipped.source, "", reason=skipped.reason, detail=skipped.detail), None
     number = 0
-    for name in listing.files:
+    for name in step_through(listing.files, "harvesting", "photographs"):
         try:
             view, faces = align_photo.find(read_picture(photos / name), detector, rule=ALL)
         except NoImage as error:
@@ -112,13 +112,6 @@ def _masks_of(
 def _row(source: str, face: str, look: str = "", reason: str = "", detail: str = "") -> dict:
     values = (readable(source), face, look, reason, detail)
     return dict(zip(_COLUMNS, values, strict=True))
-
-
-def _write_list(path: Path, rows: list[dict[str, str]]) -> None:
-    with files.replacing(path) as temporary, temporary.open("w", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, _COLUMNS, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
 
 
 def _write_sheets(folder: Path, sources: dict[str, np.ndarray]) -> None:
