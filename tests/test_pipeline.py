@@ -1,11 +1,12 @@
 """`kit.py run`: the commands in order, each once, and on from where a call was stopped."""
 
+import hashlib
 import json
 import shutil
 
 import pytest
 
-from mfr_kit import assets, cli
+from mfr_kit import assets, cli, pipeline
 from mfr_kit.errors import KitError, RuleError, Stopped
 from mfr_kit.pipeline import STATE, Lists, Work, work_through
 
@@ -75,6 +76,29 @@ def test_what_a_kill_left_is_continued_or_taken_as_it_is(work):
     work_through(work, run)
     assert run.names == ORDER[1:] and not (work.out / "lists").exists()
     assert run.ran[1][-1] == "--resume"
+
+
+@pytest.mark.parametrize("points", [[], ["a threshold"]])
+def test_a_report_of_too_few_people_gives_the_file_no_thresholds(work, points, monkeypatch, capsys):
+    asked = []
+
+    def points_in_report(report, fingerprint):
+        asked.append((report, fingerprint))
+        return points
+
+    monkeypatch.setattr(pipeline, "points_in_report", points_in_report)
+    with pytest.raises(KitError):
+        work_through(work, Runner(augment=1))
+    for name in ("report/report.json", "run/student.pt"):
+        (work.out / name).parent.mkdir()
+        (work.out / name).write_bytes(b"x")
+    run = Runner()
+    work_through(work, run)
+    (export,) = (words for words in run.ran if words[0] == "export-onnx")
+    assert ("--report" in export) is bool(points)
+    assert ("has no threshold" in capsys.readouterr().out) is not bool(points)
+    report = work.out / "report" / "report.json"
+    assert asked == [(report, hashlib.sha256(b"x").hexdigest())]
 
 
 @pytest.mark.parametrize(("code", "kind"), [(3, RuleError), (130, Stopped), (1, KitError)])

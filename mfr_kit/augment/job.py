@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -130,4 +131,7 @@ def job_of(options: AugmentOptions, say: Callable[[str], None] = lambda line: No
     }
     if options.mask_folder is not None:
         about["mask_library"] = library.fingerprint(options.mask_folder)
+    if twins.own_ratios:  # people by their share, for want of the lists
+        counts = Counter(f"{share:g}" for share in twins.own_ratios.values())
+        about["ratio_people"] = dict(sorted(counts.items()))
     return Job(selection, alignment, twins, target, about)

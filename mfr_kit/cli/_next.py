@@ -39,7 +39,9 @@ def split(face_set: Path) -> Words:
 
 def distill(face_set: Path, lists: Path) -> Words:
     """Train on a set that was divided."""
-    words = ["distill", "--config", os.path.relpath(shipped.folder("configs") / RECIPE)]
+    recipe = shipped.folder("configs") / RECIPE
+    near = os.path.relpath(recipe)
+    words = ["distill", "--config", str(recipe) if near.startswith(os.pardir) else near]
     words += ["--data", str(face_set)]
     for part in ("val", "holdout"):
         if (lists / f"{part}.txt").is_file():

@@ -17,7 +17,9 @@ class DoctorOptions:
 
 def add_to(app: Any) -> None:
     """Register the command."""
-    app.command("doctor", rich_help_panel="Set up")(command(DoctorOptions, doctor))
+    app.command("doctor", rich_help_panel="Set up")(
+        command(DoctorOptions, doctor, then=lambda options: ["demo"])
+    )
 
 
 def doctor(options: DoctorOptions) -> None:

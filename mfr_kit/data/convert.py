@@ -17,7 +17,14 @@ from mfr_kit.data.formats._samples import is_pattern
 from mfr_kit.data.images import decode_rgb
 from mfr_kit.data.photographs.folder_checks import refuse_overlap
 from mfr_kit.data.photographs.skipped_list import write_skipped
-from mfr_kit.data.training_set import MARKS, TrainingSet, digest, mark, suffix_of
+from mfr_kit.data.training_set import (
+    MARKS,
+    TrainingSet,
+    digest,
+    mark,
+    showing_progress,
+    suffix_of,
+)
 from mfr_kit.errors import KitError, SetError
 from mfr_kit.paths import check_output, url_of
 from mfr_kit.progress import Progress
@@ -153,8 +160,8 @@ def convert(
     known = len(source.skipped) if chosen == "face-set" else 0
     source, wanted = prove(source, named=not write_as.startswith("recordio"))
     dst.parent.mkdir(parents=True, exist_ok=True)
-    with Progress(len(source), "writing", "photographs") as progress:
-        writer.write_set(dst, _counted(source, progress))
+    with showing_progress(source) as counted:
+        writer.write_set(dst, counted)
     found = digest(_open(write_as, dst, 0))
     if wanted != found:
         summary = "{} photographs, {} people, digest {}"
@@ -176,16 +183,6 @@ def describe(source: TrainingSet, chosen: str) -> Iterator[str]:
     yield from source.remarks or (
         f"{place} ({chosen}): {people:,} people, {len(source):,} photographs",
     )
-
-
-def _counted(source: TrainingSet, progress: Progress) -> TrainingSet:
-    """Let a set count the photographs that are taken out of it."""
-
-    def encoded(index: int) -> bytes:
-        progress.move_to(min(progress.done + 1, progress.total))
-        return source.encoded(index)
-
-    return replace(source, encoded=encoded)
 
 
 def _open(name: str, path: Path, level: int | None, allow_outside: bool = False) -> TrainingSet:

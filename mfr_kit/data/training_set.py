@@ -2,8 +2,9 @@
 each.
 """
 
+import contextlib
 import hashlib
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from mfr_kit.data.image_headers import kind_of
 from mfr_kit.data.named_files import read_named
 from mfr_kit.data.photographs.masked_names import find_twins
 from mfr_kit.errors import KitError
-from mfr_kit.progress import step_through
+from mfr_kit.progress import Progress, step_through
 
 MARKS = 1 << 128
 GONE = -2  # in `clean`: a twin whose clean face is not there
@@ -177,6 +178,18 @@ def suffix_of(data: bytes, where: str) -> str:
         f"{where}: not an image file (it begins with {bytes(data[:8])!r}); convert to a .rec, or "
         "leave it out"
     )
+
+
+@contextlib.contextmanager
+def showing_progress(source: TrainingSet) -> Iterator[TrainingSet]:
+    """Lend a set that shows how many of its photographs a writer has taken."""
+    with Progress(len(source), "writing", "photographs") as progress:
+
+        def encoded(index: int) -> bytes:
+            progress.move_to(min(progress.done + 1, progress.total))
+            return source.encoded(index)
+
+        yield replace(source, encoded=encoded)
 
 
 def digest(source: TrainingSet) -> tuple[int, int, str]:

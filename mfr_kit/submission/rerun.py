@@ -182,6 +182,8 @@ def _augment(data: Any, missing: list[str]) -> dict[str, Any] | None:
         if set(AUGMENT) <= set(about.get("options") or {}):
             if about["options"].get("detector_model"):
                 missing.append("--detector-model is a file of yours: it is not packed")
+            if about.get("ratio_people"):
+                missing.append("--ratio-people names lists of yours: they are not packed")
             return {key: about["options"].get(key) for key in AUGMENT}
         missing.append(f"{data} was not made of photographs by augment: its first step is unknown")
         return None

@@ -424,6 +424,8 @@ def test_people_of_a_list_have_a_share_of_twins_of_their_own(photos, tmp_path):
     made = run(photos, "set", ratio=0.0, ratio_people=[f"{held}=1"])
     twins = made.select(made.conditions == "mask")
     assert {str(key).split("/")[1] for key in twins.keys} == {"s2"} and len(twins) == 5
+    about = json.loads((photos.parent / "set" / "faceset.json").read_text(encoding="utf-8"))
+    assert about["ratio_people"] == {"1": 1}
     everybody = run(photos, "all", ratio=1.0)
     mask = {str(key): everybody.image(row) for row, key in enumerate(everybody.keys)}
     assert all(

@@ -9,7 +9,7 @@ import pyarrow as pa
 from mfr_kit.data.face_set.faceset import FaceSet
 from mfr_kit.data.formats import face_set
 from mfr_kit.data.images import encode
-from mfr_kit.data.training_set import TrainingSet
+from mfr_kit.data.training_set import TrainingSet, showing_progress
 from mfr_kit.errors import KitError
 from mfr_kit.seeding import key_of, rng_for
 from mfr_kit.training.views.view import ViewRecipe, Views
@@ -54,7 +54,8 @@ def write_second_views(
         facts=pairs.facts,
     )
     how = {"views": {**vars(recipe), "seed": seed}}
-    face_set.write_set(path, both, in_records, how)
+    with showing_progress(both) as counted:
+        face_set.write_set(path, counted, in_records, how)
     return count
 
 
