@@ -125,7 +125,16 @@ def _draw(title: str, label: str, curves: dict[str, Points], total: int, marked=
     heights = [value for points in curves.values() for _, value in points]
     last = max(total, *(step for points in curves.values() for step, _ in points))
     axes = plot.span("step", 0, last), plot.span(label, min(heights), max(heights))
-    return plot.standalone(title, *axes, curves, curves if marked else {})
+    lines = {name: _visible(points, last) for name, points in curves.items()}
+    return plot.standalone(title, *axes, lines, curves if marked else {})
+
+
+def _visible(points: Points, last: float) -> Points:
+    """Make a short line of a single point, which would not be seen."""
+    if len(points) > 1:
+        return points
+    ((step, value),) = points
+    return [(step, value), (step + last / 100, value)]
 
 
 def _thinned(points: Points) -> Points:

@@ -72,6 +72,13 @@ def test_a_run_without_a_line_and_losses_that_are_no_number(tmp_path):
     assert write_page(tmp_path, odd, 5).read_text(encoding="utf-8").count("<svg") == 1
 
 
+def test_a_single_point_is_seen(tmp_path):
+    text = write_page(tmp_path, [line(50, 0.5)], 100).read_text(encoding="utf-8")
+    (points,) = re.findall(r'<polyline class="line s0" points="([^"]*)"><title>', text)
+    (left, height), (right, same) = (point.split(",") for point in points.split())
+    assert float(right) > float(left) and height == same
+
+
 def test_a_long_run_stays_a_small_page(tmp_path):
     lines = [line(step, 1 / step) for step in range(1, 20_001)]
     text = write_page(tmp_path, lines, 20_000).read_text(encoding="utf-8")
