@@ -11,16 +11,19 @@ from pathlib import Path
 from mfr_kit import console
 from mfr_kit.errors import KitError, RuleError, Stopped
 from mfr_kit.files import write_json
-from mfr_kit.models import weights
 from mfr_kit.options import read_toml
 from mfr_kit.records import read_json
-from mfr_kit.submission.card import points_in_report
 from mfr_kit.submission.tracks import load
 from mfr_kit.training.preflight import holds_run
 
 STATE = "pipeline.json"  # in OUT: the commands, and how many of them are done
 SHAPE = {"commands": [[str]], "done": int}
 ADVICE = "choose another OUT"
+_LEFT = {  # outputs that a killed call may have left behind, to be made again
+    "evaluate": ("report",),
+    "export-onnx": ("student.onnx", "MODEL_CARD.md"),
+    "make-submission": ("submission.zip",),
+}
 Run = Callable[[list[str]], int]  # runs a command line without the program; gives its exit code
 
 
@@ -163,17 +166,9 @@ def _to_do(out: Path, command: list[str]) -> list[str] | None:
         return None
     if name == "distill" and holds_run(out / "run"):
         return [*command, "--resume"]
-    if name == "export-onnx" and _lacks_thresholds(out):
-        print(f"note: {out / 'report'} has no threshold, for want of people: the file gets none")
-        return command[: command.index("--report")]
+    if name in _LEFT and any((out / left).exists() for left in _LEFT[name]):
+        return [*command, "--force"]
     return command
-
-
-def _lacks_thresholds(out: Path) -> bool:
-    report, student = out / "report" / "report.json", out / "run" / weights.STUDENT
-    if not (report.is_file() and student.is_file()):
-        return False
-    return not points_in_report(report, weights.sha256_of(student))
 
 
 def _expect_success(name: str, code: int) -> None:

@@ -1,5 +1,7 @@
 """`kit.py ablate`."""
 
+from pathlib import Path
+
 from mfr_kit.ablation.options import AblateOptions
 from mfr_kit.cli import _next
 from mfr_kit.cli._command import command
@@ -22,4 +24,5 @@ def ablate(options: AblateOptions) -> None:
 
 
 def _then(options: AblateOptions) -> _next.Words:
-    return ["results", "--records", str(options.records)]
+    out = _next.free(Path("results.md"))
+    return ["results", "--records", str(options.records), "--out", out]

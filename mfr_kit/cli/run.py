@@ -30,6 +30,7 @@ class PipelineOptions:
         affects="place",
         argument=True,
         writes="folder",
+        grows=True,
     )
     track: str = option(
         _next.TRACK, help="The track that the package is for.", choices=tracks.names
