@@ -6,6 +6,7 @@ import shutil
 import threading
 
 import cv2
+import numpy as np
 import pytest
 
 from mfr_kit.data.images import encode
@@ -31,16 +32,32 @@ PATIENCE_MS = 120_000  # two cores that others use too
 
 
 @pytest.fixture(scope="module")
-def chromium():
-    """A browser."""
+def chromium(tmp_path_factory):
+    """A browser whose webcam shows a drawn head, bigger in every other picture."""
     api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
     found = next(filter(None, map(shutil.which, NAMES)), None)
     if found is None:
         pytest.skip(f"no Chromium here ({', '.join(NAMES)}): apt-get install chromium")
+    camera = tmp_path_factory.mktemp("camera") / "head.mjpeg"
+    camera.write_bytes(b"".join(webcam_pictures()))
+    flags = [*FLAGS, f"--use-file-for-fake-video-capture={camera}"]
     with api.sync_playwright() as played:
-        browser = played.chromium.launch(executable_path=found, args=FLAGS)
+        browser = played.chromium.launch(executable_path=found, args=flags)
         yield browser
         browser.close()
+
+
+def webcam_pictures() -> list[bytes]:
+    """JPEGs of 640x480, as Chromium reads them for a camera."""
+    head = drawn_heads.draw(160, 5, 0, 0, 3)[0]
+    shown = []
+    for side in (400, 460) * 8:
+        picture = np.full((480, 640, 3), 150, np.uint8)
+        top, left = (480 - side) // 2, (640 - side) // 2
+        picture[top : top + side, left : left + side] = cv2.resize(head, (side, side))
+        bgr = cv2.cvtColor(picture, cv2.COLOR_RGB2BGR)
+        shown.append(cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, 90])[1].tobytes())
+    return shown
 
 
 @pytest.fixture(scope="module")
@@ -162,13 +179,29 @@ def test_compare_and_switch_the_model(page, pictures):
 
 
 def test_webcam(page):
-    picture(page)
+    before = picture(page)
     page.click("text=Webcam")
     page.wait_for_selector("text=Take photograph")
-    page.wait_for_function("document.querySelector('video').videoWidth > 0")
-    page.click("text=Take photograph")  # Chromium's made-up picture shows nobody
-    page.wait_for_selector("text=no face found in the photograph")
+    page.click("text=Take photograph")
+    page.wait_for_selector("video", state="hidden")
+    taken = picture(page)
+    assert taken != before
+    assert "640 × 480 pixels" in page.inner_text(".facts")
     assert page.evaluate("document.querySelector('video').srcObject") is None
+
+    page.click("text=Webcam")
+    page.wait_for_selector("text=Take photograph")
+    page.click("text=Live")
+    # the page's policy keeps Playwright's own waiting for a script out
+    shown = page.locator(f"{PICTURE} img")
+    expect = pytest.importorskip("playwright.sync_api").expect
+    for _ in range(2):  # it goes on
+        before = shown.get_attribute("src")
+        expect(shown).not_to_have_attribute("src", before, timeout=PATIENCE_MS)
+    assert shown.is_visible()
+    page.click("text=Stop webcam")
+    page.wait_for_selector("text=Take photograph", state="hidden")
+    assert page.locator("[role=alert]:visible").count() == 0
 
 
 def test_a_face_of_a_set_goes_on_to_masks_and_to_compare(page):
