@@ -87,6 +87,7 @@ def test_gallery_shows_every_look_and_its_toml(tmp_path):
         'id="own-dots"' in page
         and "pattern = &quot;dots&quot;" in page
         and "data:image/jpeg;base64," in page
+        and "Content-Security-Policy" in page
     )
 
 

@@ -7,6 +7,7 @@ copies are not compared, impostor comparisons weigh the product.
 """
 
 import base64
+from collections.abc import Iterator
 
 import numpy as np
 
@@ -22,9 +23,15 @@ def draws(people: int, count: int, seed: int) -> np.ndarray:
     """Return (count, people) how often each person is drawn in each resample; the same for every
     model and protocol of that many people.
     """
-    return rng_for(seed, key_of("bootstrap")).multinomial(
-        people, np.full(people, 1 / people), size=count
-    )
+    parts = list(draw_parts(people, count, seed, max(count, 1)))
+    return parts[0] if parts else np.empty((0, people), np.int64)
+
+
+def draw_parts(people: int, count: int, seed: int, step: int) -> Iterator[np.ndarray]:
+    """Yield what `draws` returns, `step` resamples at a time."""
+    rng, shares = rng_for(seed, key_of("bootstrap")), np.full(people, 1 / people)
+    for start in range(0, count, step):
+        yield rng.multinomial(people, shares, size=min(step, count - start))
 
 
 def resample(scores: Scores, fars: list[float], count: int, seed: int) -> dict[float, np.ndarray]:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from mfr_kit.evaluation.verification.bootstrap import CELLS, draws
+from mfr_kit.evaluation.verification.bootstrap import CELLS, draw_parts
 from mfr_kit.evaluation.verification.pair_list import PairList
 from mfr_kit.evaluation.verification.scores import allowed_at_most
 
@@ -65,9 +65,7 @@ def resample_accuracy(pairs: PairList, right: np.ndarray, count: int, seed: int)
 def _weights(pairs: PairList, count: int, seed: int) -> Iterator[np.ndarray]:
     """Yield (some, n) how often each pair counts, some resamples at a time."""
     left, right = pairs.units
-    counts = draws(int(max(left.max(), right.max())) + 1, count, seed)
-    step = max(CELLS // len(left), 1)
-    alone = left == right
-    for start in range(0, count, step):
-        part = counts[start : start + step]
+    size, alone = int(max(left.max(), right.max())) + 1, left == right
+    step = max(CELLS // max(len(left), size), 1)
+    for part in draw_parts(size, count, seed, step):
         yield part[:, left] * np.where(alone, 1, part[:, right])
