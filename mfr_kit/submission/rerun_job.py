@@ -18,6 +18,9 @@ from mfr_kit.submission.rules import ADVISORY, Row
 
 LARGEST = 64 << 20  # bytes of a file of rerun/
 
+# what they write is the rerun's own, and may be left of a call that was killed
+_ANEW = ("evaluate", "export-onnx", "make-submission")
+
 
 def run(package: Path, photos: Path, out: Path) -> list[Row]:
     """Repeat a package's training; call again to go on where it stopped.
@@ -76,6 +79,8 @@ def _do(command: list[str], out: Path) -> None:
         return
     if command[0] == "distill" and (out / rerun.RUN / weights.LAST).is_file():
         command = [*command, "--resume"]
+    if command[0] in _ANEW:
+        command = [*command, "--force"]
     print(shlex.join(["python", "kit.py", *command]), flush=True)
     kit = str(Path(__file__).resolve().parents[2])  # a checkout is not on the path elsewhere
     path = os.pathsep.join(filter(None, [kit, os.environ.get("PYTHONPATH")]))

@@ -163,6 +163,8 @@ def test_verify_starts_the_steps_in_order_and_goes_on(trained, tmp_path, monkeyp
     def do(call, cwd, check, env):
         command = call[3:]
         ran.append(command[0])
+        anew = ("evaluate", "export-onnx", "make-submission")  # a killed call may have left it
+        assert ("--force" in command) == (command[0] in anew)
         code = 2 if ran.count("evaluate") == 1 and command[0] == "evaluate" else 0
         if command[0] == "augment":
             assert command[1:3] == [str(tmp_path / "photos"), "faces"] and cwd == out
