@@ -6,13 +6,14 @@ system would go with their process, but network disks and Windows have none that
 """
 
 import contextlib
+import hashlib
 import json
 import os
 import sys
 import threading
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from mfr_kit import processes
@@ -20,6 +21,7 @@ from mfr_kit.errors import KitError
 from mfr_kit.files import attributed_to
 from mfr_kit.leftovers import remove_leftovers
 
+CLAIMS = "claims"  # usual name of the folder, inside what is shared
 BEAT_S = 5.0  # between two touches
 STALE_S = 60.0  # without a touch, as seen by whoever waits: clocks need not agree
 POLL_S = 0.1
@@ -86,14 +88,13 @@ class Claims:
     @staticmethod
     def _make(path: Path, content: bytes) -> None:
         with attributed_to(path):
-            file = path.open("xb", buffering=0)
+            file = path.open("xb")
             try:
-                file.write(content)
-            except OSError:  # a full disk: an empty claim would stand in everybody's way
+                with file:
+                    file.write(content)
+            except OSError:  # a full disk: half a claim would stand in everybody's way
                 path.unlink(missing_ok=True)
                 raise
-            finally:
-                file.close()
 
     def release(self, name: str) -> None:
         """Give a part back."""
@@ -175,6 +176,44 @@ class Claims:
             return False
         aside.unlink(missing_ok=True)
         return True
+
+
+@contextlib.contextmanager
+def sole(
+    folder: Path, name: str, task: str, busy: str = "", lost: str = ""
+) -> Iterator[Callable[[], None]]:
+    """Keep every other process away from a part, on any machine that shares the disk.
+
+    Args:
+        folder: where the claims lie; it is made, and goes when it is empty.
+        name: the part.
+        task: says what its holder does, as in "process 3 on x, which ...".
+        busy: the error where another is at work; without one, that is waited for.
+        lost: the error where another has taken over from this process, which stood still.
+    Yields:
+        what raises `lost` where the part is not this process's any more: call it before a result
+        takes its name.
+    Raises:
+        KitError: `busy`.
+    """
+    with Claims(folder) as claims:
+
+        def expect_held() -> None:
+            if not claims.is_held(name):
+                raise KitError(
+                    lost
+                    or f"{folder.parent}: this process stood still for so long that another "
+                    "has taken its work over: see there"
+                )
+
+        with claims.hold(name, task, busy):
+            yield expect_held
+
+
+def claims_beside(path: Path) -> Path:
+    """Name the folder of claims on what has no folder of its own yet; short, whatever the name."""
+    name = hashlib.blake2b(os.fsencode(path.name), digest_size=5).hexdigest()
+    return path.with_name(f".{name}.{CLAIMS}")
 
 
 class WaitNote:

@@ -6,18 +6,18 @@ are not: who finds no file there asks `origin` for its URL, and reads the bytes 
 (`Ranges`, `read_object`), which block_cache.py keeps.
 """
 
-import contextlib
 import functools
 import hashlib
 import sys
 import threading
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from mfr_kit import assets, files
 from mfr_kit.block_cache import BlockCache, block_bytes, limit_bytes
+from mfr_kit.claims import claims_beside, sole
 from mfr_kit.errors import KitError, SetError
 from mfr_kit.network_errors import is_absent, reading, retried
 from mfr_kit.paths import url_of
@@ -70,7 +70,8 @@ def fetch(path: Path) -> bool:
     assert url is not None
     note = path.with_name(f".{path.name}.state")
     path.parent.mkdir(parents=True, exist_ok=True)
-    with _held(path.with_name(f".{path.name}.lock")), reading(url):
+    # one process downloads a table, the others wait for it
+    with sole(claims_beside(path), "download", f"downloads {url}"), reading(url):
         system = _system(url)
         try:
             info = system.info(url)
@@ -243,16 +244,3 @@ def _no_ranges(url: str) -> KitError:
         f"{url}: this server answers no range requests, so that no record can be read alone: "
         "download the set"
     )
-
-
-@contextlib.contextmanager
-def _held(path: Path) -> Iterator[None]:
-    """Let one process of this machine download a table, the others wait for it."""
-    try:
-        import fcntl
-    except ImportError:  # Windows: each downloads it, and the last one's stays
-        yield
-        return
-    with path.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield

@@ -2,14 +2,22 @@
 gone.
 """
 
+import errno
+import json
 import os
+import resource
+import subprocess
+import sys
 import time
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 
 from mfr_kit import claims
 from mfr_kit.claims import Claims
+from mfr_kit.data.convert import convert
 from mfr_kit.errors import KitError
 
 
@@ -67,3 +75,67 @@ def test_a_holder_that_stood_still_learns_that_it_lost_its_part(tmp_path):
         time.sleep(4 * claims.BEAT_S)
         assert claim.stat().st_mtime == touched
     assert claim.exists()  # nor is it taken away at the end
+
+
+def test_one_process_at_a_time_makes_a_thing(tmp_path):
+    """Four processes want one array: one computes it, and the others read what it kept."""
+    code = (
+        "import os, sys, numpy as np\n"
+        "from pathlib import Path\n"
+        "from mfr_kit.models.stored import StoredArray\n"
+        "def compute():\n"
+        "    Path(sys.argv[1], f'made-{os.getpid()}').touch()\n"
+        "    return np.arange(1 << 16)\n"
+        "kept = StoredArray(Path(sys.argv[1], 'a.npy'), {'of': 1})\n"
+        "assert kept.obtain('counts', compute)[-1] == (1 << 16) - 1\n"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path)]
+    running = [subprocess.Popen(command, stderr=subprocess.PIPE) for _ in range(4)]
+    ends = [process.communicate()[1] for process in running]
+    assert [process.returncode for process in running] == [0, 0, 0, 0], ends
+    assert ends == [b"", b"", b"", b""]
+    assert len(list(tmp_path.glob("made-*"))) == 1
+    assert not (tmp_path / claims.CLAIMS).exists()
+
+
+def test_a_claim_of_another_numbering_of_processes_is_not_judged_by_its_number(
+    tmp_path, monkeypatch
+):
+    """A container with this machine's name: its process 1 is none of ours."""
+    claim = foreign(tmp_path, "a")
+    about = {"host": claims.processes.HOST, "space": "elsewhere", "pid": 1 << 22, "claim": "x"}
+    claim.write_text(json.dumps(about))
+    with Claims(tmp_path) as own:
+        assert not own.take("a")
+        about["space"] = claims.processes.space()
+        claim.write_text(json.dumps(about))
+        assert own.take("a")
+
+
+def test_a_full_disk_leaves_no_claim(tmp_path):
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    with Claims(tmp_path / "c") as own:
+        for most in (0, 7):
+            resource.setrlimit(resource.RLIMIT_FSIZE, (most, before[1]))
+            try:
+                with pytest.raises(OSError) as caught:
+                    own.take("a")
+            finally:
+                resource.setrlimit(resource.RLIMIT_FSIZE, before)
+            assert caught.value.errno == errno.EFBIG
+            assert list((tmp_path / "c").iterdir()) == []
+        assert own.take("a")
+
+
+def test_a_set_has_one_writer(tmp_path):
+    image = cv2.imencode(".png", np.zeros((16, 16, 3), np.uint8))[1]
+    (tmp_path / "src/anna").mkdir(parents=True)
+    (tmp_path / "src/anna/0.png").write_bytes(image)
+    dst = tmp_path / "new/a.rec"
+    with (
+        claims.sole(claims.claims_beside(dst), "set", "writes"),
+        pytest.raises(KitError, match=r"another command is writing it.*\(process "),
+    ):
+        convert(tmp_path / "src", dst)
+    assert list((tmp_path / "new").iterdir()) == []
+    assert convert(tmp_path / "src", dst).photographs == 1

@@ -47,18 +47,39 @@ def ablate(options: AblateOptions) -> str:
     for cell in step_through(chosen, "ablate", "cells", shown=not options.dry_run):
         path = options.records / table.name / f"{cell.name}.json"
         key = key_of(table, cell, sets)
-        if path.is_file() and is_current(read_record(path), key, table, cell):
+        if _is_recorded(path, key, table, cell):
             lines.append(f"{cell.name}: recorded")
         elif options.dry_run:
             lines.append(f"{cell.name}: missing")
         else:
-            record = run_cell(table, cell, sets, place, options.allow_overlap)
-            made_from = {"inputs": inputs_of(table, cell), "key": key}
-            write_text(path, text_of({**record, **made_from}))
-            seconds = record["seconds"]["train"] + record["seconds"]["measure"]
-            lines.append(f"{cell.name}: done in {seconds:.0f} s")
-            print(lines[-1], flush=True)
+            with runs.sole_cell(place.folder, table, cell):
+                line = _record(path, key, table, cell, sets, place, options.allow_overlap)
+            lines.append(line)
+            print(line, flush=True)
     return "\n".join(lines)
+
+
+def _is_recorded(path: Path, key: str, table: Table, cell: Cell) -> bool:
+    return path.is_file() and is_current(read_record(path), key, table, cell)
+
+
+def _record(
+    path: Path,
+    key: str,
+    table: Table,
+    cell: Cell,
+    sets: dict[str, FaceSet],
+    place: Workplace,
+    allow_overlap: bool,
+) -> str:
+    """Make a cell's record, unless another process has by now; returns the line about it."""
+    if _is_recorded(path, key, table, cell):
+        return f"{cell.name}: recorded"
+    record = run_cell(table, cell, sets, place, allow_overlap)
+    made_from = {"inputs": inputs_of(table, cell), "key": key}
+    write_text(path, text_of({**record, **made_from}))
+    seconds = record["seconds"]["train"] + record["seconds"]["measure"]
+    return f"{cell.name}: done in {seconds:.0f} s"
 
 
 def text_of(record: dict) -> str:

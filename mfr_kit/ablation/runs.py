@@ -1,5 +1,7 @@
 """The runs behind a table's cells: trained, gone on with, or taken from where they lie."""
 
+import hashlib
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -8,6 +10,7 @@ from mfr_kit.ablation import inputs
 from mfr_kit.ablation.cells import Cell, seeds_of
 from mfr_kit.ablation.keys import inputs_of, weights_key
 from mfr_kit.ablation.table import Setting, Table
+from mfr_kit.claims import CLAIMS, sole
 from mfr_kit.models import weights
 from mfr_kit.models.run_files import MEASURED_LINE, read_metrics
 from mfr_kit.option_names import under_current_names
@@ -45,9 +48,26 @@ def make_weights(table: Table, cell: Cell, place: Workplace) -> Path:
     return _train(table, setting, seed, place)
 
 
+def sole_cell(work: Path, table: Table, cell: Cell) -> AbstractContextManager:
+    """Wait while another process with the same --work makes a cell, and keep others from it."""
+    name = hashlib.blake2b(f"{table.name}/{cell.name}".encode(), digest_size=8).hexdigest()
+    return sole(work / CLAIMS, f"{name}.cell", f"makes {cell.name} of {table.name}")
+
+
+def _sole_run(work: Path, table: Table, cell: Cell) -> AbstractContextManager:
+    """The same of a run, which cells and tables share."""
+    return sole(work / CLAIMS, f"{weights_key(table, cell)[:16]}.run", f"trains {cell.name}")
+
+
 def _train(table: Table, setting: Setting, seed: int, place: Workplace) -> Path:
     """Train a cell's run, or go on with it, or take it as it is."""
     cell = Cell(setting.name, seed)
+    with _sole_run(place.folder, table, cell):
+        return _train_here(table, setting, cell, place)
+
+
+def _train_here(table: Table, setting: Setting, cell: Cell, place: Workplace) -> Path:
+    seed = cell.seed
     out = _folder(table, cell, place.folder)
     own: dict[str, Any] = {
         "out": out,
@@ -80,13 +100,14 @@ def _derive(table: Table, setting: Setting, cell: Cell, place: Workplace) -> Pat
     """
     source = table.source(setting)
     runs = [_train(table, source, seed, place) for seed in seeds_of(table, cell)]
-    out = _folder(table, cell, place.folder)
-    made_from = inputs_of(table, cell)
-    inputs.expect_same(out, made_from)
-    if not (out / weights.STUDENT).is_file():
-        average.average(AverageOptions(runs=runs, out=out, weight_share=setting.weight_share))
-        inputs.store(out, made_from)
-    return out
+    with _sole_run(place.folder, table, cell):
+        out = _folder(table, cell, place.folder)
+        made_from = inputs_of(table, cell)
+        inputs.expect_same(out, made_from)
+        if not (out / weights.STUDENT).is_file():
+            average.average(AverageOptions(runs=runs, out=out, weight_share=setting.weight_share))
+            inputs.store(out, made_from)
+        return out
 
 
 def _folder(table: Table, cell: Cell, work: Path) -> Path:

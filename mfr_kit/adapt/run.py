@@ -75,7 +75,7 @@ def adapt(options: AdaptOptions) -> Adapted:
     validation = Validation(held, lambda: masks) if held else None
     drift_line = drift.describe(drifts, options.drift_table)
     print(f"alignment drift: {drift_line}")
-    with prepare.sole_run(options.out, first=True):
+    with prepare.sole_run(options.out, first=True) as expect_held:
         views = (
             MaskedViews(faces, masks, chosen.folder, options.recipe, drifts, options.seed, number)
             for number in range(options.views)
@@ -87,6 +87,7 @@ def adapt(options: AdaptOptions) -> Adapted:
         trained = adapter.train(start, stored, options.objective, options.schedule, validate, print)
         parent = networks.describe(recogniser)
         lineage = prepare.describe(faces, chosen, drift_line, parent, parent)
+        expect_held()
         people.remember(options.out, faces, held, ancestors)
         config = flags.as_dict(options) | {"adapted_epoch": trained.epoch}
         parity = _write(options.out, config, written, trained, lineage)

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
-from mfr_kit.claims import Claims
+from mfr_kit.claims import CLAIMS, sole
 from mfr_kit.data.face_set import faceset
 from mfr_kit.data.face_set.storage import Position
 from mfr_kit.data.photographs.photos import Photo
@@ -20,7 +20,6 @@ from mfr_kit.errors import KitError
 from mfr_kit.records import check, parse_json
 
 WORK = "work"  # folder inside DST.part that is gone when the set is whole
-CLAIMS = "claims"  # folder inside it
 MOST_NOTED, FARTHEST = 1 << 16, 1e6
 _TEXTS = ("key", "source", "identity", "condition", "clean_key", "mask", "digest")
 ROW: dict[str, Any] = {
@@ -179,14 +178,10 @@ def hold_shard(building: Path, shard: int, patient: bool = False) -> Iterator[Ca
         KitError: another process works at it.
     """
     name, busy = f"{shard:05d}", f"another run is writing to {building}: wait for it, or stop it"
-    with Claims(building / WORK / CLAIMS) as claims:
-
-        def expect_held() -> None:
-            if not claims.is_held(name):
-                raise KitError(
-                    f"{building}: this process stood still for so long that another has taken "
-                    f"over shard {shard}, which goes on there"
-                )
-
-        with claims.hold(name, f"makes shard {shard} of {building}", "" if patient else busy):
-            yield expect_held
+    lost = (
+        f"{building}: this process stood still for so long that another has taken over shard "
+        f"{shard}, which goes on there"
+    )
+    task = f"makes shard {shard} of {building}"
+    with sole(building / WORK / CLAIMS, name, task, "" if patient else busy, lost) as expect_held:
+        yield expect_held

@@ -4,7 +4,6 @@ to DST when the set is whole.
 
 import hashlib
 import json
-import os
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -21,7 +20,7 @@ from mfr_kit.augment.selection import (
     people_of,
     tell,
 )
-from mfr_kit.claims import Claims
+from mfr_kit.claims import claims_beside, sole
 from mfr_kit.data import lists
 from mfr_kit.data.alignment.align import SIZE
 from mfr_kit.data.alignment.face_choice import SEVERAL
@@ -53,7 +52,7 @@ def begin(job: Job, say: Say = keep_quiet) -> Survey:
     _refuse_taken(job)
     seen = look_through(job, say)
     plan, building = _plan_of(job), job.target.building
-    with Claims(_claims_beside(building)) as claims, claims.hold("plan", f"begins {building}"):
+    with sole(claims_beside(building), "plan", f"begins {building}"):
         _lay_out(building, plan, job.selection.src)
     return seen
 
@@ -67,14 +66,9 @@ def join(job: Job, say: Say = keep_quiet) -> None:
     """
     _refuse_taken(job)
     building, src = job.target.building, job.selection.src
-    with Claims(_claims_beside(building)) as claims, claims.hold("survey", f"looks through {src}"):
+    with sole(claims_beside(building), "survey", f"looks through {src}"):
         if not _read_plan(building) or _read_plan(building) != _plan_of(job):
             begin(job, say)
-
-
-def _claims_beside(building: Path) -> Path:
-    name = hashlib.blake2b(os.fsencode(building.name), digest_size=5).hexdigest()
-    return building.with_name(f".{name}.claims")  # as long as any name of DST
 
 
 def _refuse_taken(job: Job) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from mfr_kit import registry, remote
+from mfr_kit.claims import claims_beside, sole
 from mfr_kit.data.face_set import set_folder
 from mfr_kit.data.formats import recordio
 from mfr_kit.data.formats._samples import is_pattern
@@ -149,7 +150,8 @@ def convert(
     if write_as.startswith("recordio") and dst.suffix != ".rec":
         raise KitError(f"{dst}: the name of a {write_as} set ends in .rec")
     listing = dst.with_name(f"{dst.name}.skipped.csv")
-    refuse_outputs(dst, [*getattr(writer, "outputs", lambda path: [path])(dst), listing])
+    outputs = [*getattr(writer, "outputs", lambda path: [path])(dst), listing]
+    refuse_outputs(dst, outputs)
     everything = len(source)
     if (twins or ("keep" if write_as.startswith("face-set") else "drop")) == "drop":
         source = source.select(np.flatnonzero(~source.twins))
@@ -160,7 +162,12 @@ def convert(
     known = len(source.skipped) if chosen == "face-set" else 0
     source, wanted = prove(source, named=not write_as.startswith("recordio"))
     dst.parent.mkdir(parents=True, exist_ok=True)
-    with showing_progress(source) as counted:
+    busy = f"{dst}: another command is writing it: wait for it, or choose another name"
+    with (
+        sole(claims_beside(dst), "set", f"writes {dst}", busy),
+        showing_progress(source) as counted,
+    ):
+        refuse_outputs(dst, outputs)  # written meanwhile, perhaps
         writer.write_set(dst, counted)
     found = digest(_open(write_as, dst, 0))
     if wanted != found:

@@ -6,16 +6,19 @@ made again, with a line on the screen. A cache that cannot be written costs a li
 measurement.
 """
 
+import contextlib
 import hashlib
 import json
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from mfr_kit import files, system_errors
+from mfr_kit.claims import CLAIMS, sole
 
 
 class StoredArray:
@@ -30,8 +33,29 @@ class StoredArray:
     def __init__(self, path: Path, described: dict[str, Any]) -> None:
         self.path, self._about, self._described = path, path.with_suffix(".json"), described
 
-    def read(self) -> np.ndarray | None:
-        """Return the array; None where there is none, or none that can be believed."""
+    def obtain(self, task: str, compute: Callable[[], np.ndarray]) -> np.ndarray:
+        """Return the array, or let one of the processes that want it compute and keep it.
+
+        Args:
+            task: says what it does, to those that wait for it.
+            compute: makes the array.
+        """
+        found = self.read(quiet=True)  # a process that writes it has one of two files in place
+        if found is not None:
+            return found
+        with contextlib.ExitStack() as stack:
+            with contextlib.suppress(OSError):  # a folder that may only be read
+                stack.enter_context(sole(self.path.parent / CLAIMS, self.path.stem, task))
+            found = self.read()
+            if found is None:
+                found = compute()
+                self.write(found)
+        return found
+
+    def read(self, quiet: bool = False) -> np.ndarray | None:
+        """Return the array; None where there is none, or none that can be believed, which is said
+        unless `quiet`.
+        """
         if not os.path.lexists(self.path):
             return None
         try:
@@ -40,10 +64,9 @@ class StoredArray:
             reason = "" if about == self._record(array) else "its checksum is another"
         except Exception as error:  # noqa: BLE001  numpy's reader of damaged headers raises many kinds
             reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-        if reason:
+        if reason and not quiet:
             _say(f"{self.path} cannot be believed ({reason}): made again")
-            return None
-        return array
+        return None if reason else array
 
     def write(self, array: np.ndarray) -> None:
         """Keep an array; the two files are moved into place one after the other, and fit each

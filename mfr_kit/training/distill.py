@@ -1,6 +1,7 @@
 """The training loop: from options to a run folder with student.pt in it."""
 
 import functools
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -101,7 +102,7 @@ def _distill(options: RunOptions, device: torch.device, ranks: Ranks) -> tuple[i
         own_space=options.has_own_graph and method.uses_teacher,
     )
     course = options.pace.course_over(len(faces), ranks.world)
-    with prepare.sole_run(out, ranks.first):
+    with prepare.sole_run(out, ranks.first) as expect_held:
         if ranks.first:
             taught_by = networks.describe(teacher) if method.uses_teacher else None
             origin = drift.describe(drifts, options.drift_table)
@@ -144,7 +145,8 @@ def _distill(options: RunOptions, device: torch.device, ranks: Ranks) -> tuple[i
         with open_journal(out, state.step, course.total, **said) as journal:
             outcome = Outcome(out, journal, validation, options.weight_share, ranks)
             _train(
-                stepper, state, loader, course, options.rate_schedule, options.intervals, outcome
+                *(stepper, state, loader, course, options.rate_schedule, options.intervals),
+                *(outcome, expect_held),
             )
         ranks.wait()
     return state.step, course.total
@@ -169,6 +171,7 @@ def _train(
     schedule: RateSchedule,
     intervals: Intervals,
     outcome: Outcome,
+    expect_held: Callable[[], None],
 ) -> None:
     first, journal = stepper.ranks.first, outcome.journal
     saver = CheckpointSaver(outcome.folder, stepper.ranks, course.division)
@@ -191,6 +194,7 @@ def _train(
                 outcome.validate(state)
             saver.poll()
             if pulse.saves(state.step) or ends:
+                expect_held()
                 saver.save(state)
     saver.finish()
     journal.close()  # the bar ends before what comes last is printed

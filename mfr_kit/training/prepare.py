@@ -3,8 +3,7 @@ teacher's bank, the partners.
 """
 
 import contextlib
-import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from torch import Tensor
 
 from mfr_kit import __version__, cluster, files
 from mfr_kit import options as flags
+from mfr_kit.claims import CLAIMS, sole
 from mfr_kit.data.face_set.faceset import FaceSet
 from mfr_kit.errors import KitError
 from mfr_kit.losses._shards import ClassShard
@@ -107,37 +107,27 @@ def _without_places(lineage: dict[str, Any], other: dict[str, Any]) -> dict[str,
 
 
 @contextlib.contextmanager
-def sole_run(folder: Path, first: bool) -> Iterator[None]:
+def sole_run(folder: Path, first: bool) -> Iterator[Callable[[], None]]:
     """Keep a second run away from a folder for as long as this one works in it, by whatever end.
 
     Args:
         folder: of the run; it is made.
         first: whether this is the rank that writes; the others hold nothing.
+    Yields:
+        what raises a KitError where another run has taken the folder over since.
     Raises:
         KitError: another process works in it.
     """
-    try:
-        import fcntl
-    except ImportError:  # Windows keeps no advisory locks
-        first = False
     if not first:
-        yield
+        yield lambda: None
         return
-    folder.mkdir(parents=True, exist_ok=True)
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(handle)
-        raise KitError(
-            f"{folder}: another run is working there: wait for it, or choose another --out"
-        ) from None
-    except OSError:  # a filesystem without locks
-        pass
-    try:
-        yield
-    finally:
-        os.close(handle)
+    busy = f"{folder}: another run is working there: wait for it, or choose another --out"
+    lost = (
+        f"{folder}: this process stood still for so long that another run has taken the folder "
+        "over, and goes on there"
+    )
+    with sole(folder / CLAIMS, "run", f"trains {folder}", busy, lost) as expect_held:
+        yield expect_held
 
 
 @dataclass(frozen=True)

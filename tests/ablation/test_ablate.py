@@ -2,6 +2,7 @@
 the records say.
 """
 
+import contextlib
 import hashlib
 import json
 import re
@@ -11,10 +12,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from mfr_kit import claims
 from mfr_kit.ablation import ablate as module
 from mfr_kit.ablation import runs
 from mfr_kit.ablation.ablate import ablate
-from mfr_kit.ablation.cells import Cell
+from mfr_kit.ablation.cells import Cell, cells
 from mfr_kit.ablation.keys import key_of
 from mfr_kit.ablation.options import AblateOptions
 from mfr_kit.ablation.results import write
@@ -118,6 +120,25 @@ def test_every_cell_is_recorded_once(options, records, monkeypatch):
             "bare-again-1",
         ]
     ]
+
+
+def test_a_cell_that_another_process_makes_is_waited_for(folder, options, records, monkeypatch):
+    path = folder / "results/small/bare-0.json"
+    text = path.read_text()
+    path.unlink()
+    monkeypatch.setattr(module, "run_cell", lambda *_: pytest.fail("it was made twice"))
+    table = read(options.table)
+    (cell,) = (cell for cell in cells(table) if cell.name == "bare-0")
+    with contextlib.ExitStack() as other:
+        other.enter_context(runs.sole_cell(options.work, table, cell))
+
+        def finish(*_):
+            path.write_text(text)
+            other.close()
+
+        monkeypatch.setattr(claims.WaitNote, "tell", finish)
+        assert "bare-0: recorded" in ablate(options).splitlines()
+    assert not (options.work / claims.CLAIMS).exists()
 
 
 def test_a_record_is_json_of_a_line_for_each_part(folder, records):

@@ -1,9 +1,9 @@
-import fcntl
 import os
 from dataclasses import replace
 
 import pytest
 
+from mfr_kit import claims
 from mfr_kit.adapt.options import AdaptOptions
 from mfr_kit.adapt.run import adapt
 from mfr_kit.data.face_set.faceset import FaceSet
@@ -127,17 +127,24 @@ def test_somebodys_config_is_not_replaced(make_bare):
     assert (options.out / weights.CONFIG).read_text() == "mine = 1\n"
 
 
-def test_two_runs_do_not_share_a_folder(make_bare, no_bank):
+def test_two_runs_do_not_share_a_folder(make_bare, no_bank, monkeypatch):
+    """Whichever machine the other is on: its claim says who it is."""
+    monkeypatch.setattr(claims, "BEAT_S", 0.05)
     options = make_bare()
-    options.out.mkdir()
-    handle = os.open(options.out, os.O_RDONLY)
-    fcntl.flock(handle, fcntl.LOCK_EX)
-    try:
-        with pytest.raises(KitError, match="another run is working there"):
+    with prepare.sole_run(options.out, first=True) as expect_held:
+        with pytest.raises(KitError, match=rf"working there: .*\(process {os.getpid()} on "):
             distill(options)
-    finally:
-        os.close(handle)
+        expect_held()
     assert list(options.out.iterdir()) == []
+
+
+def test_a_run_that_lost_its_folder_saves_nothing(make_bare, monkeypatch):
+    """It stood still, and another took over: the first save would write into the other's run."""
+    options = make_bare(steps=1)
+    monkeypatch.setattr(claims.Claims, "is_held", lambda *_: False)
+    with pytest.raises(KitError, match="another run has taken the folder over"):
+        distill(options)
+    assert not (options.out / weights.LAST).exists()
 
 
 def test_a_refused_adapt_takes_no_folder(make_bare, no_bank, tmp_path):

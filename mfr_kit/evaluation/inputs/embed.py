@@ -43,12 +43,16 @@ def embed_set(
         KitError: a face cannot be read, or the model gives what is no embedding (models/sanity.py).
     """
     kept = stored(embedder, faceset, flip, cache)
-    known = kept.read() if kept else None
-    if known is None:
-        known = _embed(embedder, faceset, flip, batch, workers, progress)
-        if kept:
-            kept.write(known)
-    else:
+    computed = False
+
+    def compute() -> np.ndarray:
+        nonlocal computed
+        computed = True
+        return _embed(embedder, faceset, flip, batch, workers, progress)
+
+    name = getattr(faceset, "name", "a set")
+    known = kept.obtain(f"embeds {name} with {embedder.name}", compute) if kept else compute()
+    if not computed:
         progress(len(faceset))
     sanity.warn_collapsed(embedder.name, known)
     return known

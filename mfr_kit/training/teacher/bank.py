@@ -11,7 +11,7 @@ from typing import Protocol
 import numpy as np
 import torch
 
-from mfr_kit.claims import POLL_S, Claims, WaitNote
+from mfr_kit.claims import CLAIMS, POLL_S, Claims, WaitNote
 from mfr_kit.data.face_set.faceset import FaceSet
 from mfr_kit.errors import KitError
 from mfr_kit.losses._batch import unit
@@ -25,7 +25,6 @@ from mfr_kit.progress import Progress
 from mfr_kit.training.teacher import bank_place
 from mfr_kit.training.teacher.bank_table import Table
 
-CLAIMS = "claims"  # folder, beside a bank that is being filled
 SAVE_EVERY = 128  # batches; what an interruption costs at most
 
 

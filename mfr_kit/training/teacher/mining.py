@@ -2,7 +2,6 @@
 partners a sample is related to.
 """
 
-import contextlib
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,7 +11,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mfr_kit.claims import Claims
 from mfr_kit.data.face_set.codes import count, is_sorted
 from mfr_kit.errors import KitError
 from mfr_kit.losses._batch import unit
@@ -22,7 +20,7 @@ from mfr_kit.models.stored import StoredArray
 from mfr_kit.progress import step_through
 from mfr_kit.seeding import uniform
 from mfr_kit.training.teacher import approximate, blocks
-from mfr_kit.training.teacher.bank import CLAIMS, Bank
+from mfr_kit.training.teacher.bank import Bank
 
 BLOCK_LABELS = 1 << 20  # labels hashed at a time
 # keeps the draw of partners apart from the draw of the view, which has the same (seed, epoch,
@@ -37,22 +35,7 @@ def stored_prototypes(bank: Bank, labels: np.ndarray) -> Tensor:
     described = {"bank": bank.folder.name, "labels": _digest(labels)}
     kept = StoredArray(bank.folder / f"prototypes-{described['labels'][:16]}.npy", described)
     task = "averages the bank into prototypes"
-    return torch.from_numpy(_once(kept, task, lambda: prototypes(bank, labels).numpy()))
-
-
-def _once(kept: StoredArray, task: str, compute: Callable[[], np.ndarray]) -> np.ndarray:
-    """Read an array that lies beside a bank, or let one of the processes that want it compute and
-    keep it.
-    """
-    with contextlib.ExitStack() as stack:
-        with contextlib.suppress(OSError):  # a bank that may only be read
-            claims = stack.enter_context(Claims(kept.path.parent / CLAIMS))
-            stack.enter_context(claims.hold(kept.path.stem, task))
-        found = kept.read()
-        if found is None:
-            found = compute()
-            kept.write(found)
-    return found
+    return torch.from_numpy(kept.obtain(task, lambda: prototypes(bank, labels).numpy()))
 
 
 def _digest(labels: np.ndarray) -> str:
@@ -127,7 +110,7 @@ def cached_nearest(bank: Bank, prototypes: Tensor, count: int, search: str = "ex
             return nearest(prototypes, count, progress=True).numpy()
         return approximate.nearest(prototypes, count).numpy()
 
-    return torch.from_numpy(_once(StoredArray(path, described), "mines partners", find))
+    return torch.from_numpy(StoredArray(path, described).obtain("mines partners", find))
 
 
 @dataclass(frozen=True)
