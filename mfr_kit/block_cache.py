@@ -7,6 +7,7 @@ the folder is the only list.
 
 import contextlib
 import os
+import struct
 import threading
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from mfr_kit.errors import KitError
 
 LIMIT, USUAL_GB = "MFR_KIT_REMOTE_CACHE_GB", 20.0
 BLOCK, USUAL_KB = "MFR_KIT_REMOTE_BLOCK_KB", 1024.0
+_MARK, _END = b"MFRB", struct.Struct("<4sQ")  # ends every block, with its length
 _SLACK = 32  # of so many parts of the limit, one may be exceeded by every process
 
 
@@ -60,12 +62,19 @@ class BlockCache:
         self._written = limit  # the first block looks what others left
 
     def read(self, name: str, number: int, start: int, size: int) -> bytes | None:
-        """Return a part of a block, shorter at its end; None where the block is not there."""
+        """Return a part of a block, shorter at its end; None where the block is not there, or
+        not whole.
+        """
         path = self._path(name, number)
         try:
-            with path.open("rb", buffering=0) as file:
+            with path.open("rb") as file:
+                length = file.seek(0, os.SEEK_END) - _END.size
+                file.seek(max(length, 0))
+                if file.read() != _END.pack(_MARK, max(length, 0)):
+                    return None  # a power cut left less of it, or zeros
                 file.seek(start)
-                data = file.read(size)
+                left = max(length - start, 0)
+                data = file.read(left if size < 0 else min(size, left))
             os.utime(path)
         except OSError:
             return None
@@ -77,7 +86,7 @@ class BlockCache:
         temporary = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}")
         with contextlib.suppress(OSError):
             path.parent.mkdir(parents=True, exist_ok=True)
-            temporary.write_bytes(data)
+            temporary.write_bytes(data + _END.pack(_MARK, len(data)))
             temporary.replace(path)
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)

@@ -217,7 +217,7 @@ def _sync_below(folder: Path) -> None:
     for item in folder.rglob("*"):
         items.append(item)
         if len(items) > FEW:
-            return _sync_filesystem(folder)
+            return sync_filesystem(folder)
     for item in reversed(items):
         if item.is_dir():
             _sync_folder(item)
@@ -226,7 +226,12 @@ def _sync_below(folder: Path) -> None:
     return None
 
 
-def _sync_filesystem(folder: Path) -> None:
+def sync_filesystem(folder: Path) -> None:
+    """Put all that was written to the filesystem of a folder on the disk, by one call.
+
+    Raises:
+        OSError: what the system refused.
+    """
     syncfs = getattr(ctypes.CDLL(None, use_errno=True), "syncfs", None) if os.name != "nt" else None
     if syncfs is None:
         if hasattr(os, "sync"):

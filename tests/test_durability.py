@@ -183,7 +183,7 @@ def test_a_cache_that_cannot_be_written_costs_no_result(tmp_path, monkeypatch, c
 
 def test_many_files_of_a_folder_are_one_sync(tmp_path, monkeypatch):
     disk, whole = Disk(monkeypatch), []
-    monkeypatch.setattr(files, "_sync_filesystem", whole.append)
+    monkeypatch.setattr(files, "sync_filesystem", whole.append)
     monkeypatch.setattr(os, "replace", disk._replace)
     with files.building(tmp_path / "out") as folder:
         for number in range(files.FEW + 1):
@@ -193,9 +193,9 @@ def test_many_files_of_a_folder_are_one_sync(tmp_path, monkeypatch):
 
 
 def test_the_filesystem_can_be_synced_and_says_what_it_refuses(tmp_path):
-    files._sync_filesystem(tmp_path)
+    files.sync_filesystem(tmp_path)
     with pytest.raises(OSError, match="nothing"):
-        files._sync_filesystem(tmp_path / "nothing")
+        files.sync_filesystem(tmp_path / "nothing")
 
 
 def test_a_folder_made_meanwhile_is_not_replaced(tmp_path):

@@ -110,9 +110,12 @@ def holds_faces(building: Path) -> bool:
     return False
 
 
-def read_back(journal: IO[bytes]) -> tuple[list[dict], Position | None]:
+def read_back(journal: IO[bytes], most: int | None = None) -> tuple[list[dict], Position | None]:
     """Read what is done, without its rows, and cut off a line that a kill left unfinished.
 
+    Args:
+        journal: of the shard, held.
+        most: notes to believe (safe_point.py); what comes behind them is cut off; None for all.
     Returns:
         `photos`, `count` and `position` of each chunk, and how far its records are written.
     Raises:
@@ -122,7 +125,7 @@ def read_back(journal: IO[bytes]) -> tuple[list[dict], Position | None]:
     done: list[dict] = []
     whole = 0
     for line in journal:
-        if not line.endswith(b"\n"):
+        if not line.endswith(b"\n") or len(done) == most:
             break
         whole += len(line)
         note = _note(

@@ -21,6 +21,7 @@ from mfr_kit.augment.journal import (
     read_journal,
     write_note,
 )
+from mfr_kit.augment.safe_point import SafePoint
 from mfr_kit.augment.selection import Selection, chosen_people, exclude_choice, people_of
 from mfr_kit.augment.workplace import expect_people
 from mfr_kit.data.face_set.storage import Position, ShardWriter, rec_path
@@ -97,7 +98,8 @@ def step_through(
         hold_shard(building, shard, patient) as expect_held,
         journal_of(building, shard).open("a+b") as journal,
     ):
-        done, position = read_back(journal)
+        safe = SafePoint(building, shard)
+        done, position = read_back(journal, safe.believable())
         photos = photos_of_shard(selection, shard, target.shards)
         for line in done:
             again = list(itertools.islice(photos, line["count"]))
@@ -105,12 +107,14 @@ def step_through(
         records = _open_records(target, shard, position)
         labels = {name: label for label, name in enumerate(people)} if records else {}
         try:
+            safe.begin(len(done))
             yield sum(line["count"] for line in done)
             for chunk, (faces, skipped) in crew.make_in_order(_chunked(photos), building):
                 with attributed_to(building):
                     expect_held()
                     at = _append(records, shard, labels, faces) if records else None
                     write_note(journal, chunk, at, faces, skipped)
+                    safe.advance()
                 yield len(chunk)
             if records:
                 records.finish(_spans(building, shard))

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from mfr_kit import assets, claims, cli
-from mfr_kit.augment import crew, shards, workplace
+from mfr_kit.augment import crew, safe_point, shards, workplace
 from mfr_kit.augment import run as room
 from mfr_kit.augment.job import job_of
 from mfr_kit.augment.journal import CLAIMS, WORK, hold_shard, journal_of
@@ -254,6 +254,41 @@ def test_a_run_that_lost_its_shard_to_another_writes_no_more(photos, monkeypatch
     assert len(journal_of(job.target.building, 0).read_bytes().splitlines()) == 1
     monkeypatch.setattr(claims, "STALE_S", 0.1)
     assert room.augment(options).resumed == 4
+    assert files_of(photos.parent / "set") == files_of(whole.folder)
+
+
+@pytest.mark.parametrize("format", ["folder", "rec"])
+def test_after_a_power_cut_what_was_not_on_the_disk_is_made_again(photos, monkeypatch, format):
+    """Three chunks are noted, two of them synced; then the machine starts anew, and of the third
+    only the names are left.
+    """
+    monkeypatch.setattr(shards, "CHUNK", 4)
+    monkeypatch.setattr(safe_point, "EVERY", 2)
+    whole = run(photos, "whole", format=format)
+    options = AugmentOptions(
+        src=photos, dst=photos.parent / "set", workers=0, ratio=1.0, format=format
+    )
+    job = job_of(options)
+    workplace.begin(job)
+    chunks = iter([None, None, KeyboardInterrupt])
+
+    def stop(done: int) -> None:
+        if reason := next(chunks):
+            raise reason
+
+    with pytest.raises(KeyboardInterrupt):
+        shards.make_shard(job, 0, progress=stop, workers=0)
+    building = job.target.building
+    lines = journal_of(building, 0).read_bytes().splitlines()
+    assert len(lines) == 3
+    if format == "rec":
+        (rec,) = building.glob("*.rec")
+        rec.write_bytes(rec.read_bytes()[: json.loads(lines[1])["position"][0] + 40])
+    else:
+        for row in json.loads(lines[2])["faces"]:
+            (building / row["key"]).write_bytes(b"")
+    monkeypatch.setattr(safe_point, "boot", lambda: "the next one")
+    assert room.augment(options).resumed == 8
     assert files_of(photos.parent / "set") == files_of(whole.folder)
 
 
