@@ -180,7 +180,7 @@ class Claims:
 
 @contextlib.contextmanager
 def sole(
-    folder: Path, name: str, task: str, busy: str = "", lost: str = ""
+    folder: Path, name: str, task: str, busy: str = "", overtaken: str = ""
 ) -> Iterator[Callable[[], None]]:
     """Keep every other process away from a part, on any machine that shares the disk.
 
@@ -189,10 +189,10 @@ def sole(
         name: the part.
         task: says what its holder does, as in "process 3 on x, which ...".
         busy: the error where another is at work; without one, that is waited for.
-        lost: the error where another has taken over from this process, which stood still.
+        overtaken: the error where another has taken over from this process, which stood still.
     Yields:
-        what raises `lost` where the part is not this process's any more: call it before a result
-        takes its name.
+        what raises `overtaken` where the part is not this process's any more: call it before a
+        result takes its name.
     Raises:
         KitError: `busy`.
     """
@@ -201,7 +201,7 @@ def sole(
         def expect_held() -> None:
             if not claims.is_held(name):
                 raise KitError(
-                    lost
+                    overtaken
                     or f"{folder.parent}: this process stood still for so long that another "
                     "has taken its work over: see there"
                 )

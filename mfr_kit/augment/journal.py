@@ -181,10 +181,12 @@ def hold_shard(building: Path, shard: int, patient: bool = False) -> Iterator[Ca
         KitError: another process works at it.
     """
     name, busy = f"{shard:05d}", f"another run is writing to {building}: wait for it, or stop it"
-    lost = (
+    overtaken = (
         f"{building}: this process stood still for so long that another has taken over shard "
         f"{shard}, which goes on there"
     )
     task = f"makes shard {shard} of {building}"
-    with sole(building / WORK / CLAIMS, name, task, "" if patient else busy, lost) as expect_held:
+    with sole(
+        building / WORK / CLAIMS, name, task, "" if patient else busy, overtaken
+    ) as expect_held:
         yield expect_held

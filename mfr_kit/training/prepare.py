@@ -122,11 +122,11 @@ def sole_run(folder: Path, first: bool) -> Iterator[Callable[[], None]]:
         yield lambda: None
         return
     busy = f"{folder}: another run is working there: wait for it, or choose another --out"
-    lost = (
+    overtaken = (
         f"{folder}: this process stood still for so long that another run has taken the folder "
         "over, and goes on there"
     )
-    with sole(folder / CLAIMS, "run", f"trains {folder}", busy, lost) as expect_held:
+    with sole(folder / CLAIMS, "run", f"trains {folder}", busy, overtaken) as expect_held:
         yield expect_held
 
 
