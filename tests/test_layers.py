@@ -26,7 +26,6 @@ ORDER = [
             "ranges",
             "option_names",
             "options",
-            "limited_process",
             "outputs",
         ],
         *["console", "progress", "cluster", "shipped", "dequantize"],

@@ -15,16 +15,8 @@ def check(options: CheckOptions) -> None:
     Exits 3 where a rule fails.
     """
     from mfr_kit.submission import check as checks
-    from mfr_kit.submission.examination import check_apart
 
-    rows = check_apart(
-        options.model,
-        options.track,
-        options.run,
-        options.latency,
-        options.limit_s,
-        options.limit_mib,
-    )
+    rows = checks.check(options.model, options.track, options.run, options.latency)
     print(
         checks.to_json(options.model, options.track, rows) if options.json else checks.table(rows)
     )
