@@ -102,7 +102,8 @@ def _stays_inside(folder: Path, name: str) -> bool:
     if leads_outside(name):
         return False
     parent, _, last = name.rpartition("/")
-    root, here = _real(str(folder)), _real(os.path.join(folder, parent))
+    root = os.path.abspath(folder)  # what is cached holds in every working directory
+    root, here = _real(root), _real(os.path.join(root, parent))
     path = os.path.join(here, last)
     if os.path.islink(path):
         path = os.path.realpath(path)

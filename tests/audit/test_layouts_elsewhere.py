@@ -107,7 +107,9 @@ def test_every_file_is_in_the_copy_or_in_its_skipped_list_and_among_the_findings
 def test_a_list_that_names_a_device_does_not_hang(tmp_path):
     (tmp_path / "1.png").write_bytes(encode(head(0), ".png"))
     (tmp_path / "a.txt").write_text("1.png\tAnn\n/dev/zero\tAnn\n")
-    proof = convert(tmp_path / "a.txt", tmp_path / "out")
+    with pytest.raises(KitError, match="line 2: /dev/zero lies outside of"):
+        convert(tmp_path / "a.txt", tmp_path / "out")
+    proof = convert(tmp_path / "a.txt", tmp_path / "out", allow_outside=True)
     assert (proof.photographs, proof.skipped) == (1, 1)
     assert "not a regular file" in (tmp_path / "out.skipped.csv").read_text()
 

@@ -145,7 +145,7 @@ def test_an_actor_refuses_another_version_of_the_kit(tmp_path):
 
 
 class Saboteur:
-    """Stands for the progress bar, and strikes once, as soon as two actors hold a shard."""
+    """Stands for the progress, and strikes once, as soon as two actors hold a shard."""
 
     def __init__(self, claims: Path, strike) -> None:
         self.claims, self.strike, self.photos, self.struck = claims, strike, 0, False
@@ -156,7 +156,7 @@ class Saboteur:
     def __exit__(self, *_):
         pass
 
-    def update(self, photos: int) -> None:
+    def advance(self, photos: int) -> None:
         self.photos += photos
         holders = [json.loads(claim.read_text())["pid"] for claim in self.claims.glob("0*")]
         if not self.struck and len(holders) == 2:
@@ -179,7 +179,7 @@ def test_two_machines_make_the_set_of_one(tmp_path, monkeypatch, machines, secon
     saboteur = Saboteur(tmp_path / "there.part" / WORK / CLAIMS, strikes[loss])
     lines: list[str] = []
     with monkeypatch.context() as patch:
-        patch.setattr(room, "_progress_bar", lambda: saboteur)
+        patch.setattr(room, "Progress", lambda *given, **named: saboteur)
         options = AugmentOptions(
             src=crops,
             dst=tmp_path / "there",

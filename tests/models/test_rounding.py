@@ -67,6 +67,7 @@ def test_commands_say_it_and_keep_other_embeddings(
     told = capsys.readouterr().err
     assert told.count(f"run in bf16: cosine to float32 on {len(drawn_set)} faces of ") == 1
     audited = ["audit", faces, "--model", run, "--no-turned", "--out", str(tmp_path / "audit")]
+    audited.append("--force")
     assert main([*audited, "--precision", "bf16"]) == 0
     assert f"run in bf16: cosine to float32 on 24 faces of {faces}: " in capsys.readouterr().err
     assert main([*audited, "--precision", "tf32"]) == 2

@@ -149,7 +149,9 @@ def test_a_feature_list_from_any_editor_names_the_same_images(tmp_path):
     text = f"x\\a.png\r\n# a remark\r\n{tmp_path}/x/#1.png\r\n./x/Zoë b.png \r\n"
     for encoding in ("utf-8", "utf-8-sig", "utf-16"):
         (tmp_path / "list.txt").write_bytes(text.encode(encoding))
-        source = open_source(tmp_path / "list.txt")
+        with pytest.raises(KitError, match=r"line 3: .*lies outside of"):
+            open_source(tmp_path / "list.txt")
+        source = open_source(tmp_path / "list.txt", allow_outside=True)
         assert [unicodedata.normalize("NFC", name) for name in source.names] == [
             "x/a.png",
             f"{tmp_path}/x/#1.png",

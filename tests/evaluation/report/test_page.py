@@ -232,7 +232,8 @@ def test_errors_under_drawn_masks_are_shown_with_the_masks_that_were_measured(
         differences = np.abs(stored - decode_rgb(base64.b64decode(data), key)).mean((1, 2, 3))
         assert masked.faceset.keys[differences.argmin()] == key
         assert differences.min() < 10, "the mask is the one that was measured"
-    evaluated(*arguments, "--no-faces")
+    code, text = evaluated(*arguments, "--no-faces", "--force")
+    assert code == 0, text
     assert not re.search(
         r"p0\d|<img", "".join(file.read_text() for file in (tmp_path / "out").iterdir())
     )

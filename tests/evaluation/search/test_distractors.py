@@ -325,6 +325,7 @@ def test_embeddings_of_distractors_give_the_figures_of_their_set(sets, tmp_path)
             "0",
             "--out",
             str(tmp_path / "out"),
+            "--force",
         ]
         assert cli.main(["evaluate", model, *flags, "--distractors", str(tmp_path / given)]) == 0
         found.append(

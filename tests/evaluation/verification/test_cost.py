@@ -90,6 +90,7 @@ def test_people_are_drawn_by_the_seed(evaluated, tmp_path) -> None:
             seed,
             "--out",
             str(tmp_path / "out"),
+            "--force",
         )
         assert code == 0 and f"a sample: 5 of 9 people, drawn with --seed {seed}" in text
         reports.append(json.loads((tmp_path / "out" / "report.json").read_text()))
