@@ -5,8 +5,8 @@ from typing import Any
 
 from mfr_kit.cli import _next
 from mfr_kit.cli._command import command
-from mfr_kit.options import option, options_class
-from mfr_kit.paths import refuse_existing
+from mfr_kit.clustering.options import ClusterOptions
+from mfr_kit.options import like, option, options_class
 
 
 @options_class(kw_only=True)
@@ -19,11 +19,7 @@ class MergeOptions:
         argument=True,
     )
     out: Path = option(help="Face set to write.", affects="place", writes="folder")
-    format: str = option(
-        "folder",
-        help="Images as files below OUT/faces, or as records in InsightFace's .rec files.",
-        choices=lambda: ["folder", "rec"],
-    )
+    format: str = like(ClusterOptions, "format", section="Options")
 
 
 def merge(options: MergeOptions) -> None:
@@ -32,7 +28,6 @@ def merge(options: MergeOptions) -> None:
     """
     from mfr_kit.data.merge import merge as run
 
-    refuse_existing(options.out)
     faces, people = run(options.src, options.out, options.format == "rec")
     print(f"{options.out}: {faces:,} faces of {people:,} people, read back equal")
 

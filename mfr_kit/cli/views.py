@@ -53,11 +53,9 @@ def views(options: ViewsOptions) -> None:
     """
     from mfr_kit.data import lists
     from mfr_kit.data.face_set.faceset import FaceSet
-    from mfr_kit.paths import refuse_existing
     from mfr_kit.training.views.second_views import write_second_views
     from mfr_kit.training.views.view import ViewRecipe
 
-    refuse_existing(options.dst)
     faces = FaceSet.open(options.src)
     if options.people is not None:
         choice = faces.chosen(options.people, "--people", options.allow_unknown)

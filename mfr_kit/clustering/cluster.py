@@ -13,8 +13,9 @@ from mfr_kit.audit.scan import open_faces
 from mfr_kit.audit.unit_rows import UnitRows, nearest_folder
 from mfr_kit.clustering import agreement, graph, linkage
 from mfr_kit.clustering.options import ClusterOptions, parse_threshold
-from mfr_kit.clustering.relabelled import relabel, write_list, write_set
+from mfr_kit.clustering.relabelled import relabel, write_list
 from mfr_kit.data.face_set.faceset import FaceSet
+from mfr_kit.data.formats import face_set
 from mfr_kit.errors import KitError
 from mfr_kit.models.embedders import Embedder, load_embedder
 from mfr_kit.training.teacher import bank
@@ -76,7 +77,8 @@ def cluster(options: ClusterOptions) -> Clusters:
     if options.out is not None:
         how = {"model": options.model, "threshold": threshold, "neighbours": options.neighbours}
         likeness = likeness_to_own(rows, found.labels)
-        write_set(options.out, relabel(options.src, found.labels), options.format == "rec", how)
+        people = relabel(options.src, found.labels)
+        face_set.write_proved(options.out, people, options.format == "rec", how)
         write_list(list_beside(options.out), faces, found.labels, likeness)
     return found
 

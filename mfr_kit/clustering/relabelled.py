@@ -10,8 +10,7 @@ from mfr_kit import files
 from mfr_kit.data.face_set.faceset import FaceSet
 from mfr_kit.data.face_set.row_file import NO_TWIN
 from mfr_kit.data.formats import face_set
-from mfr_kit.data.training_set import TrainingSet, digest
-from mfr_kit.errors import KitError
+from mfr_kit.data.training_set import TrainingSet
 from mfr_kit.spreadsheet import write_rows
 
 COLUMNS = ("photo", "identity", "cluster", "likeness")
@@ -40,18 +39,6 @@ def relabel(path: Path, labels: np.ndarray) -> TrainingSet:
     names = [name_of(cluster) for cluster in range(int(labels.max()) + 1)]
     renamed = replace(source, people=names, labels=clusters, skipped=())
     return renamed.select(np.flatnonzero(clusters >= 0))
-
-
-def write_set(path: Path, source: TrainingSet, in_records: bool, how: dict) -> None:
-    """Write a face set, images' bytes unchanged, and compare what is there with what was read.
-
-    Raises:
-        KitError: they differ, or `path` exists.
-    """
-    face_set.write_set(path, source, in_records, how)
-    wanted, found = digest(source), digest(face_set.open_set(path))
-    if wanted != found:
-        raise KitError(f"{path} differs from {source.path} ({found}, {wanted}): do not use it")
 
 
 def write_list(path: Path, faces: FaceSet, labels: np.ndarray, likeness: np.ndarray) -> None:

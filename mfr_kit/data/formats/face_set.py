@@ -19,7 +19,7 @@ from mfr_kit.data.face_set.storage import ShardWriter, rec_path
 from mfr_kit.data.formats._names import refuse_names, write_names
 from mfr_kit.data.images import decode_rgb
 from mfr_kit.data.photographs.layout import lay_out
-from mfr_kit.data.training_set import GONE, TrainingSet, from_codes
+from mfr_kit.data.training_set import GONE, TrainingSet, digest, from_codes, showing_progress
 from mfr_kit.errors import KitError
 
 CHUNK_ROWS = 4096
@@ -67,6 +67,24 @@ def write_set(
     with files.building(path) as temporary:
         chunks = _in_records(source, temporary) if in_records else _in_files(source, temporary)
         write_rows(temporary, _and_skipped(chunks, source.skipped), about, in_records)
+
+
+def write_proved(
+    path: Path, source: TrainingSet, in_records: bool, options: dict
+) -> tuple[int, int, str]:
+    """Write a face set as `write_set` does, and compare what is there with what was read.
+
+    Returns:
+        the `digest` of both.
+    Raises:
+        KitError: they differ, or what `write_set` raises.
+    """
+    with showing_progress(source) as counted:
+        write_set(path, counted, in_records, options)
+    wanted, found = digest(source), digest(open_set(path))
+    if wanted != found:
+        raise KitError(f"{path} differs from what was read ({found}, {wanted}): do not use it")
+    return found
 
 
 @dataclass(frozen=True)
