@@ -8,11 +8,12 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from multiprocessing import resource_tracker
-from types import FrameType
+from types import FrameType, TracebackType
 
+Excepthook = Callable[[type[BaseException], BaseException, TracebackType | None], object]
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -84,11 +85,25 @@ def serve_parent() -> None:
         signal.signal(number, signal.SIG_IGN)
     if hasattr(signal, "pthread_sigmask"):
         signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+    sys.excepthook = _unless_orphaned(sys.excepthook)  # what serves file descriptors calls it
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 
-def _end_with_parent() -> None:
+def _end_with_parent(timeout: float | None = None) -> None:
+    """End this worker if its parent ends within `timeout` seconds."""
     parent = multiprocessing.parent_process()
     assert parent is not None  # runs in workers only
-    parent.join()
-    os._exit(1)
+    parent.join(timeout)
+    if timeout is None or not parent.is_alive():
+        os._exit(1)
+
+
+def _unless_orphaned(hook: Excepthook) -> Excepthook:
+    """`hook` for all errors but those of a connection that the end of the parent has cut."""
+
+    def tell(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+        if issubclass(kind, (OSError, EOFError)):
+            _end_with_parent(timeout=1)  # its sockets may close before the rest of it
+        hook(kind, error, trace)
+
+    return tell

@@ -201,6 +201,51 @@ def test_workers_go_with_their_parent_and_say_nothing(make_options, tmp_path, nu
     assert not any(map(is_alive, workers))
 
 
+ORPHAN = """
+import os, sys, threading
+from multiprocessing import Pipe, get_context
+from mfr_kit import interrupts
+
+class NoThread:
+    def __init__(self, **_): pass
+    def start(self): pass
+
+def work(connection, cut):
+    threading.Thread = NoThread  # the thread that ends it comes second, as it may
+    interrupts.serve_parent()
+    connection.send("ready")
+    if cut == "bug":
+        sys.excepthook(ValueError, ValueError("a bug"), None)
+    try:
+        connection.recv()
+    except (EOFError, OSError):
+        sys.excepthook(*sys.exc_info())  # as multiprocessing.resource_sharer does
+
+if __name__ == "__main__":
+    context = get_context("spawn")
+    here, there = context.Pipe()
+    context.Process(target=work, args=(there, sys.argv[1])).start()
+    there.close()
+    here.recv()
+    os.kill(os.getpid(), 9)
+"""
+
+
+@pytest.mark.parametrize(("cut", "told"), [("killed", ""), ("bug", "ValueError: a bug\n")])
+def test_a_connection_cut_by_the_parents_end_is_no_error(tmp_path, cut, told):
+    (tmp_path / "orphan.py").write_text(ORPHAN)
+    run = subprocess.run(
+        [sys.executable, str(tmp_path / "orphan.py"), cut],
+        check=False,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,  # waits for the worker too, which has the same pipes
+        text=True,
+        timeout=60,
+    )
+    assert run.returncode == -9
+    assert run.stderr == told
+
+
 def given(options):
     from mfr_kit.options import as_dict
 
