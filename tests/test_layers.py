@@ -26,6 +26,7 @@ ORDER = [
             "ranges",
             "option_names",
             "options",
+            "limited_process",
             "outputs",
         ],
         *["console", "progress", "cluster", "shipped", "dequantize"],

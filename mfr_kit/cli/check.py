@@ -15,8 +15,16 @@ def check(options: CheckOptions) -> None:
     Exits 3 where a rule fails.
     """
     from mfr_kit.submission import check as checks
+    from mfr_kit.submission.examination import check_apart
 
-    rows = checks.check(options.model, options.track, options.run, options.latency)
+    rows = check_apart(
+        options.model,
+        options.track,
+        options.run,
+        options.latency,
+        options.limit_s,
+        options.limit_mib,
+    )
     print(
         checks.to_json(options.model, options.track, rows) if options.json else checks.table(rows)
     )

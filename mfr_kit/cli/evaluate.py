@@ -21,6 +21,15 @@ def evaluate(options: EvaluateOptions) -> None:
     The first model is the one the others are compared with. Faces that were not found count as
     non-matches.
     """
+    from mfr_kit.models.trial import try_models
+
+    try_models(
+        [*options.models, *filter(None, [options.gallery])],
+        options.limit_s,
+        options.limit_mib,
+        options.normalisation,
+        options.output,
+    )
     if options.dry_run:
         from mfr_kit.evaluation.dry_run import estimate
 

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from mfr_kit.cli._command import command
 from mfr_kit.data.named_files import NamedFileOptions
+from mfr_kit.limited_process import LimitOptions
 from mfr_kit.models.input_format import DESCRIPTIONS
 from mfr_kit.models.options import RecogniserOptions
 from mfr_kit.options import like, option, options_class
@@ -37,6 +38,8 @@ class InspectOptions:
         section="Networks",
     )
     output: str | None = like(RecogniserOptions, "output")
+    limit_s: int = like(LimitOptions, "limit_s", section="Networks")
+    limit_mib: int = like(LimitOptions, "limit_mib", section="Networks")
     threads: int = like(RecogniserOptions, "threads")
 
 
@@ -48,7 +51,9 @@ def inspect(options: InspectOptions) -> None:
     from mfr_kit.input_trial import read_faces, try_inputs, verdict
     from mfr_kit.models.embedders import load_embedder
     from mfr_kit.models.input_format import NORMALISATIONS, USUAL, InputUnknown, parse
+    from mfr_kit.models.trial import try_models
 
+    try_models([options.model], options.limit_s, options.limit_mib, output=options.output)
     added = [parse(text) for text in options.normalisation or []]
     how: dict[str, Any] = {"threads": options.threads, "output": options.output}
     try:

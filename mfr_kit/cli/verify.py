@@ -14,9 +14,9 @@ def verify(options: VerifyOptions) -> None:
     fails. With --rerun PHOTOS the training is repeated too.
     """
     from mfr_kit.submission import check
-    from mfr_kit.submission.verify import verify as examine
+    from mfr_kit.submission.examination import verify_apart
 
-    rows = examine(options.package)
+    rows = verify_apart(options.package, options.limit_s, options.limit_mib)
     print(check.to_json(options.package, "as packed", rows) if options.json else check.table(rows))
     broken = check.failures(rows)
     if broken:

@@ -5,6 +5,7 @@ from pathlib import Path
 from mfr_kit.data.lists import ListOptions
 from mfr_kit.errors import KitError
 from mfr_kit.evaluation.settings import Recognition
+from mfr_kit.limited_process import LimitOptions
 from mfr_kit.models.input_format import DESCRIPTIONS, parse
 from mfr_kit.models.options import RecogniserOptions, check_engine
 from mfr_kit.options import like, option, options_class
@@ -176,6 +177,8 @@ class EvaluateOptions:
         help="Output to keep of an .onnx model that has several, by its name.",
         section="Networks",
     )
+    limit_s: int = like(LimitOptions, "limit_s", section="Networks")
+    limit_mib: int = like(LimitOptions, "limit_mib", section="Networks")
     batch: int = option(
         64, help="Faces a run of the network.", section="Networks", within=">=1", affects="machine"
     )

@@ -5,6 +5,7 @@ from pathlib import Path
 from mfr_kit import registry
 from mfr_kit.data.named_files import NamedFileOptions
 from mfr_kit.errors import KitError
+from mfr_kit.limited_process import LimitOptions
 from mfr_kit.models.options import RecogniserOptions
 from mfr_kit.options import like, option, options_class
 from mfr_kit.outputs import Output, force_option
@@ -117,6 +118,8 @@ class CheckOptions:
     )
     json: bool = option(False, help="Print JSON instead of a table.", affects="machine")
     latency: bool = option(True, help="Time the model here (advisory).", affects="machine")
+    limit_s: int = like(LimitOptions, "limit_s")
+    limit_mib: int = like(LimitOptions, "limit_mib")
 
 
 @options_class
@@ -198,6 +201,8 @@ class VerifyOptions:
         grows=True,
     )
     json: bool = option(False, help="Print JSON instead of a table.", affects="machine")
+    limit_s: int = like(LimitOptions, "limit_s")
+    limit_mib: int = like(LimitOptions, "limit_mib")
 
     def __post_init__(self) -> None:
         if self.out is not None and self.rerun is None:

@@ -57,7 +57,7 @@ def _rows(package: Path) -> list[Row]:
     except DAMAGED as error:
         raise KitError(f"{package} cannot be opened as a zip: {one_line(error)}") from None
     with archive:
-        rows = _safety(archive)
+        rows = _safety(archive, package.stat().st_size)
         if any(row.verdict == FAIL for row in rows):
             return rows  # nothing of it is unpacked
         with tempfile.TemporaryDirectory() as folder:
@@ -71,7 +71,7 @@ def _rows(package: Path) -> list[Row]:
             return rows + _contents(Path(folder))
 
 
-def _safety(archive: zipfile.ZipFile) -> list[Row]:
+def _safety(archive: zipfile.ZipFile, size: int) -> list[Row]:
     entries = archive.infolist()
     outside = [entry.filename for entry in entries if not _inside(entry.filename)]
     links = [
@@ -83,7 +83,7 @@ def _safety(archive: zipfile.ZipFile) -> list[Row]:
     twice = sorted(name for name, count in counts.items() if count > 1)
     total, packed = (
         sum(entry.file_size for entry in entries),
-        sum(entry.compress_size for entry in entries),
+        min(sum(entry.compress_size for entry in entries), size),  # entries may share bytes
     )
     bomb = total > MOST_BYTES or len(entries) > MOST_FILES or total > MOST_RATIO * max(packed, 1)
     locked = [entry.filename for entry in entries if entry.flag_bits & 1]

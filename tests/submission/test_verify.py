@@ -1,7 +1,9 @@
 import io
 import json
+import random
 import shutil
 import stat
+import struct
 import zipfile
 from pathlib import Path
 
@@ -169,3 +171,17 @@ def test_a_pipe_is_not_waited_for(tmp_path):
     os.mkfifo(tmp_path / "s.zip")
     with pytest.raises(KitError, match="it is no file"):
         verify(tmp_path / "s.zip")
+
+
+def test_entries_that_share_their_bytes_are_a_bomb(tmp_path):
+    path, noise = tmp_path / "s.zip", random.Random(0).randbytes(10_000)
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("000", noise + bytes(990_000))  # a hundred times what it takes
+    data = path.read_bytes()
+    entry = data[data.index(b"PK\x01\x02") : data.index(b"PK\x05\x06")]
+    entries = b"".join(entry.replace(b"000", b"%03d" % number) for number in range(100))
+    begin = data.index(b"PK\x01\x02")
+    end = struct.pack("<4s4H2LH", b"PK\x05\x06", 0, 0, 100, 100, len(entries), begin, 0)
+    path.write_bytes(data[:begin] + entries + end)
+    assert failed(path) == {"size unpacked"}
+    assert [entry.file_size for entry in zipfile.ZipFile(path).infolist()] == [1_000_000] * 100
