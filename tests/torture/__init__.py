@@ -1,0 +1,1 @@
+"""What has to hold under kills, full disks and hostile files, tried many times: `make torture`."""

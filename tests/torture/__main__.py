@@ -1,0 +1,46 @@
+"""Command line of the campaign: `python -m tests.torture [ROW ...]`."""
+
+import argparse
+import subprocess
+import sys
+from pathlib import Path
+
+from mfr_kit import files
+from tests.torture import campaign, page
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def commit() -> str:
+    """Return the commit that is checked out, with + where files differ from it."""
+    told = subprocess.run(
+        ["git", "describe", "--always", "--dirty=+", "--abbrev=8", "--exclude=*"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return told.stdout.strip() or "unknown"
+
+
+def main() -> int:
+    """Run what is missing of some rows; 1 where anything went wrong in them."""
+    parser = argparse.ArgumentParser(prog="python -m tests.torture", description=campaign.__doc__)
+    parser.add_argument("rows", nargs="*", help=f"of {', '.join(campaign.names())}; all but soak")
+    parser.add_argument("--work", type=Path, default=Path("runs/torture"))
+    parser.add_argument("--out", type=Path, default=ROOT / "results/torture.json")
+    parser.add_argument("--jobs", type=int, default=2, help="rows at a time")
+    parser.add_argument("--page", type=Path, help="only write this page of what --out holds")
+    given = parser.parse_args()
+    if unknown := set(given.rows) - set(campaign.names()):
+        parser.error(f"no row {', '.join(sorted(unknown))}")
+    if given.page:
+        files.write_text(given.page, page.markdown(campaign.read(given.out)))
+        return 0
+    wanted = given.rows or [name for name in campaign.names() if name != "soak"]
+    records = campaign.run(wanted, given.work.resolve(), given.out, given.jobs, commit())
+    return int(any(records[name]["wrong"] for name in wanted if name in records))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""The rows of the campaign, a file each; `tests/torture/campaign.py` says what a row is."""
