@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint docs bench fuzz coverage lock sbom
+.PHONY: help setup demo test lint docs bench fuzz torture coverage lock sbom
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 PY := .venv/bin/python
@@ -41,6 +41,9 @@ bench: setup ## every benchmark, each promise as a line; fails where one is miss
 
 fuzz: setup ## a million broken .rec files, none of which may crash the reader (about ten minutes)
 	$(PY) tests/fuzz_recordio.py
+
+torture: setup ## kills, full disks, hostile files, a million fuzzed inputs; goes on where it was stopped (about an hour)
+	$(PY) -m tests.torture
 
 LOCKED = $(PY) -m uv pip compile -q --universal --python-version 3.11 --generate-hashes --custom-compile-command "make lock"
 
