@@ -7,16 +7,18 @@ import warnings
 
 import pytest
 
+from tests.format_files import FORMATS
 from tests.fuzz_side_files import try_input
 from tests.side_files import CAMPAIGNS
 
+EVERY = CAMPAIGNS | FORMATS
 INPUTS = {"runs": 12}  # of campaigns whose readers are slow
 USUAL = 40
 
 
-@pytest.mark.parametrize("name", CAMPAIGNS)
+@pytest.mark.parametrize("name", EVERY)
 def test_damage_is_refused_in_one_line_or_harmless(name, tmp_path):
-    campaign, base = CAMPAIGNS[name], tmp_path / "base"
+    campaign, base = EVERY[name], tmp_path / "base"
     base.mkdir()
     campaign.make(base)
     campaign.read(base)

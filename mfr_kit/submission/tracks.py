@@ -7,6 +7,7 @@ import types
 import typing
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from mfr_kit import shipped
 from mfr_kit.errors import KitError
@@ -96,7 +97,9 @@ def describe(track: Track) -> str:
     return ", ".join(part for part in parts if part) or "none"
 
 
-def _checked(cls: type, values: dict, where: str):
+def _checked(cls: type, values: Any, where: str):
+    if not isinstance(values, dict):
+        raise KitError(f"{where}: should be a table, found {values!r}")
     fields = {item.name: item for item in dataclasses.fields(cls)}
     for key, value in values.items():
         if key not in fields:

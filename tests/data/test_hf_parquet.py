@@ -234,3 +234,12 @@ def test_the_real_library(tmp_path):
     made.to_parquet(str(tmp_path / "theirs.parquet"))
     found = open_any(tmp_path / "theirs.parquet")[1]
     assert people_of(found) == list(zip(["Ann", "Bob"] * 3, IMAGES, strict=True))
+
+
+@pytest.mark.parametrize("double", ["image", "label"])
+def test_a_column_that_comes_twice_is_refused(tmp_path, capsys, double):
+    path = parquet(tmp_path / "a.parquet", {"image": STRUCT, "label": [1] * 6})
+    table = pq.read_table(path)
+    pq.write_table(table.append_column(double, table.column(double)), path)
+    assert main(["convert", str(path), str(tmp_path / "out")]) == 2
+    assert f"has 2 columns '{double}': keep one" in capsys.readouterr().err

@@ -248,6 +248,7 @@ def test_tracks_are_data(tmp_path):
         ("opset = 13", "opsets = 13"),
         ("time_ms = 10", 'time_ms = "10"'),
         ('metric = "', 'unit = "'),
+        ("[limits]", "limits = 3\n[x]"),
     ):
         (tmp_path / "mine.toml").write_text(text.replace(change, complaint))
         with pytest.raises(KitError, match=r"mine\.toml"):

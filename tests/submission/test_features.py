@@ -76,6 +76,16 @@ def test_megaface_bytes(tmp_path):
             )
 
 
+def test_megaface_vectors_of_two_lengths_are_refused(tmp_path):
+    megaface = registry.get(FORMATS, "megaface")
+    names = ["a.jpg", "b.jpg"]
+    megaface.write(tmp_path / "out", names, np.ones((2, 3), np.float32))
+    other = tmp_path / "out" / "b.jpg_mfrkit.bin"
+    other.write_bytes(struct.pack("<4i2f", 2, 1, 4, 5, 1, 2))
+    with pytest.raises(KitError, match=r"b\.jpg_mfrkit\.bin: 2 numbers, but 3 in .*a\.jpg"):
+        megaface.read(tmp_path / "out", names)
+
+
 @pytest.mark.parametrize(
     "change",
     [

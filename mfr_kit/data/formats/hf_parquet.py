@@ -169,6 +169,7 @@ def _read_shard(shard: Path, samples: Samples, expected: str) -> str:
             tables.refuse_impossible(file.metadata, shard, ADVICE)
             schema = file.schema_arrow
             image, label = _image_column(shard, schema), _label_column(schema)
+            _refuse_twice(shard, schema, (image, label))
             of_struct = pa.types.is_struct(schema.field(image).type)
             column = f"{image}.bytes" if of_struct else image
             if expected not in ("", column):
@@ -229,6 +230,12 @@ def _image_column(shard: Path, schema: "pa.Schema") -> str:
             f"{' or '.join(IMAGES[:2])} where there are several) among {', '.join(schema.names)}"
         )
     return found[0]
+
+
+def _refuse_twice(shard: Path, schema: "pa.Schema", columns: tuple[str, ...]) -> None:
+    for name in columns:
+        if schema.names.count(name) > 1:
+            raise KitError(f"{shard}: has {schema.names.count(name)} columns '{name}': keep one")
 
 
 def _label_column(schema: "pa.Schema") -> str:

@@ -34,9 +34,15 @@ def read(path: Path, names: list[str]) -> np.ndarray:
     """Read (N, D) float32 back, in the order of the names.
 
     Raises:
-        KitError: a file is missing or its header is not that of a column vector.
+        KitError: a file is missing, its header is not that of a column vector, or it is
+            not as long as the others.
     """
-    return np.stack([_vector(_file(path, name)) for name in names])
+    files = [_file(path, name) for name in names]
+    rows = [_vector(file) for file in files]
+    for file, row in zip(files, rows, strict=True):
+        if len(row) != len(rows[0]):
+            raise KitError(f"{file}: {len(row)} numbers, but {len(rows[0])} in {files[0]}")
+    return np.stack(rows)
 
 
 def _vector(file: Path) -> np.ndarray:
