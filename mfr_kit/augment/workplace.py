@@ -30,6 +30,7 @@ from mfr_kit.data.face_set.storage import rec_path
 from mfr_kit.data.formats._names import refuse_names, write_names
 from mfr_kit.data.photographs.folder_checks import Survey, refuse_face_set, refuse_overlap, survey
 from mfr_kit.errors import KitError
+from mfr_kit.leftovers import remove_leftovers
 from mfr_kit.masks import library
 from mfr_kit.records import check
 
@@ -135,6 +136,7 @@ def look_through(job: Job, say: Say) -> Survey:
 
 def _lay_out(building: Path, wanted: dict, src: Path) -> None:
     path = building / WORK / PLAN
+    remove_leftovers(path.parent)  # a kill stopped an earlier start here
     if building.is_dir() and not any(item.is_file() for item in building.rglob("*")):
         shutil.rmtree(building)  # a full disk stopped an earlier start here
     if building.exists() and not path.is_file():

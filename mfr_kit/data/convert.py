@@ -16,6 +16,7 @@ from mfr_kit.data.face_set import set_folder
 from mfr_kit.data.formats import recordio
 from mfr_kit.data.formats._samples import is_pattern
 from mfr_kit.data.images import decode_rgb
+from mfr_kit.data.output_set import made_apart, take_back
 from mfr_kit.data.photographs.folder_checks import refuse_overlap
 from mfr_kit.data.photographs.skipped_list import write_skipped
 from mfr_kit.data.training_set import (
@@ -138,6 +139,7 @@ def convert(
     if twins not in (None, "keep", "drop"):
         raise KitError(f"--twins {twins}: say keep or drop")
     dst = Path(dst)
+    take_back(dst)
     if dst.exists():
         raise KitError(f"{dst} exists already: choose another name or delete it")
     if not _is_rec_folder(Path(src)):
@@ -161,24 +163,26 @@ def convert(
     dropped = everything - len(source)
     known = len(source.skipped) if chosen == "face-set" else 0
     source, wanted = prove(source, named=not write_as.startswith("recordio"))
+    skipped = source.skipped[known:]
     dst.parent.mkdir(parents=True, exist_ok=True)
     busy = f"{dst}: another command is writing it: wait for it, or choose another name"
-    with (
-        sole(claims_beside(dst), "set", f"writes {dst}", busy),
-        showing_progress(source) as counted,
-    ):
+    with sole(claims_beside(dst), "set", f"writes {dst}", busy) as expect_held:
         refuse_outputs(dst, outputs)  # written meanwhile, perhaps
-        writer.write_set(dst, counted)
-    found = digest(_open(write_as, dst, 0))
-    if wanted != found:
-        summary = "{} photographs, {} people, digest {}"
-        raise KitError(
-            f"{dst} differs from {src}: {summary.format(*wanted)} were read, "
-            f"{summary.format(*found)} are there; do not use it"
-        )
-    skipped = source.skipped[known:]
-    if skipped:
-        write_skipped(listing, skipped)
+        if refuse_place := getattr(writer, "refuse_place", None):
+            refuse_place(dst, source)
+        with made_apart(dst) as made:
+            with showing_progress(source) as counted:
+                writer.write_set(made, counted)
+            found = digest(_open(write_as, made, 0))
+            if wanted != found:
+                summary = "{} photographs, {} people, digest {}"
+                raise KitError(
+                    f"{dst} was not written: {summary.format(*wanted)} were read of {src}, "
+                    f"{summary.format(*found)} were there when it was read back"
+                )
+            if skipped:
+                write_skipped(made.with_name(listing.name), skipped)
+            expect_held()
     masked = 0 if source.masked is None else int(source.masked.sum())
     left_out = (dropped, len(skipped), listing if skipped else None)
     return Proof(chosen, write_as, *found, masked, *left_out)

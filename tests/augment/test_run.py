@@ -3,6 +3,7 @@ may hold is fatal.
 """
 
 import json
+import os
 import pickle
 import random
 import shutil
@@ -15,7 +16,7 @@ import cv2
 import numpy as np
 import pytest
 
-from mfr_kit import assets, claims, cli
+from mfr_kit import assets, claims, cli, files
 from mfr_kit.augment import crew, safe_point, shards, workplace
 from mfr_kit.augment import run as room
 from mfr_kit.augment.job import job_of
@@ -221,6 +222,20 @@ def test_shards_made_apart_in_any_order_are_the_set_of_one_command(photos):
     shards.make_shard(job, 1, workers=0)
     workplace.finish(job)
     assert files_of(photos.parent / "apart") == files_of(whole.folder)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="kills a fork of this process")
+def test_killed_before_the_plan_has_its_name_it_begins_anew(photos, monkeypatch):
+    options = AugmentOptions(src=photos, dst=photos.parent / "set", workers=0, ratio=0.0)
+    if not (child := os.fork()):
+        monkeypatch.setattr(files, "move_into_place", lambda *_: os._exit(9))
+        workplace.begin(job_of(options))
+        os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 9
+    (left,) = (photos.parent / "set.part" / WORK).iterdir()
+    assert left.name.startswith(".plan.json.")
+    assert room.augment(options).counts["faces"] == 15
+    assert not left.exists()
 
 
 def test_more_shards_than_people_are_refused(photos):

@@ -123,12 +123,7 @@ def write_set(path: Path, source: TrainingSet, header: bool = True) -> None:
             f"{path}: {len(order)} images are more than a header record can count exactly: use "
             "--to recordio-plain"
         )
-    shape = (
-        decode_rgb(source.encoded(order[0]), f"{source.path}: {source.names[order[0]]}").shape
-        if len(order)
-        else (112, 112)
-    )
-    about = f"{len(present)},{shape[0]},{shape[1]}"
+    about = _property_of(source)
     property_is_new = refuse_other_property(path, about)
     row = np.searchsorted(present, source.labels)
     key_of = np.empty(len(order), np.int64)
@@ -157,6 +152,23 @@ def write_set(path: Path, source: TrainingSet, header: bool = True) -> None:
         for file in made:
             file.unlink(missing_ok=True)
         raise
+
+
+def refuse_place(path: Path, source: TrainingSet) -> None:
+    """Refuse a folder whose `property` is that of other people or images.
+
+    Raises:
+        KitError: it is.
+    """
+    refuse_other_property(path, _property_of(source))
+
+
+def _property_of(source: TrainingSet) -> str:
+    size = (112, 112)
+    if len(source):
+        first = source.by_person()[0]
+        size = decode_rgb(source.encoded(first), f"{source.path}: {source.names[first]}").shape[:2]
+    return f"{len(np.unique(source.labels))},{size[0]},{size[1]}"
 
 
 def refuse_other_property(path: Path, about: str) -> bool:

@@ -7,7 +7,7 @@ from pathlib import Path
 from mfr_kit.data.formats import recordio
 from mfr_kit.data.training_set import TrainingSet
 
-open_set = recordio.open_set
+open_set, outputs, refuse_place = recordio.open_set, recordio.outputs, recordio.refuse_place
 
 
 def recognises(path: Path) -> bool:
