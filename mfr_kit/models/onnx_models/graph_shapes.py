@@ -38,7 +38,10 @@ def simple(function: Callable) -> Operator:
 
 def whole(value: Tensor | None) -> Any:
     """Return a shape, axes or sizes as a list of numbers; None where there are none."""
-    return None if value is None else value.flatten().tolist()
+    if value is None:
+        return None
+    known = getattr(value, "numbers", None)  # of a constant, which torch.compile need not read
+    return value.flatten().tolist() if known is None else known
 
 
 def axes_of(inputs: Inputs, attributes: dict) -> Any:

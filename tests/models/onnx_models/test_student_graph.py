@@ -238,3 +238,12 @@ def test_a_real_recogniser_with_a_fixed_batch_is_a_student():
     assert len(names) == 102 and len(network.parameters_by_layer()) == 51
     assert build(onnx.load_from_string(network.graph), "again").embedding_size == 128
     assert student_graph.is_onnx(f"{path}:imagenet") and not student_graph.is_onnx("iresnet50")
+
+
+@pytest.mark.parametrize("model", [conv_net(), attention_net(fixed=False)], ids=["conv", "attention"])
+def test_it_compiles_as_one_graph(model, tmp_path):
+    student, _ = read_student(kept(model, tmp_path))
+    faces = torch.rand(3, 3, 112, 112)
+    compiled = torch.compile(student, backend="eager", fullgraph=True)
+    torch.testing.assert_close(compiled(faces), student(faces))
+    compiled(faces).sum().backward()
