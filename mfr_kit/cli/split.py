@@ -6,7 +6,6 @@ from typing import Any
 from mfr_kit.cli import _next
 from mfr_kit.cli._command import command
 from mfr_kit.options import option, options_class
-from mfr_kit.paths import refuse_existing
 
 
 @options_class(kw_only=True)
@@ -33,8 +32,6 @@ def split(options: SplitOptions) -> None:
     from mfr_kit.data.face_set.faceset import FaceSet
     from mfr_kit.evaluation import split as parts_of
 
-    for name in parts_of.PARTS:
-        refuse_existing(options.dst / f"{name}.txt")
     parts = parts_of.split(FaceSet.open(options.src), options.val, options.holdout, options.seed)
     paths = parts_of.write_lists(parts, options.dst)
     print(parts_of.describe(parts))

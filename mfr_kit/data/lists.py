@@ -242,7 +242,12 @@ def digest(names: Iterable[str]) -> str:
 
 def write_names(path: Path, names: Iterable[str]) -> None:
     """Write a list so that `choose` and `read_names` read every name back."""
-    write_text(path, "".join(f"{quoted(name)}\n" for name in names))
+    write_text(path, as_text(names))
+
+
+def as_text(names: Iterable[str]) -> str:
+    """Write names as the text of a list."""
+    return "".join(f"{quoted(name)}\n" for name in names)
 
 
 def quoted(name: str) -> str:

@@ -2,15 +2,18 @@
 which rates each part is large enough for.
 """
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from mfr_kit import files
 from mfr_kit.data import lists
 from mfr_kit.data.face_set.faceset import FaceSet
 from mfr_kit.errors import KitError
 from mfr_kit.evaluation.verification.rates import CLAIM, COMPARE
+from mfr_kit.paths import refuse_existing
 from mfr_kit.seeding import key_of, rng_for
 
 PARTS = ("train", "val", "holdout")
@@ -95,13 +98,23 @@ def _part(
 
 
 def write_lists(parts: list[Part], folder: Path) -> list[Path]:
-    """Write a list a part, NAME.txt; of a part without people none."""
-    paths = []
-    for part in parts:
-        if part.people:
-            paths.append(folder / f"{part.name}.txt")
-            lists.write_names(paths[-1], part.people)
-    return paths
+    """Write a list a part, NAME.txt; of a part without people none. What a split that was cut off
+    has left of the same lists is completed.
+
+    Raises:
+        KitError: all of them, or other lists, are there already.
+    """
+    texts = {folder / f"{part.name}.txt": lists.as_text(part.people) for part in parts}
+    texts = {path: text for path, text in texts.items() if text}
+    stands = [folder / f"{name}.txt" for name in PARTS if os.path.lexists(folder / f"{name}.txt")]
+    for path in stands:
+        is_left = path.is_file() and path.read_bytes() == texts.get(path, "").encode()
+        if len(stands) >= len(texts) or not is_left:
+            refuse_existing(path)
+    for path, text in texts.items():
+        if path not in stands:
+            files.write_text(path, text)
+    return list(texts)
 
 
 def describe(parts: list[Part]) -> str:

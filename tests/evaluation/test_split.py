@@ -106,6 +106,13 @@ def test_the_lists_are_read_back_and_not_written_over(tmp_path, capsys):
     }
     assert main(command) == 2
     assert "exists already" in capsys.readouterr().err
+    (lists / "holdout.txt").unlink()  # as after a full disk
+    assert main(command) == 0
+    assert read_names(lists / "holdout.txt") == found["holdout"]
+    (lists / "holdout.txt").unlink()
+    (lists / "val.txt").write_text("another list\n")
+    assert main(command) == 2
+    assert not (lists / "holdout.txt").exists()
     assert not (tmp_path / "none").exists()
     write_lists(split(made_up([1] * 10), 0.0, 0.2, 0), tmp_path / "none")
     assert {path.name for path in (tmp_path / "none").iterdir()} == {"train.txt", "holdout.txt"}
