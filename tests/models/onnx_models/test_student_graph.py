@@ -240,7 +240,9 @@ def test_a_real_recogniser_with_a_fixed_batch_is_a_student():
     assert student_graph.is_onnx(f"{path}:imagenet") and not student_graph.is_onnx("iresnet50")
 
 
-@pytest.mark.parametrize("model", [conv_net(), attention_net(fixed=False)], ids=["conv", "attention"])
+@pytest.mark.parametrize(
+    "model", [conv_net(), attention_net(fixed=False)], ids=["conv", "attention"]
+)
 def test_it_compiles_as_one_graph(model, tmp_path):
     student, _ = read_student(kept(model, tmp_path))
     faces = torch.rand(3, 3, 112, 112)
