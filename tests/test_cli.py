@@ -1,5 +1,6 @@
 """The roof: quick, helpful, and never a traceback for what the user can mend."""
 
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -155,3 +156,10 @@ def named_things(tmp_path_factory):
 def test_an_argument_given_as_a_flag_is_told_so(capsys):
     assert cli.main(["masks", "preview", "--out", "x.png"]) == 2
     assert "takes OUT without a flag: give it without --out" in capsys.readouterr().err
+
+
+def test_ctrl_c_before_a_command_is_found_is_one_line(monkeypatch, capsys):
+    monkeypatch.setattr(cli, "build_app", lambda: signal.raise_signal(signal.SIGINT))
+    assert cli.main(["doctor"]) == 130
+    assert "Traceback" not in (said := capsys.readouterr().err)
+    assert said.startswith("stopped: ") and "To go on: `python kit.py doctor`" in said

@@ -76,6 +76,9 @@ def main(arguments: list[str] | None = None) -> int:
     except KitError as error:
         _tell(error, given)
         return error.exit_code
+    except KeyboardInterrupt:  # outside of the command, as while the commands are collected
+        _tell(Stopped(), given)
+        return Stopped.exit_code
 
 
 def _run(words: list[str], given: list[str]) -> int:

@@ -28,10 +28,11 @@ pyarrow.parquet mfr_kit.masks.render mfr_kit.evaluation.compare typer rich"""
 
 @dataclass(frozen=True)
 class SelfKill:
-    """Kill this process, or all of its group, before it touches its files the nth time."""
+    """Signal this process, or all of its group, before it touches its files the nth time."""
 
     touch: int
     everybody: bool = False
+    number: int = signal.SIGKILL
 
 
 class Running:
@@ -59,6 +60,15 @@ class Running:
         self.process.join(limit_s)
         self.seconds = time.monotonic() - self.began
         return self.process.exitcode
+
+    def wait_begun(self, limit_s: float) -> None:
+        """Wait until it is where a new Python hands over to `kit.py`."""
+        until, begun = (
+            time.monotonic() + limit_s,
+            self.folder.with_name(f"{self.folder.name}.begun"),
+        )
+        while not begun.exists() and self.process.is_alive() and time.monotonic() < until:
+            time.sleep(0.002)
 
     def others(self) -> list[int]:
         """List the living processes that it has started, by their session or environment."""
@@ -123,7 +133,7 @@ def serve(words: list[str], folder: Path, mark: str, kill: SelfKill | None) -> N
     os.environ["MFR_KIT_HOME"] = str(folder / "home")
     os.environ.pop("COLUMNS", None)
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as `main` does first
     tracker = resource_tracker._resource_tracker
     tracker._fd = tracker._pid = None  # the row's; a command has one of its own
     multiprocessing.process._parent_process = None
@@ -132,6 +142,7 @@ def serve(words: list[str], folder: Path, mark: str, kill: SelfKill | None) -> N
         os.dup2(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644), number)
     count = _count_touches(str(folder), kill)
     sys.argv = [str(ROOT / "kit.py"), *words]
+    folder.with_name(f"{folder.name}.begun").touch()
     try:
         runpy.run_path(sys.argv[0], run_name="__main__")
     finally:
@@ -155,7 +166,7 @@ def _count_touches(folder: str, kill: SelfKill | None) -> list[int]:
             return
         count[0] += 1
         if kill and count[0] == kill.touch:
-            (os.killpg if kill.everybody else os.kill)(os.getpid(), signal.SIGKILL)
+            (os.killpg if kill.everybody else os.kill)(os.getpid(), kill.number)
 
     sys.addaudithook(look)
     return count
