@@ -17,7 +17,7 @@ from unittest import mock
 
 import torch
 
-from mfr_kit import assets, leftovers
+from mfr_kit import assets, claims, leftovers
 from tests.conftest import files_of
 from tests.torture.refusals import Refusals
 
@@ -209,14 +209,19 @@ def whole(name: str, shared: Path) -> dict[str, Any]:
             end = run(JOBS[name], making)
         if end.code:
             raise RuntimeError(f"{name}, undisturbed: {end}")
-        folder.with_name(f"{folder.name}.calls").write_text(str(len(calls.kinds)))
+        folder.with_name(f"{folder.name}.calls").write_text(json.dumps(calls.kinds))
         making.rename(folder)
     return tree(folder)
 
 
-def calls_of(name: str, shared: Path) -> int:
-    """Return how many calls of an undisturbed job, run before, could be refused."""
-    return int((shared / "whole" / f"{name.replace(' ', '-')}.calls").read_text())
+def calls_of(name: str, shared: Path) -> list[str]:
+    """Return the kinds of calls of an undisturbed job, run before, that could be refused."""
+    return json.loads((shared / "whole" / f"{name.replace(' ', '-')}.calls").read_text())
+
+
+def syncs_of(name: str, shared: Path) -> int:
+    """Return how many of them sync or rename."""
+    return sum("sync" in kind or kind == "os.rename" for kind in calls_of(name, shared))
 
 
 def tree(folder: Path) -> dict[str, Any]:
@@ -258,6 +263,11 @@ def differences(found: dict[str, Any], wanted: dict[str, Any]) -> list[str]:
     return notes + [f"differs: {name}" for name in both if found[name] != wanted[name]]
 
 
+def without_cache(notes: list[str]) -> list[str]:
+    """Leave out that a cache does not have what it could."""
+    return [note for note in notes if f"missing: {EMBEDDINGS}" not in note]
+
+
 def digest_inputs(inputs: Path) -> int:
     """Return a number of all that the inputs are."""
     return hash(tuple(sorted(files_of(inputs).items())))
@@ -265,7 +275,7 @@ def digest_inputs(inputs: Path) -> int:
 
 @contextlib.contextmanager
 def mortal() -> Iterator[None]:
-    """Let what this process makes under temporary names look like a dead process's."""
+    """Let temporary names and claims of this process look like a dead one's."""
     gone = subprocess.Popen([sys.executable, "-S", "-c", ""])
     gone.wait()
 
@@ -273,11 +283,9 @@ def mortal() -> Iterator[None]:
         def __getattr__(self, name: str) -> Any:
             return getattr(os, name)
 
-    leftovers.os = Mortal(getpid=lambda: gone.pid)  # type: ignore[attr-defined]
-    try:
+    dead = Mortal(getpid=lambda: gone.pid)
+    with mock.patch.object(leftovers, "os", dead), mock.patch.object(claims, "os", dead):
         yield
-    finally:
-        leftovers.os = os  # type: ignore[attr-defined]
 
 
 def _values(found: Any) -> Any:

@@ -47,7 +47,7 @@ def attempt(number: int, shared: Path, folder: Path) -> Outcome:
         old = jobs.lay_out(shared / "inputs", work, job)
         if rng.random() < 0.5:  # or it is refused before the work, as it should be
             stack.enter_context(mock.patch.object(paths, "_PROBE_BYTES", 0))
-        calls = jobs.calls_of(name, shared)
+        calls = len(jobs.calls_of(name, shared))
         with jobs.mortal():
             point, end = _refuse(way, rng, job, work, wanted, calls)
         notes = [note] if (note := end.problem()) else []
@@ -57,7 +57,7 @@ def attempt(number: int, shared: Path, folder: Path) -> Outcome:
         if end.code:
             again = jobs.run(job, work)
             notes += [f"again: {again.code}, {again.said[-300:]!r}"] if again.code else []
-            notes += _without_cache(jobs.differences(jobs.tree(work), wanted))
+            notes += jobs.without_cache(jobs.differences(jobs.tree(work), wanted))
     if jobs.digest_inputs(shared / "inputs") != inputs:
         notes.append("the inputs are not what they were")
     outcome.trials[f"{name}: {way}, exit code {end.code}"] += 1
@@ -98,7 +98,7 @@ def _lost(
         if name not in found or found[name] not in (data, wanted[name]):
             notes.append(f"lost: {name}")
     if end.code == 0:
-        return notes + _without_cache(jobs.differences(found, wanted))
+        return notes + jobs.without_cache(jobs.differences(found, wanted))
     for name in found.keys() - old.keys():
         if name not in wanted and not job.grows:
             notes.append(f"left: {name}")
@@ -107,10 +107,6 @@ def _lost(
         elif Path(name).name.startswith("."):
             notes.append(f"left: {name}")
     return notes
-
-
-def _without_cache(notes: list[str]) -> list[str]:
-    return [note for note in notes if f"missing: {jobs.EMBEDDINGS}" not in note]
 
 
 @contextlib.contextmanager
