@@ -176,7 +176,9 @@ def _train(
     first, journal = stepper.ranks.first, outcome.journal
     saver = CheckpointSaver(outcome.folder, stepper.ranks, course.division)
     every = intervals.validate or max(1, round(course.per_epoch))
-    feeds = stepper.feeder.ahead(iter(loader), course.accumulate)
+    with interrupts.unheard():  # it starts the workers
+        views = iter(loader)
+    feeds = stepper.feeder.ahead(views, course.accumulate)
     with interrupts.heeded("stopping after this step, which is saved") as request:
         pulse = Pulse(stepper.ranks, intervals.save, request)
         while state.step < course.total and not pulse.stops:

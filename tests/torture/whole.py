@@ -9,7 +9,7 @@ from tests.torture.commands import COMMANDS, lay_out
 from tests.torture.launch import Running
 
 LIMIT_S = 600.0
-TIMES = {"images_per_s", "steps_per_s", "waits_for_loader", "left_s", "seconds"}
+TIMES = {"images_per_s", "steps_per_s", "waits_for_loader", "left_s", "seconds", "commit"}
 KEPT = ("embeddings",)  # of the kit's cache
 CURVES = {"progress.html"}  # drawn over time
 

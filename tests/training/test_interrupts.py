@@ -81,6 +81,18 @@ def test_the_second_time_it_ends_at_once(make_options, monkeypatch):
     assert weights.read_file(options.out / weights.LAST, "")["step"] == 2
 
 
+def test_workers_hear_nothing_from_their_first_moment_on(make_options, monkeypatch):
+    real, blocked = torch.utils.data.DataLoader.__iter__, []
+
+    def start(self):
+        blocked.append(signal.pthread_sigmask(signal.SIG_BLOCK, []))
+        return real(self)
+
+    monkeypatch.setattr(torch.utils.data.DataLoader, "__iter__", start)
+    distill(make_options(steps=1))
+    assert blocked == [{signal.SIGINT, signal.SIGTERM}]
+
+
 def test_what_is_printed_goes_on(make_options, monkeypatch, capsys):
     options = make_options(steps=6)
     flags = ["--data", options.data, "--out", options.out, "--teacher", options.teacher]

@@ -150,7 +150,7 @@ def store(
             (models/sanity.py).
     """
     table = _table(root, faces, teacher, dtype, batch)
-    if table.spans_missing():
+    if table.spans_missing() or table.has_leftovers():
         with Claims(table.folder / CLAIMS) as claims:
             with claims.hold("files", f"prepares {table.folder}"):
                 table.prepare()

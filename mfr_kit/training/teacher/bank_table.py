@@ -5,6 +5,7 @@ checksum.
 import contextlib
 import hashlib
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Any, Literal
@@ -12,6 +13,7 @@ from typing import Any, Literal
 import numpy as np
 
 from mfr_kit import files
+from mfr_kit.claims import CLAIMS
 
 EMBEDDINGS, ABOUT = "embeddings.npy", "bank.json"
 TRIES = 5
@@ -74,6 +76,13 @@ class Table:
         found = self._read()
         recorded |= set(found["blocks"]) if found else set()
         return [span for span in self._spans() if str(span[0]) not in recorded]
+
+    def has_leftovers(self) -> bool:
+        """Whether a process was killed after it had recorded the last block, before it tidied up;
+        False where this one may not write.
+        """
+        left = any((self.folder / name).exists() for name in (WHOLE, CLAIMS))
+        return left and os.access(self.folder, os.W_OK)
 
     def prepare(self) -> None:
         """Make the files where they are not there, and forget blocks that are damaged; one process

@@ -98,6 +98,29 @@ def test_an_interrupted_bank_goes_on_where_it_was_written(tmp_path, faces, teach
     np.testing.assert_array_equal(stored.embeddings, whole)
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="kills a fork of this process")
+def test_a_kill_after_the_last_block_leaves_nothing_behind(tmp_path, faces, monkeypatch):
+    teacher, real = ColourEmbedder(), files.write_json
+
+    def die_at_the_end(path, about):
+        real(path, about)
+        if about["blocks"]:
+            os._exit(9)
+
+    if not (child := os.fork()):
+        monkeypatch.setattr(files, "write_json", die_at_the_end)
+        bank.fill(tmp_path, faces, teacher, progress=False)
+        os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 9
+    (folder,) = tmp_path.iterdir()
+    assert (folder / bank_table.WHOLE).exists() and (folder / claims.CLAIMS).exists()
+    counting = Counting(teacher)
+    bank.fill(tmp_path, faces, counting, progress=False)
+    assert counting.seen == 0
+    kept = sorted(path.name for path in folder.iterdir())
+    assert kept == [bank_table.ABOUT, bank_table.EMBEDDINGS]
+
+
 def test_another_set_teacher_or_normalisation_gets_a_bank_of_its_own(tmp_path, faces, teacher):
     one = bank.fill(tmp_path, faces, teacher, batch=5, progress=False)
     other = bank.fill(tmp_path, faces.select(np.arange(9)), teacher, batch=5, progress=False)
