@@ -163,3 +163,15 @@ def test_ctrl_c_before_a_command_is_found_is_one_line(monkeypatch, capsys):
     assert cli.main(["doctor"]) == 130
     assert "Traceback" not in (said := capsys.readouterr().err)
     assert said.startswith("stopped: ") and "To go on: `python kit.py doctor`" in said
+
+
+def test_an_error_that_ctrl_c_brought_about_is_the_same_line(monkeypatch, capsys):
+    def fail_on_the_way_out():
+        try:
+            signal.raise_signal(signal.SIGINT)
+        finally:
+            raise RuntimeError("unexpected pos 43840")  # as torch.save does
+
+    monkeypatch.setattr(cli, "build_app", fail_on_the_way_out)
+    assert cli.main(["doctor"]) == 130
+    assert capsys.readouterr().err.startswith("stopped: ")

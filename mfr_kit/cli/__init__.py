@@ -102,6 +102,8 @@ def _run(words: list[str], given: list[str]) -> int:
         sys.stderr.close()
         code = 0
     except Exception as error:
+        if _is_interrupted(error):
+            raise KeyboardInterrupt from None
         line = system_errors.explain(error)
         if line is None:  # a bug of ours: its traceback says most
             raise
@@ -110,6 +112,13 @@ def _run(words: list[str], given: list[str]) -> int:
     console.current().record("end", text=f"exit code {code}", exit_code=code)
     _give_up_unprinted()
     return code
+
+
+def _is_interrupted(error: BaseException | None) -> bool:
+    """Whether Ctrl-C brought an error about, as that of a library which was writing a file."""
+    while error is not None and not isinstance(error, KeyboardInterrupt):
+        error = error.__cause__ or error.__context__
+    return error is not None
 
 
 def _tell(error: KitError, arguments: list[str]) -> None:
