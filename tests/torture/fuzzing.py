@@ -189,7 +189,7 @@ def _read_all(name: str, numbers: range, shared: Path, folder: Path, parent: int
                 kind, note = "wrong", f"the process grew to {mib:.0f} MiB [{note}]"
             notes.write(json.dumps([number, kind, note, round(seconds, 2), round(mib)]) + "\n")
             if mib > MOST_MIB or not _lives(parent):
-                os._exit(0)  # the next inputs get a process of their own
+                return  # the next inputs get a process of their own
 
 
 def _whole(reader: Reader, whole: Path, folder: Path) -> Path:
