@@ -89,7 +89,7 @@ def replacing(path: Path) -> Iterator[Path]:
     temporary = beside(target)
     try:
         with attributed_to(path, temporary):
-            target.parent.mkdir(parents=True, exist_ok=True)
+            make_folder(target.parent)
             yield temporary
             move_into_place(temporary, target)
     finally:
@@ -112,7 +112,7 @@ def building(path: Path) -> Iterator[Path]:
     temporary = beside(target)
     try:
         with attributed_to(path, temporary):
-            target.parent.mkdir(parents=True, exist_ok=True)
+            make_folder(target.parent)
             temporary.mkdir()
             yield temporary
             refuse_existing(path)  # another process may have been faster
@@ -191,6 +191,21 @@ def move_into_place(made: Path, target: Path) -> None:
         _sync(made)
     os.replace(made, target)
     _sync_folder(target.parent)
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder, and those above it, where they are missing; their names are on the disk.
+
+    Raises:
+        OSError: what the system refused.
+    """
+    missing = []
+    while not os.path.lexists(folder):
+        missing.append(folder)
+        folder = folder.parent
+    for made in reversed(missing):
+        made.mkdir(exist_ok=True)
+        _sync_folder(made.parent)
 
 
 def _sync(path: Path) -> None:

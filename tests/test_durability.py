@@ -123,6 +123,7 @@ def test_what_gets_a_name_is_on_the_disk_first(name, tmp_path, photographs, monk
 @pytest.mark.parametrize("name", WRITERS)
 def test_a_sync_or_rename_that_fails_leaves_old_or_new(name, tmp_path, photographs, monkeypatch):
     write = WRITERS[name]
+    (tmp_path / "whole").mkdir()
     with monkeypatch.context() as patch:
         disk = Disk(patch)
         write(tmp_path / "whole/out", photographs)
@@ -190,6 +191,13 @@ def test_many_files_of_a_folder_are_one_sync(tmp_path, monkeypatch):
             (folder / str(number)).write_bytes(b"")
     assert len(whole) == 1 and disk.calls == 1  # the folder above
     assert len(list((tmp_path / "out").iterdir())) == files.FEW + 1
+
+
+def test_the_names_of_new_folders_are_on_the_disk(tmp_path, monkeypatch):
+    synced = []
+    monkeypatch.setattr(files, "_sync_folder", synced.append)
+    files.write_text(tmp_path / "a/b/c.txt", "")
+    assert synced == [tmp_path, tmp_path / "a", tmp_path / "a/b"]
 
 
 def test_the_filesystem_can_be_synced_and_says_what_it_refuses(tmp_path):
