@@ -51,8 +51,8 @@ def _move(folder: Path, dst: Path) -> None:
     names = [*(name for name in names if name != dst.name), dst.name]
     files.write_json(folder / MOVES, names)
     moving = _moving(dst)
-    files.move_into_place(folder, moving)  # from here on others know which files are whose
     try:
+        files.move_into_place(folder, moving)  # from here on others know which files are whose
         for name in names:
             files.move_into_place(moving / SET / name, dst.with_name(name))
     finally:
