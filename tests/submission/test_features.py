@@ -76,6 +76,13 @@ def test_megaface_bytes(tmp_path):
             )
 
 
+def test_lfr_columns_whose_bytes_wrap_are_refused(tmp_path):
+    path = tmp_path / "f.bin"
+    path.write_bytes(struct.pack("<4i3f", 1, (1 << 30) + 3, 12, 5, 1, 2, 3))
+    with pytest.raises(KitError, match="not that of an LFR matrix"):
+        registry.get(FORMATS, "lfr").read(path, ["a"])
+
+
 def test_megaface_vectors_of_two_lengths_are_refused(tmp_path):
     megaface = registry.get(FORMATS, "megaface")
     names = ["a.jpg", "b.jpg"]

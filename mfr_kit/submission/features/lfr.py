@@ -27,7 +27,7 @@ def read(path: Path, names: list[str]) -> np.ndarray:
     Raises:
         KitError: a header that is not one, or a file that is too short or too long for it.
     """
-    header = np.fromfile(path, "<i4", 4)
+    header = np.fromfile(path, "<i4", 4).astype(np.int64)  # int32 would wrap below
     if len(header) < 4 or header[2] != header[1] * 4 or header[3] != FLOAT32 or header.min() < 1:
         raise KitError(
             f"{path}: header {header.tolist()} is not that of an LFR matrix (rows, cols, cols * "
