@@ -1,12 +1,15 @@
 """How the campaign runs its rows: goes on, notes what goes wrong, writes its page."""
 
 import json
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
 from tests.torture import campaign, page
 from tests.torture.outcome import Outcome
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture
@@ -72,3 +75,8 @@ def test_the_page_says_what_was_tried_and_what_went_wrong(row, tmp_path):
     assert "| made_up | t | w | 4 of 4 | 30 | 2 | slowest s 3 |" in told
     assert "* `round 2: lost a byte`" in told
     assert "| made_up | t | w | not run |" in page.markdown({})
+
+
+def test_the_page_in_docs_says_what_the_records_say():
+    records = campaign.read(ROOT / "results/torture.json")
+    assert (ROOT / "docs/reference/torture.md").read_text() == page.markdown(records)
