@@ -7,7 +7,6 @@ of the faces and at all of them.
 """
 
 import argparse
-import resource
 import shutil
 import statistics
 import subprocess
@@ -26,6 +25,7 @@ from mfr_kit.models import preprocess
 from mfr_kit.models.embedders import load_embedder
 from mfr_kit.models.onnx_models.runtime import open_session
 from mfr_kit.models.weights import build_backbone
+from mfr_kit.processes import peak_mib
 from mfr_kit.submission.embeddings import BATCH, write_features
 from mfr_kit.submission.export import colour_faces, export_module
 from mfr_kit.submission.sources import open_source
@@ -75,7 +75,7 @@ def timed(work):
     return time.perf_counter() - start
 
 
-def peak_mib(folder, which):
+def peak_of(folder, which):
     call = [sys.executable, __file__, "--peak", str(folder), which]
     return float(
         subprocess.run(call, check=True, capture_output=True, text=True).stdout.split()[-1]
@@ -89,7 +89,7 @@ def main():
     options = parser.parse_args()
     if options.peak:
         ours(Path(options.peak[0]), options.peak[1])
-        print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+        print(peak_mib())
         return 0
     folder = Path(tempfile.mkdtemp())
     try:
@@ -102,7 +102,7 @@ def main():
         whole = timed(lambda: ours(folder, "all"))
         ratio, memory = (
             statistics.median(ratios),
-            peak_mib(folder, "all") / peak_mib(folder, "tenth"),
+            peak_of(folder, "all") / peak_of(folder, "tenth"),
         )
     finally:
         shutil.rmtree(folder)

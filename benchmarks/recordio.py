@@ -11,7 +11,6 @@ import argparse
 import hashlib
 import os
 import random
-import resource
 import statistics
 import subprocess
 import sys
@@ -24,6 +23,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from mfr_kit.data.record_reader import RecordReader
 from mfr_kit.data.record_writer import RecordWriter
 from mfr_kit.data.recordio import pack, unpack
+from mfr_kit.processes import peak_mib
 
 REPEATS, SAMPLE, SIZES = 11, 20_000, (10_000, 100_000, 1_000_000)
 MXNET = """
@@ -121,10 +121,7 @@ def peak(path, count):
     random.Random(2).shuffle(keys)
     for key in keys:
         reader.read(key * 7919 % count)
-    print(
-        resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        / (1 << 10 if sys.platform != "darwin" else 1 << 20)
-    )
+    print(peak_mib())
 
 
 def main():

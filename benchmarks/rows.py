@@ -19,7 +19,6 @@ code 1 where a promise is missed.
 import argparse
 import json
 import os
-import resource
 import shutil
 import subprocess
 import sys
@@ -143,6 +142,7 @@ def begin(folder: Path, val: Path | None) -> dict[str, float]:
         val: a list of people who are left out of training.
     """
     clock = [time.perf_counter()]
+    from mfr_kit.processes import peak_mib
     from mfr_kit.training import people
     from mfr_kit.training.views.loader import BatchPlan
     from mfr_kit.training.views.order import every_face
@@ -150,7 +150,7 @@ def begin(folder: Path, val: Path | None) -> dict[str, float]:
     clock.append(time.perf_counter())
     faces = people.split(folder, people.PeopleLists(val=val), {}, echo=False).train
     clock.append(time.perf_counter())
-    resident = peak_mb()
+    resident = peak_mib() * 2**20 / 1e6
     labels = faces.codes
     clock.append(time.perf_counter())
     plan = iter(BatchPlan(every_face(len(faces), 0), BATCH, 1, rank=(0, 8)))
@@ -162,16 +162,7 @@ def begin(folder: Path, val: Path | None) -> dict[str, float]:
     modules, opened, labelled, ordered, read = np.diff(clock)
     figures = {"modules": modules, "open": opened, "labels": labelled, "order": ordered}
     figures |= {"read": read, "first_batch": sum(np.diff(clock)), "opened_mb": resident}
-    return figures | {"resident": peak_mb()}
-
-
-def peak_mb() -> float:
-    """The most memory that this process ever had, in MB of 10^6 bytes."""
-    status = Path("/proc/self/status")
-    if status.exists():  # getrusage also counts what the parent had when it forked
-        lines = status.read_text().splitlines()
-        return int(next(line for line in lines if line.startswith("VmHWM")).split()[1]) * 1024 / 1e6
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+    return figures | {"resident": peak_mib() * 2**20 / 1e6}
 
 
 def measure(folder: Path, home: Path, val: Path | None) -> dict[str, float]:

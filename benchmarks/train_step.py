@@ -12,7 +12,6 @@ keep freed blocks. Peak memory beside it. Exit code 1 if the promise is missed.
 """
 
 import argparse
-import resource
 import statistics
 import sys
 import tempfile
@@ -29,6 +28,7 @@ from torch import nn
 from mfr_kit.models import memory
 from mfr_kit.models.embedders import load_embedder
 from mfr_kit.models.weights import build_backbone
+from mfr_kit.processes import peak_mib
 from mfr_kit.training import optimise
 from mfr_kit.training.checkpoint import State
 from mfr_kit.training.options import distill_options
@@ -162,8 +162,8 @@ def main() -> int:
         pairs = [(seconds(bare, yardstick, planes), seconds(step)) for _ in range(given.repeats)]
         ratio = statistics.median(mine / base for base, mine in pairs)
         rate = given.batch / statistics.median(mine for _, mine in pairs)
-        peak_mib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-        print(f"{given.student} x{given.width:g}: {rate:.1f} images/s, peak {peak_mib:.0f} MiB")
+        peak = peak_mib() or 0.0
+        print(f"{given.student} x{given.width:g}: {rate:.1f} images/s, peak {peak:.0f} MiB")
         if given.loop:
             looped = replace(
                 stepper,

@@ -10,7 +10,6 @@ promise is missed.
 """
 
 import argparse
-import resource
 import statistics
 import subprocess
 import sys
@@ -25,6 +24,7 @@ from mfr_kit.evaluation.inputs.faces import Faces
 from mfr_kit.evaluation.verification.comparisons import COLUMNS, ROWS, Pairs
 from mfr_kit.evaluation.verification.rates import at_far, equal_error
 from mfr_kit.evaluation.verification.scores import score
+from mfr_kit.processes import peak_mib
 
 SIZE, PER_PERSON, WANTED = 512, 8, 1.5
 FARS = [1e-2, 1e-3, 1e-4, 1e-5, 1e-6]
@@ -104,9 +104,9 @@ def growth(largest: int) -> None:
 def one(count: int) -> None:
     """Measure one size in a process of its own, for its peak memory."""
     faces = make(count)
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    before = peak_mib()
     took = seconds(measure, faces)
-    above = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+    above = peak_mib() - before
     print(f"{count:>7} {count * (count - 1) // 2:>13,} {took:>8.1f} {above:>8.0f}")
 
 
@@ -126,9 +126,9 @@ def against_sklearn(count: int) -> None:
             (faces.embeddings @ faces.embeddings.T)[upper],
         )
 
-    ours, before = seconds(measure, faces), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    ours, before = seconds(measure, faces), peak_mib()
     their = seconds(theirs)
-    grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+    grown = peak_mib() - before
     print(
         f"# {count} faces: scikit-learn {their:.1f} s, ours {ours:.1f} s ({their / ours:.0f} "
         f"times), and {grown:.0f} MiB more memory"

@@ -1,7 +1,6 @@
 """What an `augment` run will take in time, disk and memory, from a few photographs."""
 
 import itertools
-import sys
 import time
 from collections.abc import Iterator
 
@@ -12,8 +11,10 @@ from mfr_kit.augment.shards import photos_of_shard
 from mfr_kit.augment.workplace import keep_quiet, look_through
 from mfr_kit.data.images import encode
 from mfr_kit.data.photographs.photos import Photo
+from mfr_kit.processes import peak_mib
 
 TRIED = 32  # photographs that are measured
+USUAL_MIB = 300.0  # of a process that has loaded what a worker loads, where nobody counts
 
 
 def estimate(options: AugmentOptions) -> str:
@@ -36,13 +37,13 @@ def estimate(options: AugmentOptions) -> str:
     seconds = (time.perf_counter() - started) / len(sample) * total / max(workers, 1)
     not_found = sum(bool(skipped) for _, skipped in made)
     size_bytes = sum(sizes) / len(sample) * total
+    memory_mib = (peak_mib() or USUAL_MIB) * (workers + 1 if workers else 1)
     lines = (
         *seen.lines(src),
         f"{src}: {total} files; tried {len(sample)}, of which {not_found} gave no face or no twin",
         f"time: about {seconds / 60:.1f} min with {max(workers, 1)} process(es) on this machine",
         f"disk: about {size_bytes / 2**20:.0f} MiB",
-        f"memory: about {_peak_mib() * (workers + 1 if workers else 1):.0f} MiB, whatever the "
-        "size of the set",
+        f"memory: about {memory_mib:.0f} MiB, whatever the size of the set",
     )
     return "\n".join(lines)
 
@@ -51,15 +52,4 @@ def _chosen(job: Job) -> Iterator[Photo]:
     shards = job.target.shards
     return (
         photo for shard in range(shards) for photo in photos_of_shard(job.selection, shard, shards)
-    )
-
-
-def _peak_mib() -> float:
-    """Peak resident memory of this process, which has loaded what a worker loads."""
-    try:
-        import resource
-    except ImportError:  # Windows has no such counter; a worker takes about this much elsewhere
-        return 300.0
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (
-        2**20 if sys.platform == "darwin" else 2**10
     )

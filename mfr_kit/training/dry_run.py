@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +12,7 @@ from torch import nn
 
 from mfr_kit.data.face_set.faceset import FaceSet
 from mfr_kit.models.embedders import Embedder
+from mfr_kit.processes import peak_mib
 from mfr_kit.training import head_memory, networks, optimise, people
 from mfr_kit.training import ranks as distributed
 from mfr_kit.training.method import Method
@@ -27,6 +27,7 @@ from mfr_kit.training.views.view_renderer import renders_there
 
 WORLDS = (8, 16, 64)  # that the head's memory is shown for, beside the ranks there are
 VIEWS, STEPS, WORKER_MIB = 48, 3, 60  # tried; and what a forked loader worker has of its own
+USUAL_MIB = 1500.0  # that torch and a small student take, where nobody counts
 
 
 def estimate(options: RunOptions) -> str:
@@ -71,6 +72,7 @@ def estimate(options: RunOptions) -> str:
         if device.type == "cuda"
         else ""
     )
+    rank_mib = (peak_mib() or USUAL_MIB) + WORKER_MIB * options.workers
     lines = [
         f"{options.data}: {len(faces):,} clean faces of {persons:,} people to train on; "
         f"{ranks.world} rank(s)",
@@ -80,7 +82,7 @@ def estimate(options: RunOptions) -> str:
         f"{bank_s / 3600:.2f} h for the teacher's bank "
         f"({left:,} faces missing); a step takes {each_s:.2f} s, {slower} being the slower; "
         "validation comes on top",
-        f"memory: about {_peak_mib() + WORKER_MIB * options.workers:.0f} MiB a rank{on_device}, "
+        f"memory: about {rank_mib:.0f} MiB a rank{on_device}, "
         f"and {bank_mib:.0f} MiB of the bank "
         "in the page cache",
         f"disk: about {disk_mib:.0f} MiB (bank {bank_mib:.0f}, checkpoints {state_mib:.0f}); "
@@ -172,17 +174,6 @@ def _time(work: Callable[[], object]) -> float:
         work()
         tries.append(time.perf_counter() - start)
     return min(tries)
-
-
-def _peak_mib() -> float:
-    try:
-        import resource
-    except ImportError:
-        # Windows keeps no such count; this is what torch and a small student take elsewhere
-        return 1500.0
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (
-        2**20 if sys.platform == "darwin" else 2**10
-    )
 
 
 def _free_mib(folder: Path) -> float:

@@ -180,7 +180,7 @@ class GraphNetwork(nn.Module):
     def _keep(self, key: str, value: Tensor, trained: bool, by_channel: bool) -> None:
         """Register one constant; whole numbers are shapes and stay plain tensors on the CPU."""
         if not value.is_floating_point():
-            value.numbers = value.flatten().tolist()
+            value.numbers = value.flatten().tolist()  # type: ignore[attr-defined]
             self._numbers[key] = value
             return
         owner, place, last = self._room(key)

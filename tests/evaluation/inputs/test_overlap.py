@@ -5,7 +5,7 @@ import json
 import onnx
 import pytest
 import torch
-from onnx import helper
+from onnx import TensorProto, helper
 
 from mfr_kit import cli
 from mfr_kit.models import trained_people, weights
@@ -43,7 +43,11 @@ def evaluate(tmp_path, capsys):
 
 
 def test_people_trained_on_are_refused_for_every_kind_of_model(evaluate, run, tmp_path):
-    proto = helper.make_model(helper.make_graph([], "only its metadata is looked at", [], []))
+    faces = helper.make_tensor_value_info("faces", TensorProto.FLOAT, ["n", 3, 112, 112])
+    pixels = helper.make_tensor_value_info("pixels", TensorProto.FLOAT, ["n", 3 * 112 * 112])
+    node = helper.make_node("Flatten", ["faces"], ["pixels"])
+    graph = helper.make_graph([node], "only its metadata is looked at", [faces], [pixels])
+    proto = helper.make_model(graph)
     groups = trained_people.digested(trained_people.groups_of_run(run), "ab" * 32)
     helper.set_model_props(proto, trained_people.to_metadata(groups))
     onnx.save(proto, tmp_path / "m.onnx")

@@ -20,11 +20,11 @@ ROUNDS, SHORT = 200, 1
 GRACE_S = 2.0  # for what a command has started
 # commands in folders of their own, whose `common` is one
 SHARING = {
-    "bank": words("distill --config inputs/run.toml --out run --bank common/bank --workers 0"),
     "embedding cache": words(
         "evaluate inputs/run inputs/model.onnx --data inputs/faces --far 0.1 --resamples 20 "
         "--out report --threads 1"
     ),
+    "bank": words("distill --config inputs/run.toml --out run --bank common/bank --workers 0"),
     "ablation": words(
         "ablate inputs/small.toml --work common/work --records records --workers 0 --threads 1"
     ),

@@ -15,6 +15,7 @@ from PIL import Image
 from mfr_kit import assets
 from mfr_kit.data.face_set.faceset import FaceSet
 from mfr_kit.data.photographs.folder_tree import readable
+from mfr_kit.processes import peak_mib
 from tests import odd_photographs
 from tests.torture.outcome import Outcome
 
@@ -41,9 +42,13 @@ def _augment(src: Path, dst: Path, log: Path) -> tuple[int, float, float]:
             stdout=file,
             stderr=file,
         )
-        _, status, usage = os.wait4(process.pid, 0)
+        pid, mib = 0, 0.0
+        while not pid:
+            mib = max(mib, peak_mib(process.pid) or 0)
+            time.sleep(0.02)
+            pid, status, usage = os.wait4(process.pid, os.WNOHANG)
         process.returncode = os.waitstatus_to_exitcode(status)
-    return process.returncode, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024
+    return process.returncode, usage.ru_utime + usage.ru_stime, mib
 
 
 def _write_good(folder: Path, person: int) -> None:
