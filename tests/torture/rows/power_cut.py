@@ -13,6 +13,7 @@ from typing import Any
 from unittest import mock
 
 from mfr_kit import claims
+from mfr_kit.augment import safe_point
 from tests.torture import jobs
 from tests.torture.outcome import Outcome
 from tests.torture.power import Power
@@ -74,7 +75,10 @@ def _again(job: jobs.Job, folder: Path, wanted: dict[str, Any]) -> tuple[bool, l
     with contextlib.suppress(FileExistsError):
         (folder / "home").mkdir()
     by_hand = False
-    with mock.patch.object(claims, "STALE_S", 0.5):  # half a claim says of nobody that he is gone
+    with (
+        mock.patch.object(safe_point, "boot", lambda: "the next"),
+        mock.patch.object(claims, "STALE_S", 0.5),  # half a claim says of nobody that he is gone
+    ):
         end = jobs.run(job, folder)
         if end.code == 2 and (advice := ADVICE.search(end.said)) and advice[1] != "it":
             by_hand = True
