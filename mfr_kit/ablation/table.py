@@ -167,7 +167,7 @@ def read(path: Path) -> Table:
         title=raw["title"],
         config=Path(raw["config"]) if "config" in raw else None,
         seeds=tuple(raw.get("seeds", [0])),
-        teacher=raw.get("teacher", "sface"),
+        teacher=_teacher(raw),
         resamples=raw.get("resamples", 200),
         common=_plain_options(raw.get("common", {}), f"{path}: [common]"),
         sets=tuple(_set(entry, path) for entry in raw["sets"]),
@@ -274,4 +274,14 @@ def _plain_options(values: dict, where: str) -> dict[str, Any]:
     for key in OWN:
         if key in values:
             raise KitError(f"{where}: '{key}' is set by `kit.py ablate` itself")
+    if "teacher" in values:
+        raise KitError(f"{where}: 'teacher' is the same for all rows: name it beside 'title'")
     return values
+
+
+def _teacher(raw: dict) -> str:
+    """The table's own, or else the config's; what is no text there is refused with its options."""
+    named = raw.get("teacher")
+    if named is None and "config" in raw:
+        named = read_toml(Path(raw["config"]), "the config").get("teacher")
+    return named if isinstance(named, str) else "sface"

@@ -406,6 +406,7 @@ def test_the_commands(folder, options, records, capsys):
     [
         ("steps = 3", "stepps = 3", "stepps"),
         ("learning_rate = 1e-6", "seed = 4", "is set by"),
+        ("steps = 3", 'teacher = "sface"', "beside 'title'"),
         ('of = "bare"', 'of = "bar"', "trained setting"),
         ('name = "slow"', 'name = "bare"', "two settings"),
         ("$SMALL_SETS/others", "$NOT_SET_AT_ALL/others", "environment variable"),
@@ -490,3 +491,14 @@ def test_a_record_without_a_curve_leaves_its_setting_out_of_the_plot(records, tm
         (folder / f"{name}.json").write_text(json.dumps(kept))
     write(tmp_path / "results", tmp_path / "page.md")
     assert "curves.svg" not in (tmp_path / "page" / "small.md").read_text()
+
+
+def test_a_tables_teacher_is_its_configs_where_it_names_none(monkeypatch, tmp_path):
+    monkeypatch.setenv("SMALL_SETS", "/sets")
+    (tmp_path / "c.toml").write_text('teacher = "edgeface.onnx"\n')
+    (tmp_path / "t.toml").write_text(f'config = "{tmp_path / "c.toml"}"\n{TABLE}')
+    assert read(tmp_path / "t.toml").teacher == "edgeface.onnx"
+    (tmp_path / "t.toml").write_text(f'teacher = "other.onnx"\nconfig = "c.toml"\n{TABLE}')
+    assert read(tmp_path / "t.toml").teacher == "other.onnx"
+    (tmp_path / "t.toml").write_text(TABLE)
+    assert read(tmp_path / "t.toml").teacher == "sface"
