@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from multiprocessing import resource_tracker
@@ -15,6 +16,7 @@ from types import FrameType, TracebackType
 
 Excepthook = Callable[[type[BaseException], BaseException, TracebackType | None], object]
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
+POLL_S, GRACE_S = 0.2, 30.0  # how often a rank looks for torchrun; what it has to end by itself
 
 
 @dataclass
@@ -75,6 +77,22 @@ def unheard() -> Iterator[None]:
 def raise_on_term() -> None:
     """Let SIGTERM end this process as Ctrl-C does: what is open is closed on the way out."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+
+
+def follow_torchrun() -> None:
+    """Let a rank end when the torchrun that started it does, however that ends: as SIGTERM asks,
+    and `GRACE_S` later at any rate. torchrun itself leaves its ranks running when it is killed.
+    """
+    if "TORCHELASTIC_RUN_ID" in os.environ:
+        threading.Thread(target=_follow, args=(os.getppid(),), daemon=True).start()
+
+
+def _follow(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(POLL_S)
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(GRACE_S)  # other ranks may be gone: a collective then waits for nobody
+    os._exit(1)
 
 
 def serve_parent() -> None:

@@ -67,6 +67,7 @@ def main(arguments: list[str] | None = None) -> int:
     if arguments is None:
         _use_utf8()
         interrupts.raise_on_term()
+        interrupts.follow_torchrun()
     given = sys.argv[1:] if arguments is None else arguments
     _print_everything()
     try:

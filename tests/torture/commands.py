@@ -5,6 +5,7 @@ import shutil
 from pathlib import Path
 
 from mfr_kit import assets
+from tests.torture.launch import RANKS
 
 PEOPLE = 4
 TRAINING = """data = "inputs/train"
@@ -65,6 +66,9 @@ COMMANDS = {
         "--features inputs/train"
     ),
     "distill workers": words("distill --config inputs/run.toml --out run --resume --workers 1"),
+    "distill two ranks": words(
+        f"{RANKS} distill --config inputs/run.toml --out run --resume --workers 0"
+    ),
     "convert face-set": words("convert inputs/faces set --to face-set-records"),
     "convert parquet": words("convert inputs/faces set.parquet"),
 }

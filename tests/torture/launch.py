@@ -19,6 +19,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 MARK = "MFR_KIT_TORTURE"  # says in the environment of what a command starts whose it is
+RANKS = "torch.distributed.run"
+RANKS_LINE = "--standalone --nproc-per-node 2 --monitor-interval 0.1"
 TOUCHES = {"os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.link", "os.truncate"}
 USED = """mfr_kit.cli mfr_kit.augment.run mfr_kit.data.convert mfr_kit.training.distill
 mfr_kit.ablation.ablate mfr_kit.evaluation.run mfr_kit.submission.export mfr_kit.submission.package
@@ -39,13 +41,13 @@ class Running:
     """A command that was started.
 
     Args:
-        words: its line, after `kit.py`.
+        words: its line, after `kit.py`; two ranks of it where RANKS is the first word.
         folder: where it works; what it says goes beside, as FOLDER.out and FOLDER.err.
         kill: what it does to itself.
     """
 
     def __init__(self, words: Sequence[str], folder: Path, kill: SelfKill | None = None) -> None:
-        self.folder, self.kill = folder, kill
+        self.words, self.folder, self.kill = words, folder, kill
         self.mark = f"{os.getpid()}-{time.monotonic_ns()}"
         self.began = time.monotonic()
         context = multiprocessing.get_context("forkserver")
@@ -126,7 +128,7 @@ class Running:
 
 
 def serve(words: list[str], folder: Path, mark: str, kill: SelfKill | None) -> None:
-    """Be `python kit.py WORDS`, in a new session."""
+    """Be `python kit.py WORDS`, or a torchrun of it, in a new session."""
     os.setsid()
     os.chdir(folder)
     os.environ[MARK] = mark
@@ -144,7 +146,11 @@ def serve(words: list[str], folder: Path, mark: str, kill: SelfKill | None) -> N
     sys.argv = [str(ROOT / "kit.py"), *words]
     folder.with_name(f"{folder.name}.begun").touch()
     try:
-        runpy.run_path(sys.argv[0], run_name="__main__")
+        if words[0] == RANKS:
+            sys.argv = [RANKS, *RANKS_LINE.split(), str(ROOT / "kit.py"), *words[1:]]
+            runpy.run_module(RANKS, run_name="__main__")
+        else:
+            runpy.run_path(sys.argv[0], run_name="__main__")
     finally:
         folder.with_name(f"{folder.name}.touches").write_text(str(count[0]))
 

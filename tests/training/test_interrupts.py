@@ -19,6 +19,7 @@ from mfr_kit.errors import KitError, Stopped
 from mfr_kit.interrupts import StopRequest
 from mfr_kit.models import weights
 from mfr_kit.models.run_files import read_metrics
+from mfr_kit.processes import is_gone
 from mfr_kit.training import step as loop
 from mfr_kit.training.distill import distill
 from mfr_kit.training.pulse import SHARED, Pulse
@@ -262,3 +263,28 @@ def given(options):
     from mfr_kit.options import as_dict
 
     return {key: value for key, value in as_dict(options).items() if value is not None}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks for the rank in /proc")
+def test_a_rank_ends_with_the_torchrun_that_started_it():
+    rank = (
+        "import time; from mfr_kit.interrupts import follow_torchrun; follow_torchrun()\n"
+        "print('ready', flush=True); time.sleep(60)"
+    )
+    launcher = (
+        "import subprocess, sys\n"
+        f"rank = subprocess.Popen([sys.executable, '-c', {rank!r}], stdout=subprocess.PIPE)\n"
+        "rank.stdout.readline(); print(rank.pid, flush=True); rank.wait()"
+    )
+    environment = {**os.environ, "TORCHELASTIC_RUN_ID": "none", "PYTHONPATH": str(ROOT)}
+    agent = subprocess.Popen(
+        [sys.executable, "-c", launcher], stdout=subprocess.PIPE, text=True, env=environment
+    )
+    number = int(agent.stdout.readline())
+    assert not is_gone(number)
+    agent.kill()
+    agent.wait()
+    until = time.monotonic() + 30
+    while not is_gone(number) and time.monotonic() < until:
+        time.sleep(0.05)
+    assert is_gone(number)

@@ -1,10 +1,9 @@
 """The commands of the main job under other workers, hash seeds, locales, time zones, umasks,
 folders and orders of files: every file they write has the bytes of the first run.
 
-What a run says of time (`metrics.jsonl`, its page) and of its workers (`config.toml`) is left out.
+What a run says of time (`metrics.jsonl`, its page) and of who works (`config.toml`) is left out.
 """
 
-import itertools
 import json
 import os
 import re
@@ -17,12 +16,14 @@ from typing import Any, NamedTuple
 from PIL import Image
 
 from mfr_kit import assets
+from tests.torture.launch import RANKS, RANKS_LINE
 from tests.torture.outcome import Outcome
 
 ROOT = Path(__file__).resolve().parents[3]
 PEOPLE, TAKES = 6, 3
-RUN = "--teacher sface --student mobilefacenet --width 0.125 --steps 3 --batch-size 8"
+RUN = "--teacher sface --student mobilefacenet --width 0.125 --steps 3 --batch-size 8 --device cpu"
 MEASURE = "--far 0.1 --resamples 20 --allow-overlap"
+BY_TORCHRUN = f"{RANKS} {RANKS_LINE} -m mfr_kit"
 # by command, in the order in which they build on each other; @ is where files lie
 COMMANDS = {
     "augment": "augment @photographs @set --ratio 0.5 --workers 0",
@@ -30,6 +31,7 @@ COMMANDS = {
     "distill": f"distill --data @set --out @run {RUN} --workers 0",
     "export": "export-onnx @run --out @model.onnx",
     "evaluate": f"evaluate @model.onnx --data @set --out @report {MEASURE}",
+    "distill two ranks": f"{BY_TORCHRUN} distill --data @set --out @ranks {RUN} --workers 0",
 }
 TIMED = ("progress.html",)
 TIMES = ("_s", "waits_for_loader")  # ends of keys of metrics.jsonl
@@ -57,15 +59,20 @@ EVERYWHERE = [
     Variation("no terminal's width", {"COLUMNS": "20", "TERM": "dumb"}),
 ]
 WORKERS = [Variation(f"{count} workers", arguments=("--workers", count)) for count in "124"]
-OWN = {"augment": [Variation("reverse order", reverse=True), *WORKERS], "distill": WORKERS}
-PLAN = [
-    (command, variation)
-    for command, variation in itertools.chain.from_iterable(
-        itertools.product([command], [*OWN.get(command, []), *EVERYWHERE]) for command in COMMANDS
-    )
-]
+RAY = Variation("engine ray", arguments=("--engine", "ray", "--workers", "2"))
+OWN = {
+    "augment": [Variation("reverse order", reverse=True), *WORKERS, RAY, *EVERYWHERE],
+    "distill": [
+        *WORKERS,
+        Variation("bank by ray", arguments=("--bank-engine", "ray")),
+        *EVERYWHERE,
+    ],
+    "evaluate": [Variation("engine ray", arguments=("--engine", "ray")), *EVERYWHERE],
+    "distill two ranks": [Variation("again"), *WORKERS, *EVERYWHERE[:4]],
+}
+PLAN = [(command, variation) for command in COMMANDS for variation in OWN.get(command, EVERYWHERE)]
 TITLE = "the same bytes whatever the machine's settings"
-WANTED = "workers 0/1/2/4, hash seeds, locales, time zones, umasks, folders, orders: equal"
+WANTED = "workers 0/1/2/4, ranks, engines, hash seeds, locales, time zones, umasks, folders, orders"
 ROUNDS, SHORT = len(PLAN), 1
 
 
@@ -118,9 +125,10 @@ def _run(line: str, work: Path, variation: Variation) -> None:
     if variation.elsewhere:
         home = work.parent / "elsewhere"
         home.mkdir()
+    kit = [] if line.startswith(RANKS) else ["mfr_kit"]
     words = line.replace("@", "../work/" if variation.elsewhere else "").split()
     done = subprocess.run(
-        [sys.executable, "-m", "mfr_kit", *words, *variation.arguments],
+        [sys.executable, "-m", *kit, *words, *variation.arguments],
         cwd=home,
         env={**os.environ, "PYTHONPATH": str(ROOT), **variation.environment},
         umask=variation.umask,
@@ -147,9 +155,11 @@ def _content(folder: Path) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for path in folder.rglob("*"):
         if path.is_file() and path.name not in TIMED:
-            data = path.read_bytes().replace(b"../work/", b"")
+            data = path.read_bytes().replace(b"../work/", b"").replace(b" --engine ray", b"")
             if path.name == "config.toml":
-                data = re.sub(rb"(?m)^workers = .*\n", b"", data)
+                data = re.sub(rb"(?m)^(workers|bank_engine) = .*\n", b"", data)
+            if path.name == "report.json":
+                data = data.replace(b'"engine": "ray"', b'"engine": "local"')
             lines = data.splitlines() if path.name == "metrics.jsonl" else []
             name = path.relative_to(folder).as_posix()
             found[name] = [_without_times(json.loads(line)) for line in lines] or data
