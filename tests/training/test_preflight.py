@@ -141,7 +141,12 @@ def test_two_runs_do_not_share_a_folder(make_bare, no_bank, monkeypatch):
 def test_a_run_that_lost_its_folder_saves_nothing(make_bare, monkeypatch):
     """It stood still, and another took over: the first save would write into the other's run."""
     options = make_bare(steps=1)
-    monkeypatch.setattr(claims.Claims, "is_held", lambda *_: False)
+    own = claims.Claims.is_held
+
+    def is_held(held: claims.Claims, name: str) -> bool:
+        return held.folder != options.out / claims.CLAIMS and own(held, name)
+
+    monkeypatch.setattr(claims.Claims, "is_held", is_held)
     with pytest.raises(KitError, match="another run has taken the folder over"):
         distill(options)
     assert not (options.out / weights.LAST).exists()
