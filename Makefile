@@ -19,10 +19,10 @@ demo: setup ## the main job on the embedded faces: augment, distil, export, chec
 	$(PY) kit.py demo
 
 test: setup ## all tests but the slow ones, in two processes
-	$(PY) -m pytest -n 2 --dist loadscope -m 'not slow'
+	$(PY) -m pytest -n 2 --dist loadscope --no-loadscope-reorder -m 'not slow'
 
 coverage: setup ## all tests, and what they cover; under the floor in pyproject.toml it fails
-	$(PY) -m pytest -n 2 --dist loadscope --cov --cov-report=term
+	$(PY) -m pytest -n 2 --dist loadscope --no-loadscope-reorder --cov --cov-report=term
 
 lint: setup ## ruff, rules and format; mypy, types
 	$(PY) -m ruff check .

@@ -3,6 +3,9 @@
 import os
 
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # the workers share the cores: threads of each on all of them would mostly wait for each other
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,6 +20,14 @@ from mfr_kit.data.face_set.content import digest_of
 from mfr_kit.data.face_set.faceset_writer import write_rows
 from mfr_kit.data.images import encode
 from mfr_kit.seeding import rng_for
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let the files with slow tests run first: begun last, one would run on alone at the end. Those
+    of a file stay together, for the sake of what they share.
+    """
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
 
 
 def head(person: int, take: int = 0, size: int = 112) -> np.ndarray:
