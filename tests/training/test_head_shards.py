@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 import torch.distributed as dist
-from torch import multiprocessing, nn
+from torch import nn
 
 from mfr_kit.errors import KitError
 from mfr_kit.losses import _margin, _memory, _sharded_head
@@ -28,6 +28,7 @@ from mfr_kit.training.method import Method
 from mfr_kit.training.ranks import Ranks
 from mfr_kit.training.settings import Course, Descent, Division, HeadSpec, Layers
 from mfr_kit.training.step import Stepper
+from tests.training.start_ranks import spawn_ranks
 
 PEOPLE, SIZE, BATCH = 7, 16, 6  # 7 people do not divide
 KINDS = ("arcface", "cosface", "adaface")
@@ -68,7 +69,7 @@ def work(rank: int, world: int, folder: str) -> None:
 @pytest.fixture(scope="module")
 def two_ranks(tmp_path_factory):
     folder = tmp_path_factory.mktemp("two")
-    multiprocessing.spawn(work, (2, str(folder)), 2)
+    spawn_ranks(work, (2, str(folder)), 2)
     return folder
 
 

@@ -4,10 +4,10 @@ the method: every file of losses/ is tried.
 
 import pytest
 import torch
-from torch import multiprocessing
 
 from tests.training import same_steps
 from tests.training.same_steps import CASES, STEPS
+from tests.training.start_ranks import spawn_ranks
 
 
 @pytest.fixture(scope="module")
@@ -16,7 +16,7 @@ def found(tmp_path_factory):
     folder = str(tmp_path_factory.mktemp("ranks"))
     same_steps.work(0, 1, folder)
     for world in (2, 4):
-        multiprocessing.spawn(same_steps.work, (world, folder), world)
+        spawn_ranks(same_steps.work, (world, folder), world)
     return {
         world: [torch.load(f"{folder}/{world}-{rank}/found.pt") for rank in range(world)]
         for world in (1, 2, 4)

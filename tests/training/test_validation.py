@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 import torch.distributed as dist
-from torch import multiprocessing, nn
+from torch import nn
 
 from mfr_kit.data.face_set.faceset import FaceSet
 from mfr_kit.errors import KitError
@@ -10,6 +10,7 @@ from mfr_kit.masks import library
 from mfr_kit.models.weights import load_run
 from mfr_kit.training.ranks import Ranks
 from mfr_kit.training.validation import Validation
+from tests.training.start_ranks import spawn_ranks
 
 
 class Crop(nn.Module):
@@ -95,7 +96,7 @@ def work(rank: int, world: int, folder: str, val_folder: str) -> None:
 
 def test_ranks_measure_together_what_one_measures(val_folder, tmp_path):
     world = 4  # 42 faces do not divide
-    multiprocessing.spawn(work, (world, str(tmp_path), str(val_folder)), world)
+    spawn_ranks(work, (world, str(tmp_path), str(val_folder)), world)
     found = [torch.load(tmp_path / f"{rank}.pt") for rank in range(world)]
     student = nn.Sequential(Crop(), nn.BatchNorm1d(48)).eval()
     alone = Validation(FaceSet.open(val_folder), library.load).measure(student)
