@@ -1,8 +1,9 @@
 """Which backbones, by width, fit a track's time and size, and which is the largest that does."""
 
+from collections import Counter
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import cast
 
 import torch
 from torch import nn
@@ -17,7 +18,9 @@ from mfr_kit.submission import tracks, v100_time
 from mfr_kit.submission.export import export_graph
 
 WIDTHS = (0.25, 0.5, 1.0, 1.5, 2.0)
-NARROW = 0.125  # the topology does not depend on the width; a narrow export counts the nodes
+NARROW = (
+    0.125  # the topology does not depend on the width: a narrow network has the nodes and places
+)
 EMBEDDING_SIZE = 512
 
 
@@ -48,12 +51,12 @@ def candidates(track_name: str) -> list[Candidate]:
             f"{', '.join(_timed())}"
         )
     size = min(EMBEDDING_SIZE, track.limits.embedding_size or EMBEDDING_SIZE)
-    found = [
-        _cost(name, width, size, nodes, track.limits)
-        for name in registry.names(BACKBONES)
-        for nodes in [_nodes(name)]
-        for width in WIDTHS
-    ]
+    found = []
+    for name in registry.names(BACKBONES):
+        narrow = build_backbone(name, 32, NARROW).eval()
+        nodes = v100_time.count_launches(export_graph(narrow, 11)[0].graph)
+        places = _places(narrow)
+        found += [_cost(name, width, size, nodes, places, track.limits) for width in WIDTHS]
     return sorted(found, key=lambda candidate: candidate.multiply_adds)
 
 
@@ -72,7 +75,10 @@ def candidate_of(model: str, track_name: str) -> Candidate:
         size = network.eval()(torch.zeros(1, 3, 112, 112)).shape[1]
     nodes = len(export_graph(network, 11)[0].graph.node)
     name = Path(parse_specs(model)[0].place).stem
-    return _candidate(name, 1.0, size, network.to("meta"), nodes, tracks.load(track_name).limits)
+    meta = network.to("meta")
+    return _candidate(
+        name, 1.0, meta, (size, _multiply_adds(meta), nodes), tracks.load(track_name).limits
+    )
 
 
 def largest(found: list[Candidate]) -> Candidate | None:
@@ -93,17 +99,26 @@ def _timed() -> list[str]:
     ]
 
 
-def _cost(name: str, width: float, size: int, nodes: int, limits: tracks.Limits) -> Candidate:
+def _cost(
+    name: str,
+    width: float,
+    size: int,
+    nodes: int,
+    places: dict[str, int],
+    limits: tracks.Limits,
+) -> Candidate:
     with torch.device("meta"):  # shapes without memory
         model = build_backbone(name, size, width).eval()
-    return _candidate(name, width, size, model, nodes, limits)
+    if places.keys() != _layers(model).keys():  # an output or a shortcut of another shape has one
+        places = _places(model)
+    return _candidate(name, width, model, (size, _count(model, places), nodes), limits)
 
 
 def _candidate(
-    name: str, width: float, size: int, model: nn.Module, nodes: int, limits: tracks.Limits
+    name: str, width: float, model: nn.Module, counts: tuple[int, int, int], limits: tracks.Limits
 ) -> Candidate:
-    """Cost a network on the meta device."""
-    count = _multiply_adds(model)
+    """Cost a network of an embedding size, of multiply-adds and of nodes."""
+    size, count, nodes = counts
     size_mib = sum(item.numel() for item in model.parameters()) * 4 / 2**20
     times = sorted((v100_time.by_multiply_adds(count), v100_time.by_nodes(nodes)))
     fails = ["time"] if limits.time_ms is not None and times[1] > limits.time_ms else []
@@ -111,27 +126,44 @@ def _candidate(
     return Candidate(name, width, size, size_mib, count, times[0], times[1], fails)
 
 
-def _nodes(name: str) -> int:
-    proto, _ = export_graph(build_backbone(name, 32, NARROW).eval(), 11)
-    return v100_time.count_launches(proto.graph)
-
-
 def _multiply_adds(model: nn.Module) -> int:
-    total = 0
-
-    def count(module: nn.Module, _inputs, output: torch.Tensor) -> None:
-        nonlocal total
-        rows = output[0, 0] if isinstance(module, nn.Conv2d) else output[0, ..., 0]
-        places = rows.numel()
-        total += cast(torch.Tensor, module.weight).numel() * places
-
+    """Count those of a network on the meta device for one face."""
     if hasattr(model, "graph"):  # which has no layers of torch's
         with FlopCounterMode(display=False) as counter, torch.inference_mode():
             model(torch.zeros(1, 3, 112, 112, device="meta"))
         return counter.get_total_flops() // 2
-    for module in model.modules():
-        if isinstance(module, nn.Conv2d | nn.Linear):
-            module.register_forward_hook(count)
+    return _count(model, _places(model))
+
+
+def _count(model: nn.Module, places: dict[str, int]) -> int:
+    """Multiply-adds of layers that use their weights at so many places each."""
+    layers = _layers(model)
+    return sum(layers[name].weight.numel() * count for name, count in places.items())
+
+
+def _layers(model: nn.Module) -> dict[str, nn.Conv2d | nn.Linear]:
+    """A network's convolutions and linear layers, by name."""
+    return {
+        name: module
+        for name, module in model.named_modules()
+        if isinstance(module, nn.Conv2d | nn.Linear)
+    }
+
+
+def _places(model: nn.Module) -> dict[str, int]:
+    """Count the places of one face at which each convolution and linear layer uses its weights."""
+    found: Counter[str] = Counter()
+
+    def count(name: str, module: nn.Module, _inputs, output: torch.Tensor) -> None:
+        rows = output[0, 0] if isinstance(module, nn.Conv2d) else output[0, ..., 0]
+        found[name] += rows.numel()
+
+    hooks = [
+        module.register_forward_hook(partial(count, name))
+        for name, module in _layers(model).items()
+    ]
     with torch.inference_mode():
-        model(torch.zeros(1, 3, 112, 112, device="meta"))
-    return total
+        model(torch.zeros(1, 3, 112, 112, device=next(model.parameters()).device))
+    for hook in hooks:
+        hook.remove()
+    return found
