@@ -30,7 +30,7 @@ PATIENCE_S = 10.0  # before a line says who is waited for
 
 class Claims:
     """What this process claims in a folder; use it in a `with` block, which gives all back. What
-    killed processes left beside the folder under temporary names is cleared away.
+    killed processes left in the folder, and beside it under temporary names, is cleared away.
 
     Args:
         folder: where the claims lie; it is made.
@@ -47,6 +47,7 @@ class Claims:
         with attributed_to(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
         remove_leftovers(self.folder.parent)
+        self._clear_gone()
         self._beat = threading.Thread(target=self._touch, daemon=True)
         self._beat.start()
         return self
@@ -153,6 +154,13 @@ class Claims:
                     with contextlib.suppress(OSError):
                         os.utime(self.folder / name)
 
+    def _clear_gone(self) -> None:
+        """Take away what processes of this machine that are no more have claimed."""
+        with contextlib.suppress(OSError):
+            for path in self.folder.iterdir():
+                if _is_gone(path.read_bytes()):
+                    self._clear_stale(path)
+
     def _clear_stale(self, path: Path) -> bool:
         """Take away a claim whose process is gone; whether the part may be free."""
         try:
@@ -208,6 +216,15 @@ def sole(
 
         with claims.hold(name, task, busy):
             yield expect_held
+
+
+def clear(folder: Path) -> None:
+    """Clear away the claims in a folder that killed processes of this machine have left, and the
+    folder with the last one.
+    """
+    if folder.is_dir():
+        with contextlib.suppress(OSError), Claims(folder):
+            pass
 
 
 def claims_beside(path: Path) -> Path:

@@ -9,6 +9,7 @@ shown.
 import errno
 import os
 import re
+import sys
 
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 _REMEDIES = {
@@ -53,6 +54,9 @@ _OUT_OF_MEMORY = ("can't allocate memory", "out of memory", "std::bad_alloc", "b
 _MEMORY_LINE = "out of memory: use a smaller batch, fewer --workers, or close other programs"
 _WORKER_LINE = (
     "a worker process died (killed, or out of memory): use fewer --workers or a smaller batch"
+)
+_RANKS_LINE = (
+    "another rank is gone, or cannot be reached: its own lines say why; start all of them again"
 )
 
 
@@ -117,8 +121,15 @@ def _runtime_line(error: RuntimeError) -> str | None:
         return _MEMORY_LINE
     if "Too many open files" in text:
         return _REMEDIES[errno.EMFILE]
+    if isinstance(error, _errors_between_ranks()) or "gloo/transport" in text:
+        return _RANKS_LINE
     died = "DataLoader worker" in text and ("killed by signal" in text or "exited" in text)
     return _WORKER_LINE if died or type(error).__name__ == "BrokenProcessPool" else None
+
+
+def _errors_between_ranks() -> tuple[type[RuntimeError], ...]:
+    torch = sys.modules.get("torch.distributed")  # which no command loads that has no ranks
+    return (torch.DistError,) if torch is not None and torch.is_available() else ()
 
 
 def _system_line(error: OSError) -> str | None:

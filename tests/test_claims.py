@@ -139,3 +139,18 @@ def test_a_set_has_one_writer(tmp_path):
         convert(tmp_path / "src", dst)
     assert list((tmp_path / "new").iterdir()) == []
     assert convert(tmp_path / "src", dst).photographs == 1
+
+
+def test_what_dead_processes_claimed_is_cleared_away(tmp_path):
+    gone = subprocess.Popen([sys.executable, "-S", "-c", ""])
+    gone.wait()
+    with Claims(tmp_path / "c") as mine:
+        assert mine.take("a")
+        about = json.loads((tmp_path / "c" / "a").read_text())
+        (tmp_path / "c" / "b").write_text(json.dumps({**about, "pid": gone.pid}))
+        foreign(tmp_path / "c", "d")
+        with Claims(tmp_path / "c"):
+            assert {path.name for path in (tmp_path / "c").iterdir()} == {"a", "d"}
+    (tmp_path / "c" / "d").write_text(json.dumps({**about, "pid": gone.pid}))
+    claims.clear(tmp_path / "c")
+    assert not (tmp_path / "c").exists()

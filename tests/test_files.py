@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from torch.distributed import DistNetworkError
 
 from mfr_kit import cli, files, paths, system_errors
 from mfr_kit.errors import KitError
@@ -192,6 +193,11 @@ def wrapped() -> RuntimeError:
         (
             RuntimeError("DataLoader worker (pid 3) is killed by signal: Bus error."),
             "a worker process died",
+        ),
+        (DistNetworkError("Failed to recv, got 0 bytes."), "another rank is gone"),
+        (
+            RuntimeError("[/x/gloo/transport/tcp/pair.cc:534] Connection closed by peer [::1]:3"),
+            "another rank is gone",
         ),
         (UnicodeEncodeError("utf-8", "a\udcd5", 1, 2, "no"), r"a\udcd5: this name is not UTF-8"),
         (UnicodeEncodeError("ascii", "Žofie", 0, 1, "no"), "Žofie: cannot be written as ascii"),

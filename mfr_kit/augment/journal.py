@@ -8,7 +8,7 @@ that was killed goes on behind the last whole line.
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -186,7 +186,12 @@ def hold_shard(building: Path, shard: int, patient: bool = False) -> Iterator[Ca
         f"{shard}, which goes on there"
     )
     task = f"makes shard {shard} of {building}"
-    with sole(
-        building / WORK / CLAIMS, name, task, "" if patient else busy, overtaken
-    ) as expect_held:
-        yield expect_held
+    try:
+        with sole(
+            building / WORK / CLAIMS, name, task, "" if patient else busy, overtaken
+        ) as expect_held:
+            yield expect_held
+    finally:
+        with suppress(OSError):  # the claim has made them where the set was moved meanwhile
+            (building / WORK).rmdir()
+            building.rmdir()

@@ -93,11 +93,10 @@ def step_through(
     """
     selection, target = job.selection, job.target
     building = target.building
-    people = expect_people(selection, building)
-    with (
-        hold_shard(building, shard, patient) as expect_held,
-        journal_of(building, shard).open("a+b") as journal,
-    ):
+    with contextlib.ExitStack() as stack:
+        expect_held = stack.enter_context(hold_shard(building, shard, patient))
+        people = expect_people(selection, building)
+        journal = stack.enter_context(journal_of(building, shard).open("a+b"))
         safe = SafePoint(building, shard)
         done, position = read_back(journal, safe.believable())
         photos = photos_of_shard(selection, shard, target.shards)

@@ -54,6 +54,7 @@ def begin(job: Job, say: Say = keep_quiet) -> Survey:
     seen = look_through(job, say)
     plan, building = _plan_of(job), job.target.building
     with sole(claims_beside(building), "plan", f"begins {building}"):
+        _refuse_taken(job)  # by a run that has ended meanwhile
         _lay_out(building, plan, job.selection.src)
     return seen
 
@@ -182,7 +183,10 @@ def expect_people(selection: Selection, building: Path) -> list[str]:
         plan = json.loads((building / WORK / PLAN).read_text(encoding="utf-8"))
         check(plan, {"found": str}, f"{building}", "remove it")
     except (OSError, ValueError, RecursionError, KitError):
-        raise KitError(f"{building}: not laid out, or damaged: remove it to start afresh") from None
+        raise KitError(
+            f"{building}: not laid out, damaged, or moved by another run that has finished it: "
+            "remove it if it is there to start afresh"
+        ) from None
     if plan.get("found") != people_digest(people):
         raise _other_people(selection.src, building)
     return people
@@ -204,13 +208,21 @@ def _content(choice: lists.Choice | None) -> str | None:
 
 
 def finish(job: Job) -> tuple[dict[str, int], Counter]:
-    """Put the rows of all shards together and move `DST.part` to DST.
+    """Put the rows of all shards together and move `DST.part` to DST; of processes that do it
+    together the first one.
 
     Returns:
         the counts of faces, twins and skipped photographs, and why these were skipped.
     Raises:
-        KitError: a shard was never begun, or no face was found at all.
+        KitError: a shard was never begun, no face was found at all, or another has made DST.
     """
+    building = job.target.building
+    with sole(claims_beside(building), "end", f"finishes {building}"):
+        _refuse_taken(job)
+        return _finish(job)
+
+
+def _finish(job: Job) -> tuple[dict[str, int], Counter]:
     target, building = job.target, job.target.building
     shards = range(target.shards)
     missing = [shard for shard in shards if not journal_of(building, shard).is_file()]

@@ -17,8 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from mfr_kit import files, system_errors
-from mfr_kit.claims import CLAIMS, sole
+from mfr_kit import claims, files, system_errors
 
 
 class StoredArray:
@@ -42,10 +41,12 @@ class StoredArray:
         """
         found = self.read(quiet=True)  # a process that writes it has one of two files in place
         if found is not None:
+            claims.clear(self.path.parent / claims.CLAIMS)
             return found
         with contextlib.ExitStack() as stack:
             with contextlib.suppress(OSError):  # a folder that may only be read
-                stack.enter_context(sole(self.path.parent / CLAIMS, self.path.stem, task))
+                folder = self.path.parent / claims.CLAIMS
+                stack.enter_context(claims.sole(folder, self.path.stem, task))
             found = self.read()
             if found is None:
                 found = compute()

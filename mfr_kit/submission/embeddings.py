@@ -14,6 +14,7 @@ from types import ModuleType
 import numpy as np
 
 from mfr_kit import files, registry
+from mfr_kit.claims import claims_beside, sole
 from mfr_kit.errors import KitError
 from mfr_kit.models import identity, preprocess
 from mfr_kit.models.embedders import Embedder
@@ -42,7 +43,7 @@ def write_features(embedder: Embedder, source: Source, out: Path, form: str) -> 
     format.
 
     An interrupted run leaves a `.part` file beside `out` and is continued when it is started again
-    with the same model, list and format.
+    with the same model, list and format. Another process that writes `out` is waited for.
 
     Args:
         embedder: what embeds.
@@ -62,15 +63,15 @@ def write_features(embedder: Embedder, source: Source, out: Path, form: str) -> 
     }
     part = out.parent / f".{out.name[:48]}.{identity.digest(described)[:16]}.part"
     sums = part.with_name(f"{part.name}.sums")
-    with files.attributed_to(out, part):
-        out.parent.mkdir(parents=True, exist_ok=True)
-        done = _rows_done(part, sums, embedder.embedding_size)
-        _append(embedder, source, part, sums, done, plugin)
-    rows = np.memmap(part, "<f4", "r", 0, (len(source.names), embedder.embedding_size))
-    _finish(plugin, out, source.names, rows)
-    del rows
-    part.unlink()
-    sums.unlink(missing_ok=True)
+    with sole(claims_beside(out), "rows", f"writes {out}"):
+        with files.attributed_to(out, part):
+            done = _rows_done(part, sums, embedder.embedding_size)
+            _append(embedder, source, part, sums, done, plugin)
+        rows = np.memmap(part, "<f4", "r", 0, (len(source.names), embedder.embedding_size))
+        _finish(plugin, out, source.names, rows)
+        del rows
+        part.unlink()
+        sums.unlink(missing_ok=True)
     return Written(out, len(source.names), embedder.embedding_size, done)
 
 

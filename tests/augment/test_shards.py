@@ -4,6 +4,8 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -11,9 +13,12 @@ import pytest
 from mfr_kit import cli
 from mfr_kit.augment import run as room
 from mfr_kit.augment import workplace
+from mfr_kit.augment.job import job_of
 from mfr_kit.augment.options import AugmentOptions
+from mfr_kit.augment.shards import make_shard
 from mfr_kit.data.face_set.faceset import FaceSet
 from mfr_kit.data.images import encode
+from mfr_kit.errors import KitError
 from tests.conftest import files_of, head
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -130,3 +135,46 @@ def test_the_slurm_example_makes_the_set_of_one_command(tmp_path):
     assert done.returncode == 0, done.stderr
     assert files_of(tmp_path / "set") == whole
     assert len(FaceSet.open(tmp_path / "set").clean()) == 12
+
+
+def test_of_two_that_finish_together_one_makes_the_set(tmp_path, monkeypatch):
+    crops = write_crops(tmp_path / "crops")
+    whole = make_whole(crops)
+    options = AugmentOptions(src=crops, dst=tmp_path / "set", aligned=True, workers=0)
+    job = job_of(options)
+    workplace.begin(job)
+    make_shard(job, 0)
+    real, ready, ends = workplace.write_rows, threading.Barrier(2), []
+
+    def slowly(*given):
+        ready.wait(30)
+        time.sleep(0.3)  # the other comes as far as it may
+        return real(*given)
+
+    def finish():
+        try:
+            ends.append(workplace.finish(job)[0])
+        except KitError as error:
+            ends.append(str(error))
+
+    monkeypatch.setattr(workplace, "write_rows", slowly)
+    first = threading.Thread(target=finish)
+    first.start()
+    ready.wait(30)
+    finish()
+    first.join()
+    counts, problem = ends
+    assert counts["faces"] == 12 and f"{tmp_path / 'set'} exists already" in problem
+    assert files_of(tmp_path / "set") == whole
+
+
+def test_a_shard_of_a_set_that_another_has_finished_is_not_made_again(tmp_path):
+    crops = write_crops(tmp_path / "crops")
+    options = AugmentOptions(src=crops, dst=tmp_path / "set", aligned=True, workers=0)
+    job = job_of(options)
+    workplace.begin(job)
+    make_shard(job, 0)
+    workplace.finish(job)
+    with pytest.raises(KitError, match="moved by another run that has finished it"):
+        make_shard(job, 0)
+    assert {item.name for item in tmp_path.iterdir()} == {"crops", "set"}

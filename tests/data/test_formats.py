@@ -189,6 +189,15 @@ def test_a_header_record_that_points_nowhere(tmp_path, span):
         open_any(rec(tmp_path / "a.rec", [pack(span, b""), pack(0, jpeg(1)), pack((1, 2), b"")]))
 
 
+def test_a_header_record_that_promises_keys_that_are_not_there(tmp_path):
+    records = [pack((5, 10), b""), pack(0, jpeg(1)), pack(1, jpeg(2)), pack((1, 3), b"")]
+    path = rec(tmp_path / "a.rec", records)
+    index = path.with_suffix(".idx")
+    index.write_text(index.read_text().replace("\n3\t", "\n9\t"))  # as many keys as promised
+    source = open_any(path)[1]
+    assert list(source.labels) == [0, 1] and len(source.skipped) == 2
+
+
 def test_several_labels_an_image(tmp_path):
     path = rec(tmp_path / "a.rec", [pack((1, 5.5, 6.5), jpeg(1)), pack((0, 5.5), jpeg(2))])
     source = open_any(path)[1]

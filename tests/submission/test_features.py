@@ -1,5 +1,7 @@
 import struct
+import time
 import unicodedata
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -53,6 +55,26 @@ def test_rows_are_in_the_order_of_the_list_and_of_the_right_kind(form, model, dr
         wanted /= np.linalg.norm(wanted, axis=1, keepdims=True)
     assert np.allclose(found, wanted, atol=1e-5)
     assert [item.name for item in tmp_path.iterdir() if item.name.startswith(".")] == []
+
+
+def test_two_that_write_one_file_wait_for_each_other(model, drawn_set, tmp_path, monkeypatch):
+    source = open_source(drawn_set.folder)
+    alone = embeddings.write_features(model, source, tmp_path / "alone.npy", "npy")
+    real, together = embeddings._append, []
+
+    def append(*given):
+        together.append(1)
+        assert len(together) == 1
+        time.sleep(0.1)
+        real(*given)
+        together.pop()
+
+    monkeypatch.setattr(embeddings, "_append", append)
+    with ThreadPoolExecutor(2) as pool:
+        given = (model, source, tmp_path / "f.npy", "npy")
+        ends = [pool.submit(embeddings.write_features, *given) for _ in range(2)]
+        assert [end.result().rows for end in ends] == [alone.rows] * 2
+    assert (tmp_path / "f.npy").read_bytes() == alone.path.read_bytes()
 
 
 def test_lfr_bytes(tmp_path):

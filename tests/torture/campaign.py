@@ -20,7 +20,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from mfr_kit import files
+from mfr_kit import files, interrupts
 from tests.torture import rows
 from tests.torture.outcome import Outcome
 
@@ -103,6 +103,11 @@ def work_at(name: str, record: dict[str, Any], part: Path, folder: Path) -> None
     save()
 
 
+def _serve(*given: Any) -> None:
+    interrupts.serve_parent()
+    work_at(*given)
+
+
 def run(wanted: Sequence[str], work: Path, out: Path, jobs: int, commit: str) -> dict[str, Any]:
     """Do what is missing of some rows, `jobs` at a time, each in a process of its own.
 
@@ -125,7 +130,7 @@ def run(wanted: Sequence[str], work: Path, out: Path, jobs: int, commit: str) ->
                 name = waiting.pop(0)
                 record, part = _begun(records.get(name), commit), work / f"{name}.json"
                 given = (name, record, part, work / name)
-                running[name] = context.Process(target=work_at, args=given)
+                running[name] = context.Process(target=_serve, args=given)
                 running[name].start()
                 stack.callback(running[name].terminate)
             time.sleep(0.5)

@@ -107,6 +107,14 @@ class Running:
                 os.kill(pid, signal.SIGKILL)
         self.process.join()
 
+    def traceback(self) -> str:
+        """Return the end of what it has said where that holds a traceback: of the kit, of ranks,
+        whose torchrun says with one of its own that a rank has failed.
+        """
+        said = self.said()
+        own = "/mfr_kit/cli/" if RANKS in self.words else ""
+        return said[-600:] if "Traceback" in said and own in said else ""
+
     def said(self) -> str:
         """Return what it has written on standard error; nothing where it was killed before that."""
         path = self.folder.with_name(f"{self.folder.name}.err")

@@ -94,6 +94,23 @@ def labels_of_ranges(
     return labels
 
 
+def _labels_in_one_pass(reader: AnyRecords, keys: Sequence[int], limit: int) -> np.ndarray | None:
+    """Read the file from end to end; None where that would not do, or anything is damaged."""
+    if len(keys) != len(reader) or not isinstance(keys, range):
+        return None
+    labels = np.full(len(keys), -1, np.int32)
+    try:
+        for key, payload in reader:
+            if key in keys:  # a damaged header may promise others
+                record = unpack(payload, f"{reader.path}: key {key}")
+                labels[keys.index(key)] = check_label(reader, key, record, limit)
+    except SetError:
+        raise
+    except KitError:
+        return None
+    return labels if labels.min(initial=0) >= 0 else None
+
+
 def labels_of_images(
     reader: AnyRecords, keys: Sequence[int], limit: int
 ) -> tuple[np.ndarray, dict[int, str]]:
@@ -102,18 +119,9 @@ def labels_of_images(
     Raises:
         KitError: no record at all can be read: the first one's problem.
     """
-    if len(keys) == len(reader) and isinstance(keys, range):
-        labels = np.empty(len(keys), np.int32)
-        try:
-            for key, payload in reader:
-                labels[key] = check_label(
-                    reader, key, unpack(payload, f"{reader.path}: key {key}"), limit
-                )
-            return labels, {}
-        except SetError:
-            raise
-        except KitError:
-            pass  # one by one, to find all that are damaged
+    labels = _labels_in_one_pass(reader, keys, limit)
+    if labels is not None:
+        return labels, {}
     found, problems, first = [], {}, None
     for key in keys:
         try:

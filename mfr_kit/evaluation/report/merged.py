@@ -16,16 +16,41 @@ from mfr_kit.evaluation.verification.rates import Outcome
 from mfr_kit.records import read_json
 
 ADVICE = "give the report.json of `kit.py evaluate`"
+_SPAN = ({"low": float, "high": float}, None)
 _ROW: dict[str, Any] = {
     "far": float,
     "tar": (float, None),
-    "interval": ({"low": float, "high": float}, None),
+    "tar_macro": (float, None),
+    "interval": _SPAN,
     "threshold": (float, None),
     "false_accepts": (int, None),
+    "true_accepts": (int, None),
     "note": str,
 }
+_COMPARED = {"genuine": int, "impostor": int}
+_RANK = {"rank": int, "rate": (float, None), "interval": _SPAN}
+_FNIR = {
+    "fpir": float,
+    "fnir": (float, None),
+    "interval": _SPAN,
+    "false_positives": (int, None),
+    "note": str,
+}
+_SEARCHED: dict[str, Any] = {
+    "enrolled": {"people": (int, None), "photographs": int},
+    "searches": {
+        "mated": int,
+        "non_mated": int,
+        "not_found": int,
+        "condition?": str,
+        "pairs?": int,
+    },
+    "cmc": [_RANK],
+    "open_set": [_FNIR],
+}
+_GROUP = {"group": str, "faces": {"people": int}, "comparisons": _COMPARED, "tar_at_far": [_ROW]}
 _RESULT: dict[str, Any] = {
-    "comparisons": {"genuine": int, "impostor": int},
+    "comparisons": _COMPARED,
     "faces": {"people": int, "failures_to_acquire": int, "failure_to_acquire_rate": float},
     "tar_at_far": [_ROW],
     "eer": {"rate": float, "threshold": float},
@@ -33,16 +58,41 @@ _RESULT: dict[str, Any] = {
     "roc": {"far": [float], "tar": [float]},
     "histogram": {"from": [float], "width": float, "genuine": [int], "impostor": [int]},
     "resampled?": {...: str},
+    "accuracy?": {"mean": float, "std": float, "folds": list},
+    "nearest?": [{"fpr": float, "tpr": float}],
+    "draw?": ({"parameters_sha256": str, "pixels_sha256": str, "faces": int, "seed": int}, None),
+    "by_group?": [_GROUP],
+    "groups?": [{"by": str, "group": str, "genuine": int, "tar": [(float, None)]}],
+    "identification?": _SEARCHED,
+    "searched?": [{"gallery": str, **_SEARCHED}],
+    "distractors?": {
+        "second_set": bool,
+        "probed": int,
+        "photographs": int,
+        "left_out": {"people": int, "not_found": int},
+        "verification": [
+            {"probes": str, "far": float, "tar": (float, None), "interval": _SPAN},
+        ],
+    },
+}
+_EACH = {"nonmask": int, "mask": int}
+_SET: dict[str, Any] = {
+    "name": str,
+    "fingerprint": str,
+    "people": int,
+    "conditions": _EACH,
+    "not_found": _EACH,
+    "sampled": ({"people": int, "of_people": int, "seed": int}, None),
 }
 _SHAPE: dict[str, Any] = {
     "schema": frozenset({SCHEMA}),
     "kit_version": str,
     "command": str,
     "options": {"resamples": int, "seed": int, "flip": bool},
-    "set": ({"name": str, "fingerprint": str, "people": int, "conditions": dict}, None),
+    "set": (_SET, None),
     "bins": [{"name": str, "protocol": str, "fingerprint": str, "pairs": int, "same": int}],
     "models": [{"name": str, "fingerprint": str}],
-    "overlap": [dict],
+    "overlap": [{"text": str}],
     "protocols": {...: {"title": str, "models": {...: _RESULT}}},
 }
 
@@ -54,7 +104,11 @@ def read_report(path: Path) -> dict:
         KitError: there is none, or damaged.
     """
     path = Path(path)
-    return read_json(path / "report.json" if path.is_dir() else path, _SHAPE, ADVICE)
+    path = path / "report.json" if path.is_dir() else path
+    report = read_json(path, _SHAPE, ADVICE)
+    if len({tuple(sorted(entry["models"])) for entry in report["protocols"].values()}) > 1:
+        raise KitError(f"{path}: its protocols are not all of the same models; {ADVICE}")
+    return report
 
 
 def merge(first: Path, second: Path) -> tuple[dict, list[str]]:

@@ -1,5 +1,6 @@
 """Two reports of one set are compared as if they were one evaluation; others are refused."""
 
+import copy
 import json
 
 import pytest
@@ -90,16 +91,22 @@ def test_what_cannot_be_paired_is_said(run, tmp_path) -> None:
 def test_damaged_reports_are_refused_in_one_line(run, tmp_path) -> None:
     run.evaluate("a", "whole")
     good = json.loads((tmp_path / "a" / "report.json").read_text())
-    result = good["protocols"]["mask-nonmask"]["models"]["whole"]
     bad = tmp_path / "bad.json"
+
+    def result(report: dict) -> dict:
+        return report["protocols"]["mask-nonmask"]["models"]["whole"]
+
     for damage in (
-        lambda: result.update(resampled=dict.fromkeys(result["resampled"], "?")),
-        lambda: result.update(tar_at_far=[{"far": "x"}]),
-        lambda: good.pop("models"),
-        lambda: good.update(schema="mfr-kit/evaluation/0"),
+        lambda all: result(all).update(resampled=dict.fromkeys(result(all)["resampled"], "?")),
+        lambda all: result(all).update(tar_at_far=[{"far": "x"}]),
+        lambda all: result(all)["tar_at_far"][0].pop("true_accepts"),
+        lambda all: result(all)["tar_at_far"][1].pop("tar_macro"),
+        lambda all: all.pop("models"),
+        lambda all: all.update(schema="mfr-kit/evaluation/0"),
     ):
-        damage()
-        bad.write_text(json.dumps(good))
+        report = copy.deepcopy(good)
+        damage(report)
+        bad.write_text(json.dumps(report))
         code, text = run("compare", tmp_path / "a", bad)
         assert code == 2 and text.startswith("error: ") and text.count("\n") == 1, text
     code, text = run("compare", tmp_path / "a", tmp_path / "nothing.json")

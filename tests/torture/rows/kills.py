@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 
 from tests.torture.commands import COMMANDS, lay_out, make_inputs
-from tests.torture.launch import RANKS, Running, SelfKill
+from tests.torture.launch import Running, SelfKill
 from tests.torture.outcome import Outcome
 from tests.torture.whole import LIMIT_S, differences, whole
 
@@ -87,9 +87,8 @@ def _look(running: Running, outcome: Outcome) -> list[str]:
         took += more
     outcome.measure("last orphan s", took)
     notes = [f"process {pid} still lives: {_line_of(pid)}" for pid in left]
-    ranks = "/mfr_kit/cli/" if RANKS in running.words else ""  # torchrun says how a rank ended
-    if "Traceback" in running.said() and ranks in running.said():
-        notes.append(f"traceback: {running.said()[-300:]!r}")
+    if running.traceback():
+        notes.append(f"traceback: {running.traceback()!r}")
     return notes
 
 

@@ -72,8 +72,8 @@ def _look(running: Running, code: int | None) -> list[str]:
     """Say what is wrong with how it ended."""
     said = running.said()
     notes = [] if code == 130 else [f"exit code {code}: {said[-300:]!r}"]
-    if "Traceback" in said:
-        notes.append(f"traceback: {said[-600:]!r}")
+    if running.traceback():
+        notes.append(f"traceback: {running.traceback()!r}")
     if code == 130 and said.count(GOES_ON) != 1:
         notes.append(f"no line, or several, of how to go on: {said[-300:]!r}")
     return notes
