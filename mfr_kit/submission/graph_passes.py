@@ -181,16 +181,16 @@ def _set_weights(graph, node, weight, bias) -> None:
 
 def _drop_no_ops(graph) -> None:
     outputs = {item.name for item in graph.output}
+    source: dict[str, str] = {}
     for node in [
         item
         for item in graph.node
         if item.op_type in ("Identity", "Dropout") and item.output[0] not in outputs
     ]:
-        for reader in _readers(graph, node.output[0]):
-            reader.input[:] = [
-                node.input[0] if name == node.output[0] else name for name in reader.input
-            ]
+        source[node.output[0]] = source.get(node.input[0], node.input[0])
         graph.node.remove(node)
+    for node in graph.node if source else ():
+        node.input[:] = [source.get(name, name) for name in node.input]
 
 
 def _drop_dead(graph) -> None:
