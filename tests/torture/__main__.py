@@ -12,22 +12,23 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def commit() -> str:
-    """Return the commit that is checked out, with + where files differ from it."""
-    told = subprocess.run(
-        ["git", "describe", "--always", "--dirty=+", "--abbrev=8", "--exclude=*"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    return told.stdout.strip() or "unknown"
+    """Return the commit that is checked out, with + where files other than the results differ."""
+    told = _git("rev-parse", "--short=8", "HEAD")
+    if told.returncode:
+        return "unknown"
+    differs = _git("diff", "--quiet", "HEAD", "--", ":!results", ":!docs").returncode
+    return told.stdout.strip() + "+" * bool(differs)
+
+
+def _git(*words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(["git", *words], cwd=ROOT, capture_output=True, text=True, check=False)
 
 
 def main() -> int:
     """Run what is missing of some rows; 1 where anything went wrong in them."""
     parser = argparse.ArgumentParser(prog="python -m tests.torture", description=campaign.__doc__)
     parser.add_argument("rows", nargs="*", help=f"of {', '.join(campaign.names())}; all but soak")
-    parser.add_argument("--work", type=Path, default=Path("runs/torture"))
+    parser.add_argument("--work", type=Path, default=Path("runs/torture"), help="a tmpfs is quick")
     parser.add_argument("--out", type=Path, default=ROOT / "results/torture.json")
     parser.add_argument("--jobs", type=int, default=2, help="rows at a time")
     parser.add_argument("--page", type=Path, help="only write this page of what --out holds")
