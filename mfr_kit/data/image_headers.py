@@ -130,7 +130,12 @@ def _jpeg(data: bytes) -> Header:
 
 def _png(data: bytes) -> Header:
     width, height, depth = struct.unpack(">IIB", data[16:25])
-    return Header("png", width, height, 2 if depth == 16 else 1)
+    promised, at = 0, 8
+    while at + 8 <= len(data):  # OpenCV makes room for a chunk before it looks whether it is there
+        promised = int.from_bytes(data[at : at + 4], "big")
+        at += promised + 12
+    missing = promised if at > len(data) else 0
+    return Header("png", width, height, 2 if depth == 16 else 1, held_bytes=missing)
 
 
 def _gif(data: bytes) -> Header:

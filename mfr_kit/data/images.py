@@ -172,8 +172,8 @@ def decode_picture(data: bytes, where: str) -> Picture:
     pixels = header.width * header.height // reduction**2
     if 3 * pixels * header.value_bytes + header.held_bytes > MOST_BYTES:
         raise NoImage(
-            f"{where}: {header.width}x{header.height} pixels are too many for a {header.kind} file"
-            " (it would take gigabytes): make it smaller, or a baseline JPEG",
+            f"{where}: to decode this {header.kind} file of {header.width}x{header.height} pixels "
+            "would take gigabytes: it is damaged, or has to be made smaller, or a baseline JPEG",
             "too_large",
         )
     if header.kind == "jpeg":

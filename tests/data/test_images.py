@@ -174,6 +174,14 @@ def test_a_huge_jpeg_is_decoded_reduced_and_a_huge_png_is_refused(monkeypatch):
         assert "101x101" in str(caught.value) or "240x240" in str(caught.value), kind
 
 
+def test_a_png_that_promises_a_chunk_of_gigabytes_is_not_decoded():
+    data = encode(photo(20), ".png")
+    at = data.index(b"IDAT") - 4
+    for length in (1 << 31, 0xFFFFFFFF):
+        with pytest.raises(NoImage, match="20x20 pixels would take gigabytes: it is damaged"):
+            decode_rgb(data[:at] + length.to_bytes(4, "big") + data[at + 4 :], "x")
+
+
 def test_what_is_no_regular_file_is_never_read(tmp_path):
     (tmp_path / "zero.jpg").symlink_to("/dev/zero")
     (tmp_path / "folder.jpg").mkdir()
