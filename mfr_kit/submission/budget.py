@@ -18,9 +18,8 @@ from mfr_kit.submission import tracks, v100_time
 from mfr_kit.submission.export import export_graph
 
 WIDTHS = (0.25, 0.5, 1.0, 1.5, 2.0)
-NARROW = (
-    0.125  # the topology does not depend on the width: a narrow network has the nodes and places
-)
+# the topology does not depend on the width: a narrow network has the nodes and places
+NARROW = 0.125
 EMBEDDING_SIZE = 512
 
 
