@@ -183,14 +183,21 @@ def move_into_place(made: Path, target: Path) -> None:
     on the disk, whenever the power goes.
 
     Raises:
-        OSError: what the system refused.
+        OSError: what the system refused; a new name is gone again then.
     """
     if made.is_dir():
         _sync_below(made)
     else:
         _sync(made)
+    is_new = not os.path.lexists(target)
     os.replace(made, target)
-    _sync_folder(target.parent)
+    try:
+        _sync_folder(target.parent)
+    except OSError:
+        if is_new:  # what is told to have failed is not there
+            with contextlib.suppress(OSError):
+                os.replace(target, made)
+        raise
 
 
 def make_folder(folder: Path) -> None:

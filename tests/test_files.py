@@ -101,6 +101,22 @@ def test_a_folder_is_moved_into_place_or_gone(tmp_path: Path):
     assert names(tmp_path) == ["new"]
 
 
+@pytest.mark.parametrize("old", [b"", b"old"])
+def test_a_move_whose_sync_fails_leaves_no_new_name(tmp_path: Path, monkeypatch, old: bytes):
+    made, target = tmp_path / "made", tmp_path / "target"
+    made.write_bytes(b"new")
+    if old:
+        target.write_bytes(old)
+
+    def sync(folder: Path) -> None:
+        raise OSError(errno.EIO, "no", folder)
+
+    monkeypatch.setattr(files, "_sync_folder", sync)
+    with pytest.raises(OSError, match="no"):
+        files.move_into_place(made, target)
+    assert names(tmp_path) == (["target"] if old else ["made"])
+
+
 def test_a_name_that_is_not_utf8_cannot_be_written_as_text(tmp_path: Path):
     with pytest.raises(KitError, match=r"cannot hold b\\udcd5: .*not UTF-8"):
         files.write_text(tmp_path / "t", "a\nb\udcd5\nc\n")

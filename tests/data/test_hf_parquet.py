@@ -62,6 +62,13 @@ def test_columns_as_others_write_them(tmp_path, images, labels, column):
     assert convert(path, tmp_path / "out").photographs == 6
 
 
+def test_paths_that_are_no_texts_are_no_names(tmp_path):
+    bytes_ = pa.array([{"bytes": data, "path": b"%d.jpg" % n} for n, data in enumerate(IMAGES)])
+    path = parquet(tmp_path / "a.parquet", {"image": bytes_, "label": pa.array([0] * 6)})
+    found = open_any(path)[1]
+    assert [found.encoded(row) for row in range(6)] == list(IMAGES)
+
+
 def test_names_of_a_class_label(tmp_path):
     columns = {"image": STRUCT, "label": pa.array([0, 1, -1, 1, None, 0])}
     path = parquet(tmp_path / "a.parquet", columns, ["Zoe", "Ann"])

@@ -166,6 +166,15 @@ def test_sparse_members_are_refused(tmp_path, capsys):
     assert "'a.jpg' is a sparse file" in capsys.readouterr().err
 
 
+def test_a_member_of_fewer_than_no_bytes_is_refused(tmp_path, capsys):
+    member = tarfile.TarInfo("a.json")
+    member.size = -1
+    data = tarfile.TarInfo.tobuf(member, tarfile.GNU_FORMAT) + bytes(1024)
+    (tmp_path / "a.tar").write_bytes(data)
+    assert main(["convert", str(tmp_path / "a.tar"), str(tmp_path / "out")]) == 2
+    assert "'a.json' has -1 bytes" in capsys.readouterr().err
+
+
 def test_compressed_archives_are_refused_with_what_to_do(tmp_path, whole, capsys):
     with tarfile.open(tmp_path / "z.tar", "w:gz") as archive:
         archive.add(whole, "a.jpg")

@@ -124,7 +124,8 @@ def build_set(
     return replace(whole.select(rows), skipped=tuple(samples.skipped), remarks=tuple(remarks))
 
 
-def shown_name(name: str | None, fallback: str) -> str:
+def shown_name(name: object, fallback: str) -> str:
     """Take a photograph's name as a file gives it, or one of the kit's own where it is no name."""
-    good = name and len(name) < 1024 and all(map(fits, name)) and not name.endswith("/")
-    return name.replace("\\", "/") if good and name else fallback
+    if not isinstance(name, str) or not 0 < len(name) < 1024 or name.endswith("/"):
+        return fallback
+    return name.replace("\\", "/") if all(map(fits, name)) else fallback

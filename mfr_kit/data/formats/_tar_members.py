@@ -39,6 +39,10 @@ def walk(path: Path) -> Iterator[Member]:
                     if found.issparse():
                         raise KitError(f"{path}: {found.name[:200]!r} is a sparse file, no image's")
                     held = found.size if found.isreg() else 0
+                    if min(held, found.offset_data) < 0:
+                        raise KitError(
+                            f"{path}: {found.name[:200]!r} has {held} bytes; copy it again"
+                        )
                     end = found.offset_data + -(-held // BLOCK) * BLOCK
                     if found.offset_data + held > size:
                         raise KitError(

@@ -11,6 +11,7 @@ import random
 import resource
 import subprocess
 from collections.abc import Iterator
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -56,8 +57,13 @@ def attempt(number: int, shared: Path, folder: Path) -> Outcome:
             subprocess.run(["mount", "-o", "remount,size=256m", disk], check=True)
         if end.code:
             again = jobs.run(job, work)
-            notes += [f"again: {again.code}, {again.said[-300:]!r}"] if again.code else []
-            notes += jobs.without_cache(jobs.differences(jobs.tree(work), wanted))
+            found = jobs.without_cache(jobs.differences(jobs.tree(work), wanted))
+            # a disk that fails for good takes no name away either
+            whole = "exists already" in again.said and not found
+            notes += [f"again: {again.code}, {again.said[-300:]!r}"] * bool(
+                again.code and not whole
+            )
+            notes += found
     if jobs.digest_inputs(shared / "inputs") != inputs:
         notes.append("the inputs are not what they were")
     outcome.trials[f"{name}: {way}, exit code {end.code}"] += 1
@@ -100,6 +106,8 @@ def _lost(
     if end.code == 0:
         return notes + jobs.without_cache(jobs.differences(found, wanted))
     for name in found.keys() - old.keys():
+        if fnmatch(name, job.keeps):
+            continue
         if name not in wanted and not job.grows:
             notes.append(f"left: {name}")
         elif not job.grows and found[name] != wanted[name]:
