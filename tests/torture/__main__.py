@@ -31,6 +31,7 @@ def main() -> int:
     parser.add_argument("--work", type=Path, default=Path("runs/torture"), help="a tmpfs is quick")
     parser.add_argument("--out", type=Path, default=ROOT / "results/torture.json")
     parser.add_argument("--jobs", type=int, default=2, help="rows at a time")
+    parser.add_argument("--again", action="store_true", help="only the rounds that went wrong")
     parser.add_argument("--page", type=Path, help="only write this page of what --out holds")
     given = parser.parse_args()
     if unknown := set(given.rows) - set(campaign.names()):
@@ -39,7 +40,14 @@ def main() -> int:
         files.write_text(given.page, page.markdown(campaign.read(given.out)))
         return 0
     wanted = given.rows or [name for name in campaign.names() if name != "soak"]
-    records = campaign.run(wanted, given.work.resolve(), given.out, given.jobs, commit())
+    work = given.work.resolve()
+    if given.again:
+        records = campaign.read(given.out)
+        for name in set(wanted) & records.keys():
+            records[name] = campaign.try_again(name, records[name], work / name, commit())
+            files.write_json(given.out, records)
+    else:
+        records = campaign.run(wanted, work, given.out, given.jobs, commit())
     return int(any(records[name]["wrong"] for name in wanted if name in records))
 
 

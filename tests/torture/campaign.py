@@ -103,6 +103,17 @@ def work_at(name: str, record: dict[str, Any], part: Path, folder: Path) -> None
     save()
 
 
+def try_again(name: str, record: dict[str, Any], folder: Path, commit: str) -> dict[str, Any]:
+    """Try once more what went wrong: what goes well now is kept as mended, with the commit."""
+    old = {note: int(note.removeprefix("round ").split(":")[0]) for note in record["wrong"]}
+    row, numbers = load(name), sorted(set(old.values()))
+    outcomes = zip(numbers, attempts(row, numbers, folder), strict=True)
+    wrong = {number: outcome.wrong for number, outcome in outcomes if outcome.wrong}
+    mended = [f"{note} (right at {commit})" for note in old if old[note] not in wrong]
+    still = [note for notes in wrong.values() for note in notes]
+    return {**record, "wrong": still, "mended": [*record.get("mended", []), *mended]}
+
+
 def _serve(*given: Any) -> None:
     interrupts.serve_parent()
     work_at(*given)

@@ -26,13 +26,16 @@ def markdown(records: dict[str, Any]) -> str:
             continue
         most = ", ".join(f"{key} {value:.4g}" for key, value in sorted(record["most"].items()))
         trials, wrong = sum(record["trials"].values()), record["wrong"]
+        mended = record.get("mended", [])
+        count = f"{len(wrong)}" + f", {len(mended)} mended" * bool(mended)
         rounds = f"{record['rounds']:,} of {row.ROUNDS:,}"
         lines.append(
-            f"| {name} | {row.TITLE} | {row.WANTED} | {rounds} | {trials:,} | {len(wrong)} "
+            f"| {name} | {row.TITLE} | {row.WANTED} | {rounds} | {trials:,} | {count} "
             f"| {most} | {record['seconds'] / 60:.1f} |"
         )
         kinds = ", ".join(f"{kind} {count:,}" for kind, count in record["trials"].items())
         commits = ", ".join(record["commits"])
         sections.append(f"## {name}\n\n{row.__doc__}\nTrials: {kinds}. Commits: {commits}.\n")
         sections += [f"* `{note}`" for note in wrong]
+        sections += [f"* mended: `{note}`" for note in mended]
     return HEAD + "\n".join([*lines, "", *sections])

@@ -77,6 +77,16 @@ def test_the_page_says_what_was_tried_and_what_went_wrong(row, tmp_path):
     assert "| made_up | t | w | not run |" in page.markdown({})
 
 
+def test_what_went_wrong_is_tried_again(row, tmp_path):
+    record, folder = work(tmp_path), tmp_path / "made_up"
+    row.attempt = lambda number, shared, folder: Outcome(wrong=["still"] if number == 1 else [])
+    record = campaign.try_again("made_up", record, folder, "abd")
+    assert record["wrong"] == ["round 1: still"]
+    assert record["mended"] == ["round 2: lost a byte (right at abd)"]
+    told = page.markdown({"made_up": record})
+    assert "| 30 | 1, 1 mended |" in told and "* mended: `round 2: lost a byte (right" in told
+
+
 def test_the_page_in_docs_says_what_the_records_say():
     records = campaign.read(ROOT / "results/torture.json")
     assert (ROOT / "docs/reference/torture.md").read_text() == page.markdown(records)
