@@ -54,7 +54,7 @@ def begin(job: Job, say: Say = keep_quiet) -> Survey:
     seen = look_through(job, say)
     plan, building = _plan_of(job), job.target.building
     with sole(claims_beside(building), "plan", f"begins {building}"):
-        _refuse_taken(job)  # by a run that has ended meanwhile
+        _refuse_there(job.target.dst)  # made by a run that has ended meanwhile
         _lay_out(building, plan, job.selection.src)
     return seen
 
@@ -74,10 +74,13 @@ def join(job: Job, say: Say = keep_quiet) -> None:
 
 
 def _refuse_taken(job: Job) -> None:
-    dst, building = job.target.dst, job.target.building
+    _refuse_there(job.target.dst)
+    paths.check_output(job.target.building, "folder", "DST")
+
+
+def _refuse_there(dst: Path) -> None:
     if dst.exists() and (not dst.is_dir() or any(dst.iterdir())):
         raise KitError(f"{dst} exists already: choose another DST or remove it first")
-    paths.check_output(building, "folder", "DST")
 
 
 def _plan_of(job: Job) -> dict:
@@ -218,7 +221,7 @@ def finish(job: Job) -> tuple[dict[str, int], Counter]:
     """
     building = job.target.building
     with sole(claims_beside(building), "end", f"finishes {building}"):
-        _refuse_taken(job)
+        _refuse_there(job.target.dst)
         return _finish(job)
 
 

@@ -130,9 +130,10 @@ def _jpeg(data: bytes) -> Header:
 
 def _png(data: bytes) -> Header:
     width, height, depth = struct.unpack(">IIB", data[16:25])
-    promised, at = 0, 8
-    while at + 8 <= len(data):  # OpenCV makes room for a chunk before it looks whether it is there
-        promised = int.from_bytes(data[at : at + 4], "big")
+    promised, at, chunk = 0, 8, b""
+    # OpenCV makes room for a chunk before it looks whether it is there
+    while at + 8 <= len(data) and chunk != b"IEND":
+        promised, chunk = int.from_bytes(data[at : at + 4], "big"), data[at + 4 : at + 8]
         at += promised + 12
     missing = promised if at > len(data) else 0
     return Header("png", width, height, 2 if depth == 16 else 1, held_bytes=missing)

@@ -182,6 +182,11 @@ def test_a_png_that_promises_a_chunk_of_gigabytes_is_not_decoded():
             decode_rgb(data[:at] + length.to_bytes(4, "big") + data[at + 4 :], "x")
 
 
+def test_what_stands_behind_the_end_of_a_png_does_not_matter():
+    data = encode(photo(20), ".png")
+    assert np.array_equal(decode_rgb(data + b"\xff" * 100, "x"), decode_rgb(data, "x"))
+
+
 def test_what_is_no_regular_file_is_never_read(tmp_path):
     (tmp_path / "zero.jpg").symlink_to("/dev/zero")
     (tmp_path / "folder.jpg").mkdir()
