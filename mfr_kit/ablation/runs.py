@@ -11,6 +11,7 @@ from mfr_kit.ablation.cells import Cell, seeds_of
 from mfr_kit.ablation.keys import inputs_of, weights_key
 from mfr_kit.ablation.table import Setting, Table
 from mfr_kit.claims import CLAIMS, sole
+from mfr_kit.errors import Stopped
 from mfr_kit.models import weights
 from mfr_kit.models.run_files import MEASURED_LINE, read_metrics
 from mfr_kit.option_names import under_current_names
@@ -90,7 +91,11 @@ def _train_here(table: Table, setting: Setting, cell: Cell, place: Workplace) ->
         return out
     if not out.exists():
         inputs.store(out, made_from)
-    distill.distill(options)
+    try:
+        distill.distill(options)
+    except Stopped as stopped:
+        stopped.adding = ()  # the same table goes on as it is
+        raise
     return out
 
 

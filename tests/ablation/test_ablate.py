@@ -23,7 +23,7 @@ from mfr_kit.ablation.results import write
 from mfr_kit.ablation.table import read
 from mfr_kit.cli import main
 from mfr_kit.data.face_set.faceset import FaceSet
-from mfr_kit.errors import KitError
+from mfr_kit.errors import KitError, Stopped
 from mfr_kit.evaluation.compare import measure
 from mfr_kit.evaluation.inputs.embed import embed_set
 from mfr_kit.evaluation.inputs.faces import from_set
@@ -502,3 +502,13 @@ def test_a_tables_teacher_is_its_configs_where_it_names_none(monkeypatch, tmp_pa
     assert read(tmp_path / "t.toml").teacher == "other.onnx"
     (tmp_path / "t.toml").write_text(TABLE)
     assert read(tmp_path / "t.toml").teacher == "sface"
+
+
+def test_what_goes_on_after_a_stop_is_the_same_command(options, monkeypatch, tmp_path):
+    def stop(_):
+        raise Stopped("stopped", adding=("--resume",))
+
+    monkeypatch.setattr(runs.distill, "distill", stop)
+    with pytest.raises(Stopped) as caught:
+        ablate(replace(options, work=tmp_path / "work", records=tmp_path / "records"))
+    assert caught.value.adding == ()
