@@ -20,7 +20,7 @@ from mfr_kit.augment.selection import (
     people_of,
     tell,
 )
-from mfr_kit.claims import claims_beside, sole
+from mfr_kit.claims import claims_beside, clear, sole
 from mfr_kit.data import lists
 from mfr_kit.data.alignment.align import SIZE
 from mfr_kit.data.alignment.face_choice import SEVERAL
@@ -74,6 +74,7 @@ def join(job: Job, say: Say = keep_quiet) -> None:
 
 
 def _refuse_taken(job: Job) -> None:
+    clear(claims_beside(job.target.building))  # of a run that was killed when the set was whole
     _refuse_there(job.target.dst)
     paths.check_output(job.target.building, "folder", "DST")
 
