@@ -6,40 +6,9 @@ from pathlib import Path
 
 from mfr_kit import assets
 from tests.torture.launch import RANKS
+from tests.torture.small import write_configs
 
 PEOPLE = 4
-TRAINING = """data = "inputs/train"
-teacher = "inputs/run"
-student = "mobilefacenet"
-width = 0.125
-batch_size = 6
-threads = 1
-log_every = 1
-save_every = "1"
-"""
-TABLE = """title = "A small table"
-seeds = [0]
-resamples = 20
-
-[common]
-data = "inputs/train"
-student = "mobilefacenet"
-width = 0.125
-embedding_size = 128
-steps = 3
-batch_size = 8
-log_every = 1
-
-[[sets]]
-name = "others"
-data = "inputs/others"
-fars = [0.5, 0.2]
-protocols = ["nonmask-nonmask"]
-
-[[setting]]
-name = "bare"
-mask_ratio = 0.0
-"""
 
 
 def words(text: str) -> list[str]:
@@ -95,8 +64,7 @@ def make_inputs(folder: Path) -> None:
     export_run(folder / "run")
     (folder / "run" / "model.onnx").rename(folder / "model.onnx")
     shutil.rmtree(folder / "run" / "cache", ignore_errors=True)
-    (folder / "run.toml").write_text(TRAINING + "steps = 5\n")
-    (folder / "small.toml").write_text(TABLE)
+    write_configs(folder, training_steps=5, table_steps=3)
 
 
 def lay_out(inputs: Path, folder: Path) -> Path:

@@ -15,48 +15,14 @@ from types import SimpleNamespace
 from typing import Any, NamedTuple
 from unittest import mock
 
-import torch
-
 from mfr_kit import assets, claims, leftovers
 from tests.conftest import files_of
 from tests.torture.refusals import Refusals
+from tests.torture.small import write_configs
+from tests.torture.written import content
 
-TIMES = {"images_per_s", "steps_per_s", "waits_for_loader", "left_s", "seconds"}
 EMBEDDINGS = "home/embeddings"  # a cache: what is not kept there is made again
 CACHED = re.compile(rf"missing: ({EMBEDDINGS}|.*bank/.*/(partners|prototypes)-)")
-TRAINING = """data = "inputs/train"
-teacher = "inputs/run"
-student = "mobilefacenet"
-width = 0.125
-batch_size = 6
-threads = 1
-log_every = 1
-save_every = "1"
-steps = 3
-"""
-TABLE = """title = "A small table"
-seeds = [0]
-resamples = 20
-
-[common]
-data = "inputs/train"
-student = "mobilefacenet"
-width = 0.125
-embedding_size = 128
-steps = 2
-batch_size = 8
-log_every = 1
-
-[[sets]]
-name = "others"
-data = "inputs/others"
-fars = [0.5, 0.2]
-protocols = ["nonmask-nonmask"]
-
-[[setting]]
-name = "bare"
-mask_ratio = 0.0
-"""
 NEEDS_MODELS = re.compile(r"inputs/(run|model|report)")
 MEASURE = "--far 0.1 --resamples 20 --threads 1"
 
@@ -141,8 +107,7 @@ def make_inputs(folder: Path) -> None:
     write_faceset(folder / "faces", people=4, takes=2)
     write_set(folder / "train", people=4, shots=3)
     write_set(folder / "others", people=6, first=20)
-    (folder / "run.toml").write_text(TRAINING)
-    (folder / "small.toml").write_text(TABLE)
+    write_configs(folder, training_steps=3, table_steps=2)
 
 
 def make_models(folder: Path) -> None:
@@ -241,24 +206,6 @@ def tree(folder: Path) -> dict[str, Any]:
     return found
 
 
-def content(path: Path) -> Any:
-    """Read what of a file has to be equal; times need not."""
-    data = path.read_bytes()
-    if path.name == "progress.html":  # curves over time
-        return data[-8:]
-    if path.suffix == ".pt":
-        with contextlib.suppress(Exception):  # half of one is its bytes
-            return _values(torch.load(io.BytesIO(data), weights_only=True))
-    try:
-        if path.suffix == ".jsonl":
-            return [_timeless(json.loads(line)) for line in data.splitlines()]
-        if path.suffix == ".json" and path.parent.parent.name == "records":
-            return _timeless(json.loads(data))
-    except ValueError:
-        pass  # half of one
-    return data
-
-
 def differences(found: dict[str, Any], wanted: dict[str, Any]) -> list[str]:
     """Say which paths are missing, too many or other than they should be."""
     notes = [f"missing: {name}" for name in sorted(wanted.keys() - found.keys())]
@@ -290,20 +237,3 @@ def mortal() -> Iterator[None]:
     dead = Mortal(getpid=lambda: gone.pid)
     with mock.patch.object(leftovers, "os", dead), mock.patch.object(claims, "os", dead):
         yield
-
-
-def _values(found: Any) -> Any:
-    """What a checkpoint holds: equal ones may be pickled in several ways."""
-    if isinstance(found, torch.Tensor):
-        return (str(found.dtype), tuple(found.shape), found.numpy().tobytes())
-    if isinstance(found, dict):
-        return {key: _values(value) for key, value in found.items()}
-    if isinstance(found, list | tuple):
-        return [_values(value) for value in found]
-    return found
-
-
-def _timeless(record: Any) -> Any:
-    if not isinstance(record, dict):
-        return record
-    return {key: value for key, value in record.items() if key not in TIMES}

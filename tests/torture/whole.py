@@ -7,11 +7,11 @@ from typing import Any
 
 from tests.torture.commands import COMMANDS, lay_out
 from tests.torture.launch import Running
+from tests.torture.written import content
 
 LIMIT_S = 600.0
-TIMES = {"images_per_s", "steps_per_s", "waits_for_loader", "left_s", "seconds", "commit"}
+BESIDES = frozenset({"commit"})  # of a record, which may have another later
 KEPT = ("embeddings",)  # of the kit's cache
-CURVES = {"progress.html"}  # drawn over time
 
 
 def whole(name: str, shared: Path) -> tuple[Path, dict[str, Any]]:
@@ -42,40 +42,11 @@ def differences(folder: Path, wanted: Path) -> list[str]:
     notes = [f"missing: {name}" for name in sorted(other - found)]
     notes += [f"left: {name}" for name in sorted(found - other)]
     for name in sorted(found & other):
-        if (folder / name).is_file() and content(folder / name) != content(wanted / name):
+        if (folder / name).is_file() and (
+            content(folder / name, BESIDES) != content(wanted / name, BESIDES)
+        ):
             notes.append(f"differs: {name}")
     return notes
-
-
-def content(path: Path) -> Any:
-    """Read what of a file has to be equal."""
-    data = path.read_bytes()
-    if path.name in CURVES:
-        return None
-    if path.suffix == ".jsonl":
-        return [_timeless(json.loads(line)) for line in data.splitlines()]
-    if path.suffix == ".json" and path.parent.parent.name == "records":
-        return _timeless(json.loads(data))
-    if path.suffix == ".pt":  # equal values may be pickled in other bytes
-        import torch
-
-        return _plain(torch.load(path, weights_only=True))
-    return data
-
-
-def _plain(value: Any) -> Any:
-    """Take the tensors of a checkpoint apart, so that == compares them bit for bit."""
-    if isinstance(value, dict):
-        return [(key, _plain(item)) for key, item in value.items()]
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    if hasattr(value, "numpy"):
-        return str(value.dtype), tuple(value.shape), value.contiguous().numpy().tobytes()
-    return value
-
-
-def _timeless(record: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in record.items() if key not in TIMES}
 
 
 def _names(folder: Path) -> set[str]:
