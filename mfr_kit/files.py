@@ -188,7 +188,7 @@ def move_into_place(made: Path, target: Path) -> None:
     if made.is_dir():
         _sync_below(made)
     else:
-        _sync(made)
+        sync(made)
     is_new = not os.path.lexists(target)
     os.replace(made, target)
     try:
@@ -215,7 +215,12 @@ def make_folder(folder: Path) -> None:
         _sync_folder(made.parent)
 
 
-def _sync(path: Path) -> None:
+def sync(path: Path) -> None:
+    """Put what a file holds on the disk, or which names a folder has.
+
+    Raises:
+        OSError: what the system refused.
+    """
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
@@ -228,7 +233,7 @@ def _sync(path: Path) -> None:
 
 def _sync_folder(folder: Path) -> None:
     with contextlib.suppress(PermissionError):  # written to, not read; and Windows opens none
-        _sync(folder)
+        sync(folder)
 
 
 def _sync_below(folder: Path) -> None:
@@ -244,7 +249,7 @@ def _sync_below(folder: Path) -> None:
         if item.is_dir():
             _sync_folder(item)
         elif not item.is_symlink():
-            _sync(item)
+            sync(item)
     return None
 
 

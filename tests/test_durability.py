@@ -21,6 +21,7 @@ from mfr_kit import files, leftovers, outputs, paths, processes
 from mfr_kit.data import lists
 from mfr_kit.data.convert import convert
 from mfr_kit.data.record_writer import RecordWriter
+from mfr_kit.errors import KitError
 from mfr_kit.models import weights
 from mfr_kit.models.stored import StoredArray
 
@@ -273,3 +274,14 @@ def test_what_killed_processes_left_goes_at_the_next_start(tmp_path, monkeypatch
     outputs.check_outputs(AverageOptions(runs=[tmp_path / "run"], out=out))
     assert set(tmp_path.iterdir()) == {out, own, foreign, kept}
     assert list(out.iterdir()) == []
+
+
+def test_what_a_killed_convert_left_goes_where_its_set_has_its_name(
+    tmp_path, photographs, monkeypatch
+):
+    convert(photographs, tmp_path / "set.tar")
+    leftovers.beside(tmp_path / "set.tar").mkdir()
+    monkeypatch.setattr(processes, "is_gone", lambda pid: True)
+    with pytest.raises(KitError, match=r"set\.tar exists already"):
+        convert(photographs, tmp_path / "set.tar")
+    assert list(tmp_path.iterdir()) == [tmp_path / "set.tar"]

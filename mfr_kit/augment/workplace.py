@@ -228,6 +228,7 @@ def finish(job: Job) -> tuple[dict[str, int], Counter]:
 
 def _finish(job: Job) -> tuple[dict[str, int], Counter]:
     target, building = job.target, job.target.building
+    remove_leftovers(building)  # of an end that was cut off
     shards = range(target.shards)
     missing = [shard for shard in shards if not journal_of(building, shard).is_file()]
     if missing:

@@ -28,6 +28,7 @@ from mfr_kit.data.training_set import (
     suffix_of,
 )
 from mfr_kit.errors import KitError, SetError
+from mfr_kit.leftovers import remove_leftovers
 from mfr_kit.paths import check_output, url_of
 from mfr_kit.progress import Progress
 from mfr_kit.registry import unknown
@@ -139,6 +140,7 @@ def convert(
     if twins not in (None, "keep", "drop"):
         raise KitError(f"--twins {twins}: say keep or drop")
     dst = Path(dst)
+    remove_leftovers(dst.parent)
     take_back(dst)
     if dst.exists():
         raise KitError(f"{dst} exists already: choose another name or delete it")

@@ -197,6 +197,7 @@ def _train(
             saver.poll()
             if pulse.saves(state.step) or ends:
                 expect_held()
+                journal.keep()
                 saver.save(state)
     saver.finish()
     journal.close()  # the bar ends before what comes last is printed

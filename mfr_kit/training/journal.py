@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from mfr_kit.files import attributed_to, write_text
+from mfr_kit.files import attributed_to, sync, write_text
 from mfr_kit.models.run_files import METRICS, read_metrics
 from mfr_kit.progress import Progress
 from mfr_kit.training import run_page
@@ -76,6 +76,12 @@ class Journal:
             if self._board:
                 self._board.write(line)
             self._progress.note(shown)
+
+    def keep(self) -> None:
+        """Put the lines so far on the disk: call it before a checkpoint stands for their steps."""
+        if self._shown:
+            with attributed_to(self._path):
+                sync(self._path)
 
     @property
     def total(self) -> int:

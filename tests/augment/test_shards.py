@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from mfr_kit import cli
+from mfr_kit import cli, leftovers, processes
 from mfr_kit.augment import run as room
 from mfr_kit.augment import workplace
 from mfr_kit.augment.job import job_of
@@ -178,3 +178,16 @@ def test_a_shard_of_a_set_that_another_has_finished_is_not_made_again(tmp_path):
     with pytest.raises(KitError, match="moved by another run that has finished it"):
         make_shard(job, 0)
     assert {item.name for item in tmp_path.iterdir()} == {"crops", "set"}
+
+
+def test_a_set_has_nothing_of_an_end_that_was_cut_off(tmp_path, monkeypatch):
+    crops = write_crops(tmp_path / "crops")
+    options = AugmentOptions(src=crops, dst=tmp_path / "set", aligned=True, workers=0)
+    job = job_of(options)
+    workplace.begin(job)
+    make_shard(job, 0)
+    cut_off = leftovers.beside(job.target.building / "faceset.json")
+    cut_off.write_bytes(b"{")
+    monkeypatch.setattr(processes, "is_gone", lambda pid: True)
+    workplace.finish(job)
+    assert files_of(tmp_path / "set") == make_whole(crops)

@@ -18,6 +18,8 @@ from mfr_kit.errors import KitError
 from mfr_kit.models import weights
 from mfr_kit.models.embedders import load_embedder
 from mfr_kit.models.lineage import trained_on
+from mfr_kit.models.run_files import METRICS
+from mfr_kit.training import checkpoint
 from mfr_kit.training import distill as loop
 from mfr_kit.training.distill import distill
 from mfr_kit.training.views import drift
@@ -90,6 +92,30 @@ def test_a_run_that_was_killed_ends_like_one_that_was_not(
 
 
 @pytest.mark.slow
+def test_the_lines_of_steps_are_on_the_disk_before_a_checkpoint_stands_for_them(
+    make_options, monkeypatch
+):
+    options = make_options(steps=4, save_every=2)
+    synced, saved = set(), []
+
+    def state(about: os.stat_result) -> tuple[int, int]:
+        return about.st_ino, about.st_size
+
+    def sync(handle: int, real=os.fsync) -> None:
+        real(handle)
+        synced.add(state(os.fstat(handle)))
+
+    def save(folder: Path, content: dict, real=checkpoint.save) -> None:
+        assert state((folder / METRICS).stat()) in synced
+        saved.append((content["step"], lines(folder)[-1]["step"]))
+        real(folder, content)
+
+    monkeypatch.setattr(os, "fsync", sync)
+    monkeypatch.setattr(checkpoint, "save", save)
+    distill(options)
+    assert saved == [(2, 2), (4, 4)]
+
+
 def test_kill_9_at_any_moment_is_survived(make_options, tmp_path):
     whole = make_options(out=tmp_path / "whole", steps=30, save_every=1)
     distill(whole)

@@ -5,6 +5,7 @@ was removed by hand, ends as if nothing had been.
 """
 
 import contextlib
+import fnmatch
 import random
 import re
 import shutil
@@ -59,7 +60,8 @@ def _half(
     """Say which names hold neither the old nor the new; `whole`: nor may any be missing."""
     notes = []
     for name, data in wanted.items():
-        if jobs.EMBEDDINGS in name or (job.grows and name not in old):
+        goes_on = job.grows or (job.keeps and fnmatch.fnmatch(name, job.keeps))
+        if jobs.EMBEDDINGS in name or (goes_on and name not in old):
             continue  # a cache is looked at before it is used, as is what a command goes on with
         if name not in left:
             notes += [f"missing: {name}"] if whole or name in old else []
