@@ -10,7 +10,7 @@ from mfr_kit.ablation import inputs
 from mfr_kit.ablation.cells import Cell, seeds_of
 from mfr_kit.ablation.keys import inputs_of, weights_key
 from mfr_kit.ablation.table import Setting, Table
-from mfr_kit.claims import CLAIMS, sole
+from mfr_kit.claims import CLAIMS, clear, sole
 from mfr_kit.errors import Stopped
 from mfr_kit.models import weights
 from mfr_kit.models.run_files import MEASURED_LINE, read_metrics
@@ -84,6 +84,7 @@ def _train_here(table: Table, setting: Setting, cell: Cell, place: Workplace) ->
     inputs.expect_same(out, made_from)
     options = table.options(setting, **own, resume=(out / weights.CONFIG).is_file())
     if (out / weights.STUDENT).is_file():
+        clear(out / CLAIMS)  # of a process that was killed at its end
         # it was found by the paths of its lists, and what they hold may have changed since
         given, ancestors = options.lists, options.ancestors
         faces, held, _ = people.split(options.data, given, ancestors, echo=False)

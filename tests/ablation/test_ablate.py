@@ -23,6 +23,7 @@ from mfr_kit.ablation.results import write
 from mfr_kit.ablation.table import read
 from mfr_kit.cli import main
 from mfr_kit.data.face_set.faceset import FaceSet
+from mfr_kit.claims import Claims
 from mfr_kit.errors import KitError, Stopped
 from mfr_kit.evaluation.compare import measure
 from mfr_kit.evaluation.inputs.embed import embed_set
@@ -139,6 +140,19 @@ def test_a_cell_that_another_process_makes_is_waited_for(folder, options, record
         monkeypatch.setattr(claims.WaitNote, "tell", finish)
         assert "bare-0: recorded" in ablate(options).splitlines()
     assert not (options.work / claims.CLAIMS).exists()
+
+
+def test_a_claim_of_a_process_that_was_killed_at_a_runs_end_is_cleared(
+    folder, options, records, monkeypatch
+):
+    (run,) = (options.work / "small").glob("bare-0-*")
+    killed = Claims(run / claims.CLAIMS)
+    killed.folder.mkdir()
+    killed.take("run")
+    (folder / "results/small/bare-0.json").unlink()
+    monkeypatch.setattr(claims.processes, "is_gone", lambda pid: True)
+    ablate(options)
+    assert not killed.folder.exists()
 
 
 def test_a_record_is_json_of_a_line_for_each_part(folder, records):
