@@ -36,6 +36,6 @@ def markdown(records: dict[str, Any]) -> str:
         kinds = ", ".join(f"{kind} {count:,}" for kind, count in record["trials"].items())
         commits = ", ".join(record["commits"])
         sections.append(f"## {name}\n\n{row.__doc__}\nTrials: {kinds}. Commits: {commits}.\n")
-        sections += [f"* `{note}`" for note in wrong]
-        sections += [f"* mended: `{note}`" for note in mended]
-    return HEAD + "\n".join([*lines, "", *sections])
+        notes = [f"* `{note}`" for note in wrong] + [f"* mended: `{note}`" for note in mended]
+        sections += [*notes, ""] * bool(notes)
+    return HEAD + "\n".join([*lines, "", *sections]).rstrip() + "\n"
