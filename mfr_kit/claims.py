@@ -15,11 +15,13 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 from mfr_kit import processes
 from mfr_kit.errors import KitError
 from mfr_kit.files import attributed_to
 from mfr_kit.leftovers import remove_leftovers
+from mfr_kit.system_errors import shown
 
 CLAIMS = "claims"  # usual name of the folder, inside what is shared
 BEAT_S = 5.0  # between two touches
@@ -141,11 +143,10 @@ class Claims:
 
     def holder(self, name: str) -> str:
         """Say who holds a part."""
-        try:
-            about = json.loads((self.folder / name).read_text(encoding="utf-8"))
-            return f"process {about['pid']} on {about['host']}"
-        except (OSError, ValueError, KeyError, TypeError):
-            return "another process"
+        with contextlib.suppress(OSError):
+            if about := _read((self.folder / name).read_bytes()):
+                return f"process {about['pid']} on {shown(about['host'])}"
+        return "another process"
 
     def _touch(self) -> None:
         while not self._ended.wait(BEAT_S):
@@ -257,9 +258,20 @@ class WaitNote:
 
 def _is_gone(content: bytes) -> bool:
     """Whether a claim was made on this machine by a process that is no more."""
-    try:
+    about = _read(content)
+    if about is None:
+        return False  # its age decides
+    host = (about["host"], about["space"])
+    return host == (processes.HOST, processes.space()) and processes.is_gone(about["pid"])
+
+
+def _read(content: bytes) -> dict[str, Any] | None:
+    """Return what a claim says; None where it is being written, or is none of ours."""
+    with contextlib.suppress(ValueError, RecursionError):
         about = json.loads(content)
-        host, pid = (about["host"], about["space"]), int(about["pid"])
-    except (ValueError, KeyError, TypeError):
-        return False  # being written, or no claim of ours: its age decides
-    return host == (processes.HOST, processes.space()) and processes.is_gone(pid)
+        kinds = {"host": str, "space": str, "pid": int}
+        if isinstance(about, dict) and all(
+            isinstance(about.get(name), kind) for name, kind in kinds.items()
+        ):
+            return about
+    return None

@@ -65,6 +65,28 @@ def test_a_silent_holder_is_waited_for_and_replaced(tmp_path):
     assert not claim.exists()
 
 
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"[" * 100_000,
+        b"\xff",
+        b"[]",
+        b'{"host": "x", "space": "", "pid": Infinity}',
+        b'{"host": "x", "space": ""}',
+        b'{"host": 1, "space": "", "pid": 1}',
+    ],
+    ids=["empty", "deep", "bytes", "list", "infinity", "no pid", "no host"],
+)
+def test_what_is_no_claim_stands_until_it_is_stale(tmp_path, content):
+    (tmp_path / "a").write_bytes(content)
+    with Claims(tmp_path) as own:
+        assert not own.take("a") and own.holder("a") == "another process"
+        with own.hold("a", "works"):
+            assert own.is_held("a")
+    assert not tmp_path.exists()
+
+
 def test_a_holder_that_stood_still_learns_that_it_lost_its_part(tmp_path):
     with Claims(tmp_path) as own:
         assert own.take("a")

@@ -21,9 +21,9 @@ from mfr_kit.ablation.keys import key_of
 from mfr_kit.ablation.options import AblateOptions
 from mfr_kit.ablation.results import write
 from mfr_kit.ablation.table import read
+from mfr_kit.claims import Claims
 from mfr_kit.cli import main
 from mfr_kit.data.face_set.faceset import FaceSet
-from mfr_kit.claims import Claims
 from mfr_kit.errors import KitError, Stopped
 from mfr_kit.evaluation.compare import measure
 from mfr_kit.evaluation.inputs.embed import embed_set

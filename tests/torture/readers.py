@@ -14,7 +14,15 @@ from typing import NamedTuple
 import pyarrow.parquet  # noqa: F401
 import torch  # noqa: F401
 
-from tests import format_damage, format_files, fuzz_onnx, fuzz_recordio, fuzz_zip, model_files
+from tests import (
+    format_damage,
+    format_files,
+    fuzz_onnx,
+    fuzz_recordio,
+    fuzz_zip,
+    model_files,
+    state_files,
+)
 from tests.format_files import FORMATS
 from tests.side_files import CAMPAIGNS
 from tests.torture.fuzzing import Bytes, Reader
@@ -83,6 +91,10 @@ READERS: dict[str, Reader] = {
     ),
     **FORMATS,
     **CAMPAIGNS,
+    **state_files.CAMPAIGNS,
+    "studio requests": Bytes(
+        state_files.make_requests, state_files.damage_request, state_files.ask
+    ),
     "packages": Bytes(_packages, fuzz_zip.mutate, fuzz_zip.read),
     "models": Bytes(_onnx, fuzz_onnx.mutate, fuzz_onnx.read),
 }

@@ -1,5 +1,6 @@
 """Damaged inputs of every reader of files: training sets, face sets, pictures, models, weights,
-packages, reports, lists, TOML; a round is some inputs of one reader (`tests/torture/readers.py`).
+packages, reports, lists, TOML, banks, claims, requests to the studio; a round is some inputs of one
+reader (`tests/torture/readers.py`).
 """
 
 from pathlib import Path
@@ -9,7 +10,7 @@ from tests.torture.outcome import Outcome
 
 # inputs a round and rounds: two seconds of computing a round, a million inputs in all
 PLAN = {
-    "features": (1_000, 98),
+    "features": (1_000, 60),
     "hf-parquet": (400, 20),
     "webdataset": (500, 60),
     "pictures": (1_000, 150),
@@ -33,6 +34,10 @@ PLAN = {
     "packages": (400, 50),
     "models": (50, 60),
     "runs": (40, 50),
+    "banks": (400, 20),
+    "head rows": (400, 20),
+    "claims": (400, 25),
+    "studio requests": (400, 30),
 }
 TITLE = "damaged inputs of all readers"
 WANTED = "1,000,000 inputs: 0 tracebacks, 0 hangs > 10 s of computing, <= 1 GiB a process"

@@ -1,0 +1,196 @@
+"""What processes of one job leave for one another, damaged: a teacher's bank, the rows of a divided
+head, claims; and what a browser may ask the studio for.
+"""
+
+import json
+import random
+import tempfile
+from pathlib import Path
+from unittest import mock
+
+import numpy as np
+
+from tests import damage
+from tests.side_files import Campaign, make_run, make_set
+
+ROWS, BLOCK, SIZE = 10, 4, 8
+DESCRIBED = {"model": "made up", "precision": "float32"}
+
+
+def _rows() -> np.ndarray:
+    return np.random.default_rng(0).normal(size=(ROWS, 2, SIZE)).astype(np.float32)
+
+
+def _bank(folder: Path):
+    from mfr_kit.training.teacher.bank_table import Table
+
+    return Table(folder, DESCRIBED, (ROWS, 2, SIZE), "float32", BLOCK)
+
+
+def make_bank(folder: Path) -> None:
+    """Write a bank whose last block is recorded beside it."""
+    table, wanted = _bank(folder), _rows()
+    table.prepare()
+    rows = table.open("r+")
+    rows[:] = wanted
+    rows.flush()
+    for start in range(0, ROWS, BLOCK):
+        if start + BLOCK >= ROWS:
+            table.collect()
+        table.record(start, min(start + BLOCK, ROWS), wanted)
+
+
+def read_bank(folder: Path) -> None:
+    """Open a bank, go on with it, and look at what it takes for whole."""
+    table = _bank(folder)
+    table.spans_open()
+    missing = {start for start, _ in table.spans_missing()}
+    table.prepare()
+    rows, wanted = table.open("r"), _rows()
+    assert rows.shape == wanted.shape and rows.dtype == wanted.dtype
+    for start, stop in table._spans():
+        assert start in missing or np.array_equal(rows[start:stop], wanted[start:stop])
+    table.collect()
+
+
+def make_head_rows(folder: Path) -> None:
+    """Write the rows of a head as two ranks do."""
+    import torch
+    import torch.distributed.checkpoint as dcp
+
+    rows = torch.from_numpy(_rows().reshape(ROWS, -1))
+    parts = {"head.0": rows[:BLOCK].clone(), f"head.{BLOCK}": rows[BLOCK:].clone()}
+    writer = dcp.FileSystemWriter(folder / "last-00000002", single_file_per_rank=True)
+    dcp.save(parts, storage_writer=writer, no_dist=True)
+
+
+def read_head_rows(folder: Path) -> None:
+    """Read them as one rank, and as the second of three."""
+    from mfr_kit.training import head_rows
+
+    for start, stop in ((0, ROWS), (3, 6)):
+        for rows in head_rows.read(folder / "last-00000002", start, stop).values():
+            assert len(rows) == stop - start
+
+
+def make_claims(folder: Path) -> None:
+    """Leave the claims of a process that lives, and of one that is gone."""
+    from mfr_kit.claims import CLAIMS, Claims
+
+    claims = Claims(folder / CLAIMS)
+    claims.folder.mkdir()
+    assert claims.take("run") and claims.take("bank")
+    gone = json.loads((claims.folder / "bank").read_text()) | {"pid": 2**22 + 1}
+    (claims.folder / "bank").write_text(json.dumps(gone))
+
+
+def read_claims(folder: Path) -> None:
+    """Find them as a new process does, wait for one and clear away the rest."""
+    from mfr_kit import claims
+
+    with mock.patch.object(claims, "STALE_S", 0.0), claims.Claims(folder / claims.CLAIMS) as own:
+        for name in ("run", "bank"):
+            assert "process" in own.holder(name)
+            own.take(name)
+    claims.clear(folder / claims.CLAIMS)
+
+
+MASK = {
+    "look": "surgical-pink",
+    "seed": 3,
+    "style": "",
+    "changes": {"top": 30.0, "hue": 0.01, "base": "#aabbcc"},
+}
+ANGLES = {"yaw": 10.0, "pitch": 0.0, "roll": 0.0}
+HEAD = {**ANGLES, "person": 3}
+PAIR = {"a": "PHOTO", "b": "PHOTO", "models": ["RUN"], "mask_b": MASK}
+ASKED = {
+    "state": ("/api/state", {}, None),
+    "thumbnail": ("/api/thumbnail", {"look": "surgical-pink"}, None),
+    "set": ("/api/set", {"key": "SET"}, None),
+    "people": ("/api/people", {"key": "SET", "search": "p0", "start": "0"}, None),
+    "person": ("/api/person", {"key": "SET", "code": "1"}, None),
+    "skipped": ("/api/skipped", {"key": "SET", "reason": "no_face", "start": "0"}, None),
+    "face": ("/api/face", {"key": "SET", "row": "1"}, None),
+    "run": ("/api/run", {"key": "RUN"}, None),
+    "page": ("/page", {"kind": "run", "key": "RUN", "name": "progress.html"}, None),
+    "head": ("/api/head", {}, HEAD),
+    "take": ("/api/take", {}, {"set": "SET", "row": 2}),
+    "mask": ("/api/mask", {}, {"photo": "PHOTO", "mask": MASK, "angles": ANGLES}),
+    "compare": ("/api/compare", {}, PAIR),
+}
+_studios: list = []
+
+
+def make_requests(folder: Path) -> dict[str, bytes]:
+    """Compose a request of each kind."""
+    return {f"{name}.json": json.dumps(asked).encode() for name, asked in ASKED.items()}
+
+
+def damage_request(data: bytes, rng: random.Random) -> bytes:
+    """Damage what is asked, as JSON or as bytes."""
+    if rng.random() < 0.2:
+        return damage.bytes_of(data, rng)
+    return damage.json_of(data.decode(), rng).encode("utf-8", "surrogatepass")
+
+
+def ask(path: Path, _: int) -> None:
+    """Answer a request as the server does; what is no request cannot be asked."""
+    from mfr_kit.studio import answers
+
+    studio, names = _studio()
+    try:
+        address, query, asked = json.loads(path.read_bytes())
+        query = {str(name): str(value) for name, value in query.items()}
+    except (ValueError, TypeError, AttributeError, RecursionError):
+        address, query, asked = "/api/mask", {}, None
+    body = path.read_bytes() if asked is None else json.dumps(asked).encode()
+    for name, key in names.items():
+        body = body.replace(name.encode(), key.encode())
+        query = {word: value.replace(name, key) for word, value in query.items()}
+    address = address if isinstance(address, str) else ""
+    route = answers.GET.get(address) or answers.POST.get(address)
+    if route is not None:
+        found = route(studio, answers.Request(query, body))
+        if not isinstance(found, answers.File):
+            json.dumps(found, allow_nan=False)
+
+
+def _studio():
+    """Return this process's studio, and what stands in a request for its keys."""
+    from mfr_kit.studio import answers
+    from mfr_kit.studio.options import StudioOptions
+    from mfr_kit.studio.studio import Studio
+    from mfr_kit.training import run_page
+
+    if not _studios:
+        folder = Path(tempfile.mkdtemp(dir=Path.cwd()))
+        for name, make in (("set", make_set), ("run", make_run)):
+            (folder / name).mkdir()
+            make(folder / name)
+        run_page.write_page(folder / "run", [], 4)
+        studio = Studio(StudioOptions(folders=[folder], threads=1))
+        names = {place.kind.upper(): key for key, place in studio._places.items()}
+        photo = answers.draw_head(studio, answers.Request({}, json.dumps(HEAD).encode()))["photo"]
+        _studios.append((studio, {**names, "PHOTO": photo}))
+    return _studios[0]
+
+
+TEXT = (damage.bytes_of, damage.json_of, damage.json_of)
+CAMPAIGNS = {
+    "banks": Campaign(
+        make_bank,
+        read_bank,
+        {
+            "bank.json": TEXT,
+            "embeddings.npy": (damage.bytes_of, damage.npy_of),
+            "blocks/*": (damage.bytes_of,),
+        },
+    ),
+    "head rows": Campaign(
+        make_head_rows,
+        read_head_rows,
+        {"*/.metadata": (damage.bytes_of,), "*/*.distcp": (damage.bytes_of,)},
+    ),
+    "claims": Campaign(make_claims, read_claims, {"claims/*": TEXT}),
+}
