@@ -171,11 +171,11 @@ def _read_all(name: str, numbers: range, shared: Path, folder: Path, parent: int
     resource.setrlimit(resource.RLIMIT_AS, (ADDRESSES, ADDRESSES))
     signal.signal(signal.SIGPROF, _stop)
     warnings.simplefilter("ignore")
+    os.chdir(folder)
     reader = READERS[name]
     whole = _whole(reader, shared / name, folder)
     shutil.rmtree(folder / "input", ignore_errors=True)
     pristine = Pristine(whole, folder / "input")
-    os.chdir(folder)
     with (folder / "notes.jsonl").open("a") as notes:
         for number in numbers:
             pristine.restore()
