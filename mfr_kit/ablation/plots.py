@@ -102,7 +102,8 @@ def _mean_curve(records: list[dict]) -> list[tuple[float, float]]:
 
 
 def _ends(values: list[float]) -> tuple[float, float]:
-    return min(values) - 0.5, max(values) + 0.5
+    """A little room around percentages."""
+    return max(min(values) - 0.5, 0.0), min(max(values) + 0.5, 100.0)
 
 
 def _by_ratio(by_setting: dict[str, list[dict]], set_name: str) -> Points:

@@ -10,6 +10,7 @@ from statistics import NormalDist
 
 WIDTH, HEIGHT = 560, 360
 LEFT, RIGHT, TOP, BOTTOM = 62, 14, 12, 46
+SHORT = 28  # letters of a name that a column of the key holds
 _PALETTE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#000000")
 _DASHES = ("none", "7 3", "2 3", "9 3 2 3", "12 4", "4 4")
 _STYLE = (
@@ -103,12 +104,14 @@ def standalone(
 
     More series than there are colours are numbered too, at their mark or their end, and in the key.
     """
-    numbered, half = len(series) > COLOURS, -(-len(series) // 2)
-    height = HEIGHT + 22 + 16 * (half if numbered else len(series))
+    numbered, rows = len(series) > COLOURS, len(series)
+    if numbered and max(map(len, series)) <= SHORT:  # the key has two columns
+        rows = -(-len(series) // 2)
+    height = HEIGHT + 22 + 16 * rows
     body = chart(title, x, y, series, marks).partition(">")[2]
     key, numbers = [], []
     for at, (name, points) in enumerate(series.items()):
-        column, row = divmod(at, half) if numbered else (0, at)
+        column, row = divmod(at, rows)
         left, middle = LEFT + column * (WIDTH - LEFT) // 2, HEIGHT + 12 + 16 * row
         key += [
             f'<polyline class="line s{at % COLOURS}" points="{left},{middle} '
