@@ -1,6 +1,7 @@
 """Fixtures that several rooms use: pictures of heads, and a face set made of them."""
 
 import os
+import signal
 
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
 if "PYTEST_XDIST_WORKER" in os.environ:
@@ -20,6 +21,9 @@ from mfr_kit.data.face_set.content import digest_of
 from mfr_kit.data.face_set.faceset_writer import write_rows
 from mfr_kit.data.images import encode
 from mfr_kit.seeding import rng_for
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as a shell's & does; commands inherit it
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
