@@ -91,7 +91,6 @@ def test_a_run_that_was_killed_ends_like_one_that_was_not(
     assert torch.equal(*drawn)  # what a network with dropout draws next
 
 
-@pytest.mark.slow
 def test_the_lines_of_steps_are_on_the_disk_before_a_checkpoint_stands_for_them(
     make_options, monkeypatch
 ):
@@ -116,6 +115,7 @@ def test_the_lines_of_steps_are_on_the_disk_before_a_checkpoint_stands_for_them(
     assert saved == [(2, 2), (4, 4)]
 
 
+@pytest.mark.slow
 def test_kill_9_at_any_moment_is_survived(make_options, tmp_path):
     whole = make_options(out=tmp_path / "whole", steps=30, save_every=1)
     distill(whole)
