@@ -2,6 +2,7 @@
 head, claims; and what a browser may ask the studio for.
 """
 
+import functools
 import json
 import random
 import tempfile
@@ -119,7 +120,6 @@ ASKED = {
     "mask": ("/api/mask", {}, {"photo": "PHOTO", "mask": MASK, "angles": ANGLES}),
     "compare": ("/api/compare", {}, PAIR),
 }
-_studios: list = []
 
 
 def make_requests(folder: Path) -> dict[str, bytes]:
@@ -156,6 +156,7 @@ def ask(path: Path, _: int) -> None:
             json.dumps(found, allow_nan=False)
 
 
+@functools.cache
 def _studio():
     """Return this process's studio, and what stands in a request for its keys."""
     from mfr_kit.studio import answers
@@ -163,17 +164,15 @@ def _studio():
     from mfr_kit.studio.studio import Studio
     from mfr_kit.training import run_page
 
-    if not _studios:
-        folder = Path(tempfile.mkdtemp(dir=Path.cwd()))
-        for name, make in (("set", make_set), ("run", make_run)):
-            (folder / name).mkdir()
-            make(folder / name)
-        run_page.write_page(folder / "run", [], 4)
-        studio = Studio(StudioOptions(folders=[folder], threads=1))
-        names = {place.kind.upper(): key for key, place in studio._places.items()}
-        photo = answers.draw_head(studio, answers.Request({}, json.dumps(HEAD).encode()))["photo"]
-        _studios.append((studio, {**names, "PHOTO": photo}))
-    return _studios[0]
+    folder = Path(tempfile.mkdtemp(dir=Path.cwd()))
+    for name, make in (("set", make_set), ("run", make_run)):
+        (folder / name).mkdir()
+        make(folder / name)
+    run_page.write_page(folder / "run", [], 4)
+    studio = Studio(StudioOptions(folders=[folder], threads=1))
+    names = {place.kind.upper(): key for key, place in studio._places.items()}
+    photo = answers.draw_head(studio, answers.Request({}, json.dumps(HEAD).encode()))["photo"]
+    return studio, {**names, "PHOTO": photo}
 
 
 TEXT = (damage.bytes_of, damage.json_of, damage.json_of)

@@ -40,7 +40,7 @@ def test_damage_is_refused_in_one_line_or_harmless(name, tmp_path):
 
 def test_what_is_asked_of_the_studio_is_answered_or_refused_in_one_line(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(state_files, "_studios", [])
+    state_files._studio.cache_clear()
     refused = 0
     for name, data in state_files.make_requests(tmp_path).items():
         path = tmp_path / name
