@@ -25,6 +25,7 @@ from tests import (
 )
 from tests.format_files import FORMATS
 from tests.side_files import CAMPAIGNS
+from tests.studio import asked
 from tests.torture.fuzzing import Bytes, Reader
 
 
@@ -92,9 +93,7 @@ READERS: dict[str, Reader] = {
     **FORMATS,
     **CAMPAIGNS,
     **state_files.CAMPAIGNS,
-    "studio requests": Bytes(
-        state_files.make_requests, state_files.damage_request, state_files.ask
-    ),
+    "studio requests": Bytes(asked.make, asked.damage_of, asked.ask),
     "packages": Bytes(_packages, fuzz_zip.mutate, fuzz_zip.read),
     "models": Bytes(_onnx, fuzz_onnx.mutate, fuzz_onnx.read),
 }
