@@ -29,7 +29,7 @@ from mfr_kit.models import memory
 from mfr_kit.models.embedders import load_embedder
 from mfr_kit.models.weights import build_backbone
 from mfr_kit.processes import peak_mib
-from mfr_kit.training import optimise
+from mfr_kit.training import networks
 from mfr_kit.training.checkpoint import State
 from mfr_kit.training.options import distill_options
 from mfr_kit.training.prepare import Relations
@@ -40,7 +40,8 @@ from mfr_kit.training.teacher import mining
 from mfr_kit.training.teacher.bank import Bank
 from mfr_kit.training.views.loader import ViewBatch
 
-WANTED, FACES, PEOPLE, SIZE = 1.10, 20_000, 5_000, 128
+WANTED, SIZE = 1.10, 128
+SIZES = 20_000, 5_000  # faces and people of a bank
 
 
 class NoTeacher:
@@ -49,37 +50,34 @@ class NoTeacher:
     embed = None
 
 
-def make_state(options) -> State:
+def make_state(options, people: int = SIZES[1]) -> State:
+    """Make a student with random weights, and the head of the options' method."""
     torch.manual_seed(0)
     student = (
         build_backbone(options.student, SIZE, options.width)
         .to(memory_format=torch.channels_last)
         .train()
     )
-    return State(
-        student,
-        nn.Identity(),
-        nn.Identity(),
-        optimise.make_optimiser(student, [], options.descent, options.layers),
-        {},
-        None,
+    head = options.chosen_method.make_head(people, SIZE)
+    return networks.make_state(
+        student, (SIZE, SIZE), head, options.descent, options.layers, averaged=False
     )
 
 
-def make_stepper(options, state: State, folder: Path, teacher) -> Stepper:
+def make_stepper(options, state: State, folder: Path, teacher, sizes=SIZES) -> Stepper:
     """Make a step over a made-up bank of the size of LFW's people."""
-    rng = np.random.default_rng(0)
+    rng, (faces, people) = np.random.default_rng(0), sizes
     path = folder / "embeddings.npy"
-    np.save(path, rng.standard_normal((FACES, 2, SIZE), np.float32))
+    np.save(path, rng.standard_normal((faces, 2, SIZE), np.float32))
     stored, labels = (
         Bank(folder, np.load(path, mmap_mode="r")),
-        np.sort(rng.permutation(FACES) % PEOPLE),
+        np.sort(rng.permutation(faces) % people),
     )
-    prototypes = mining.prototypes(stored, labels)
-    own = options.of_method()
-    partners = mining.Partners(
-        stored, labels, prototypes, mining.Draw(own.partners, own.mining, own.neighbours, 0)
-    )
+    prototypes, partners = mining.prototypes(stored, labels), None
+    if options.chosen_method.mines:
+        own = options.of_method()
+        draw = mining.Draw(own.partners, own.mining, own.neighbours, 0)
+        partners = mining.Partners(stored, labels, prototypes, draw)
     network = nn.Sequential(state.student, state.projector)
     relations = Relations(stored, labels, prototypes, partners)
     return Stepper(
@@ -97,11 +95,12 @@ def make_stepper(options, state: State, folder: Path, teacher) -> Stepper:
 
 
 def make_views(batch: int) -> ViewBatch:
+    """Make a batch of noise, of faces of the bank."""
     rng = np.random.default_rng(1)
     images = torch.from_numpy(rng.integers(0, 256, (batch, 112, 112, 3), dtype=np.uint8))
     return ViewBatch(
         images,
-        rng.integers(0, FACES, batch),
+        rng.integers(0, SIZES[0], batch),
         np.zeros(batch, np.int64),
         rng.integers(0, 2, batch),
         np.zeros(batch, np.int64),
