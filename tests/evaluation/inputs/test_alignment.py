@@ -15,7 +15,6 @@ from mfr_kit.data.face_set.content import digest_of
 from mfr_kit.data.face_set.faceset_writer import write_rows
 from mfr_kit.data.images import encode
 from mfr_kit.errors import KitError
-from mfr_kit.evaluation import recognition
 from mfr_kit.evaluation.compare import evaluate_set
 from mfr_kit.evaluation.inputs.alignment import match
 from tests.conftest import write_faceset
@@ -90,13 +89,7 @@ def test_sets_that_do_not_belong_together_are_refused(sets, tmp_path) -> None:
 
 
 @pytest.fixture
-def evaluate(monkeypatch, tmp_path, sets, capsys):
-    monkeypatch.setenv("MFR_KIT_HOME", str(tmp_path / "home"))
-    monkeypatch.setattr(
-        recognition,
-        "load_on",
-        lambda engine, spec, **_: ColourEmbedder(spec, upper=spec == "student"),
-    )
+def evaluate(colour_models, tmp_path, sets, capsys):
 
     def call(*arguments: str) -> tuple[int, str]:
         flags = [

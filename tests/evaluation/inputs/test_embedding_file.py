@@ -11,7 +11,6 @@ import pytest
 
 from mfr_kit import cli
 from mfr_kit.errors import KitError
-from mfr_kit.evaluation import recognition
 from mfr_kit.evaluation.inputs.embed import embed_set
 from mfr_kit.evaluation.inputs.embedding_file import EmbeddingFile, read_rows
 from mfr_kit.seeding import rng_for
@@ -19,9 +18,7 @@ from tests.evaluation.fakes import ColourEmbedder
 
 
 @pytest.fixture
-def embedded(drawn_set, tmp_path, monkeypatch):
-    monkeypatch.setenv("MFR_KIT_HOME", str(tmp_path / "home"))
-    monkeypatch.setattr(recognition, "load_on", lambda engine, spec, **_: ColourEmbedder(spec))
+def embedded(colour_models, drawn_set, tmp_path):
     return drawn_set, embed_set(ColourEmbedder(), drawn_set)
 
 

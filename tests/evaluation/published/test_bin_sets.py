@@ -12,7 +12,6 @@ from mfr_kit import cli
 from mfr_kit.data.images import encode
 from mfr_kit.data.verification_sets.bins import write_bin
 from mfr_kit.errors import KitError
-from mfr_kit.evaluation import recognition
 from mfr_kit.evaluation.published.bin_sets import BinSet, insightface_accuracy, measure
 from mfr_kit.evaluation.verification.rates import Plan
 from mfr_kit.seeding import rng_for
@@ -110,15 +109,9 @@ def test_one_batch_of_images_is_held_at_a_time(tmp_path) -> None:
 
 
 def test_the_command_measures_bins_alone_and_beside_a_set(
-    packed, monkeypatch, tmp_path, capsys
+    colour_models, packed, tmp_path, capsys
 ) -> None:
     path = packed[0]
-    monkeypatch.setenv("MFR_KIT_HOME", str(tmp_path / "home"))
-    monkeypatch.setattr(
-        recognition,
-        "load_on",
-        lambda engine, spec, **_: ColourEmbedder(spec, upper=spec == "upper"),
-    )
     (tmp_path / "cfp <fp>.bin").write_bytes(path.read_bytes())
     arguments = [
         "evaluate",

@@ -10,7 +10,6 @@ import pytest
 
 from mfr_kit import cli
 from mfr_kit.errors import KitError
-from mfr_kit.evaluation import recognition
 from mfr_kit.evaluation.compare import measure, side_by_side
 from mfr_kit.evaluation.protocols import all_to_all, mask_nonmask, nonmask_nonmask
 from mfr_kit.evaluation.published.challenge import challenge_scores
@@ -18,7 +17,6 @@ from mfr_kit.evaluation.verification.groups import read_groups
 from mfr_kit.evaluation.verification.rates import Plan
 from mfr_kit.seeding import rng_for
 from tests.conftest import write_faceset
-from tests.evaluation.fakes import ColourEmbedder
 from tests.evaluation.tables import coarse, listed, tar_by_sorting
 
 
@@ -158,9 +156,7 @@ def test_the_scores_interval_resamples_people_for_both_halves_at_once(mixed, mon
     )
 
 
-def test_the_command_prints_and_writes_groups_and_score(monkeypatch, tmp_path, capsys) -> None:
-    monkeypatch.setenv("MFR_KIT_HOME", str(tmp_path / "home"))
-    monkeypatch.setattr(recognition, "load_on", lambda engine, spec, **_: ColourEmbedder(spec))
+def test_the_command_prints_and_writes_groups_and_score(colour_models, tmp_path, capsys) -> None:
     write_faceset(tmp_path / "set", people=8)
     (tmp_path / "set" / "groups.csv").write_text(
         "identity,group\n" + "".join(f"p0{n},{'<odd>' if n % 2 else 'even'}\n" for n in range(8))

@@ -11,7 +11,6 @@ from mfr_kit import cli
 from mfr_kit.data.alignment.align import TEMPLATE
 from mfr_kit.data.images import encode
 from mfr_kit.errors import KitError
-from mfr_kit.evaluation import recognition
 from mfr_kit.evaluation.published.templates import TemplatePairs, measure, templates, tpr_nearest
 from mfr_kit.evaluation.verification.rates import Plan
 from mfr_kit.seeding import rng_for
@@ -121,13 +120,7 @@ def test_odd_folders_are_refused(ijb, tmp_path) -> None:
         TemplatePairs(ijb)
 
 
-def test_models_side_by_side_without_a_face_set(ijb, monkeypatch, tmp_path, capsys) -> None:
-    monkeypatch.setenv("MFR_KIT_HOME", str(tmp_path / "home"))
-    monkeypatch.setattr(
-        recognition,
-        "load_on",
-        lambda engine, spec, **_: ColourEmbedder(spec, upper=spec == "upper"),
-    )
+def test_models_side_by_side_without_a_face_set(colour_models, ijb, tmp_path, capsys) -> None:
     assert (
         cli.main(
             [

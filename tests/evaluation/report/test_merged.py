@@ -6,19 +6,11 @@ import json
 import pytest
 
 from mfr_kit import cli
-from mfr_kit.evaluation import recognition
 from tests.conftest import write_faceset
-from tests.evaluation.fakes import ColourEmbedder
 
 
 @pytest.fixture
-def run(monkeypatch, tmp_path, capsys):
-    monkeypatch.setenv("MFR_KIT_HOME", str(tmp_path / "home"))
-    monkeypatch.setattr(
-        recognition,
-        "load_on",
-        lambda engine, spec, **_: ColourEmbedder(spec, upper=spec == "upper"),
-    )
+def run(colour_models, tmp_path, capsys):
     write_faceset(tmp_path / "set", people=8)
 
     def call(*arguments: str) -> tuple[int, str]:

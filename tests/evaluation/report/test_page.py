@@ -19,24 +19,16 @@ from mfr_kit import cli
 from mfr_kit.data.face_set.faceset import FaceSet
 from mfr_kit.data.face_set.faceset_writer import write_rows
 from mfr_kit.data.images import decode_rgb
-from mfr_kit.evaluation import recognition
 from mfr_kit.evaluation.inputs.drawn_masks import MaskedFaces
 from mfr_kit.evaluation.report import page as report_page
 from mfr_kit.evaluation.report import plot
 from tests.conftest import write_faceset
-from tests.evaluation.fakes import ColourEmbedder
 
 FARS = ["--far", "0.4", "--far", "0.2", "--far", "0.01"]
 
 
 @pytest.fixture
-def evaluated(monkeypatch, tmp_path, capsys):
-    monkeypatch.setenv("MFR_KIT_HOME", str(tmp_path / "home"))
-    monkeypatch.setattr(
-        recognition,
-        "load_on",
-        lambda engine, spec, **_: ColourEmbedder(spec, upper=spec == "upper"),
-    )
+def evaluated(colour_models, tmp_path, capsys):
     write_faceset(tmp_path / "set", people=8)
 
     def call(*arguments: str) -> tuple[int, str]:

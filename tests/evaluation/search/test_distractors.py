@@ -14,7 +14,6 @@ import pytest
 from mfr_kit import cli
 from mfr_kit.data.face_set.faceset import FaceSet
 from mfr_kit.errors import KitError
-from mfr_kit.evaluation import recognition
 from mfr_kit.evaluation.compare import measure
 from mfr_kit.evaluation.inputs.embed import embed_set
 from mfr_kit.evaluation.inputs.faces import Faces, from_set
@@ -231,13 +230,7 @@ def test_one_to_one_among_distractors_is_measured_where_the_set_supports_it(tmp_
 
 
 @pytest.fixture
-def sets(tmp_path, monkeypatch):
-    monkeypatch.setenv("MFR_KIT_HOME", str(tmp_path / "home"))
-    monkeypatch.setattr(
-        recognition,
-        "load_on",
-        lambda engine, spec, **_: ColourEmbedder(spec, upper=spec == "upper"),
-    )
+def sets(colour_models, tmp_path):
     # the heads of the first five are those of the set
     second = write_faceset(tmp_path / "second", people=14)
     rows = [

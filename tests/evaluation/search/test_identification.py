@@ -10,7 +10,6 @@ import pytest
 
 from mfr_kit import cli
 from mfr_kit.errors import KitError
-from mfr_kit.evaluation import recognition
 from mfr_kit.evaluation.compare import evaluate_set, measure
 from mfr_kit.evaluation.inputs.faces import Faces, from_set
 from mfr_kit.evaluation.search import identification
@@ -26,7 +25,6 @@ from mfr_kit.evaluation.search.identification import (
 from mfr_kit.evaluation.verification.rates import Plan
 from mfr_kit.seeding import rng_for
 from tests.conftest import write_faceset
-from tests.evaluation.fakes import ColourEmbedder
 from tests.evaluation.tables import coarse, table
 
 
@@ -206,13 +204,7 @@ def test_too_few_strangers_are_said_to_be_too_few(tmp_path) -> None:
     assert "identification" in measure(from_set(rows, faceset), Plan(fars=(0.5,), enrol=2))
 
 
-def test_two_models_searched_side_by_side(monkeypatch, tmp_path, capsys) -> None:
-    monkeypatch.setenv("MFR_KIT_HOME", str(tmp_path / "home"))
-    monkeypatch.setattr(
-        recognition,
-        "load_on",
-        lambda engine, spec, **_: ColourEmbedder(spec, upper=spec == "upper"),
-    )
+def test_two_models_searched_side_by_side(colour_models, tmp_path, capsys) -> None:
     write_faceset(tmp_path / "set", people=16)
     flags = [
         "--data",

@@ -11,7 +11,6 @@ import pytest
 from mfr_kit import cli
 from mfr_kit.data.verification_sets.ijb import Enrolment, open_searches
 from mfr_kit.errors import KitError
-from mfr_kit.evaluation import recognition
 from mfr_kit.evaluation.published.templates import TemplatePairs, measure
 from mfr_kit.evaluation.search import template_search
 from mfr_kit.evaluation.search.template_search import search_templates
@@ -183,13 +182,9 @@ def test_odd_lists_are_refused(ijb, capsys, file: str, text: str | None, words: 
     assert words in capsys.readouterr().err
 
 
-def test_searches_stand_beside_the_pairs_in_the_report(ijb, monkeypatch, tmp_path, capsys) -> None:
-    monkeypatch.setenv("MFR_KIT_HOME", str(tmp_path / "home"))
-    monkeypatch.setattr(
-        recognition,
-        "load_on",
-        lambda engine, spec, **_: ColourEmbedder(spec, upper=spec == "upper"),
-    )
+def test_searches_stand_beside_the_pairs_in_the_report(
+    colour_models, ijb, tmp_path, capsys
+) -> None:
     lists(ijb)
     asked = [
         "evaluate",

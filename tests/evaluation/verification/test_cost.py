@@ -9,14 +9,12 @@ import numpy as np
 import pytest
 
 from mfr_kit import cli
-from mfr_kit.evaluation import recognition
 from mfr_kit.evaluation.protocols import nonmask_nonmask
 from mfr_kit.evaluation.verification import cost
 from mfr_kit.evaluation.verification.comparisons import Pairs
 from mfr_kit.evaluation.verification.rates import Plan
 from mfr_kit.seeding import rng_for
 from tests.conftest import write_faceset
-from tests.evaluation.fakes import ColourEmbedder
 from tests.evaluation.tables import coarse, table
 
 
@@ -63,9 +61,7 @@ def test_the_interval_of_a_sample_holds_the_figure_of_the_whole() -> None:
 
 
 @pytest.fixture
-def evaluated(monkeypatch, tmp_path, capsys):
-    monkeypatch.setenv("MFR_KIT_HOME", str(tmp_path / "home"))
-    monkeypatch.setattr(recognition, "load_on", lambda engine, spec, **_: ColourEmbedder(spec))
+def evaluated(colour_models, tmp_path, capsys):
     write_faceset(tmp_path / "set", people=9)
 
     def call(*flags: str) -> tuple[int, str]:
