@@ -51,7 +51,10 @@ def workplace(tmp_path_factory) -> Path:
     """What the README's reader has: photos/ and the shipped configs."""
     folder = tmp_path_factory.mktemp("reader")
     for person in range(1, 15):
-        shutil.copytree(assets.path("orl-faces") / f"s{person}", folder / "photos" / f"s{person}")
+        (folder / "photos" / f"s{person}").mkdir(parents=True)
+        for take in range(1, 7):
+            photograph = assets.path("orl-faces") / f"s{person}" / f"{take}.pgm"
+            shutil.copy(photograph, folder / "photos" / f"s{person}")
     shutil.copytree(ROOT / "configs", folder / "configs")
     return folder
 

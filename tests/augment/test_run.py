@@ -5,11 +5,7 @@ may hold is fatal.
 import json
 import os
 import pickle
-import random
 import shutil
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import cv2
@@ -128,50 +124,6 @@ def test_a_source_that_changed_between_stop_and_resume_is_refused(photos, monkey
     shutil.copy(photos / "s1" / "1.pgm", photos / "s1" / "0.pgm")
     with pytest.raises(KitError, match="changed since the run began"):
         room.augment(options)
-
-
-def start(photos: Path, target: Path, *flags: str) -> subprocess.Popen:
-    command = [
-        sys.executable,
-        str(Path(cli.__file__).parents[2] / "kit.py"),
-        "augment",
-        str(photos),
-        str(target),
-        "--ratio",
-        "1",
-        *flags,
-    ]
-    return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="kills as POSIX does")
-@pytest.mark.parametrize(
-    "flags",
-    [("--format", "folder", "--shards", "8"), ("--format", "rec", "--shards", "8")],
-    ids=["folder", "rec"],
-)
-def test_kill_9_at_any_moment_and_the_same_command_ends_in_the_same_bytes(photos, flags):
-    for person in range(4, 28):
-        shutil.copytree(assets.path("orl-faces") / f"s{person}", photos / f"s{person}")
-    whole, killed = photos.parent / "whole", photos.parent / "killed"
-    assert start(photos, whole, *flags, "--workers", "0").wait() == 0
-    draw, work = random.Random(repr(flags)), killed.with_name("killed.part") / WORK
-    for progress in (False, True, True):  # at any moment, then twice soon after some more was done
-        before = noted(work)
-        process = start(photos, killed, *flags, "--workers", "1")
-        while process.poll() is None and (noted(work) <= before if progress else not work.exists()):
-            time.sleep(0.005)
-        time.sleep(draw.uniform(0, 0.3 if progress else 1.5))
-        process.kill()
-        process.wait()
-        assert noted(work) > before or not progress
-    assert not killed.exists()
-    assert start(photos, killed, *flags, "--workers", "1").wait() == 0
-    assert files_of(killed) == files_of(whole)
-
-
-def noted(work: Path) -> int:
-    return sum(item.stat().st_size for item in work.glob("*.jsonl"))
 
 
 def test_records_hold_the_same_set_as_a_folder(photos):

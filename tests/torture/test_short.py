@@ -4,8 +4,16 @@ import pytest
 
 from tests.torture import campaign
 
+LONG = {"kills"}
 
-@pytest.mark.parametrize("name", campaign.names())
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=[pytest.mark.slow] if name in LONG else [])
+        for name in campaign.names()
+    ],
+)
 def test_nothing_goes_wrong_in_the_first_rounds(name, tmp_path):
     row = campaign.load(name)
     outcomes = list(campaign.attempts(row, range(row.SHORT), tmp_path))

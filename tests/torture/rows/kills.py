@@ -20,7 +20,7 @@ from tests.torture.whole import LIMIT_S, differences, whole
 
 TITLE = "kill -9 of a command, a worker, everything"
 WANTED = "300 kills, equal output, no orphan after 2 s, nothing left"
-ROUNDS, SHORT = 300, 2
+ROUNDS, SHORT = 300, 7  # in short: convert, augment, distill, evaluate, export-onnx
 GRACE_S = 2.0  # for what a killed command has started
 YARDSTICK = "import torch"  # takes about as long as a worker until it hears of its parent
 TRIES = 3
