@@ -134,7 +134,7 @@ def run_cell(
         "table": table.name,
         "title": table.title,
         "setting": cell.setting,
-        **({"against": table.against} if table.against else {}),
+        **({"against": list(table.against)} if table.against else {}),
         "seed": cell.seed,
         "sets": figures,
         **about,

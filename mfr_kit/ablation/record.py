@@ -20,7 +20,7 @@ SHAPE = {
     "table": str,
     "title": str,
     "setting": str,
-    "against?": str,
+    "against?": (str, [str]),
     "seed": (int, str, None),
     "sets": {...: SET},
     "options?": {"mask_ratio?": float},

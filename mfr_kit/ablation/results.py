@@ -11,7 +11,7 @@ from mfr_kit.ablation.figures import overview, rates_table
 from mfr_kit.ablation.keys import default_options, telling_options
 from mfr_kit.ablation.plots import plots_of
 from mfr_kit.ablation.record import read_record, refuse_other_layout
-from mfr_kit.ablation.rivalry import against_table
+from mfr_kit.ablation.rivalry import against_table, compared_with
 from mfr_kit.ablation.summary import fill_block, summarise
 from mfr_kit.errors import KitError
 from mfr_kit.evaluation import agreement
@@ -131,8 +131,9 @@ def _page(name: str, by_setting: dict[str, list[dict]], plots: Path) -> list[str
     ]
     lines += ["", "## Settings", "", *_changes(by_setting)]
     lines += ["", "## All sets, at the least FAR with a figure", "", *overview(by_setting)]
-    if compared := against_table(by_setting):
-        lines += ["", f"## Minus {records[0]['against']}", "", *compared]
+    for base in compared_with(by_setting):
+        if compared := against_table(by_setting, base):
+            lines += ["", f"## Minus {base}", "", *compared]
     for set_name, shape in records[0]["sets"].items():
         for protocol in shape["protocols"]:
             people = f"{shape['faces']} faces of {shape['people']} people"

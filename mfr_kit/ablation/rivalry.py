@@ -9,6 +9,7 @@ import numpy as np
 
 from mfr_kit.ablation.cells import TEACHER
 from mfr_kit.ablation.figures import is_claimed, least_place
+from mfr_kit.ablation.table import rows_of
 from mfr_kit.evaluation.verification.bootstrap import LEVEL
 from mfr_kit.evaluation.verification.rates import COMPARE
 from mfr_kit.seeding import rng_for
@@ -74,13 +75,20 @@ def difference(ours: dict[int, dict], theirs: dict[int, dict]) -> Difference | N
     return Difference(float(mean), float(low), float(high), float(np.nanstd(means)), count)
 
 
-def against_table(by_setting: dict[str, list[dict]]) -> list[str]:
-    """Make the table of all settings minus the one that they are compared with, at each set's and
-    protocol's least FAR with a figure; empty where the table names none.
+def compared_with(by_setting: dict[str, list[dict]]) -> list[str]:
+    """Name the settings that a table's others are compared with: those of any of its records, since
+    it may name more than when the first of them were made.
     """
-    base = next(iter(by_setting.values()))[0].get("against")
-    if base not in by_setting:
-        return []
+    records = [record for several in by_setting.values() for record in several]
+    named = sorted((rows_of(record.get("against", [])) for record in records), key=len)
+    found = dict.fromkeys(name for names in reversed(named) for name in names)
+    return [name for name in found if name in by_setting]
+
+
+def against_table(by_setting: dict[str, list[dict]], base: str) -> list[str]:
+    """Make the table of all settings minus one of them, at each set's and protocol's least FAR with
+    a figure; empty where nothing can be compared.
+    """
     places = [
         (name, protocol, place, rows[place]["far"])
         for name, shape in by_setting[base][0]["sets"].items()

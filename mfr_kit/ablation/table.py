@@ -32,7 +32,7 @@ SHAPE = {
     "config?": str,
     "seeds?": [int],
     "teacher?": str,
-    "against?": str,
+    "against?": (str, [str]),
     "resamples?": int,
     "common?": dict,
     "sets": [SET_SHAPE | {"flip?": bool}],
@@ -74,7 +74,7 @@ class Setting:
 
 @dataclass(frozen=True)
 class Table:
-    """Everything a TOML says; `against` is the row that the others are compared with beside the
+    """Everything a TOML says; `against` are the rows that the others are compared with beside the
     teacher, over people and seeds.
     """
 
@@ -87,7 +87,7 @@ class Table:
     common: dict[str, Any]
     sets: tuple[Measured, ...]
     settings: tuple[Setting, ...]
-    against: str | None = None
+    against: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -160,8 +160,10 @@ def read(path: Path) -> Table:
                 f"{path}: setting '{setting.name}': "
                 f"{unknown('trained setting', setting.of, trained)}"
             )
-    if "against" in raw and raw["against"] not in names:
-        raise KitError(f"{path}: against: {unknown('setting', raw['against'], names)}")
+    against = rows_of(raw.get("against", []))
+    for name in against:
+        if name not in names:
+            raise KitError(f"{path}: against: {unknown('setting', name, names)}")
     return Table(
         path=Path(path),
         title=raw["title"],
@@ -172,8 +174,13 @@ def read(path: Path) -> Table:
         common=_plain_options(raw.get("common", {}), f"{path}: [common]"),
         sets=tuple(_set(entry, path) for entry in raw["sets"]),
         settings=settings,
-        against=raw.get("against"),
+        against=against,
     )
+
+
+def rows_of(against: str | list[str]) -> tuple[str, ...]:
+    """Return the rows that a table's, or a record's, `against` names: one, or several."""
+    return (against,) if isinstance(against, str) else tuple(against)
 
 
 def _under_current_names(raw: dict, path: Path) -> dict:

@@ -70,13 +70,13 @@ def test_what_cannot_be_compared_has_no_difference(ours):
     assert difference(ours, {0: rate(0.5), 1: rate(0.5)}) is None
 
 
-def write_record(folder, setting, seed, tar):
+def write_record(folder, setting, seed, tar, against="fcd"):
     record = {
         "schema": "mfr-kit/ablation/1",
         "table": "t",
         "title": "Rivals",
         "setting": setting,
-        "against": "fcd",
+        "against": against,
         "seed": seed,
         "sets": {
             "val": {
@@ -100,8 +100,10 @@ def test_the_page_has_a_table_of_differences(tmp_path):
     for seed in (0, 1):
         write_record(folder, "fcd", seed, 0.5)
         write_record(folder, "coupleface", seed, 0.52 + 0.02 * seed)
+    write_record(folder, "rkd", 0, 0.5, ["coupleface", "fcd"])  # the table names more by now
     results.write(tmp_path / "records", tmp_path / "out.md")
     page = (tmp_path / "out" / "t.md").read_text()
+    assert "| fcd | 2 | -3.00 (-4.00 to -2.00) |" in page.split("## Minus coupleface\n")[1]
     part = page.split("## Minus fcd\n")[1].split("\n## ")[0]
     assert "| coupleface | 2 | +3.00 (+2.00 to +4.00) |" in part
     assert "| could be seen | | 2.8" in part
@@ -141,7 +143,9 @@ def test_a_row_may_have_seeds_of_its_own(tmp_path):
         ("fcd", 2),
         ("half", 2),
     ]
-    assert table.against == "fcd"
+    assert table.against == ("fcd",)
+    path.write_text(TABLE.replace('"fcd"\n[[sets]]', '["fcd", "half"]\n[[sets]]'))
+    assert read(path).against == ("fcd", "half")
     path.write_text(TABLE.replace('against = "fcd"', 'against = "fdc"'))
     with pytest.raises(KitError, match=r"against: unknown setting 'fdc'\. Did you mean 'fcd'"):
         read(path)
