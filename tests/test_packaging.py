@@ -108,6 +108,7 @@ def test_the_wheel_holds_its_data_and_nothing_of_the_checkout_else(wheel: Path):
     assert all(name.startswith(("mfr_kit/", "mfr_kit-")) for name in names)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="environments have another layout there")
 def test_the_wheel_works_without_the_checkout(installed: Path, tmp_path: Path):
     assert "surgical-blue" in run([installed / "mfr-kit", "masks", "list"], tmp_path)
@@ -125,6 +126,7 @@ def test_the_wheel_works_without_the_checkout(installed: Path, tmp_path: Path):
     assert changed == "True"
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="environments have another layout there")
 def test_the_installed_program_goes_by_its_own_name(installed: Path, tmp_path: Path):
     script, module = [installed / "mfr-kit"], [installed / "python", "-m", "mfr_kit"]

@@ -81,6 +81,7 @@ def test_what_is_no_face_set_is_called_what_it_is(tmp_path):
         assert "is not a face set" in str(refused.value) and words in str(refused.value)
 
 
+@pytest.mark.slow
 def test_no_line_holds_an_error_number(tmp_path, capsys):
     assert cli.main(["verify", str(tmp_path / "none.zip")]) == 2
     assert cli.main(["check", str(tmp_path), "--track", "unconstrained"]) == 2

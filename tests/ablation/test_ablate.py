@@ -96,6 +96,7 @@ def records(folder, options):
     }
 
 
+@pytest.mark.slow
 def test_every_cell_is_recorded_once(options, records, monkeypatch):
     assert sorted(records) == [
         "bare-0",

@@ -180,6 +180,7 @@ def test_the_masked_views_do_not_depend_on_who_reads_them(
     assert len(set(prints)) == 5 and same.fingerprint == prints[0]
 
 
+@pytest.mark.slow
 def test_a_stopped_run_goes_on_with_what_it_had_embedded(make_adapt, monkeypatch, capsys):
     whole = adapt(make_adapt(bank=None)).path
     monkeypatch.setattr(bank, "SAVE_EVERY", 1)
@@ -289,6 +290,7 @@ def test_any_onnx_recogniser_takes_an_adapter(tmp_path, make_adapt, graph, capsy
     assert load_embedder(twice.path).embed(faces).shape == (5, 5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("behind", ["", ":bgr_minus1_to_1"])
 def test_a_plain_state_dict_is_exported_first(tmp_path, make_adapt, behind):
     torch.manual_seed(3)
@@ -306,6 +308,7 @@ def test_a_plain_state_dict_is_exported_first(tmp_path, make_adapt, behind):
     )
 
 
+@pytest.mark.slow
 def test_bad_input_is_one_line_and_exit_code_2(tmp_path, set_folder, teacher_folder, capsys):
     def complaint(*changes):
         arguments = [

@@ -100,6 +100,7 @@ def test_the_slurm_example_has_no_error_of_syntax():
     subprocess.run(["bash", "-n", SLURM], check=True)
 
 
+@pytest.mark.slow
 @needs_bash
 def test_the_slurm_example_makes_the_set_of_one_command(tmp_path):
     """A stand-in for sbatch runs what it is given: every task of an array at once, then the job

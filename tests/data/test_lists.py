@@ -95,6 +95,7 @@ NAMES = st.text(min_size=1, max_size=8) | st.sampled_from(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None)
 @given(names=st.lists(NAMES, min_size=1, max_size=6, unique_by=lists.nfc))
 def test_what_the_kit_writes_it_reads_back(tmp_path_factory, names):

@@ -125,6 +125,7 @@ def whole(tmp_path):
     return tar(tmp_path / "a.tar", members)
 
 
+@pytest.mark.slow
 def test_an_archive_cut_anywhere_is_refused(tmp_path, whole, capsys):
     data = whole.read_bytes()
     with tarfile.open(whole) as archive:

@@ -186,6 +186,7 @@ def pack(place, track, out, **more):
     return package.make_submission(options)
 
 
+@pytest.mark.slow
 def test_a_submission_holds_the_card_where_a_model_is_sent(place, tmp_path):
     done = pack(place, "ms1m", tmp_path / "a.zip")
     with zipfile.ZipFile(done.path) as archive:

@@ -167,6 +167,7 @@ def test_a_batch_that_influences_itself_is_refused(run, tmp_path):
     assert failed(tmp_path / "model.onnx") == {"a batch equals single faces"}
 
 
+@pytest.mark.slow
 def test_check_writes_nothing(run, tmp_path):
     spoiled.fixed_batch(run / "model.onnx", tmp_path)
     before = {item.name: item.stat().st_mtime_ns for item in tmp_path.iterdir()}
@@ -174,6 +175,7 @@ def test_check_writes_nothing(run, tmp_path):
     assert {item.name: item.stat().st_mtime_ns for item in tmp_path.iterdir()} == before
 
 
+@pytest.mark.slow
 def test_command_line(run, tmp_path, capsys):
     assert main(["check", str(run / "model.onnx"), "--track", "unconstrained", "--json"]) == 0
     told = json.loads(capsys.readouterr().out)

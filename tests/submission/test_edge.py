@@ -41,6 +41,7 @@ def trained(tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", LARGEST)
 def test_an_edge_file_is_small_near_and_takes_faces(trained, kind):
     model = trained / "model.onnx"
@@ -65,6 +66,7 @@ def test_an_edge_file_is_small_near_and_takes_faces(trained, kind):
     assert sorted(item.name for item in trained.glob("*.onnx"))[-1] == "model.onnx"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", LARGEST)
 def test_servers_refuse_it_and_a_measurement_at_home_does_not(run, tmp_path, kind):
     model = tmp_path / "model.onnx"
@@ -94,6 +96,7 @@ def test_the_half_that_calibrates_is_not_measured(tmp_path, monkeypatch):
     assert (len(calibration), len(measured), len(others)) == (4, 5, 5)
 
 
+@pytest.mark.slow
 def test_the_price_in_tar_is_that_of_evaluating_both(run, tmp_path, capsys):
     write_faceset(tmp_path / "set", people=40, takes=4, twins=False)
     assert (
@@ -198,6 +201,7 @@ def test_people_trained_on_are_not_measured(apart, tmp_path):
     assert not list(run.glob("*int8*"))
 
 
+@pytest.mark.slow
 def test_the_loss_has_paired_intervals_and_the_file_its_own_thresholds(
     run, apart, tmp_path, capsys
 ):

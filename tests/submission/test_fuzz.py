@@ -12,6 +12,7 @@ import pytest
 TESTS = Path(__file__).resolve().parents[1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("script", "count"), [("fuzz_onnx.py", 80), ("fuzz_zip.py", 150)])
 def test_mutated_files_are_read_or_refused(tmp_path, script, count):
     """In a process of its own: it forks, which a process that has run torch should not."""

@@ -22,6 +22,7 @@ def small(tmp_path_factory):
     return found, cache
 
 
+@pytest.mark.slow
 def test_what_is_counted_is_what_export_writes(small, tmp_path):
     found, _ = small
     done = export_module(build_backbone("mobilefacenet"), tmp_path / "model.onnx", {})

@@ -48,6 +48,7 @@ def rewrite(path, change):
     path.write_bytes(buffer.getvalue())
 
 
+@pytest.mark.slow
 def test_a_good_package_is_sound(packed, capsys):
     assert failed(packed) == set()
     assert main(["verify", str(packed)]) == 0

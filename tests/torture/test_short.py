@@ -4,7 +4,7 @@ import pytest
 
 from tests.torture import campaign
 
-LONG = {"kills"}
+LONG = {"concurrent", "kills", "photographs"}
 
 
 @pytest.mark.parametrize(

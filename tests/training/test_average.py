@@ -45,6 +45,7 @@ def state(path):
     return weights.load_run(path).model.state_dict()
 
 
+@pytest.mark.slow
 def test_the_mean_and_the_way_back(runs, tmp_path):
     own = [runs / "run1", runs / "run2"]
     average(AverageOptions(runs=own, out=tmp_path / "mean"))

@@ -20,7 +20,7 @@ from mfr_kit.training.distill import distill
 from mfr_kit.training.views import drift
 
 ROOT = Path(__file__).parents[2]
-METHODS = registry.names("mfr_kit.losses")
+QUICKLY = {"coupleface", "arcface"}  # what the others do beside them, CI sees
 
 
 def people(path, *numbers):
@@ -43,6 +43,7 @@ class Killed(BaseException):
     pass
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "changes",
     [
@@ -106,7 +107,13 @@ def test_the_lines_of_steps_are_on_the_disk_before_a_checkpoint_stands_for_them(
     assert saved == [(2, 2), (4, 4)]
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize(
+    "method",
+    [
+        pytest.param(name, marks=[] if name in QUICKLY else [pytest.mark.slow])
+        for name in registry.names("mfr_kit.losses")
+    ],
+)
 def test_every_method_trains_and_says_how_it_went(make_options, method):
     # and the whole set in every batch: only the weights change
     still = {"mask_ratio": 0.0, "drift_clean": 0.0, "photometric": 0.0}
@@ -127,6 +134,7 @@ def test_every_method_trains_and_says_how_it_went(make_options, method):
     assert "made up" in trained_on(run.lineage)
 
 
+@pytest.mark.slow
 def test_the_student_learns_its_teachers_embeddings(make_options, set_folder, teacher_folder):
     from mfr_kit.data.face_set.faceset import FaceSet
 
@@ -165,6 +173,7 @@ def test_a_student_that_starts_as_its_teacher_starts_at_zero_loss(make_options):
     assert weights.load_run(options.out).lineage["initial_weights"]["trained_on"] == ["made up"]
 
 
+@pytest.mark.slow
 def test_the_teacher_in_the_loop_sees_what_the_student_sees(make_options):
     options = make_options(
         init="teacher",
@@ -182,6 +191,7 @@ def test_the_teacher_in_the_loop_sees_what_the_student_sees(make_options):
     assert lines(clean.out)[0]["loss"] > 1e-3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("view", ["clean", "same"])
 def test_a_student_whose_views_are_made_on_its_device_learns_the_same(make_options, tmp_path, view):
     runs = {}
@@ -252,6 +262,7 @@ def test_a_non_finite_loss_stops_the_run_and_names_the_samples(make_options, mon
         distill(options)
 
 
+@pytest.mark.slow
 def test_an_occupied_folder_and_changed_options_are_refused(make_options, tmp_path):
     options = make_options(steps=2)
     distill(options)
@@ -280,6 +291,7 @@ def other_set(folder, options):
     return copy
 
 
+@pytest.mark.slow
 def test_a_missing_or_misfit_start_is_an_error_never_random(make_options, tmp_path):
     with pytest.raises(KitError, match="no such weights file"):
         distill(make_options(init=str(tmp_path / "nothing.pt")))
@@ -307,6 +319,7 @@ def test_a_projector_is_trained_kept_apart_and_dropped(make_options):
     assert run.model(torch.zeros(1, 3, 112, 112)).shape == (1, 8)
 
 
+@pytest.mark.slow
 def test_a_run_says_where_its_drift_comes_from_and_goes_on_with_no_other(
     make_options, monkeypatch, capsys
 ):
@@ -326,6 +339,7 @@ def test_a_run_says_where_its_drift_comes_from_and_goes_on_with_no_other(
     assert "measured on 300 twins" in lineage["masks"]["drift"]
 
 
+@pytest.mark.slow
 def test_masked_faces_draw_their_drift_from_a_file(make_options, tmp_path, capsys):
     for name, spread in (("still", 0.0), ("far", 9.0)):
         table = np.random.default_rng(0).normal(0, 1, (300, 4)) * (0, 0, spread, spread)
@@ -343,6 +357,7 @@ def test_masked_faces_draw_their_drift_from_a_file(make_options, tmp_path, capsy
         distill(replace(options, resume=True))
 
 
+@pytest.mark.slow
 def test_a_run_begun_before_an_option_existed_is_continued_with_its_default(make_options):
     options = make_options(steps=2)
     distill(options)

@@ -20,6 +20,7 @@ def number(pattern: str, text: str) -> float:
     return float(re.search(pattern, text).group(1).replace(",", ""))
 
 
+@pytest.mark.slow
 def test_a_dry_run_writes_nothing_and_counts_what_the_run_then_has(make_options):
     options = make_options(steps=None, epochs=3, batch_size=4, accumulate=2)
     told = estimate(options)
@@ -35,6 +36,7 @@ def test_without_a_teacher_there_is_no_bank_to_fill(make_options):
     assert "(0 faces missing)" in estimate(make_options(method="arcface", fcd_weight=0.0))
 
 
+@pytest.mark.slow
 def test_the_disk_it_foretells_is_the_disk_it_takes(make_options):
     options = make_options(steps=2, width=0.5, embedding_size=64, method="arcface")
     foretold = number(r"disk: about (\d+) MiB", estimate(options))

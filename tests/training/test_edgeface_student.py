@@ -1,6 +1,7 @@
 """EdgeFace as a student: from published weights, with some layers frozen, to a file."""
 
 import numpy as np
+import pytest
 import torch
 
 from mfr_kit.models import weights
@@ -11,6 +12,7 @@ from mfr_kit.training.distill import distill
 from tests.models.edgeface_on_paper import random_state
 
 
+@pytest.mark.slow
 def test_published_weights_learn_from_an_ensemble_and_are_exported(
     make_options, teacher_folder, tmp_path
 ):

@@ -78,6 +78,7 @@ class Killed(BaseException):
     pass
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("is_gone", [False, True])
 def test_a_resumed_run_ends_as_an_undisturbed_one_even_without_the_file(
     options_of, theirs, tmp_path, monkeypatch, is_gone
@@ -203,6 +204,7 @@ def test_weights_of_a_damaged_run_are_refused(options_of):
         weights.load_run(options.out)
 
 
+@pytest.mark.slow
 def test_two_ranks_do_what_one_does(options_of, tmp_path):
     common = {"method": "arcface", "head": "sharded", "log_every": 1, "optimiser": "sgd"}
     common |= {"learning_rate": 1e-3, "steps": 3, "freeze_bn": True, "ema": 0.5}

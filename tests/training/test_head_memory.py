@@ -134,6 +134,7 @@ def test_the_guide_shows_the_table_of_two_million_people():
     assert table in GUIDE.read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_a_dry_run_prints_it_for_its_own_people(make_options):
     assert "the head's memory" not in estimate(make_options(method="fcd"))
     options = make_options(method="arcface", batch_size=4)

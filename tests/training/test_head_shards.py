@@ -373,6 +373,7 @@ def test_an_overflow_in_a_shard_leaves_the_step_out():
     assert torch.isinf(state.head.weight.grad).all()
 
 
+@pytest.mark.slow
 def test_a_run_with_few_negatives_goes_on_as_if_it_had_never_stopped(
     make_options, tmp_path, monkeypatch
 ):

@@ -51,6 +51,7 @@ def equal(first, second):
     return all(torch.equal(value, second[key]) for key, value in first.items())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_the_step_is_finished_and_saved(make_options, tmp_path, monkeypatch, capsys, number):
     options = make_options(out=tmp_path / "whole", steps=6, save_every="90min")
@@ -94,6 +95,7 @@ def test_workers_hear_nothing_from_their_first_moment_on(make_options, monkeypat
     assert blocked == [{signal.SIGINT, signal.SIGTERM}]
 
 
+@pytest.mark.slow
 def test_what_is_printed_goes_on(make_options, monkeypatch, capsys):
     options = make_options(steps=6)
     flags = ["--data", options.data, "--out", options.out, "--teacher", options.teacher]
@@ -108,6 +110,7 @@ def test_what_is_printed_goes_on(make_options, monkeypatch, capsys):
     assert (options.out / weights.STUDENT).is_file()
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_by_its_own_options(make_options, monkeypatch, capsys):
     options = make_options(steps=6)
     with monkeypatch.context() as patch:

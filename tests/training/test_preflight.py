@@ -152,6 +152,7 @@ def test_a_run_that_lost_its_folder_saves_nothing(make_bare, monkeypatch):
     assert not (options.out / weights.LAST).exists()
 
 
+@pytest.mark.slow
 def test_a_refused_adapt_takes_no_folder(make_bare, no_bank, tmp_path):
     usual = make_bare()
     options = AdaptOptions(

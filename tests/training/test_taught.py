@@ -23,6 +23,7 @@ def another_teacher(teacher_folder, tmp_path):
     return str(folder)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["arcface", "cosface", "adaface"])
 def test_a_method_by_itself_learns_the_same_from_any_teacher(
     make_options, another_teacher, tmp_path, method
@@ -39,6 +40,7 @@ def test_a_method_by_itself_learns_the_same_from_any_teacher(
     assert not (tmp_path / "one" / "bank").exists()  # hours, for a set of millions
 
 
+@pytest.mark.slow
 def test_beside_fcd_the_teacher_is_an_ancestor(make_options, another_teacher, tmp_path):
     options = {"method": "arcface", "steps": 3}
     one, other = (

@@ -83,6 +83,7 @@ def test_a_huge_photograph_gives_the_same_landmarks_as_a_small_one():
     assert np.abs(big.landmarks / 20 - small.landmarks).max() < 0.05 * small.box[2]
 
 
+@pytest.mark.slow
 def test_under_masks_settled_landmarks_are_nearer_to_the_clean_ones():
     plain, robust, masks = load_detector(), load_detector(robust=True), library.load()
     errors = {"plain": [], "robust": []}

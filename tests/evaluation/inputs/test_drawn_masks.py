@@ -58,6 +58,7 @@ def test_masked_faces_of_the_set_are_left_out(tmp_path, clean) -> None:
         MaskedFaces(twins.select(twins.conditions == "mask"), 0)
 
 
+@pytest.mark.slow
 def test_the_command_measures_drawn_masks_against_unmasked_faces(
     clean, monkeypatch, tmp_path, capsys
 ) -> None:

@@ -349,6 +349,7 @@ def test_a_page_opens_in_chromium_and_shows_the_numbers(evaluated, browse, tmp_p
     ]
 
 
+@pytest.mark.slow
 def test_pictures_appear_and_vanish_in_chromium(evaluated, browse, tmp_path) -> None:
     evaluated("whole", *FARS, "--explain", "2", "--out", str(tmp_path / "with"))
     evaluated("whole", *FARS, "--no-faces", "--out", str(tmp_path / "without"))

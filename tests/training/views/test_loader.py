@@ -45,6 +45,7 @@ def equal(one, other):
     return arrays and torch.equal(one.images, other.images)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sampling", ["faces", "identities"])
 def test_batches_are_the_same_for_any_number_of_workers_and_from_any_start(set_folder, sampling):
     alone = run(set_folder, 0, sampling=sampling)
@@ -60,6 +61,7 @@ def test_batches_are_the_same_for_any_number_of_workers_and_from_any_start(set_f
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sampling", ["faces", "identities"])
 def test_a_set_of_records_gives_the_batches_of_a_set_of_files(tmp_path, sampling):
     for person in range(8):
@@ -154,6 +156,7 @@ def test_an_unreadable_face_is_named_in_one_line_whoever_read_it(set_folder, tmp
         next_batch(iter(loader))
 
 
+@pytest.mark.slow
 def test_masks_and_transforms_are_made_in_a_spawned_worker_not_sent_to_it(set_folder):
     dataset = StudentViews(FaceSet.open(set_folder), ViewRecipe(mask_ratio=1.0), 0, (None, None))
     unprepared = pickle.dumps(dataset)

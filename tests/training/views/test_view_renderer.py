@@ -109,6 +109,7 @@ def loaded(folder, workers: int, planned: bool):
     return list(batches(dataset, plan, workers))
 
 
+@pytest.mark.slow
 def test_batches_of_plans_give_the_views_of_any_number_of_workers(set_folder, masks):
     wanted, renderer = loaded(set_folder, 0, False), ViewRenderer(masks, CPU)
     made = {}
