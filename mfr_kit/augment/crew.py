@@ -23,6 +23,7 @@ from mfr_kit.files import attributed_to
 from mfr_kit.interrupts import serve_parent, unheard
 
 AHEAD = 4  # tasks in flight for each worker
+STORING = "faces"  # the name of the thread that stores them
 # rows for faces.parquet, for records with their `data`, and rows for skipped.csv
 Made = tuple[list[dict], list[dict]]
 
@@ -70,7 +71,8 @@ def start_crew(
     workers = worker_count(workers)
     if workers == 0:
         own = maker or load_maker(job)
-        yield Crew(lambda chunk: _done(make_chunk(own, job.target, chunk)), 1)
+        with ThreadPoolExecutor(1, STORING) as thread:
+            yield Crew(lambda chunk: _done(make_chunk(own, job.target, chunk, thread)), 1)
         return
     # the same everywhere: fork does not exist on Windows and is unsafe beside threads
     context = multiprocessing.get_context("spawn")
@@ -121,7 +123,8 @@ def load_maker(job: Job) -> FaceMaker:
     )
 
 
-_here: list = []  # the FaceMaker and the target of a worker process
+# the FaceMaker and the target of a worker process, and its thread that stores
+_here: list = []
 
 
 def _initialise(job: Job) -> None:
@@ -129,28 +132,31 @@ def _initialise(job: Job) -> None:
 
     serve_parent()
     cv2.setNumThreads(1)  # processes are the parallelism; threads inside them only fight
-    _here.extend((load_maker(job), job.target))
+    _here.extend((load_maker(job), job.target, ThreadPoolExecutor(1, STORING)))
 
 
 def _make_here(chunk: list[Photo]) -> Made:
-    maker, target = _here
-    return make_chunk(maker, target, chunk)
+    maker, target, thread = _here
+    return make_chunk(maker, target, chunk, thread)
 
 
-def make_chunk(maker: FaceMaker, target: Target, chunk: list[Photo]) -> Made:
+def make_chunk(
+    maker: FaceMaker, target: Target, chunk: list[Photo], thread: ThreadPoolExecutor
+) -> Made:
     """Make a chunk's faces, and encode and store them on a thread while the next photograph is
     looked at: files can be slow to make.
+
+    The thread is the process's, not the chunk's: OpenCV keeps some memory of each that has ended.
     """
     folder = None if target.in_records else target.building
     store = functools.partial(_store, folder)
     skipped: list[dict] = []
-    with ThreadPoolExecutor(1) as thread:
-        faces = []
-        for start in range(0, len(chunk), maker.batch):
-            for made, left_out in maker.make_many(chunk[start : start + maker.batch]):
-                faces += [thread.submit(store, row) for row in made]
-                skipped += left_out
-        return [face.result() for face in faces], skipped
+    faces: list[Future[dict]] = []
+    for start in range(0, len(chunk), maker.batch):
+        for made, left_out in maker.make_many(chunk[start : start + maker.batch]):
+            faces += [thread.submit(store, row) for row in made]
+            skipped += left_out
+    return [face.result() for face in faces], skipped
 
 
 def _store(folder: Path | None, row: dict) -> dict:

@@ -6,6 +6,7 @@ import json
 import os
 import pickle
 import shutil
+import threading
 from pathlib import Path
 
 import cv2
@@ -98,10 +99,10 @@ def test_a_stopped_run_continues_to_the_same_bytes(photos, monkeypatch, form):
     whole, in_pieces = run(photos, "whole", format=form), photos.parent / "pieces"
     real_make = crew.make_chunk
 
-    def dies_at_the_third(maker, target, chunk):
+    def dies_at_the_third(maker, target, chunk, thread):
         if chunk[0].source == "s2/4.pgm":
             raise KeyboardInterrupt
-        return real_make(maker, target, chunk)
+        return real_make(maker, target, chunk, thread)
 
     monkeypatch.setattr(crew, "make_chunk", dies_at_the_third)
     options = AugmentOptions(src=photos, dst=in_pieces, workers=0, ratio=1.0, format=form)
@@ -113,6 +114,19 @@ def test_a_stopped_run_continues_to_the_same_bytes(photos, monkeypatch, form):
     monkeypatch.setattr(crew, "make_chunk", real_make)
     assert room.augment(options).resumed >= 4
     assert files_of(in_pieces) == files_of(whole.folder)
+
+
+def test_one_thread_stores_the_faces_of_all_chunks(photos, monkeypatch):
+    monkeypatch.setattr(shards, "CHUNK", 4)
+    real_store, threads = crew._store, []
+
+    def store(folder, row):
+        threads.append(threading.current_thread())  # kept: a number may be given again
+        return real_store(folder, row)
+
+    monkeypatch.setattr(crew, "_store", store)
+    assert len(run(photos, "set")) == len(threads)
+    assert len(set(threads)) == 1
 
 
 def test_a_source_that_changed_between_stop_and_resume_is_refused(photos, monkeypatch):
