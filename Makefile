@@ -3,6 +3,7 @@
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 PY := .venv/bin/python
+TESTS = $(PY) -m pytest -n 2 --dist loadscope --no-loadscope-reorder
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/:[^#]*## /\t/' | expand -t 10
@@ -19,13 +20,13 @@ demo: setup ## the main job on the embedded faces: augment, distil, export, chec
 	$(PY) kit.py demo
 
 test: setup ## all tests but the slow ones, in two processes
-	$(PY) -m pytest -n 2 --dist loadscope --no-loadscope-reorder -m 'not slow'
+	$(TESTS) -m 'not slow'
 
 alltests: setup ## all tests, the slow ones too, as CI runs them
-	$(PY) -m pytest -n 2 --dist loadscope --no-loadscope-reorder
+	$(TESTS)
 
 coverage: setup ## the same, half as long again, and what they cover; under the floor in pyproject.toml it fails
-	$(PY) -m pytest -n 2 --dist loadscope --no-loadscope-reorder --cov --cov-report=term
+	$(TESTS) --cov --cov-report=term
 
 lint: setup ## ruff, rules and format; mypy, types
 	$(PY) -m ruff check .
